@@ -1,0 +1,1 @@
+"""Band 2. Machinery with no healthcare in it: database, events, cryptography, clock, telemetry."""
