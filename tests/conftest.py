@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-import os
-import pwd
 import shutil
-import subprocess
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,53 +13,39 @@ import asyncpg
 import pytest
 
 from healthsync.infrastructure.database import Database, migrate
+from healthsync.infrastructure.database.embedded import EmbeddedPostgres
 
 _counter = itertools.count()
 
 
-def _bin_directory() -> Path:
-    system = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda p: int(p.parent.parent.name))
-    return system[-1].parent if system else Path(shutil.which("postgres") or "/nonexistent").parent
-
-
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The address of a running PostgreSQL that belongs to this session, without a database name."""
+    """The address of a running PostgreSQL that belongs to this session, with `{}` for the name of the database.
+
+    The role is the hub's own, no superuser, so a migration or query that needs more rights than a hub has fails here.
+    """
     folder = Path(tempfile.mkdtemp(prefix="hs-pg-", dir="/tmp"))
-    user: dict = {}
-    if os.geteuid() == 0:
-        entry = pwd.getpwnam("postgres")
-        os.chown(folder, entry.pw_uid, entry.pw_gid)
-        user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    bin_directory = _bin_directory()
-    run = {"cwd": "/", "stdin": subprocess.DEVNULL, "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, **user}
-    subprocess.run(
-        [bin_directory / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "-N"],
-        check=True, stdout=subprocess.DEVNULL, **run,
-    )
-    server = subprocess.Popen(
-        [bin_directory / "postgres", "-D", folder / "data", "-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}",
-         "-c", "fsync=off", "-c", "max_connections=200"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **run,
-    )
-    while "ready" not in ((folder / "data/postmaster.pid").read_text() if (folder / "data/postmaster.pid").exists() else ""):
-        assert server.poll() is None, "PostgreSQL did not start"
-        time.sleep(0.02)
-    yield f"postgresql://postgres@/{{}}?host={folder}"
-    server.send_signal(2)
-    server.wait(20)
+    folder.chmod(0o755)  # as root the server runs as another user, who must be able to enter
+    server = EmbeddedPostgres(folder, durable=False)
+    url = asyncio.run(server.start())
+    asyncio.run(_execute(server.administrator_url, "ALTER ROLE healthsync CREATEDB"))
+    yield url.replace("@/healthsync?", "@/{}?")
+    asyncio.run(server.stop())
     shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
 
 
 @pytest.fixture(scope="session")
 def template_database(postgres_url: str) -> str:
     """The name of a migrated database from which each test's own is copied."""
-    import asyncio
 
     async def build() -> None:
-        admin = await asyncpg.connect(postgres_url.format("postgres"))
-        await admin.execute("CREATE DATABASE template_healthsync")
-        await admin.close()
+        await _execute(postgres_url.format("postgres"), "CREATE DATABASE template_healthsync")
         database = await Database.connect(postgres_url.format("template_healthsync"))
         await migrate(database)
         await database.close()

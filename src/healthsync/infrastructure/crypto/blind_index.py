@@ -18,30 +18,32 @@ class BlindIndex:
 
     def __init__(self, root_key: bytes) -> None:
         self._root_key = root_key
-        self._states: dict[str, hashlib.blake2b] = {}  # type: ignore[valid-type]
-
-    def _state(self, kind: str):  # noqa: ANN202
-        state = self._states.get(kind)
-        if state is None:
-            key = HKDF(SHA256(), 32, None, b"healthsync blind index " + kind.encode()).derive(self._root_key)
-            state = self._states[kind] = hashlib.blake2b(key=key, digest_size=16)
-        return state.copy()
+        self._states: dict[str, hashlib.blake2b] = {}
 
     def token(self, kind: str, value: str) -> int:
         """A signed 64-bit token (PostgreSQL bigint) of `value`: for values that are near-unique by themselves."""
-        state = self._state(kind)
-        state.update(value.encode("utf-8", "surrogatepass"))
-        return int.from_bytes(state.digest()[:8], "big", signed=True)
+        return int.from_bytes(self._digest(kind, _bytes(value))[:8], "big", signed=True)
 
     def truncated(self, kind: str, value: str, bits: int) -> int:
-        """A signed 64-bit number that carries only `bits` bits of `value` (and all of `kind`): many values share it."""
-        state = self._state(kind)
-        state.update(value.encode("utf-8", "surrogatepass"))
-        bucket = int.from_bytes(state.digest()[:8], "big") >> (64 - bits)
+        """A signed 64-bit number that carries only `bits` (1 to 63) bits of `value`: many values share it."""
+        if not 1 <= bits <= 63:
+            raise ValueError("a truncated token carries 1 to 63 bits")
+        bucket = int.from_bytes(self._digest(kind, _bytes(value))[:8], "big") >> (64 - bits)
         return self.token(kind + "#bucket", str(bucket))
 
     def digest(self, kind: str, data: bytes) -> bytes:
         """A 16-byte keyed digest of `data`: to recognise the same bytes again without keeping them."""
-        state = self._state(kind)
+        return self._digest(kind, data)
+
+    def _digest(self, kind: str, data: bytes) -> bytes:
+        state = self._states.get(kind)
+        if state is None:
+            key = HKDF(SHA256(), 32, None, b"healthsync blind index " + kind.encode()).derive(self._root_key)
+            state = self._states[kind] = hashlib.blake2b(key=key, digest_size=16)
+        state = state.copy()  # the keyed start is computed once a kind
         state.update(data)
         return state.digest()
+
+
+def _bytes(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")  # text from a damaged message still finds itself

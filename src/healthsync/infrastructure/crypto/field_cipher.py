@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from healthsync.errors import HealthSyncError
 
+KEY_BYTES = 32
 NONCE_BYTES = 12
 
 
@@ -21,6 +22,8 @@ class SealBroken(HealthSyncError):
 
 @lru_cache(maxsize=65536)
 def _cipher(key: bytes) -> AESGCM:
+    if len(key) != KEY_BYTES:
+        raise TypeError("a data key has 32 bytes")  # AESGCM would take a shorter one for AES-128
     return AESGCM(key)
 
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import asyncpg
 
-from healthsync.errors import Unavailable
+from healthsync.errors import ConfigurationError, Unavailable
 
-_UNREACHABLE = (
-    OSError,
-    asyncpg.InterfaceError,
+_CONNECT_SECONDS = 10
+_ACQUIRE_SECONDS = 30
+_LISTEN_AGAIN_SECONDS = 0.5
+
+# The server said itself that it cannot serve now, or asyncpg that the connection is gone.
+_SERVER_GONE = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
 )
+# Said of a lost connection, but also of a wrong argument (InterfaceError) or by the caller's own files (OSError).
+_PERHAPS_GONE = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class _Connection(asyncpg.Connection):
@@ -46,6 +51,10 @@ class Transaction:
         """Run `action` once this unit of work has been committed (never on rollback): cache and wake-up calls."""
         self._after_commit.append(action)
 
+    def _committed(self) -> None:
+        for action in self._after_commit:
+            action()
+
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail alone: an exception undoes the part and travels on."""
@@ -64,95 +73,150 @@ class Database:
     def __init__(self, pool: asyncpg.Pool, url: str) -> None:
         self._pool = pool
         self.url = url
-        self._listeners: list[asyncpg.Connection] = []
+        self._listeners: set[_Listener] = set()
 
     @classmethod
     async def connect(
         cls, url: str, *, min_size: int = 1, max_size: int = 16, statement_timeout_seconds: float = 60
     ) -> Database:
-        """Open a pool. Raises Unavailable when the server does not answer."""
-        try:
+        """Open a pool whose statements end after `statement_timeout_seconds`.
+
+        Raises Unavailable when nothing answers there, ConfigurationError when the address or its password is wrong.
+        """
+        with _unavailable_when_gone(), _configuration_error_when_refused():
             pool = await asyncpg.create_pool(
                 url,
                 min_size=min_size,
                 max_size=max_size,
+                timeout=_CONNECT_SECONDS,
                 connection_class=_Connection,
                 server_settings={
                     "application_name": "healthsync",
                     "statement_timeout": str(int(statement_timeout_seconds * 1000)),
+                    "idle_in_transaction_session_timeout": str(int(statement_timeout_seconds * 1000)),
                     "timezone": "UTC",
                     "jit": "off",
                 },
             )
-        except _UNREACHABLE as error:
-            raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
         return cls(pool, url)
 
     async def close(self) -> None:
         """Close every connection, waiting for those in use."""
-        for listener in self._listeners:
-            await listener.close()
+        for listener in list(self._listeners):
+            await listener.stop()
         await self._pool.close()
 
     @asynccontextmanager
     async def transaction(self, *, read_only: bool = False) -> AsyncIterator[Transaction]:
         """One unit of work: commits at the end of the block, rolls back on an exception.
 
-        Raises Unavailable when the server cannot be reached or goes away.
+        Raises Unavailable when the server cannot be reached, goes away, or a statement takes longer than allowed. After
+        an Unavailable from the commit itself it is not known whether the work was committed.
         """
-        try:
-            async with self._pool.acquire() as connection:
-                tx = Transaction(connection)  # type: ignore[arg-type]
-                async with connection.transaction(readonly=read_only):
-                    yield tx
-        except _UNREACHABLE as error:
-            raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
-        for action in tx._after_commit:
-            action()
+        async with self._acquired() as tx, tx.connection.transaction(readonly=read_only):
+            yield tx
+        tx._committed()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Transaction]:
         """A connection whose statements each commit by themselves: for single reads and single writes."""
-        try:
-            async with self._pool.acquire() as connection:
-                yield Transaction(connection)  # type: ignore[arg-type]
-        except _UNREACHABLE as error:
-            raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
+        async with self._acquired() as tx:
+            yield tx
+        tx._committed()
 
     async def listen(self, channel: str, wake: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
         """Call `wake(payload)` for each NOTIFY on `channel`, on a connection of its own; returns the way to stop.
 
-        NOTIFY is only a hint that saves latency: after a lost connection the caller still polls.
+        NOTIFY is only a hint that saves latency: `wake("")` follows each (re)connection, as hints may have been lost.
         """
-        stopped = asyncio.Event()
-
-        async def keep_listening() -> None:
-            while not stopped.is_set():
-                try:
-                    connection = await asyncpg.connect(self.url, server_settings={"application_name": "healthsync-listen"})
-                except (*_UNREACHABLE, asyncpg.PostgresError):
-                    await asyncio.sleep(0.5)
-                    continue
-                lost = asyncio.Event()
-                connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
-                try:
-                    await connection.add_listener(channel, lambda _c, _pid, _channel, payload: wake(payload))
-                    wake("")
-                    waits = [asyncio.ensure_future(lost.wait()), asyncio.ensure_future(stopped.wait())]
-                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                    for wait in waits:
-                        wait.cancel()
-                except (*_UNREACHABLE, asyncpg.PostgresError):
-                    await asyncio.sleep(0.5)
-                finally:
-                    if not connection.is_closed():
-                        await connection.close(timeout=2)
-
-        task = asyncio.create_task(keep_listening(), name=f"listen-{channel}")
+        listener = _Listener(self.url, channel, wake)
+        self._listeners.add(listener)
 
         async def stop() -> None:
-            stopped.set()
-            await asyncio.wait([task], timeout=3)
-            task.cancel()
+            self._listeners.discard(listener)
+            await listener.stop()
 
         return stop
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Transaction]:
+        with _unavailable_when_gone():
+            connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+        try:
+            with _unavailable_when_gone(connection):
+                yield Transaction(connection)  # type: ignore[arg-type]
+        finally:
+            with _unavailable_when_gone():
+                await self._pool.release(connection)
+
+
+@contextmanager
+def _unavailable_when_gone(connection: Any = None) -> Iterator[None]:
+    """Translate the loss of the server. With a `connection`, ambiguous errors count only when it has been closed.
+
+    asyncpg's own texts are not repeated: they may hold the values of a statement.
+    """
+    try:
+        yield
+    except asyncpg.QueryCanceledError as error:
+        raise Unavailable("a statement took longer than the database allows") from error
+    except _SERVER_GONE as error:
+        raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
+    except _PERHAPS_GONE as error:
+        if connection is not None and not _is_closed(connection):
+            raise
+        raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
+
+
+def _is_closed(connection: Any) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool has taken the lost connection back already
+        return True
+
+
+@contextmanager
+def _configuration_error_when_refused() -> Iterator[None]:
+    try:
+        yield
+    except (
+        asyncpg.ClientConfigurationError,
+        asyncpg.InvalidAuthorizationSpecificationError,
+        asyncpg.InvalidCatalogNameError,
+    ) as error:
+        raise ConfigurationError(
+            f"the address of the database is refused ({type(error).__name__}); check the host, user, password and name "
+            "of the database in it"
+        ) from None
+
+
+class _Listener:
+    """Keeps one LISTEN alive across restarts of the server."""
+
+    def __init__(self, url: str, channel: str, wake: Callable[[str], None]) -> None:
+        self._url, self._channel, self._wake = url, channel, wake
+        self._task = asyncio.create_task(self._keep_listening(), name=f"listen-{channel}")
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _keep_listening(self) -> None:
+        while True:
+            with suppress(*_PERHAPS_GONE, asyncpg.PostgresError):
+                await self._listen_until_lost()
+            await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+
+    async def _listen_until_lost(self) -> None:
+        settings = {"application_name": "healthsync-listen"}
+        connection = await asyncpg.connect(self._url, server_settings=settings, timeout=_CONNECT_SECONDS)
+        try:
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _connection: lost.set())
+            await connection.add_listener(
+                self._channel, lambda _connection, _pid, _channel, payload: self._wake(payload)
+            )
+            self._wake("")
+            await lost.wait()
+        finally:
+            connection.terminate()

@@ -1,13 +1,14 @@
 """SQL is SQL: named queries in `queries.sql`, each with a sentence.
 
-    -- name: head_of_lane
-    -- The oldest message of each lane that is not finished.
-    SELECT …
+-- name: head_of_lane
+-- The oldest message of each lane that is not finished.
+SELECT …
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib.resources import files
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
@@ -34,5 +35,6 @@ class Queries:
         except KeyError:
             raise AttributeError(f"no query named {name}") from None
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Name and text of each query."""
         return iter(self._queries.items())

@@ -1,0 +1,58 @@
+"""The bytes that stand for a row: RFC 8785 JSON of every column but the hash itself.
+
+    {"entry":{"action":"R",…,"recorded_at":"2026-11-25T12:00:00.000000Z"},"position":7,"xid":812}
+
+The hub encodes `entry`; PostgreSQL adds the two numbers that only it knows (`queries.sql`, `insert_events`) and hashes
+the whole, so both ends of this file must agree, and a test holds them to it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from healthsync.domains.audit.model import AuditEvent, AuditRow
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def instant(at: datetime) -> str:
+    """An instant in UTC with microseconds: as text it sorts as time does."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def entry(event: AuditEvent, recorded_at: str, sealed_query: str | None) -> str:
+    """The event as it is stored and hashed: absent members are left out, the query is already sealed (base64)."""
+    document: dict[str, Any] = {
+        "action": event.action.value,
+        "client": _clean(event.client),
+        "consent_mode": event.consent_mode,
+        "entities": event.entities,
+        "interaction": event.interaction,
+        "message_sequence": event.message_sequence,
+        "organisation": _clean(event.organisation),
+        "outcome": event.outcome.value,
+        "patients": event.patients,
+        "purpose_of_use": event.purpose_of_use,
+        "query": sealed_query,
+        "reason": event.reason,
+        "recorded_at": recorded_at,
+        "roles": tuple(map(_clean, event.roles)),
+        "source_address": _clean(event.source_address),
+        "user": _clean(event.user),
+    }
+    return _encode({name: value for name, value in document.items() if value is not None and value != ()}).decode()
+
+
+def row_bytes(row: AuditRow) -> bytes:
+    """The canonical form of a row, recomputed from its columns."""
+    return _encode({"entry": row.entry, "position": row.position, "xid": row.xid})
+
+
+def _clean(text: str | None) -> str | None:
+    """What jsonb or UTF-8 cannot hold becomes U+FFFD: an odd client name must not keep an event out of the log."""
+    if text is None or (text.isprintable() and len(text) <= 256):
+        return text
+    return text[:256].replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

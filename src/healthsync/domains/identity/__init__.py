@@ -1,0 +1,48 @@
+"""Who is who: the master patient index.
+
+A *source patient* is a Patient as one source sent it, and stays so. A *person* is the set of source patients that an
+append-only log of link events puts together; its enterprise id is never given to anybody else, and a former one leads
+to the present one. The golden record is computed from the members whenever it is asked for, never stored.
+
+Deterministic rules decide (`matching`), with vetoes and gates; whatever is doubtful is flagged for a person, and what a
+person decides stands against the rules, both ways. Invariants: replaying the log gives the tables; merge followed by
+unlink gives both persons back; no name, number or date stands in these tables, only keyed tokens.
+"""
+
+from healthsync.domains.identity.demographics import demographics_of
+from healthsync.domains.identity.errors import UnknownPatient
+from healthsync.domains.identity.links import replay
+from healthsync.domains.identity.matching import Comparison, Rule, compare
+from healthsync.domains.identity.model import (
+    Decision,
+    Demographics,
+    Flag,
+    IdentityOutcome,
+    LinkEvent,
+    LinkEventKind,
+    LinkState,
+    LoadPatients,
+    MergeOutcome,
+    SourcePatient,
+)
+from healthsync.domains.identity.service import IdentityService
+
+__all__ = [
+    "Comparison",
+    "Decision",
+    "Demographics",
+    "Flag",
+    "IdentityOutcome",
+    "IdentityService",
+    "LinkEvent",
+    "LinkEventKind",
+    "LinkState",
+    "LoadPatients",
+    "MergeOutcome",
+    "Rule",
+    "SourcePatient",
+    "UnknownPatient",
+    "compare",
+    "demographics_of",
+    "replay",
+]

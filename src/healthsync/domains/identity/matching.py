@@ -1,0 +1,313 @@
+"""Are two records of one person? Deterministic rules, each answer with its evidence. Pure.
+
+    identifier             the same number of the same authority and a compatible type     link
+    ssn+first-name         the same SSN and first name                                     link
+    ssn+birth-date         the same SSN and birth date                                     link
+    name+birth-date+sex    family and first name, birth date and sex                       link, and flag for review
+    ssn, name+birth-date   too little to link                                              flag for review
+
+A *veto* forbids a link to a whole person when any member raises it: conflicting SSN, conflicting generational suffix,
+a second number of one authority, two children of one multiple birth. A *gate* forbids the one link that it guards:
+twins (same birth date and family, really different first names), and records that agree in nothing but a number.
+What was kept apart by veto or gate is flagged. Missing values neither agree nor conflict (JMIR 2022 e33775).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import reduce
+from itertools import combinations, product
+from operator import or_
+from uuid import UUID
+
+from rapidfuzz.distance import JaroWinkler
+
+from healthsync.domains.identity.model import Decision, Demographics, pair
+
+SAME_NAME_MISSPELT = 0.88
+"""Jaro–Winkler similarity from which two first names may be one (research: the household gate)."""
+
+SINGLE_NUMBER_TYPES = frozenset({"MR", "PI", "PT", ""})
+"""v2 table 0203: an authority gives one of these to a person (an authority that does not type has one kind)."""
+
+SECOND_NUMBER = "second-number-of-authority"
+
+
+class Rule(StrEnum):
+    """Why two records were found to be alike, strongest first."""
+
+    IDENTIFIER = "identifier"
+    SSN_FIRST_NAME = "ssn+first-name"
+    SSN_BIRTH_DATE = "ssn+birth-date"
+    NAME_BIRTH_DATE_SEX = "name+birth-date+sex"
+    SSN = "ssn"
+    NAME_BIRTH_DATE = "name+birth-date"
+
+
+LINKING_RULES = frozenset({Rule.IDENTIFIER, Rule.SSN_FIRST_NAME, Rule.SSN_BIRTH_DATE, Rule.NAME_BIRTH_DATE_SEX})
+
+
+class Agreement(StrEnum):
+    """How the values of one field compare."""
+
+    AGREES = "agrees"
+    SIMILAR = "similar"
+    DIFFERS = "differs"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How two records compare: the strongest rule that fits, what agrees, what forbids and what should be looked at."""
+
+    rule: Rule | None
+    evidence: tuple[str, ...]
+    vetoes: tuple[str, ...]
+    gates: tuple[str, ...]
+    flags: tuple[str, ...]
+
+    @property
+    def links(self) -> bool:
+        """Whether the rule links these two, as far as this pair is concerned."""
+        return self.rule in LINKING_RULES and not self.vetoes and not self.gates
+
+    @property
+    def strength(self) -> int:
+        """The place of the rule, 0 the strongest."""
+        return list(Rule).index(self.rule) if self.rule else len(Rule)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why a person should look at this pair; empty when it is unrelated or beyond doubt."""
+        return tuple(dict.fromkeys((*self.vetoes, *self.gates, *self.flags))) if self.rule else ()
+
+
+def compare(one: Demographics, other: Demographics) -> Comparison:
+    """Compare two records."""
+    fields = {
+        "identifier": _identifiers(one, other),
+        "ssn": _exact(one.ssns, other.ssns),
+        "name": _exact(one.names, other.names),
+        "first-name": _first_names(one.first_names, other.first_names),
+        "family": _exact(one.families, other.families),
+        "birth-date": _exact(one.birth_dates, other.birth_dates),
+        "sex": _exact(one.sexes, other.sexes),
+    }
+    agreeing = {name for name, agreement in fields.items() if agreement is Agreement.AGREES}
+    rule = _rule(agreeing)
+    return Comparison(
+        rule=rule,
+        evidence=tuple(name for name in fields if name in agreeing),
+        vetoes=tuple(_vetoes(one, other, fields)),
+        gates=tuple(_gates(fields)),
+        flags=tuple(_flags(rule, fields)),
+    )
+
+
+def _rule(agreeing: set[str]) -> Rule | None:
+    table = (
+        (Rule.IDENTIFIER, {"identifier"}),
+        (Rule.SSN_FIRST_NAME, {"ssn", "first-name"}),
+        (Rule.SSN_BIRTH_DATE, {"ssn", "birth-date"}),
+        (Rule.NAME_BIRTH_DATE_SEX, {"name", "birth-date", "sex"}),
+        (Rule.SSN, {"ssn"}),
+        (Rule.NAME_BIRTH_DATE, {"name", "birth-date"}),
+    )
+    return next((rule for rule, needed in table if needed <= agreeing), None)
+
+
+def _vetoes(one: Demographics, other: Demographics, fields: Mapping[str, Agreement]) -> Iterable[str]:
+    if fields["ssn"] is Agreement.DIFFERS:
+        yield "ssn-conflict"
+    if _exact(one.generations, other.generations) is Agreement.DIFFERS:
+        yield "suffix-conflict"
+    if _second_number(one, other):
+        yield SECOND_NUMBER
+    if _other_child_of_birth(one, other, fields["first-name"]):
+        yield "multiple-birth"
+
+
+def _gates(fields: Mapping[str, Agreement]) -> Iterable[str]:
+    first, family, born = fields["first-name"], fields["family"], fields["birth-date"]
+    if born is Agreement.AGREES and family is not Agreement.DIFFERS and first is Agreement.DIFFERS:
+        yield "twin-suspected"
+    compared = [field for field in (first, family, born) if field is not Agreement.MISSING]
+    if len(compared) > 1 and all(field is Agreement.DIFFERS for field in compared):
+        yield "demographics-disagree"
+
+
+def _flags(rule: Rule | None, fields: Mapping[str, Agreement]) -> Iterable[str]:
+    if rule in {Rule.NAME_BIRTH_DATE_SEX, Rule.NAME_BIRTH_DATE, Rule.SSN}:
+        yield f"{rule}-only"
+    if rule and fields["sex"] is Agreement.DIFFERS:
+        yield "sex-conflict"
+
+
+def _exact(one: frozenset, other: frozenset) -> Agreement:
+    if not one or not other:
+        return Agreement.MISSING
+    return Agreement.DIFFERS if one.isdisjoint(other) else Agreement.AGREES
+
+
+def _first_names(one: frozenset[str], other: frozenset[str]) -> Agreement:
+    exact = _exact(one, other)
+    if exact is Agreement.DIFFERS and any(_may_be_one(a, b) for a, b in product(one, other)):
+        return Agreement.SIMILAR
+    return exact
+
+
+def _may_be_one(one: str, other: str) -> bool:
+    """An initial, a shortened or a misspelt first name: never enough to link by, but no proof of two persons."""
+    return one.startswith(other) or other.startswith(one) or JaroWinkler.similarity(one, other) >= SAME_NAME_MISSPELT
+
+
+def _identifiers(one: Demographics, other: Demographics) -> Agreement:
+    """AGREES on one number of one authority; a type that one side does not give is compatible with any."""
+    agrees = any(
+        a.authority
+        and (a.authority, a.value) == (b.authority, b.value)
+        and (not a.type or not b.type or a.type == b.type)
+        for a, b in product(one.identifiers, other.identifiers)
+    )
+    return Agreement.AGREES if agrees else Agreement.MISSING
+
+
+def _second_number(one: Demographics, other: Demographics) -> bool:
+    """Whether one authority gave the two different numbers of a type of which it gives one to a person."""
+    ours, theirs = _numbers(one), _numbers(other)
+    return any(ours[kind].isdisjoint(theirs[kind]) for kind in ours.keys() & theirs.keys())
+
+
+def _numbers(of: Demographics) -> dict[tuple[str, str], set[str]]:
+    numbers: dict[tuple[str, str], set[str]] = {}
+    for identifier in of.identifiers:
+        if identifier.authority and identifier.type in SINGLE_NUMBER_TYPES:
+            numbers.setdefault((identifier.authority, identifier.type), set()).add(identifier.value)
+    return numbers
+
+
+def _other_child_of_birth(one: Demographics, other: Demographics, first: Agreement) -> bool:
+    orders = [{birth for birth in side.births if birth.startswith("order-")} for side in (one, other)]
+    if all(orders) and orders[0].isdisjoint(orders[1]):
+        return True
+    return "multiple" in one.births & other.births and first in {Agreement.DIFFERS, Agreement.SIMILAR}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One active source patient of a person, with all that it and those retired into it said (`records`, by key)."""
+
+    patient_key: int
+    records: Mapping[int, Demographics]
+
+    @property
+    def demographics(self) -> Demographics:
+        """What the records say together."""
+        return reduce(or_, self.records.values(), Demographics())
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A person that the newcomer is linked with, through which record, and how they compare."""
+
+    person: UUID
+    patient_key: int
+    comparison: Comparison
+
+
+Reasons = tuple[int, tuple[str, ...]]
+"""A patient key, and why the newcomer and this patient should be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The persons to link with (several: they turn out to be one), and the pairs to be looked at."""
+
+    matches: tuple[Match, ...]
+    flags: tuple[Reasons, ...]
+
+
+def resolve(
+    newcomer: Profile,
+    persons: Mapping[UUID, Sequence[Profile]],
+    decisions: Mapping[tuple[int, int], Decision],
+    *,
+    own: UUID | None = None,
+) -> Resolution:
+    """Who `newcomer` is, given the persons that share a key with it; `own` is the person it already belongs to."""
+    matches: list[Match] = []
+    flags: list[Reasons] = []
+    for person, profiles in persons.items():
+        if person == own or _forbidden([newcomer], profiles, decisions):
+            continue
+        match, reasons = _best(newcomer, person, profiles, decisions)
+        if match:
+            matches.append(match)
+        flags += reasons
+    together = [[newcomer, *persons.get(own, ())]] if own else []
+    together += [persons[match.person] for match in matches]
+    if any(_apart(one, other, decisions) for one, other in combinations(together, 2)):
+        flags += [(match.patient_key, ("ambiguous-persons",)) for match in matches]
+        matches = []
+    return Resolution(tuple(matches), tuple(flags))
+
+
+def vetoes_between(
+    one: Sequence[Profile], other: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]
+) -> dict[tuple[int, int], tuple[str, ...]]:
+    """What forbids that two persons are one, by pair of members; pairs that a person decided to link are not questioned.
+
+    Numbers that their authority merged are one: a number counts as a second one only if no member has it.
+    """
+    merged = not _second_number(_together(one), _together(other))
+    found = {
+        (a.patient_key, b.patient_key): tuple(
+            veto for veto in compare(a.demographics, b.demographics).vetoes if not (merged and veto == SECOND_NUMBER)
+        )
+        for a, b in product(one, other)
+        if decisions.get(pair(a.patient_key, b.patient_key)) is not Decision.MUST_LINK
+    }
+    return {place: vetoes for place, vetoes in found.items() if vetoes}
+
+
+def _best(
+    newcomer: Profile, person: UUID, profiles: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]
+) -> tuple[Match | None, list[Reasons]]:
+    """The strongest link with a person unless any member vetoes it, and what to look at."""
+    said = newcomer.demographics
+    vetoes = sorted({veto for of_pair in vetoes_between([newcomer], profiles, decisions).values() for veto in of_pair})
+    compared = [
+        (key, replace(how, vetoes=tuple(vetoes)))
+        for profile in profiles
+        for key, how in _compared(said, profile)
+        if how.rule
+    ]
+    linking = [found for found in compared if found[1].links]
+    if linking:
+        key, how = min(linking, key=lambda found: (found[1].strength, len(found[1].reasons), found[0]))
+        return Match(person, key, how), [(key, how.reasons)] if how.reasons else []
+    return None, [(key, how.reasons) for key, how in compared if how.reasons]
+
+
+def _compared(said: Demographics, profile: Profile) -> list[tuple[int, Comparison]]:
+    """A record against each of a profile's; if none of them links, against what they say together."""
+    each = [(key, compare(said, record)) for key, record in profile.records.items()]
+    linking = [found for found in each if found[1].rule in LINKING_RULES and not found[1].gates]
+    return linking or [(profile.patient_key, compare(said, profile.demographics))]
+
+
+def _together(profiles: Iterable[Profile]) -> Demographics:
+    return reduce(or_, (profile.demographics for profile in profiles), Demographics())
+
+
+def _apart(one: Sequence[Profile], other: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]) -> bool:
+    """Whether a decision or a veto between any two members keeps two persons apart."""
+    return _forbidden(one, other, decisions) or bool(vetoes_between(one, other, decisions))
+
+
+def _forbidden(one: Sequence[Profile], other: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]) -> bool:
+    return any(
+        decisions.get(pair(a.patient_key, b.patient_key)) is Decision.CANNOT_LINK for a, b in product(one, other)
+    )

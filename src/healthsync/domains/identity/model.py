@@ -1,0 +1,178 @@
+"""The nouns of identity: what a record says of a person, who is linked to whom, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+LoadPatients = Callable[[Sequence[str]], Awaitable[Mapping[str, Mapping[str, Any]]]]
+"""Fetches and unseals Patient resources by FHIR id; an id that no longer exists is absent from the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePatient:
+    """A Patient as one source sent it: the hub's number, the FHIR id and the source."""
+
+    patient_key: int
+    patient_id: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatientIdentifier:
+    """A number that an authority gave to a person (CX-1, CX-4, CX-5), normalised; `type` and `authority` may be ""."""
+
+    authority: str
+    type: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Demographics:
+    """What a record says of a person, normalised: every value it ever gave; placeholders are absent."""
+
+    identifiers: frozenset[PatientIdentifier] = frozenset()
+    ssns: frozenset[str] = frozenset()
+    names: frozenset[tuple[str, str]] = frozenset()
+    families: frozenset[str] = frozenset()
+    first_names: frozenset[str] = frozenset()
+    generations: frozenset[str] = frozenset()
+    birth_dates: frozenset[date] = frozenset()
+    sexes: frozenset[str] = frozenset()
+    births: frozenset[str] = frozenset()
+
+    def __or__(self, other: Demographics) -> Demographics:
+        """What two records of one patient say together."""
+        return Demographics(*(getattr(self, part.name) | getattr(other, part.name) for part in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The keyed tokens of one record: of its identifiers (with their types) and of its block keys."""
+
+    patient_key: int
+    identifiers: tuple[int, ...]
+    types: tuple[str, ...]
+    shared_identifiers: tuple[int, ...]
+    block_keys: tuple[int, ...]
+
+    @property
+    def locks(self) -> list[int]:
+        """What two registrations of one person have in common, ascending."""
+        return sorted({*self.shared_identifiers, *self.block_keys})
+
+
+class Decision(StrEnum):
+    """What a person or the owner of the numbers decided about two source patients; the newest stands."""
+
+    MUST_LINK = "must-link"
+    CANNOT_LINK = "cannot-link"
+
+
+class LinkEventKind(StrEnum):
+    """What happened to a link."""
+
+    CREATED = "created"
+    LINKED = "linked"
+    UNLINKED = "unlinked"
+    MERGED = "merged"
+    FLAGGED = "flagged"
+    RESOLVED = "resolved"
+    MUST_LINK = "must-link"
+    CANNOT_LINK = "cannot-link"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEvent:
+    """One entry of the append-only log. `evidence` holds codes, never values."""
+
+    kind: LinkEventKind
+    enterprise_id: UUID
+    patient_key: int
+    other_patient_key: int | None
+    rule: str
+    evidence: tuple[str, ...]
+    decided_by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Two source patients that a person should look at (the same one twice: a record that contradicts its past)."""
+
+    patient_key: int
+    other_patient_key: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityOutcome:
+    """What registering a patient did.
+
+    `linked_to` are the patients it was matched with, `evidence` the codes that say why, `changed_members` the keys of
+    all patients whose enterprise id is another one now.
+    """
+
+    enterprise_id: UUID
+    created: bool
+    linked_to: tuple[SourcePatient, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    evidence: tuple[str, ...] = ()
+    changed_members: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOutcome:
+    """What merging, linking or unlinking did.
+
+    `survivor` is the active patient; `retired` the one whose number went out of use now, None when none did (a merge
+    with itself, or one that was done before). `reinstated` says that the survivor had been retired until now.
+    """
+
+    enterprise_id: UUID
+    survivor: SourcePatient
+    retired: SourcePatient | None
+    reinstated: bool = False
+    flags: tuple[Flag, ...] = ()
+    changed_members: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A source patient in its person, as the tables keep it."""
+
+    patient: SourcePatient
+    enterprise_id: UUID
+    linked_to: int | None = None
+    retired_into: int | None = None
+    fingerprint: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> int:
+        """The hub's number of the source patient."""
+        return self.patient.patient_key
+
+
+@dataclass(slots=True)
+class LinkState:
+    """Who is whom: what the log of link events amounts to."""
+
+    person_of: dict[int, UUID] = field(default_factory=dict)
+    linked_to: dict[int, int | None] = field(default_factory=dict)
+    retired_into: dict[int, int] = field(default_factory=dict)
+    redirects: dict[UUID, UUID] = field(default_factory=dict)
+    decisions: dict[tuple[int, int], Decision] = field(default_factory=dict)
+    reviews: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
+
+    def members(self, person: UUID) -> set[int]:
+        """The patients of a person."""
+        return {key for key, of in self.person_of.items() if of == person}
+
+
+def pair(one: int, other: int) -> tuple[int, int]:
+    """Two patient keys, the lower first."""
+    return (one, other) if one <= other else (other, one)

@@ -1,0 +1,127 @@
+-- name: find_source_patient
+-- The patient that a source knows under one of these numbers, the first number first; a retired one leads to its survivor.
+WITH RECURSIVE hit AS (
+    SELECT p.patient_key, p.retired_into
+    FROM unnest($2::bigint[], $3::text[]) WITH ORDINALITY AS wanted (token, type, place)
+    JOIN identity_identifier i ON i.token = wanted.token AND (i.type = wanted.type OR i.type = '' OR wanted.type = '')
+    JOIN identity_patient p ON p.patient_key = i.patient_key AND p.source = $1
+    ORDER BY wanted.place, (p.retired_into IS NOT NULL), p.patient_key LIMIT 1
+), way AS (
+    SELECT patient_key, retired_into FROM hit
+    UNION
+    SELECT p.patient_key, p.retired_into FROM way JOIN identity_patient p ON p.patient_key = way.retired_into
+)
+SELECT p.patient_key, p.patient_id, p.source
+FROM way JOIN identity_patient p USING (patient_key) WHERE way.retired_into IS NULL;
+
+-- name: known_patient
+-- A patient's person and fingerprint; when the fingerprint is new, its tokens are locked in the given (ascending) order first.
+SELECT p.enterprise_id, p.fingerprint, CASE WHEN p.fingerprint IS DISTINCT FROM $2::text[] THEN
+    (SELECT count(pg_advisory_xact_lock(token)) FROM unnest($3::bigint[]) AS token) END AS locks
+FROM (SELECT $1::bigint AS patient_key) AS wanted LEFT JOIN identity_patient p USING (patient_key);
+
+-- name: lock_persons
+-- The persons of these patients and of all that share a token, locked in one order against merge and unlink.
+SELECT enterprise_id FROM identity_enterprise WHERE enterprise_id IN (
+    SELECT p.enterprise_id FROM identity_patient p WHERE p.patient_key IN (
+        SELECT unnest($1::bigint[])
+        UNION SELECT patient_key FROM identity_identifier WHERE token = ANY($2::bigint[])
+        UNION SELECT patient_key FROM identity_block_key WHERE token = ANY($3::bigint[])))
+ORDER BY enterprise_id FOR UPDATE;
+
+-- name: members_sharing
+-- All members of the persons of these patients and of all that share a token.
+SELECT m.* FROM identity_patient m WHERE m.enterprise_id IN (
+    SELECT p.enterprise_id FROM identity_patient p WHERE p.patient_key IN (
+        SELECT unnest($1::bigint[])
+        UNION SELECT patient_key FROM identity_identifier WHERE token = ANY($2::bigint[])
+        UNION SELECT patient_key FROM identity_block_key WHERE token = ANY($3::bigint[])))
+ORDER BY m.patient_key;
+
+-- name: decisions_and_reviews
+-- What was decided and what is to be looked at among these patients.
+SELECT patient_key, other_patient_key, kind, NULL::text[] AS reasons FROM identity_decision
+WHERE patient_key = ANY($1::bigint[]) AND other_patient_key = ANY($1::bigint[])
+UNION ALL
+SELECT patient_key, other_patient_key, NULL, reasons FROM identity_review
+WHERE patient_key = ANY($1::bigint[]) AND other_patient_key = ANY($1::bigint[]);
+
+-- name: save
+-- What one act changed: persons, members, tokens of the patient at hand, log entries, decisions, pairs to be looked at.
+WITH persons AS (
+    INSERT INTO identity_enterprise (enterprise_id, merged_into, created_at)
+    SELECT enterprise_id, merged_into, $1
+    FROM jsonb_to_recordset($2::jsonb) AS row (enterprise_id uuid, merged_into uuid)
+    ON CONFLICT (enterprise_id) DO UPDATE SET merged_into = EXCLUDED.merged_into
+), members AS (
+    INSERT INTO identity_patient (patient_key, patient_id, source, enterprise_id, linked_to, retired_into, fingerprint)
+    SELECT * FROM jsonb_to_recordset($3::jsonb) AS row (patient_key bigint, patient_id text, source text,
+        enterprise_id uuid, linked_to bigint, retired_into bigint, fingerprint text[])
+    ON CONFLICT (patient_key) DO UPDATE SET enterprise_id = EXCLUDED.enterprise_id, linked_to = EXCLUDED.linked_to,
+        retired_into = EXCLUDED.retired_into, fingerprint = EXCLUDED.fingerprint
+), events AS (
+    INSERT INTO identity_link_event (at, kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by)
+    SELECT $1, row.* FROM jsonb_to_recordset($4::jsonb) AS row (kind text, enterprise_id uuid, patient_key bigint,
+        other_patient_key bigint, rule text, evidence text[], decided_by text)
+), decisions AS (
+    INSERT INTO identity_decision (patient_key, other_patient_key, kind)
+    SELECT * FROM jsonb_to_recordset($5::jsonb) AS row (patient_key bigint, other_patient_key bigint, kind text)
+    ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET kind = EXCLUDED.kind
+), flagged AS (
+    INSERT INTO identity_review (patient_key, other_patient_key, reasons, raised_at)
+    SELECT row.*, $1 FROM jsonb_to_recordset($6::jsonb) AS row (patient_key bigint, other_patient_key bigint, reasons text[])
+    WHERE reasons <> '{}'
+    ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET reasons = EXCLUDED.reasons, raised_at = EXCLUDED.raised_at
+), settled AS (
+    DELETE FROM identity_review r USING jsonb_to_recordset($6::jsonb)
+        AS row (patient_key bigint, other_patient_key bigint, reasons text[])
+    WHERE row.reasons = '{}' AND r.patient_key = row.patient_key AND r.other_patient_key = row.other_patient_key
+), old_identifiers AS (
+    DELETE FROM identity_identifier WHERE patient_key = $7 AND (token, type) NOT IN (
+        SELECT * FROM unnest($8::bigint[], $9::text[]))
+), identifiers AS (
+    INSERT INTO identity_identifier (token, type, patient_key)
+    SELECT token, type, $7 FROM unnest($8::bigint[], $9::text[]) AS new (token, type) ON CONFLICT DO NOTHING
+), old_block_keys AS (
+    DELETE FROM identity_block_key WHERE patient_key = $7 AND token <> ALL ($10::bigint[])
+)
+INSERT INTO identity_block_key (token, patient_key)
+SELECT token, $7 FROM unnest($10::bigint[]) AS token ON CONFLICT DO NOTHING;
+
+-- name: vacant_person
+-- The person that one of these patients belonged to last, if nobody belongs to it now.
+SELECT e.enterprise_id FROM identity_link_event e JOIN identity_enterprise p USING (enterprise_id)
+WHERE e.patient_key = ANY($1::bigint[]) AND e.kind IN ('created', 'linked') AND p.merged_into IS NOT NULL
+ORDER BY e.sequence DESC LIMIT 1;
+
+-- name: enterprise_ids
+-- The person of each of these patients.
+SELECT patient_key, enterprise_id FROM identity_patient WHERE patient_key = ANY($1::bigint[]);
+
+-- name: current_person
+-- The person that an enterprise id leads to, over all redirects.
+WITH RECURSIVE way AS (
+    SELECT enterprise_id, merged_into FROM identity_enterprise WHERE enterprise_id = $1
+    UNION
+    SELECT p.enterprise_id, p.merged_into FROM way JOIN identity_enterprise p ON p.enterprise_id = way.merged_into
+)
+SELECT enterprise_id FROM way WHERE merged_into IS NULL;
+
+-- name: members
+-- The patients of a person, retired ones too.
+SELECT patient_key, patient_id, source FROM identity_patient WHERE enterprise_id = $1 ORDER BY patient_key;
+
+-- name: history
+-- The log entries of a person and of everyone who belongs to it now.
+SELECT kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by, at FROM identity_link_event
+WHERE enterprise_id = $1 OR patient_key IN (SELECT patient_key FROM identity_patient WHERE enterprise_id = $1)
+ORDER BY sequence;
+
+-- name: log
+-- The whole log, to replay it.
+SELECT kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by, at
+FROM identity_link_event ORDER BY sequence;
+
+-- name: open_reviews
+-- The pairs that a person should look at, oldest first.
+SELECT patient_key, other_patient_key, reasons FROM identity_review ORDER BY raised_at, patient_key LIMIT $1;

@@ -1,0 +1,329 @@
+"""The verbs of the master patient index."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+from healthsync.domains.identity import store
+from healthsync.domains.identity.demographics import demographics_of
+from healthsync.domains.identity.errors import UnknownPatient
+from healthsync.domains.identity.links import BY_RULES, Ledger, followers, survivor_of
+from healthsync.domains.identity.matching import Match, Profile, resolve, vetoes_between
+from healthsync.domains.identity.model import (
+    Decision,
+    Demographics,
+    Flag,
+    IdentityOutcome,
+    LinkEvent,
+    LinkState,
+    LoadPatients,
+    Member,
+    MergeOutcome,
+    SourcePatient,
+    Tokens,
+    pair,
+)
+from healthsync.domains.identity.tokens import (
+    OVERLAY_FIELDS,
+    contradicted,
+    fingerprint_of,
+    identifier_tokens,
+    tokens_of,
+)
+from healthsync.infrastructure.clock import Clock
+from healthsync.infrastructure.crypto.blind_index import BlindIndex
+from healthsync.infrastructure.database import Transaction
+
+
+class IdentityService:
+    """Registers source patients, links them to persons, and undoes it. Every verb runs in the caller's transaction."""
+
+    def __init__(self, blind_index: BlindIndex, clock: Clock) -> None:
+        self._index = blind_index
+        self._clock = clock
+
+    async def find_source_patient(
+        self, tx: Transaction, source: str, identifiers: Iterable[Mapping[str, Any]]
+    ) -> SourcePatient | None:
+        """The active patient that `source` knows under one of these FHIR identifiers (the first that is known wins).
+
+        A number that was merged away leads to the survivor. An SSN, account or visit number finds nobody.
+        """
+        tokens, types = identifier_tokens(self._index, source, identifiers)
+        return await store.find_source_patient(tx, source, tokens, types) if tokens else None
+
+    async def register(
+        self,
+        tx: Transaction,
+        patient_key: int,
+        patient_id: str,
+        source: str,
+        patient: Mapping[str, Any],
+        load: LoadPatients,
+    ) -> IdentityOutcome:
+        """Take in a source patient for the first time, or what changed about it.
+
+        `load` is asked for the members of the persons that share a key with it. Two registrations of one new person
+        at the same time wait for each other; whoever registers many patients in one transaction must be ready to
+        repeat it after a deadlock (PostgreSQL 40P01).
+        """
+        said = demographics_of(patient, today=self._today())
+        tokens = tokens_of(self._index, patient_key, source, said)
+        fingerprint = fingerprint_of(self._index, patient_key, said)
+
+        # (1) Known and unchanged: nothing to do. Else its tokens are locked now.
+        known = await store.known_patient(tx, patient_key, fingerprint, tokens.locks)
+        before: UUID | None = known["enterprise_id"] if known else None
+        if known and before and tuple(known["fingerprint"]) == fingerprint:
+            return IdentityOutcome(before, created=False)
+
+        # (2) Everyone it could be, and what was decided about them.
+        members = await store.persons_of(tx, [patient_key], tokens)
+        ledger = await self._ledger(tx, members, BY_RULES)
+        others = await self._demographics(members, load, patient_key)
+        profiles = _profiles(others | {patient_key: said}, ledger.state)
+        itself = profiles.pop(patient_key, Profile(patient_key, {patient_key: said}))
+        persons = _persons(profiles, ledger.state)
+
+        # (3) Another person under the old number is looked at before anything is linked.
+        changed = contradicted(known["fingerprint"], fingerprint) if known and before else ()
+        if len(changed) >= OVERLAY_FIELDS:
+            flags = [Flag(patient_key, patient_key, ("overlay-suspected", *changed))]
+            matches: tuple[Match, ...] = ()
+        else:
+            decisions = _of_survivors(ledger.state)
+            resolution = resolve(itself, persons, decisions, own=before)
+            matches = resolution.matches
+            flags = [Flag(patient_key, key, reasons) for key, reasons in resolution.flags]
+            flags += _contradictions(itself, persons.get(before, ()) if before else (), decisions)
+
+        # (4) Link, flag, save.
+        _link(ledger, patient_key, matches)
+        for flag in flags:
+            ledger.flag(flag)
+        member = Member(SourcePatient(patient_key, patient_id, source), ledger.state.person_of[patient_key])
+        moved = await self._save(tx, ledger, members, tokens, replace(member, fingerprint=fingerprint))
+        by_key = {member.key: member.patient for member in members}
+        return IdentityOutcome(
+            enterprise_id=ledger.state.person_of[patient_key],
+            created=before is None,
+            linked_to=tuple(by_key[match.patient_key] for match in matches),
+            flags=tuple(flags),
+            evidence=tuple(dict.fromkeys(code for match in matches for code in match.comparison.evidence)),
+            changed_members=moved,
+        )
+
+    async def merge(
+        self, tx: Transaction, survivor: SourcePatient, retired: SourcePatient, decided_by: str, reason: str
+    ) -> MergeOutcome:
+        """The owner of the numbers says that `retired` is `survivor` (HL7 v2 A40): one person, one active record.
+
+        Merging again changes nothing; merging the other way round makes the former survivor the retired one. Where a
+        decision keeps another member of the two persons apart, only the two records named come together, and the
+        rest is flagged. Raises UnknownPatient.
+        """
+        ledger, members = await self._begin(tx, survivor, retired, decided_by)
+        by_key = {member.key: member.patient for member in members}
+        redirects = ledger.state.retired_into
+        last, retired_last = (survivor_of(one.patient_key, redirects) for one in (survivor, retired))
+        reversal = last == retired.patient_key != survivor.patient_key
+        if last == retired_last and not reversal:
+            return MergeOutcome(ledger.state.person_of[last], by_key[last], None)
+        active = survivor.patient_key if reversal else last
+        flags = _bring_together(ledger, active, retired.patient_key, reason)
+        ledger.retire(retired.patient_key, active, reason)
+        moved = await self._save(tx, ledger, members)
+        person = ledger.state.person_of[active]
+        return MergeOutcome(person, by_key[active], by_key[retired.patient_key], reversal, flags, moved)
+
+    async def link(
+        self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str, reason: str
+    ) -> MergeOutcome:
+        """A person decided that two source patients are one person; both stay active. Raises UnknownPatient."""
+        ledger, members = await self._begin(tx, one, other, decided_by)
+        flags = _bring_together(ledger, one.patient_key, other.patient_key, reason)
+        moved = await self._save(tx, ledger, members)
+        return MergeOutcome(ledger.state.person_of[one.patient_key], one, None, False, flags, moved)
+
+    async def unlink(
+        self, tx: Transaction, patient: SourcePatient, other: SourcePatient, decided_by: str, reason: str
+    ) -> MergeOutcome:
+        """A person decided that two source patients are two persons; the rules will not link them again.
+
+        `patient` leaves, and with it those that joined through it; it gets its former enterprise id back if that is
+        vacant. A merge of the two is undone: the retired one is active again. Raises UnknownPatient.
+        """
+        ledger, members = await self._begin(tx, patient, other, decided_by)
+        state = ledger.state
+        leaves, stays = patient.patient_key, other.patient_key
+        if leaves == stays:
+            return MergeOutcome(state.person_of[leaves], patient, None)
+        if state.person_of[leaves] == state.person_of[stays]:
+            if stays in followers(leaves, state.linked_to):
+                leaves, stays = stays, leaves
+            vacant = await store.vacant_person(tx, followers(leaves, state.linked_to))
+            ledger.split(leaves, stays, vacant or uuid4(), reason)
+        ledger.decide(leaves, stays, Decision.CANNOT_LINK, reason)
+        moved = await self._save(tx, ledger, members)
+        return MergeOutcome(state.person_of[patient.patient_key], patient, None, changed_members=moved)
+
+    async def enterprise_ids(self, tx: Transaction, patient_keys: Collection[int]) -> dict[int, str]:
+        """The enterprise id of each patient that is registered."""
+        return {key: str(person) for key, person in (await store.enterprise_ids(tx, patient_keys)).items()}
+
+    async def members(self, tx: Transaction, enterprise_id: UUID | str) -> list[SourcePatient]:
+        """The patients of a person, retired ones too; a former enterprise id leads to the present one."""
+        person = await store.current_person(tx, _uuid(enterprise_id))
+        return await store.members(tx, person) if person else []
+
+    async def history(self, tx: Transaction, enterprise_id: UUID | str) -> list[LinkEvent]:
+        """What happened to a person and everyone who belongs to it now, oldest first."""
+        return await store.history(tx, _uuid(enterprise_id))
+
+    async def log(self, tx: Transaction) -> list[LinkEvent]:
+        """The whole log; `replay` turns it into the state that the tables hold."""
+        return await store.log(tx)
+
+    async def open_reviews(self, tx: Transaction, limit: int = 100) -> list[Flag]:
+        """Pairs that a person should look at, oldest first."""
+        return await store.open_reviews(tx, limit)
+
+    def _today(self) -> date:
+        return self._clock.now().date()
+
+    async def _begin(
+        self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str
+    ) -> tuple[Ledger, list[Member]]:
+        members = await store.persons_of(tx, {one.patient_key, other.patient_key})
+        for patient in (one, other):
+            if patient.patient_key not in {member.key for member in members}:
+                raise UnknownPatient(patient.patient_id)
+        return await self._ledger(tx, members, decided_by), members
+
+    async def _ledger(self, tx: Transaction, members: Sequence[Member], decided_by: str) -> Ledger:
+        state = LinkState(
+            person_of={member.key: member.enterprise_id for member in members},
+            linked_to={member.key: member.linked_to for member in members},
+            retired_into={member.key: member.retired_into for member in members if member.retired_into is not None},
+        )
+        if members:
+            await store.add_decisions_and_reviews(tx, state)
+        return Ledger(state, at=self._clock.now(), decided_by=decided_by)
+
+    async def _demographics(self, members: Sequence[Member], load: LoadPatients, but: int) -> dict[int, Demographics]:
+        keys = {member.patient.patient_id: member.key for member in members if member.key != but}
+        patients = await load(list(keys)) if keys else {}
+        return {keys[id_]: demographics_of(patient, today=self._today()) for id_, patient in patients.items()}
+
+    async def _save(
+        self,
+        tx: Transaction,
+        ledger: Ledger,
+        members: Sequence[Member],
+        tokens: Tokens | None = None,
+        itself: Member | None = None,
+    ) -> tuple[int, ...]:
+        """Write what the ledger changed; returns the keys of the members whose person is another one now."""
+        state = ledger.state
+        before = {member.key: member for member in members}
+        after = before | ({itself.key: itself} if itself else {})
+        after = {
+            key: replace(
+                member,
+                enterprise_id=state.person_of[key],
+                linked_to=state.linked_to.get(key),
+                retired_into=state.retired_into.get(key),
+            )
+            for key, member in after.items()
+        }
+        touched = {pair(event.patient_key, event.other_patient_key or event.patient_key) for event in ledger.events}
+        change = store.Change(
+            at=self._clock.now(),
+            persons={event.enterprise_id: state.redirects.get(event.enterprise_id) for event in ledger.events}
+            | state.redirects,
+            members=[member for key, member in after.items() if member != before.get(key)],
+            events=ledger.events,
+            decisions={place: state.decisions[place] for place in touched & state.decisions.keys()},
+            reviews={place: state.reviews.get(place, ()) for place in touched},
+        )
+        await store.save(tx, change, tokens)
+        return tuple(sorted(key for key, member in before.items() if after[key].enterprise_id != member.enterprise_id))
+
+
+def _link(ledger: Ledger, key: int, matches: Sequence[Match]) -> None:
+    """Bring a patient and the persons that it matches together, in the oldest of them."""
+    state = ledger.state
+    by_age = sorted(matches, key=lambda match: min(state.members(match.person)))
+    if key not in state.person_of:
+        if not by_age:
+            ledger.create(key, uuid4())
+            return
+        oldest = by_age.pop(0)
+        ledger.link(key, oldest.patient_key, str(oldest.comparison.rule), oldest.comparison.evidence)
+    for match in by_age:
+        how = (str(match.comparison.rule), match.comparison.evidence)
+        if min(state.members(match.person)) < min(state.members(state.person_of[key])):
+            ledger.join(key, match.patient_key, *how)
+        else:
+            ledger.join(match.patient_key, key, *how)
+
+
+def _bring_together(ledger: Ledger, stays: int, joins: int, reason: str) -> tuple[Flag, ...]:
+    """Two records become one person by decision: with their whole persons, unless another decision forbids that."""
+    state = ledger.state
+    ledger.decide(joins, stays, Decision.MUST_LINK, reason)
+    if state.person_of[stays] == state.person_of[joins]:
+        return ()
+    kept_apart = [
+        pair(one, other)
+        for one in sorted(state.members(state.person_of[stays]))
+        for other in sorted(state.members(state.person_of[joins]))
+        if state.decisions.get(pair(one, other)) is Decision.CANNOT_LINK
+    ]
+    if kept_apart:
+        ledger.loosen(joins, reason)
+        ledger.split(joins, stays, uuid4(), reason)
+    ledger.join(joins, stays, reason)
+    flags = tuple(Flag(*place, ("merged-against-decision",)) for place in kept_apart)
+    for flag in flags:
+        ledger.flag(flag)
+    return flags
+
+
+def _profiles(said: Mapping[int, Demographics], state: LinkState) -> dict[int, Profile]:
+    """Each active patient with its own record and those of the patients retired into it."""
+    records: dict[int, dict[int, Demographics]] = {}
+    for key, demographics in said.items():
+        records.setdefault(survivor_of(key, state.retired_into), {})[key] = demographics
+    return {key: Profile(key, of_one) for key, of_one in records.items()}
+
+
+def _persons(profiles: Mapping[int, Profile], state: LinkState) -> dict[UUID, list[Profile]]:
+    persons: dict[UUID, list[Profile]] = {}
+    for key, profile in profiles.items():
+        persons.setdefault(state.person_of[key], []).append(profile)
+    return persons
+
+
+def _of_survivors(state: LinkState) -> dict[tuple[int, int], Decision]:
+    """The decisions, each about the active patients that its two numbers lead to."""
+    return {
+        pair(survivor_of(one, state.retired_into), survivor_of(other, state.retired_into)): decision
+        for (one, other), decision in state.decisions.items()
+    }
+
+
+def _contradictions(
+    record: Profile, person: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]
+) -> list[Flag]:
+    """What an update says against the links that its patient already has; nobody is unlinked for it."""
+    against = vetoes_between([record], person, decisions)
+    return [Flag(*place, ("link-contradicted", *vetoes)) for place, vetoes in against.items()]
+
+
+def _uuid(text: UUID | str) -> UUID:
+    return text if isinstance(text, UUID) else UUID(text)

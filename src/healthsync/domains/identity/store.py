@@ -1,0 +1,159 @@
+"""Rows of persons, members, tokens and link events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from healthsync.domains.identity.model import (
+    Decision,
+    Flag,
+    LinkEvent,
+    LinkEventKind,
+    LinkState,
+    Member,
+    SourcePatient,
+    Tokens,
+)
+from healthsync.infrastructure.database import Queries, Transaction
+
+_SQL = Queries("healthsync.domains.identity")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one act changed, as rows."""
+
+    at: datetime
+    persons: dict[UUID, UUID | None]
+    members: list[Member]
+    events: list[LinkEvent]
+    decisions: dict[tuple[int, int], Decision]
+    reviews: dict[tuple[int, int], Iterable[str]]
+
+
+async def find_source_patient(
+    tx: Transaction, source: str, tokens: Sequence[int], types: Sequence[str]
+) -> SourcePatient | None:
+    """The active patient of `source` under the first of these identifiers that is known."""
+    row = await tx.fetchrow(_SQL.find_source_patient, source, tokens, types)
+    return SourcePatient(*row) if row else None
+
+
+async def known_patient(
+    tx: Transaction, key: int, fingerprint: Sequence[str], locks: Sequence[int]
+) -> asyncpg.Record | None:
+    """enterprise_id (None: unknown) and fingerprint of a patient; `locks` are held if `fingerprint` is another one."""
+    return await tx.fetchrow(_SQL.known_patient, key, fingerprint, locks)
+
+
+async def persons_of(tx: Transaction, keys: Collection[int], tokens: Tokens | None = None) -> list[Member]:
+    """All members of the persons of `keys` and of those that share a token, with these persons locked."""
+    wanted = (list(keys), tokens.shared_identifiers if tokens else (), tokens.block_keys if tokens else ())
+    locked: set[UUID] = set()
+    while rows := await tx.fetch(_SQL.lock_persons, *wanted):
+        locked |= {row["enterprise_id"] for row in rows}
+        members = [_member(row) for row in await tx.fetch(_SQL.members_sharing, *wanted)]
+        if {member.enterprise_id for member in members} <= locked:  # nobody moved while we waited for the locks
+            return members
+    return []
+
+
+async def add_decisions_and_reviews(tx: Transaction, state: LinkState) -> None:
+    """Complete `state` with what was decided and flagged among its patients."""
+    for row in await tx.fetch(_SQL.decisions_and_reviews, list(state.person_of)):
+        place = (row["patient_key"], row["other_patient_key"])
+        if row["kind"]:
+            state.decisions[place] = Decision(row["kind"])
+        else:
+            state.reviews[place] = frozenset(row["reasons"])
+
+
+async def save(tx: Transaction, change: Change, tokens: Tokens | None = None) -> None:
+    """Write one act; `tokens` replace those of the patient at hand."""
+    persons = [{"enterprise_id": person, "merged_into": into} for person, into in change.persons.items()]
+    decisions = [_paired(place, kind=kind) for place, kind in change.decisions.items()]
+    reviews = [_paired(place, reasons=sorted(reasons)) for place, reasons in change.reviews.items()]
+    await tx.execute(
+        _SQL.save,
+        change.at,
+        _json(persons),
+        _json([_member_row(member) for member in change.members]),
+        _json(change.events),
+        _json(decisions),
+        _json(reviews),
+        *((tokens.patient_key, tokens.identifiers, tokens.types, tokens.block_keys) if tokens else (None, (), (), ())),
+    )
+
+
+async def vacant_person(tx: Transaction, keys: Collection[int]) -> UUID | None:
+    """The enterprise id that one of these patients had last, if nobody has it now."""
+    return await tx.fetchval(_SQL.vacant_person, list(keys))
+
+
+async def enterprise_ids(tx: Transaction, keys: Collection[int]) -> dict[int, UUID]:
+    """The person of each patient that is known."""
+    rows = await tx.fetch(_SQL.enterprise_ids, list(keys))
+    return {row["patient_key"]: row["enterprise_id"] for row in rows}
+
+
+async def current_person(tx: Transaction, enterprise_id: UUID) -> UUID | None:
+    """The person that an enterprise id leads to."""
+    return await tx.fetchval(_SQL.current_person, enterprise_id)
+
+
+async def members(tx: Transaction, enterprise_id: UUID) -> list[SourcePatient]:
+    """The patients of a person."""
+    return [SourcePatient(*row) for row in await tx.fetch(_SQL.members, enterprise_id)]
+
+
+async def history(tx: Transaction, enterprise_id: UUID) -> list[LinkEvent]:
+    """The log entries of a person and its members."""
+    return [_event(row) for row in await tx.fetch(_SQL.history, enterprise_id)]
+
+
+async def log(tx: Transaction) -> list[LinkEvent]:
+    """The whole log."""
+    return [_event(row) for row in await tx.fetch(_SQL.log)]
+
+
+async def open_reviews(tx: Transaction, limit: int) -> list[Flag]:
+    """Pairs to be looked at, oldest first."""
+    return [Flag(row[0], row[1], tuple(row[2])) for row in await tx.fetch(_SQL.open_reviews, limit)]
+
+
+def _json(rows: object) -> str:
+    return msgspec.json.encode(rows).decode()
+
+
+def _paired(place: tuple[int, int], **columns: object) -> dict[str, object]:
+    return {"patient_key": place[0], "other_patient_key": place[1], **columns}
+
+
+def _member(row: asyncpg.Record) -> Member:
+    patient = SourcePatient(row["patient_key"], row["patient_id"], row["source"])
+    return Member(patient, row["enterprise_id"], row["linked_to"], row["retired_into"], tuple(row["fingerprint"]))
+
+
+def _member_row(member: Member) -> dict[str, Any]:
+    patient = member.patient
+    return {
+        "patient_key": patient.patient_key,
+        "patient_id": patient.patient_id,
+        "source": patient.source,
+        "enterprise_id": member.enterprise_id,
+        "linked_to": member.linked_to,
+        "retired_into": member.retired_into,
+        "fingerprint": member.fingerprint,
+    }
+
+
+def _event(row: asyncpg.Record) -> LinkEvent:
+    kind, person, key, other, rule, evidence, decided_by, at = row
+    return LinkEvent(LinkEventKind(kind), person, key, other, rule, tuple(evidence), decided_by, at)

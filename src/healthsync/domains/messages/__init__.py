@@ -1,0 +1,47 @@
+"""Every HL7 v2 message that came in: its bytes, its state, its answer, its place in the order.
+
+    accepted ──► processed          stored as FHIR
+        │  ▲
+        │  └── replay ◄──┐
+        └──► dead ───────┘          cannot be processed; the reason says why, the bytes stay
+
+Invariants: a message is acknowledged only after its bytes are committed; the same bytes of the same partner are one
+message; of the messages about one patient none is processed before an older one that still waits; a message that
+fails holds back its own patients and nobody else.
+"""
+
+from healthsync.domains.messages.acknowledging import Answering, answering
+from healthsync.domains.messages.lanes import patients_of, runnable
+from healthsync.domains.messages.model import (
+    Arrival,
+    Claimed,
+    MessageState,
+    Receipt,
+    SealedMessage,
+    SealingKey,
+    Settlement,
+    StoredMessage,
+    Warnings,
+)
+from healthsync.domains.messages.retry import RetryPolicy, failed
+from healthsync.domains.messages.service import ACCEPTED_CHANNEL, MessageService
+
+__all__ = [
+    "ACCEPTED_CHANNEL",
+    "Answering",
+    "Arrival",
+    "Claimed",
+    "MessageService",
+    "MessageState",
+    "Receipt",
+    "RetryPolicy",
+    "SealedMessage",
+    "SealingKey",
+    "Settlement",
+    "StoredMessage",
+    "Warnings",
+    "answering",
+    "failed",
+    "patients_of",
+    "runnable",
+]

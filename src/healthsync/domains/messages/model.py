@@ -1,0 +1,140 @@
+"""Nouns of messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class MessageState(StrEnum):
+    """Where a message stands."""
+
+    ACCEPTED = "accepted"
+    """Committed and acknowledged, waiting to be processed or for its next attempt."""
+    PROCESSED = "processed"
+    DEAD = "dead"
+    """It cannot be processed, or could not be accepted; its reason says why. Replay puts it back."""
+
+
+class Warnings(StrEnum):
+    """What an operator should know of a message that was accepted all the same."""
+
+    CONTROL_ID_REUSED = "control-id-reused"
+    """The partner used this MSH-10 before, with other content (HL7 v2.5.1 §2.15.9.10 wants it unique)."""
+    CONTROL_ID_MISSING = "control-id-missing"
+
+
+class SealingKey(Protocol):
+    """The data key of a partner's messages."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def key(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message as it came in, with everything about it that is decided before it is stored."""
+
+    source: str
+    received_at: datetime
+    control_id: str
+    """MSH-10 as sent, still escaped."""
+    type: str
+    """MSH-9 code and trigger: `ADT^A01`."""
+    raw: bytes
+    """The bytes as received; for a frame that was too large its beginning."""
+    size_bytes: int
+    """Of the whole frame."""
+    lanes: tuple[int, ...]
+    acknowledgement: bytes | None
+    """The answer that leaves after the commit; None when the sender wants none."""
+    warnings: tuple[str, ...] = ()
+    reason_code: str | None = None
+    """Set when it could not be accepted: it is kept as a dead letter, with `reason` as the sentence."""
+    reason: str | None = None
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the bytes are only the beginning."""
+        return len(self.raw) < self.size_bytes
+
+    @property
+    def state(self) -> MessageState:
+        """The state in which it is first stored."""
+        return MessageState.ACCEPTED if self.reason_code is None else MessageState.DEAD
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an arrival."""
+
+    sequence: int
+    acknowledgement: bytes | None
+    """The answer to write: for a resend the one that was given the first time."""
+    duplicate: bool
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedMessage:
+    """A message as it lies in store, unopened."""
+
+    sequence: int
+    source: str
+    digest: bytes
+    sealed: bytes
+    key_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed(SealedMessage):
+    """A message that this transaction may process: nobody else has it, and no older one of its lanes waits."""
+
+    type: str
+    received_at: datetime
+    lanes: frozenset[int]
+    attempts: int
+    """How many attempts began before this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended."""
+
+    state: MessageState
+    attempts: int
+    """Attempts that count against the message, this one included if it does."""
+    next_attempt_at: datetime | None = None
+    reason_code: str | None = None
+    reason: str | None = None
+    stored_resources: int | None = None
+    unmapped: dict[str, int] = field(default_factory=dict)
+    """What no map reads, by path; counts only, never values."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as an operator sees it, without its content."""
+
+    sequence: int
+    received_at: datetime
+    source: str
+    control_id: str
+    type: str
+    state: MessageState
+    size_bytes: int
+    truncated: bool
+    attempts: int
+    next_attempt_at: datetime | None
+    settled_at: datetime | None
+    reason_code: str | None
+    reason: str | None
+    stored_resources: int | None
+    unmapped: dict[str, int]
+    warnings: tuple[str, ...]

@@ -1,0 +1,151 @@
+"""The verbs of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from healthsync.domains.messages import store
+from healthsync.domains.messages.lanes import patients_of, runnable
+from healthsync.domains.messages.model import (
+    Arrival,
+    Claimed,
+    MessageState,
+    Receipt,
+    SealedMessage,
+    SealingKey,
+    Settlement,
+    StoredMessage,
+)
+from healthsync.errors import NotFound
+from healthsync.infrastructure.crypto import BlindIndex, open_sealed, seal
+from healthsync.infrastructure.database import Transaction
+from healthsync.standards.hl7v2 import Message
+
+ACCEPTED_CHANNEL = "message_accepted"
+"""NOTIFY on this channel says that something waits."""
+
+_LAST = 2**63 - 1
+
+
+class MessageService:
+    """The messages of one hub. `hub_id` is part of what every sealed message is bound to."""
+
+    def __init__(self, blind_index: BlindIndex, hub_id: str) -> None:
+        self._blind_index = blind_index
+        self._hub_id = hub_id
+
+    def lanes(self, source: str, message: Message) -> tuple[int, ...]:
+        """Tokens of the patients that `message` of `source` concerns."""
+        return tuple(
+            self._blind_index.token("message lane", f"{source}\x1f{authority}\x1f{number}")
+            for authority, number in patients_of(message)
+        )
+
+    async def accept(
+        self, tx: Transaction, arrivals: Sequence[Arrival], keys: Mapping[str, SealingKey]
+    ) -> list[Receipt]:
+        """Store arrivals in their order; a resend gets the receipt of the first. `keys` are by source.
+
+        Nothing may be answered before `tx` has committed.
+        """
+        digests = [self._digest(arrival) for arrival in arrivals]
+        sealed = [
+            (key.version, seal(key.key, arrival.raw, self._place(arrival.source, digest)))
+            for arrival, digest in zip(arrivals, digests, strict=True)
+            for key in (keys[arrival.source],)
+        ]
+        fresh = {row["digest"]: row for row in await store.accept(tx, arrivals, digests, sealed)}
+        known = {}
+        if len(fresh) < len(arrivals):
+            known = {row["digest"]: row for row in await store.by_digest(tx, digests)}
+        receipts = []
+        for arrival, digest in zip(arrivals, digests, strict=True):
+            if (row := fresh.pop(digest, None)) is not None:
+                receipts.append(Receipt(row["sequence"], arrival.acknowledgement, False, tuple(row["warnings"])))
+            else:
+                row = known[digest]
+                receipts.append(Receipt(row["sequence"], row["acknowledgement"], True, tuple(row["warnings"])))
+        return receipts
+
+    async def claim(self, tx: Transaction, limit: int, now: datetime, *, only_heads: bool = False) -> list[Claimed]:
+        """Up to `limit` of the oldest messages that may run now, one after the other; theirs until `tx` ends.
+
+        A message that was tried before comes alone, so that one which brings the worker down takes nobody with it.
+        With `only_heads` those are found that stand behind many waiting ones.
+        """
+        due = await store.due(tx, now, limit, only_heads=only_heads)
+        blocked = await store.blocked(tx, due)
+        by_sequence = {message.sequence: message for message in due}
+        lanes = {sequence: message.lanes for sequence, message in by_sequence.items()}
+        claimed: list[Claimed] = []
+        for sequence in runnable(by_sequence, lanes, blocked):
+            message = by_sequence[sequence]
+            if message.attempts and claimed:
+                break
+            claimed.append(message)
+            if message.attempts:
+                break
+        return claimed
+
+    async def begin(self, tx: Transaction, claimed: Iterable[Claimed]) -> None:
+        """Count an attempt of each. `tx` is a transaction of its own that commits before the work begins."""
+        await store.begin_attempts(tx, [message.sequence for message in claimed])
+
+    async def settle(
+        self, tx: Transaction, claimed: Sequence[Claimed], settlements: Mapping[int, Settlement], now: datetime
+    ) -> None:
+        """Write how the attempts ended, in the transaction of the work. Those without a settlement were not tried."""
+        await store.settle(tx, settlements, now)
+        finished = [m for m in claimed if _is_final(settlements.get(m.sequence))]
+        await store.leave_lanes(tx, finished)
+        await store.forget_attempts(tx, [message.sequence for message in finished])
+        counts = {
+            m.sequence: s.attempts if (s := settlements.get(m.sequence)) else m.attempts
+            for m in claimed
+            if not _is_final(settlements.get(m.sequence))
+        }
+        if counts:
+            await store.set_attempts(tx, counts)
+
+    def open(self, message: SealedMessage, key: SealingKey) -> bytes:
+        """The bytes of a message as they were received. Raises SealBroken."""
+        return open_sealed(key.key, message.sealed, self._place(message.source, message.digest))
+
+    async def sealed(self, tx: Transaction, sequence: int) -> SealedMessage:
+        """A message, unopened. Raises NotFound."""
+        if (message := await store.sealed(tx, sequence)) is None:
+            raise NotFound(f"there is no message {sequence}; see: healthsync messages list")
+        return message
+
+    async def listed(
+        self,
+        tx: Transaction,
+        *,
+        state: MessageState | None = None,
+        source: str | None = None,
+        before: int | None = None,
+        limit: int = 1000,
+    ) -> list[StoredMessage]:
+        """A page of messages without their content, newest first; the next page is `before` the last sequence."""
+        return await store.listed(tx, state, source, _LAST if before is None else before, limit)
+
+    async def counted(self, tx: Transaction, *, state: MessageState | None = None, source: str | None = None) -> int:
+        """How many messages there are."""
+        return await store.counted(tx, state, source)
+
+    async def replay(self, tx: Transaction, sequences: Sequence[int]) -> list[int]:
+        """Make dead letters wait again; returns those that do. The others are not dead, cut, or do not exist."""
+        return await store.replay(tx, sequences)
+
+    def _digest(self, arrival: Arrival) -> bytes:
+        """A frame that was not accepted must not count as seen: sent again, it is judged again."""
+        kind = "message" if arrival.reason_code is None else f"refused message {arrival.reason_code}"
+        return self._blind_index.digest(kind, arrival.source.encode() + b"\0" + arrival.raw)
+
+    def _place(self, source: str, digest: bytes) -> bytes:
+        return f"{self._hub_id}|message|{source}|".encode() + digest
+
+
+def _is_final(settlement: Settlement | None) -> bool:
+    return settlement is not None and settlement.state is not MessageState.ACCEPTED

@@ -1,0 +1,134 @@
+"""Rows of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from healthsync.domains.messages.model import Arrival, Claimed, MessageState, SealedMessage, Settlement, StoredMessage
+from healthsync.infrastructure.database import Queries, Transaction
+
+_SQL = Queries("healthsync.domains.messages")
+
+
+async def accept(
+    tx: Transaction, arrivals: Sequence[Arrival], digests: Sequence[bytes], sealed: Sequence[tuple[int, bytes]]
+) -> list[asyncpg.Record]:
+    """Insert arrivals; returns (sequence, digest, warnings) of those that were new."""
+    return await tx.fetch(
+        _SQL.accept,
+        [a.received_at for a in arrivals],
+        [a.source for a in arrivals],
+        [a.control_id for a in arrivals],
+        [a.type for a in arrivals],
+        digests,
+        [ciphertext for _version, ciphertext in sealed],
+        [version for version, _ciphertext in sealed],
+        [a.size_bytes for a in arrivals],
+        [a.truncated for a in arrivals],
+        [_array(a.lanes) for a in arrivals],
+        [a.acknowledgement for a in arrivals],
+        [_array(a.warnings) for a in arrivals],
+        [a.state.value for a in arrivals],
+        [a.reason_code for a in arrivals],
+        [a.reason for a in arrivals],
+    )
+
+
+async def by_digest(tx: Transaction, digests: Sequence[bytes]) -> list[asyncpg.Record]:
+    """(sequence, digest, warnings, acknowledgement) of messages that are in store."""
+    return await tx.fetch(_SQL.by_digest, digests)
+
+
+async def due(tx: Transaction, now: datetime, limit: int, *, only_heads: bool) -> list[Claimed]:
+    """Lock and read the oldest messages that are due."""
+    query = _SQL.due_heads_of_lanes if only_heads else _SQL.oldest_due
+    return [Claimed(**{**row, "lanes": frozenset(row["lanes"])}) for row in await tx.fetch(query, now, limit)]
+
+
+async def blocked(tx: Transaction, claimed: Iterable[Claimed]) -> set[int]:
+    """Those that wait for an older message which is not among them."""
+    pairs = [(message.sequence, lane) for message in claimed for lane in message.lanes]
+    return {row["sequence"] for row in await tx.fetch(_SQL.blocked, *_columns(pairs))}
+
+
+async def begin_attempts(tx: Transaction, sequences: Sequence[int]) -> None:
+    """Count an attempt."""
+    await tx.execute(_SQL.begin_attempts, sorted(sequences))
+
+
+async def settle(tx: Transaction, settlements: Mapping[int, Settlement], now: datetime) -> None:
+    """Write how attempts ended."""
+    s = list(settlements.values())
+    await tx.execute(
+        _SQL.settle,
+        now,
+        list(settlements),
+        [one.state.value for one in s],
+        [one.attempts for one in s],
+        [one.next_attempt_at for one in s],
+        [one.reason_code for one in s],
+        [one.reason for one in s],
+        [one.stored_resources for one in s],
+        [msgspec.json.encode(one.unmapped).decode() for one in s],
+        [_array(one.warnings) for one in s],
+    )
+
+
+async def leave_lanes(tx: Transaction, claimed: Iterable[Claimed]) -> None:
+    """Take settled messages out of their lanes."""
+    pairs = [(message.sequence, lane) for message in claimed for lane in message.lanes]
+    await tx.execute(_SQL.leave_lanes, *_columns(pairs))
+
+
+async def set_attempts(tx: Transaction, counts: Mapping[int, int]) -> None:
+    """Correct the count of attempts."""
+    await tx.execute(_SQL.set_attempts, list(counts), list(counts.values()))
+
+
+async def forget_attempts(tx: Transaction, sequences: Sequence[int]) -> None:
+    """Settled messages need no count."""
+    await tx.execute(_SQL.forget_attempts, sequences)
+
+
+async def listed(
+    tx: Transaction, state: MessageState | None, source: str | None, before: int, limit: int
+) -> list[StoredMessage]:
+    """A page of messages, newest first."""
+    return [_stored(row) for row in await tx.fetch(_SQL.listed, state, source, before, limit)]
+
+
+async def counted(tx: Transaction, state: MessageState | None, source: str | None) -> int:
+    """How many messages there are."""
+    return await tx.fetchval(_SQL.counted, state, source)
+
+
+async def sealed(tx: Transaction, sequence: int) -> SealedMessage | None:
+    """A message, unopened."""
+    row = await tx.fetchrow(_SQL.sealed, sequence)
+    return SealedMessage(**row) if row else None
+
+
+async def replay(tx: Transaction, sequences: Sequence[int]) -> list[int]:
+    """Make dead letters wait again; returns which."""
+    return [row["sequence"] for row in await tx.fetch(_SQL.replay, sequences)]
+
+
+def _stored(row: asyncpg.Record) -> StoredMessage:
+    values = dict(row)
+    values["state"] = MessageState(row["state"])
+    values["unmapped"] = msgspec.json.decode(row["unmapped"] or "{}")
+    values["warnings"] = tuple(row["warnings"])
+    return StoredMessage(**values)
+
+
+def _array(items: Iterable[object]) -> str:
+    """A PostgreSQL array literal of numbers or codes, so that one array parameter can carry many of them."""
+    return "{" + ",".join(map(str, items)) + "}"
+
+
+def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    return [sequence for sequence, _lane in pairs], [lane for _sequence, lane in pairs]

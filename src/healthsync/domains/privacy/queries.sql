@@ -1,0 +1,18 @@
+-- name: newest_key
+-- The wrapped data key that new writes of a scope use.
+SELECT version, wrapped_by, wrapped FROM data_key WHERE scope = $1 ORDER BY version DESC LIMIT 1;
+
+-- name: key_of_version
+-- The wrapped data key under which something was sealed.
+SELECT version, wrapped_by, wrapped FROM data_key WHERE scope = $1 AND version = $2;
+
+-- name: keys_of_scopes
+-- The wrapped data keys of a page of search results.
+SELECT k.scope, k.version, k.wrapped_by, k.wrapped
+FROM unnest($1::text[], $2::int[]) AS wanted (scope, version)
+JOIN data_key k ON k.scope = wanted.scope AND k.version = wanted.version;
+
+-- name: add_key
+-- A new wrapped data key; nothing when the version exists.
+INSERT INTO data_key (scope, version, wrapped_by, wrapped) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING RETURNING version;

@@ -1,0 +1,118 @@
+"""Which elements are sealed, and the splitting and joining of a resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from healthsync.domains.privacy.model import DataKey, Sealed, SealedResource, SensitivityClass
+from healthsync.infrastructure.crypto import open_sealed, seal
+from healthsync.standards.fhir import json
+
+_CLEAR = "clear"
+_DOCUMENT_HEAD = ("resourceType", "id", "meta")
+
+
+@dataclass(frozen=True, slots=True)
+class SealingPolicy:
+    """The reviewed policy, compiled: which class an element belongs to."""
+
+    types: Mapping[str, Mapping[str, str]]
+    any_type: Mapping[str, str]
+    free_text: frozenset[str]
+    not_free_text: frozenset[str]
+
+    @classmethod
+    @cache
+    def load(cls) -> SealingPolicy:
+        """The policy that ships with the hub."""
+        document = yaml.safe_load(files(__package__).joinpath("policy.yaml").read_text(encoding="utf-8"))
+        return cls(
+            types=document["types"],
+            any_type=document["any"],
+            free_text=frozenset(document["free_text"]),
+            not_free_text=frozenset(document["not_free_text"]),
+        )
+
+    def class_of(self, resource_type: str, element: str, value: Any) -> SensitivityClass | None:
+        """The class that `element` of `resource_type` is sealed under, or None when it may stay readable."""
+        named = self.types.get(resource_type, {})
+        verdict = named.get(element.removeprefix("_")) or named.get("*") or self.any_type.get(element.removeprefix("_"))
+        if verdict is not None:
+            return None if verdict == _CLEAR else SensitivityClass(verdict)
+        if element in self.not_free_text:
+            return None
+        if isinstance(value, str):
+            return SensitivityClass.NARRATIVE if element in self.free_text else None
+        return SensitivityClass.NARRATIVE if self._holds_free_text(element, value) else None
+
+    def _holds_free_text(self, element: str, value: Any) -> bool:
+        if isinstance(value, list):
+            if element in self.free_text:
+                return True
+            return any(self._holds_free_text(element, item) for item in value)
+        if not isinstance(value, dict):
+            return False
+        for name, child in value.items():
+            if name in self.free_text:
+                if name == "display" and "reference" not in value and "identifier" not in value:
+                    continue  # Coding.display repeats a dictionary
+                if name == "text" and value.get("coding"):
+                    continue  # CodeableConcept.text beside a code names the code
+                return True
+            if name in self.not_free_text:
+                continue
+            if (isinstance(child, dict) or (isinstance(child, list) and child)) and self._holds_free_text(name, child):
+                return True
+        return False
+
+
+def _associated_data(hub_id: str, reference: str, version: int, sensitivity: str, key: DataKey) -> bytes:
+    return f"{hub_id}|{reference}|{version}|{sensitivity}|{key.scope}|{key.version}".encode()
+
+
+def members_of(resource: Mapping[str, Any], names: Iterable[str]) -> str:
+    """The JSON text of some members, without braces: `"status":"final","code":{…}`."""
+    return json.dump({name: resource[name] for name in names})[1:-1].decode()
+
+
+def seal_resource(policy: SealingPolicy, resource: Mapping[str, Any], *, key: DataKey, hub_id: str) -> SealedResource:
+    """Split and seal a resource that carries its `id` and `meta.versionId`."""
+    resource_type = resource["resourceType"]
+    split: dict[SensitivityClass | None, list[str]] = {None: [n for n in _DOCUMENT_HEAD if n in resource]}
+    for name, value in resource.items():
+        if name not in _DOCUMENT_HEAD:
+            split.setdefault(policy.class_of(resource_type, name, value), []).append(name)
+    reference, version = f"{resource_type}/{resource['id']}", int(resource["meta"]["versionId"])
+
+    def sealed(sensitivity: SensitivityClass) -> bytes | None:
+        if sensitivity not in split:
+            return None
+        place = _associated_data(hub_id, reference, version, sensitivity, key)
+        return seal(key.subkey(sensitivity), members_of(resource, split[sensitivity]).encode(), place)
+
+    return SealedResource(
+        clear="{" + members_of(resource, split[None]) + "}",
+        identity=sealed(SensitivityClass.IDENTITY),
+        narrative=sealed(SensitivityClass.NARRATIVE),
+        key_scope=key.scope,
+        key_version=key.version,
+    )
+
+
+def unseal_members(sealed: Sealed, *, reference: str, version: int, key: DataKey, hub_id: str) -> str:
+    """The whole resource as JSON text. Raises SealBroken when any part was changed or moved."""
+    parts = [sealed.clear[:-1]]
+    for sensitivity, ciphertext in (
+        (SensitivityClass.IDENTITY, sealed.identity),
+        (SensitivityClass.NARRATIVE, sealed.narrative),
+    ):
+        if ciphertext is not None:
+            place = _associated_data(hub_id, reference, version, sensitivity, key)
+            parts.append(open_sealed(key.subkey(sensitivity), ciphertext, place).decode())
+    return ",".join(parts) + "}"

@@ -1,0 +1,75 @@
+"""Data keys: made on first use, wrapped by the key provider, kept unwrapped in memory only."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import Protocol
+
+from healthsync.domains.privacy import store
+from healthsync.domains.privacy.model import DataKey
+from healthsync.errors import Unavailable
+from healthsync.infrastructure.database import Transaction
+
+_FIRST_VERSION = 1
+
+
+class KeyWrapping(Protocol):
+    """What data keys need from a key provider."""
+
+    def wrap(self, key: bytes) -> tuple[int, bytes]:
+        """Wrap a data key; returns the version of the wrapping key and the wrapped bytes."""
+        ...
+
+    def unwrap(self, version: int, wrapped: bytes) -> bytes:
+        """Unwrap a data key."""
+        ...
+
+
+class DataKeys:
+    """The data keys of this hub, by scope."""
+
+    def __init__(self, keyring: KeyWrapping, *, cached_keys: int = 50_000) -> None:
+        self._keyring = keyring
+        self._cached_keys = cached_keys
+        self._newest: OrderedDict[str, DataKey] = OrderedDict()
+        self._by_version: OrderedDict[tuple[str, int], DataKey] = OrderedDict()
+
+    async def for_scope(self, tx: Transaction, scope: str) -> DataKey:
+        """The key that new writes of `scope` use; made when there is none.
+
+        A new key enters the cache only after the commit: a key whose row was rolled back must seal nothing.
+        """
+        if (known := self._newest.get(scope)) is not None:
+            return known
+        row = await store.newest_key(tx, scope)
+        if row is None:
+            fresh = os.urandom(32)
+            await store.add_key(tx, scope, _FIRST_VERSION, *self._keyring.wrap(fresh))
+            row = await store.newest_key(tx, scope)  # ours, or that of a transaction which was first
+            if row is None:
+                raise Unavailable(f"the data key of scope {scope.split('/')[0]} vanished while it was made")
+        key = DataKey(scope, row["version"], self._keyring.unwrap(row["wrapped_by"], row["wrapped"]))
+        tx.after_commit(lambda: self._remember(key, newest=True))
+        return key
+
+    async def of_versions(self, tx: Transaction, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], DataKey]:
+        """The keys under which things were sealed. A key that was destroyed is absent from the answer."""
+        found = {place: key for place in wanted if (key := self._by_version.get(place)) is not None}
+        missing = [place for place in set(wanted) if place not in found]
+        if missing:
+            rows = await store.keys_of_scopes(tx, [scope for scope, _ in missing], [version for _, version in missing])
+            for row in rows:
+                unwrapped = self._keyring.unwrap(row["wrapped_by"], row["wrapped"])
+                key = found[row["scope"], row["version"]] = DataKey(row["scope"], row["version"], unwrapped)
+                self._remember(key, newest=False)
+        return found
+
+    def _remember(self, key: DataKey, *, newest: bool) -> None:
+        self._by_version[key.scope, key.version] = key
+        if newest:
+            self._newest[key.scope] = key
+        for cache in (self._newest, self._by_version):
+            while len(cache) > self._cached_keys:
+                cache.popitem(last=False)

@@ -1,0 +1,29 @@
+"""Rows of wrapped data keys."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from healthsync.infrastructure.database import Queries, Transaction
+
+_SQL = Queries("healthsync.domains.privacy")
+
+
+async def newest_key(tx: Transaction, scope: str) -> asyncpg.Record | None:
+    """The newest wrapped key of a scope: version, wrapped_by, wrapped."""
+    return await tx.fetchrow(_SQL.newest_key, scope)
+
+
+async def key_of_version(tx: Transaction, scope: str, version: int) -> asyncpg.Record | None:
+    """One wrapped key: version, wrapped_by, wrapped."""
+    return await tx.fetchrow(_SQL.key_of_version, scope, version)
+
+
+async def keys_of_scopes(tx: Transaction, scopes: list[str], versions: list[int]) -> list[asyncpg.Record]:
+    """Several wrapped keys at once: scope, version, wrapped_by, wrapped."""
+    return await tx.fetch(_SQL.keys_of_scopes, scopes, versions)
+
+
+async def add_key(tx: Transaction, scope: str, version: int, wrapped_by: int, wrapped: bytes) -> bool:
+    """Add a wrapped key; False when another transaction was first."""
+    return await tx.fetchval(_SQL.add_key, scope, version, wrapped_by, wrapped) is not None

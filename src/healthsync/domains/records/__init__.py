@@ -1,0 +1,26 @@
+"""The FHIR repository: versions, history, search index, compartments.
+
+Content is opaque here: clear JSON text and ciphertexts, as `exchange.ingest` hands them over and `exchange.disclose` takes
+them back; only those two may import this package. Index values of sealed elements are keyed tokens (`index.py`).
+Every read takes a `Visibility`: the condition on rows that the gate decided, part of the SQL of every count and page.
+"""
+
+from healthsync.domains.records.errors import VersionConflict
+from healthsync.domains.records.index import IndexRows, RecordIndex
+from healthsync.domains.records.model import Change, Page, StoredResource, Visibility
+from healthsync.domains.records.search import SearchPlan, plan_search
+from healthsync.domains.records.service import Keep, RecordsService
+
+__all__ = [
+    "Change",
+    "IndexRows",
+    "Keep",
+    "Page",
+    "RecordIndex",
+    "RecordsService",
+    "SearchPlan",
+    "StoredResource",
+    "VersionConflict",
+    "Visibility",
+    "plan_search",
+]

@@ -1,0 +1,1 @@
+"""HTTP: ASGI routes over the flows. Thin: parse the request, call a flow, write the answer."""

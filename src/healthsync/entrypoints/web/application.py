@@ -1,0 +1,91 @@
+"""The ASGI application: finds the route, calls its handler, turns errors into answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from healthsync.domains.access import CredentialRefused
+from healthsync.errors import HealthSyncError, NotFound
+from healthsync.infrastructure.telemetry import logger, metrics
+
+from . import answers
+from .fhir_routes import FhirRoutes
+from .healthsync_routes import HealthsyncRoutes
+from .requests import NotAcceptable, UnsupportedMediaType
+from .router import Router
+
+_log = logger(__name__)
+_requests = metrics.counter("healthsync_http_requests", "HTTP requests, by surface and status.", ("surface", "status"))
+_seconds = metrics.histogram("healthsync_http_seconds", "Time from the request's head to the answer.", ("surface",))
+
+
+class Application:
+    """HTTP face of a hub."""
+
+    def __init__(self, hub: Any, ready: Callable[[], Any]) -> None:
+        self._ready = ready
+        self.router = Router()
+        FhirRoutes(hub).register(self.router)
+        HealthsyncRoutes(hub).register(self.router)
+        self.router.add("metrics", self._metrics)
+        self.router.add("livez", self._livez)
+        self.router.add("readyz", self._readyz)
+        self.router.alias("/api/fhir", "/fhir")
+        if hub.settings.fhir.base_path != "/fhir":
+            self.router.alias(hub.settings.fhir.base_path, "/fhir")
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """ASGI 3. Lifespan is the business of `serve`."""
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        route, names, allowed = self.router.find(scope["method"], scope["path"])
+        name = route.surface.name if route else "none"
+        if route is None:
+            response = _nowhere(allowed)
+        else:
+            response = await self._answer(route.handler, Request(scope, receive), names, name)
+        await response(scope, receive, send)
+        _requests.labels(surface=name, status=str(response.status_code)).inc()
+        _seconds.labels(surface=name).observe(time.perf_counter() - started)
+
+    async def _answer(self, handler: Any, request: Request, names: Mapping[str, str], name: str) -> Response:
+        try:
+            return await handler(request, names)
+        except CredentialRefused as problem:
+            return answers.error(problem)
+        except UnsupportedMediaType as problem:
+            return answers.outcome([answers.from_error(problem)], 415)
+        except NotAcceptable as problem:
+            return answers.outcome([answers.from_error(problem)], 406)
+        except HealthSyncError as problem:
+            response = answers.error(problem)
+            if response.status_code >= 500:
+                _log.error("a request failed", surface=name, reason=problem.code, exc_info=problem)
+            return response
+        except Exception as problem:
+            _log.error("a request failed unexpectedly", surface=name, exc_info=problem)
+            return answers.unexpected()
+
+    async def _metrics(self, request: Request, names: Mapping[str, str]) -> Response:
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+
+    async def _livez(self, request: Request, names: Mapping[str, str]) -> Response:
+        return answers.plain({"status": "alive"})
+
+    async def _readyz(self, request: Request, names: Mapping[str, str]) -> Response:
+        checks: dict[str, bool] = await self._ready()
+        return answers.plain({"status": "ready" if all(checks.values()) else "not ready", "checks": checks},
+                             200 if all(checks.values()) else 503)  # fmt: skip
+
+
+def _nowhere(allowed: set[str]) -> Response:
+    if allowed:
+        problem = answers.Issue("error", "not-supported", None, "this address does not take this method")
+        return answers.outcome([problem], 405, {"Allow": ", ".join(sorted(allowed))})
+    return answers.error(NotFound("there is nothing at this address; FHIR is under /fhir"))

@@ -1,0 +1,73 @@
+"""What a request says: who sends it, in which format, with which conditions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+
+from healthsync.domains.access import Requester
+from healthsync.errors import HealthSyncError, InvalidInput
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_ETAG = re.compile(r'^(?:W/)?"(\d{1,9})"$')
+_JSON = {"application/fhir+json", "application/json", "application/*", "*/*", "json", ""}
+
+
+class UnsupportedMediaType(HealthSyncError):
+    """The body is in a format that this server does not read (HTTP 415)."""
+
+    code = "not-supported"
+
+
+class NotAcceptable(HealthSyncError):
+    """The answer is wanted in a format that this server does not write (HTTP 406)."""
+
+    code = "not-supported"
+
+
+async def requester_of(hub: Any, request: Request) -> Requester:
+    """Authenticate the sender. Raises CredentialRefused, PurposeNotAllowed or InvalidInput."""
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    address = request.client.host if request.client else None
+    return await hub.authenticate(
+        credential.strip() if scheme.lower() == "bearer" else None, request.headers.get("x-purpose"), address
+    )
+
+
+def negotiate(request: Request) -> None:
+    """FHIR JSON is what is written. Raises NotAcceptable when the sender takes only something else."""
+    wanted = request.query_params.get("_format")
+    offers = [wanted] if wanted else request.headers.get("accept", "*/*").split(",")
+    if not any(offer.partition(";")[0].strip().lower().replace(" ", "+") in _JSON for offer in offers):
+        raise NotAcceptable("this server answers in application/fhir+json")
+
+
+def if_match_of(request: Request) -> int | None:
+    """The version of If-Match. Raises InvalidInput when it is none."""
+    header = request.headers.get("if-match")
+    if header is None:
+        return None
+    match = _ETAG.match(header.strip())
+    if match is None:
+        raise InvalidInput('If-Match takes a version such as W/"3"', code="value")
+    return int(match[1])
+
+
+async def body_of(request: Request, media_types: Sequence[str]) -> bytes:
+    """The body, bounded. Raises UnsupportedMediaType, or InvalidInput (`too-long`)."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in media_types:
+        raise UnsupportedMediaType(f"send this as {media_types[0]}")
+    size, parts = 0, []
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                raise InvalidInput(f"a request may have {MAX_BODY_BYTES} bytes at most", code="too-long")
+            parts.append(part)
+    except ClientDisconnect:
+        raise InvalidInput("the request ended before its body did") from None
+    return b"".join(parts)

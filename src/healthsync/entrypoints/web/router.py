@@ -1,0 +1,76 @@
+"""Routes from the register of surfaces. Plain ASGI, because FHIR reads are too many for a framework's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from healthsync.exchange.surfaces import Surface, surface
+
+Handler = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A surface and what answers it."""
+
+    surface: Surface
+    segments: tuple[str, ...]
+    handler: Handler
+
+
+class Router:
+    """Finds the route of a path: literal segments before placeholders, in the order of registration."""
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+        self._by_length: dict[int, list[Route]] = {}
+        self._aliases: list[tuple[str, str]] = []
+
+    def add(self, surface_name: str, handler: Handler) -> None:
+        """Serve a registered surface. Raises KeyError when nobody registered it."""
+        entry = surface(surface_name)
+        route = Route(entry, tuple(entry.path.strip("/").split("/")), handler)
+        self.routes.append(route)
+        same_length = self._by_length.setdefault(len(route.segments), [])
+        same_length.append(route)
+        same_length.sort(key=lambda r: sum(segment.startswith("{") for segment in r.segments))
+
+    def alias(self, prefix: str, stands_for: str) -> None:
+        """Serve what lies under `stands_for` under another prefix too (settlement 2: /api/fhir)."""
+        self._aliases.append((prefix.rstrip("/") + "/", stands_for.rstrip("/") + "/"))
+
+    def find(self, method: str, path: str) -> tuple[Route | None, dict[str, str], set[str]]:
+        """The route, its placeholders, and the methods that the path allows when this one is none of them."""
+        for prefix, stands_for in self._aliases:
+            if path.startswith(prefix) or path + "/" == prefix:
+                path = stands_for + path[len(prefix) :]
+        segments = path.strip("/").split("/")
+        allowed: set[str] = set()
+        for route in self._by_length.get(len(segments), ()):
+            names = _match(route.segments, segments)
+            if names is None:
+                continue
+            if route.surface.method == method or (method == "HEAD" and route.surface.method == "GET"):
+                return route, names, allowed
+            allowed.add(route.surface.method)
+        return None, {}, allowed
+
+
+def _match(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    names: dict[str, str] = {}
+    for expected, segment in zip(pattern, segments, strict=True):
+        if expected.startswith("{"):
+            if segment.startswith(("$", "_")) or not segment:
+                return None
+            names[expected[1:-1]] = segment
+        elif expected != segment:
+            return None
+    return names
+
+
+Scope = dict[str, Any]

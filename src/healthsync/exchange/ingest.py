@@ -1,0 +1,474 @@
+"""GATE IN: the only way by which clinical data enters the repository.
+
+    (1) validate     every resource by the R4 definitions; one fault refuses the whole submission
+    (2) identify     a patient who is known under one of his numbers keeps his record; references follow
+    (3) place        each resource in the compartment of its patient; a patient that nobody knows is refused
+    (4) compare      a resend changes nothing; a snapshot is merged over what is known
+    (5) store        seal, version, index
+    (6) link         source patients to persons; consents follow the person
+    (7) record       audit and events
+
+All of it in the transaction of the caller: one commit, or nothing. The caller still has to commit.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import quote
+from uuid import UUID
+
+from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
+from healthsync.domains.consent import ConsentService
+from healthsync.domains.identity import IdentityService, SourcePatient
+from healthsync.domains.records import Change, RecordsService, StoredResource
+from healthsync.errors import Conflict, InvalidInput, NotFound
+from healthsync.exchange.events import EventName, events_of
+from healthsync.exchange.vault import Vault
+from healthsync.infrastructure.clock import Clock
+from healthsync.infrastructure.crypto import BlindIndex
+from healthsync.infrastructure.database import Transaction
+from healthsync.infrastructure.events import Event, EventLog
+from healthsync.standards.fhir import compartments, json, references, validate
+from healthsync.standards.fhir.outcome import Issue
+from healthsync.standards.maps import MappedResource, PatientMerge, merged
+
+Key = tuple[str, str]
+
+
+class InvalidResource(InvalidInput):
+    """A resource breaks the R4 definitions; `issues` says where and how, without its values."""
+
+    def __init__(self, issues: Sequence[Issue]) -> None:
+        first = issues[0]
+        super().__init__(first.diagnostics, code=first.code, expression=first.expression)
+        self.issues = list(issues)
+
+
+class PreconditionFailed(Conflict):
+    """If-Match names another version than the one in store (HTTP 412)."""
+
+    code = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One resource that arrives, with the `id` that it shall have.
+
+    mode     create (the id must be new), update (replaces all of it), merge (a snapshot of a message), delete
+    mapped   with `merge`: how the snapshot lies over what is known
+    if_match the version that the sender believes to be current
+    """
+
+    resource: dict[str, Any]
+    mode: Literal["create", "update", "merge", "delete"]
+    mapped: MappedResource | None = None
+    if_match: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """(type, id)."""
+        return self.resource["resourceType"], self.resource["id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What arrives together and is stored together or not at all.
+
+    `source` is the namespace of the sender's numbers; `audit` is the event that this submission is recorded by, to which
+    the gate adds what was touched.
+    """
+
+    source: str
+    resources: Sequence[Incoming]
+    audit: AuditEvent
+    merges: Sequence[PatientMerge] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of one incoming resource."""
+
+    resource_type: str
+    id: str
+    version: int
+    updated_at: datetime
+    outcome: Literal["created", "updated", "unchanged", "deleted"]
+    resource: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What was stored, in the order of the submission, and whose data it was."""
+
+    stored: list[Stored]
+    patients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A new version on its way: the row, the document, and the document that it replaces."""
+
+    change: Change
+    resource: dict[str, Any]
+    before: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class _Work:
+    """One submission on its way through the steps."""
+
+    now: datetime
+    incoming: list[Incoming]
+    patient_keys: dict[str, int] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    written: dict[Key, _Written] = field(default_factory=dict)
+    stored: list[Stored] = field(default_factory=list)
+
+
+class Ingest:
+    """The gate in."""
+
+    def __init__(
+        self,
+        *,
+        vault: Vault,
+        records: RecordsService,
+        identity: IdentityService,
+        consent: ConsentService,
+        audit: AuditService,
+        events: EventLog,
+        blind_index: BlindIndex,
+        clock: Clock,
+    ) -> None:
+        self._vault, self._records, self._identity, self._consent = vault, records, identity, consent
+        self._audit, self._events, self._blind, self._clock = audit, events, blind_index, clock
+
+    def resource_id(self, resource_type: str, source: str, key: str) -> str:
+        """The id of a resource that a sender knows by `key`: the same for every resend, and telling nothing of the key."""
+        digest = self._blind.digest("resource id", f"{resource_type}\x1f{source}\x1f{key}".encode())
+        return str(uuid.UUID(bytes=digest, version=4))
+
+    async def head(self, tx: Transaction, key: Key) -> Any:
+        """Version and state of a resource, without content; None when it was never here."""
+        return (await self._records.heads(tx, [key])).get(key)
+
+    async def __call__(self, tx: Transaction, submission: Submission) -> IngestResult:
+        """Bring a submission in. Raises InvalidResource, InvalidInput, Conflict or PreconditionFailed; then nothing is stored."""
+        work = _Work(self._clock.now(), list(submission.resources))
+        self._validate(work)  # (1)
+        await self._identify(tx, submission, work)  # (2)
+        await self._place(tx, work)  # (3)
+        await self._compare_and_seal(tx, submission, work)  # (4)
+        await self._records.write(tx, work.changes)  # (5)
+        linked = await self._link(tx, submission, work)  # (6)
+        patients = await self._record(tx, submission, work, linked)  # (7)
+        return IngestResult(work.stored, patients)
+
+    # (1)
+    @staticmethod
+    def _validate(work: _Work) -> None:
+        for entry in work.incoming:
+            if entry.mode != "delete":
+                issues = [issue for issue in validate.structure(entry.resource) if issue.is_error]
+                if issues:
+                    raise InvalidResource(issues)
+
+    # (2)
+    async def _identify(self, tx: Transaction, submission: Submission, work: _Work) -> None:
+        moved: dict[str, str] = {}
+        for entry in work.incoming:
+            if entry.mode != "merge" or entry.resource["resourceType"] != "Patient":
+                continue
+            known = await self._identity.find_source_patient(
+                tx, submission.source, entry.resource.get("identifier", [])
+            )
+            if known is not None:
+                work.patient_keys[known.patient_id] = known.patient_key
+                if known.patient_id != entry.resource["id"]:
+                    moved[f"Patient/{entry.resource['id']}"] = f"Patient/{known.patient_id}"
+        if not moved:
+            return
+        for position, entry in enumerate(work.incoming):
+            resource = references.rewrite(entry.resource, moved)
+            new_id = moved.get(f"{resource['resourceType']}/{resource['id']}")
+            if new_id is not None:
+                resource = {**resource, "id": new_id.partition("/")[2]}
+            work.incoming[position] = Incoming(resource, entry.mode, entry.mapped, entry.if_match)
+
+    # (3)
+    async def _place(self, tx: Transaction, work: _Work) -> None:
+        """Find the internal number of every patient named; new ones in this submission get theirs now."""
+        arriving = {e.resource["id"] for e in work.incoming if e.resource["resourceType"] == "Patient"}
+        named = {patient for e in work.incoming for patient in compartments.patients_of(e.resource)} | arriving
+        unknown = [patient for patient in named if patient not in work.patient_keys]
+        work.patient_keys.update(await self._records.patient_keys(tx, unknown))
+        new = sorted(patient for patient in arriving if patient not in work.patient_keys)
+        work.patient_keys.update(zip(new, await self._records.take_pids(tx, len(new)), strict=True))
+        for entry in work.incoming:
+            for patient in compartments.patients_of(entry.resource):
+                if patient not in work.patient_keys:
+                    resource_type, id_ = entry.key
+                    raise InvalidInput(
+                        f"{resource_type}/{id_} names Patient/{patient}, whom this hub does not know; send the patient first",
+                        code="not-found",
+                    )
+
+    # (4)
+    async def _compare_and_seal(self, tx: Transaction, submission: Submission, work: _Work) -> None:
+        keys = sorted({entry.key for entry in work.incoming})
+        heads = await self._records.heads(tx, keys)
+        digests = {id(e): self._blind.digest("content", json.dump(e.resource)) for e in work.incoming}
+        changed = [e.key for e in work.incoming if not _same(heads.get(e.key), digests[id(e)], e)]
+        known = await self._records.current(tx, sorted({key for key in changed if key in heads}))
+        contents = dict(zip(known, await self._vault.open(tx, list(known.values())), strict=True))
+        fresh = iter(await self._records.take_pids(tx, len({k for k in keys if k not in heads and k[0] != "Patient"})))
+        for entry in work.incoming:
+            head = heads.get(entry.key)
+            _check_expectation(entry, head["version"] if head and not head["deleted"] else None)
+            if entry.key in work.written:
+                await self._again(tx, entry, work)
+            elif head is not None and _same(head, digests[id(entry)], entry):
+                unchanged = _with_meta(entry.resource, head["version"], head["updated_at"], submission.source)
+                work.stored.append(Stored(*entry.key, head["version"], head["updated_at"], "unchanged", unchanged))
+            else:
+                before = known.get(entry.key)
+                pid = before.pid if before else self._new_pid(entry, work, fresh)
+                await self._change(tx, submission, work, entry, before, contents.get(entry.key), pid, digests[id(entry)])
+
+    @staticmethod
+    def _new_pid(entry: Incoming, work: _Work, fresh: Any) -> int:
+        if entry.mode == "delete":
+            raise NotFound(f"{entry.key[0]}/{entry.key[1]} is not known here")
+        return work.patient_keys[entry.resource["id"]] if entry.key[0] == "Patient" else next(fresh)
+
+    async def _change(
+        self,
+        tx: Transaction,
+        submission: Submission,
+        work: _Work,
+        entry: Incoming,
+        before: StoredResource | None,
+        content: dict[str, Any] | None,
+        pid: int,
+        digest: bytes,
+    ) -> None:
+        resource_type, id_ = entry.key
+        live = content if before is not None and not before.deleted else None
+        resource = _merged(live, entry) if entry.mapped is not None else entry.resource
+        version = before.version + 1 if before else 1
+        resource = _with_meta(resource, version, work.now, submission.source)
+        patient_key = self._compartment(work, resource, pid)
+        deleted = entry.mode == "delete"
+        sealed = await self._vault.seal(tx, _tombstone(resource) if deleted else resource, patient_key)
+        index = self._records.index
+        change = Change(
+            pid=pid,
+            resource_type=resource_type,
+            id=id_,
+            version=version,
+            updated_at=work.now,
+            patient_key=patient_key if not (deleted and before) else before.patient_key,
+            digest=digest,
+            content=sealed,
+            deleted=deleted,
+            replaces=before.version if before else None,
+            index=_NOTHING if deleted else index.rows(resource),
+            index_before=index.rows(live) if live is not None else _NOTHING,
+        )
+        work.changes.append(change)
+        work.written[entry.key] = _Written(change, resource, live)
+        outcome = "deleted" if deleted else "updated" if live is not None else "created"
+        work.stored.append(Stored(resource_type, id_, version, work.now, outcome, resource))
+
+    async def _again(self, tx: Transaction, entry: Incoming, work: _Work) -> None:
+        """The same resource a second time in one submission: a message repeats itself, a transaction may not."""
+        if entry.mapped is None:
+            raise InvalidInput(f"{entry.key[0]}/{entry.key[1]} stands twice in one transaction", code="duplicate")
+        first = work.written[entry.key]
+        resource = _merged(first.resource, entry) | {"meta": first.resource["meta"]}
+        change = replace(
+            first.change,
+            content=await self._vault.seal(tx, resource, first.change.patient_key),
+            index=self._records.index.rows(resource),
+        )
+        work.changes[work.changes.index(first.change)] = change
+        work.written[entry.key] = _Written(change, resource, first.before)
+
+    @staticmethod
+    def _compartment(work: _Work, resource: dict[str, Any], pid: int) -> int | None:
+        if resource["resourceType"] == "Patient":
+            return pid
+        patients = compartments.patients_of(resource)
+        return work.patient_keys[patients[0]] if patients else None
+
+    # (6)
+    async def _link(self, tx: Transaction, submission: Submission, work: _Work) -> list[Event]:
+        linked: list[Event] = []
+
+        async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+            own = {id_: w.resource for (_, id_), w in work.written.items() if id_ in ids}
+            rows = await self._records.current(tx, [("Patient", id_) for id_ in ids if id_ not in own])
+            documents = await self._vault.open(tx, list(rows.values()))
+            return own | {document["id"]: document for document in documents}
+
+        for (resource_type, id_), written in work.written.items():
+            if resource_type == "Patient" and not written.change.deleted:
+                pid, source = written.change.pid, submission.source
+                outcome = await self._identity.register(tx, pid, id_, source, written.resource, load)
+                if outcome.linked_to:
+                    person = {"person": str(outcome.enterprise_id)}
+                    linked.append(Event(EventName.PATIENT_MATCHED, f"Patient/{id_}", person))
+                if outcome.linked_to or outcome.changed_members:
+                    await self._align_consents(tx, outcome.enterprise_id)
+        for merge in submission.merges:
+            linked.extend(await self._merge(tx, submission, work, merge))
+        for (resource_type, _), written in work.written.items():
+            if resource_type == "Consent" and written.change.patient_key is not None:
+                linked.extend(await self._apply_consent(tx, written.change, written.resource))
+        return linked
+
+    async def _align_consents(self, tx: Transaction, enterprise_id: UUID) -> None:
+        members = await self._identity.members(tx, enterprise_id)
+        await self._consent.align(tx, [member.patient_key for member in members])
+
+    async def _merge(self, tx: Transaction, submission: Submission, work: _Work, merge: PatientMerge) -> list[Event]:
+        """A sender says that two of its numbers are one person (HL7 v2.5.1 §3.3.40): the retired record points at the survivor."""
+        source = submission.source
+        survivor = await self._identity.find_source_patient(tx, source, merge.survivor_identifiers)
+        retired = await self._identity.find_source_patient(tx, source, merge.retired_identifiers)
+        if survivor is None or retired is None or survivor.patient_key == retired.patient_key:
+            return []  # nothing is known under the retired number, or both are one record already: nobody vanishes
+        outcome = await self._identity.merge(tx, survivor, retired, decided_by=source, reason="sender-merge")
+        await self._align_consents(tx, outcome.enterprise_id)
+        if outcome.retired is not None:
+            await self._retire(tx, submission, work, outcome.survivor, outcome.retired)
+        return [Event(EventName.PATIENT_MERGED, f"Patient/{survivor.patient_id}", {"retired": f"Patient/{retired.patient_id}"})]
+
+    async def _retire(
+        self, tx: Transaction, submission: Submission, work: _Work, survivor: SourcePatient, retired: SourcePatient
+    ) -> None:
+        """Patient.link tells who took over; a survivor that was retired before is active again."""
+        states = {
+            survivor.patient_id: {"active": True, "link": None},
+            retired.patient_id: {"active": False, "link": _link(survivor, "replaced-by")},
+        }
+        rows = await self._records.current(tx, [("Patient", id_) for id_ in states])
+        documents = await self._vault.open(tx, list(rows.values()))
+        changes = []
+        for row, document in zip(rows.values(), documents, strict=True):
+            state = states[row.id]
+            resource = {**document, **{k: v for k, v in state.items() if v is not None}}
+            if state["link"] is None:
+                if document.get("active", True) and "link" not in document:
+                    continue
+                resource.pop("link", None)
+            resource = _with_meta(resource, row.version + 1, work.now, submission.source)
+            index = self._records.index
+            changes.append(
+                Change(
+                    pid=row.pid,
+                    resource_type="Patient",
+                    id=row.id,
+                    version=row.version + 1,
+                    updated_at=work.now,
+                    patient_key=row.pid,
+                    digest=b"",  # the next snapshot of this patient is compared, not passed over
+                    content=await self._vault.seal(tx, resource, row.pid),
+                    replaces=row.version,
+                    index=index.rows(resource),
+                    index_before=index.rows(document),
+                )
+            )
+        await self._records.write(tx, changes)
+
+    async def _apply_consent(self, tx: Transaction, change: Change, resource: Mapping[str, Any]) -> list[Event]:
+        assert change.patient_key is not None
+        enterprise = (await self._identity.enterprise_ids(tx, [change.patient_key]))[change.patient_key]
+        person = [member.patient_key for member in await self._identity.members(tx, enterprise)]
+        consent = {**resource, "status": "inactive"} if change.deleted else resource
+        directive = await self._consent.record(tx, consent, change.patient_key, person)
+        granted = directive is not None and directive.decision == "permit"
+        name = EventName.CONSENT_GRANTED if granted else EventName.CONSENT_REVOKED
+        return [Event(name, f"Consent/{change.id}", {"because": directive.because if directive else "inactive"})]
+
+    # (7)
+    async def _record(
+        self, tx: Transaction, submission: Submission, work: _Work, linked: list[Event]
+    ) -> tuple[str, ...]:
+        names = {key: id_ for id_, key in work.patient_keys.items()}
+        touched = {w.change.patient_key for w in work.written.values() if w.change.patient_key is not None}
+        patients = tuple(sorted(f"Patient/{names[key]}" for key in touched if key in names))
+        asked = submission.audit
+        await self._audit.record(
+            tx,
+            AuditEvent(
+                **{
+                    **{name: getattr(asked, name) for name in asked.__slots__},
+                    "entities": (*asked.entities, *(f"{s.resource_type}/{s.id}" for s in work.stored)),
+                    "patients": patients,
+                }
+            ),
+        )
+        facts = [
+            Event(name, f"{resource_type}/{id_}", {"version": w.change.version})
+            for (resource_type, id_), w in work.written.items()
+            if not w.change.deleted
+            for name in events_of(resource_type, w.before is None, w.resource, w.before)
+        ]
+        await self._events.append_many(tx, [*facts, *linked])
+        return patients
+
+
+def submission_audit(action: Action, interaction: str, **details: Any) -> AuditEvent:
+    """The audit event of a submission that was permitted."""
+    return AuditEvent(action=action, interaction=interaction, outcome=Outcome.PERMITTED, **details)
+
+
+def _same(head: Any, digest: bytes, entry: Incoming) -> bool:
+    return head is not None and not head["deleted"] and entry.mode != "delete" and head["digest"] == digest
+
+
+def _check_expectation(entry: Incoming, version: int | None) -> None:
+    reference = f"{entry.key[0]}/{entry.key[1]}"
+    if entry.mode == "create" and version is not None:
+        raise Conflict(f"{reference} exists already")
+    if entry.if_match is not None and entry.if_match != version:
+        raise PreconditionFailed(f"{reference} is not at version {entry.if_match}; read it again and repeat")
+
+
+def _with_meta(resource: Mapping[str, Any], version: int, now: datetime, source: str) -> dict[str, Any]:
+    meta = {
+        **resource.get("meta", {}),
+        "versionId": str(version),
+        "lastUpdated": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    if resource["resourceType"] != "Binary":
+        meta.setdefault("source", f"urn:healthsync:source:{quote(source, safe='')}")
+    return {**resource, "meta": meta}
+
+
+def _merged(live: dict[str, Any] | None, entry: Incoming) -> dict[str, Any]:
+    """The snapshot over what is known. A patient keeps the numbers that this message does not repeat."""
+    assert entry.mapped is not None
+    resource = merged(live, replace(entry.mapped, resource=entry.resource))
+    if live is not None and resource["resourceType"] == "Patient" and "identifier" in live:
+        told = resource.get("identifier", [])
+        places = {(number.get("system"), number.get("value")) for number in told}
+        kept = [n for n in live["identifier"] if (n.get("system"), n.get("value")) not in places]
+        resource["identifier"] = [*told, *kept]
+    return resource
+
+
+def _tombstone(resource: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: resource[name] for name in ("resourceType", "id", "meta")}
+
+
+def _link(other: SourcePatient, kind: str) -> list[dict[str, Any]]:
+    return [{"other": {"reference": f"Patient/{other.patient_id}"}, "type": kind}]
+
+
+_NOTHING = RecordsService.NOTHING

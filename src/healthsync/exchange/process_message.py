@@ -1,0 +1,164 @@
+"""HL7 v2 through: from stored bytes to FHIR.
+
+    (1) claim     the oldest due messages whose older neighbours in their lanes are done, or are in this batch
+    (2) count     the attempt, in a commit of its own: a message that brings the hub down is known by its count
+    (3) convert   open the bytes, parse, map: pure
+    (4) ingest    validate, identify, store, audit, events, behind a savepoint: one that fails undoes only itself
+    (5) settle    states, lanes, counts; one commit for the batch
+
+Between (1) and the commit the messages are locked, so several workers may run: a message whose older neighbour is
+with another worker is not taken. What fails holds back the younger ones of its own lanes until its next attempt.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from datetime import tzinfo
+
+from healthsync.domains.audit import Action
+from healthsync.domains.messages import (
+    ACCEPTED_CHANNEL,
+    Claimed,
+    MessageService,
+    MessageState,
+    RetryPolicy,
+    Settlement,
+    failed,
+    runnable,
+)
+from healthsync.domains.privacy import DataKeys
+from healthsync.errors import NotFound
+from healthsync.exchange.ingest import Incoming, Ingest, Submission, submission_audit
+from healthsync.infrastructure.clock import Clock
+from healthsync.infrastructure.database import Database, Transaction
+from healthsync.infrastructure.telemetry import logger, metrics
+from healthsync.standards.hl7v2 import Message
+from healthsync.standards.maps import Conversion, MappingContext, OperatorMapping, convert
+
+WAKE_CHANNEL = ACCEPTED_CHANNEL
+"""NOTIFY on this channel says that there is something to process."""
+
+_log = logger(__name__)
+_processed = metrics.counter(
+    "healthsync_messages_processed", "Attempts to process a message, by how they ended.", ("outcome",)
+)
+_seconds = metrics.histogram("healthsync_message_process_seconds", "Time that one message took, without its commit.")
+_backlog = metrics.gauge("healthsync_messages_in_state", "Messages that wait, and dead letters.", ("state",))
+
+
+class ProcessMessage:
+    """The flow. `timezone` is that of v2 times without an offset."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        messages: MessageService,
+        data_keys: DataKeys,
+        ingest: Ingest,
+        clock: Clock,
+        timezone: tzinfo,
+        operator: OperatorMapping | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._database, self._messages, self._data_keys = database, messages, data_keys
+        self._ingest, self._clock, self._retry = ingest, clock, retry or RetryPolicy()
+        self._timezone, self._operator = timezone, operator
+
+    async def __call__(self, limit: int = 50) -> int:
+        """Process one batch; returns how many messages were tried, 0 when none may run now.
+
+        Raises Unavailable when the database goes away: then nothing of the batch was stored, and all of it waits.
+        """
+        return await self._batch(limit, only_heads=False) or await self._batch(limit, only_heads=True)
+
+    async def observe_backlog(self) -> None:
+        """Tell the metrics how many messages wait and how many are dead."""
+        async with self._database.connection() as tx:
+            for state in (MessageState.ACCEPTED, MessageState.DEAD):
+                _backlog.labels(state=state.value).set(await self._messages.counted(tx, state=state))
+
+    async def _batch(self, limit: int, *, only_heads: bool) -> int:
+        async with self._database.transaction() as tx:
+            now = self._clock.now()
+            batch = await self._messages.claim(tx, limit, now, only_heads=only_heads)  # (1)
+            if not batch:
+                return 0
+            async with self._database.transaction() as counting:  # (2)
+                await self._messages.begin(counting, batch)
+            settlements = await self._attempt_all(tx, batch)
+            await self._messages.settle(tx, batch, settlements, self._clock.now())  # (5)
+        self._observe(batch, settlements)
+        return len(settlements)
+
+    async def _attempt_all(self, tx: Transaction, batch: Sequence[Claimed]) -> dict[int, Settlement]:
+        by_sequence = {message.sequence: message for message in batch}
+        lanes = {sequence: message.lanes for sequence, message in by_sequence.items()}
+        settlements: dict[int, Settlement] = {}
+        waiting: set[int] = set()
+        for sequence in runnable(by_sequence, lanes, waiting):
+            settlements[sequence] = settlement = await self._attempt(tx, by_sequence[sequence])
+            if settlement.state is MessageState.ACCEPTED:
+                waiting.add(sequence)
+        return settlements
+
+    async def _attempt(self, tx: Transaction, claimed: Claimed) -> Settlement:
+        started = time.perf_counter()
+        try:
+            async with tx.savepoint():
+                return await self._process(tx, claimed)
+        except Exception as error:
+            jitter = secrets.randbelow(1000) / 1000
+            settlement = failed(claimed, error, self._retry, self._clock.now(), jitter)
+            level = _log.warning if settlement.state is MessageState.DEAD else _log.info
+            level("a message could not be processed", sequence=claimed.sequence, source=claimed.source,
+                  reason=settlement.reason_code, attempts=settlement.attempts, exc_info=error)  # fmt: skip
+            return settlement
+        finally:
+            _seconds.observe(time.perf_counter() - started)
+
+    async def _process(self, tx: Transaction, claimed: Claimed) -> Settlement:
+        conversion = self._convert(claimed, await self._open(tx, claimed))  # (3)
+        result = await self._ingest(tx, self._submission(claimed, conversion))  # (4)
+        return Settlement(
+            MessageState.PROCESSED,
+            claimed.attempts + 1,
+            stored_resources=sum(stored.outcome != "unchanged" for stored in result.stored),
+            unmapped=conversion.unmapped,
+            warnings=tuple(dict.fromkeys(issue.code for issue in conversion.issues)),
+        )
+
+    async def _open(self, tx: Transaction, claimed: Claimed) -> bytes:
+        place = (f"messages/{claimed.source}", claimed.key_version)
+        keys = await self._data_keys.of_versions(tx, [place])
+        if place not in keys:
+            raise NotFound("the key of this partner's messages was destroyed; the message can no longer be read")
+        return self._messages.open(claimed, keys[place])
+
+    def _convert(self, claimed: Claimed, raw: bytes) -> Conversion:
+        source = claimed.source
+        context = MappingContext(
+            source=source,
+            resource_id=lambda resource_type, key: self._ingest.resource_id(resource_type, source, key),
+            timezone=self._timezone,
+            received_at=claimed.received_at,
+            operator=self._operator,
+        )
+        return convert(Message.parse(raw), context)
+
+    @staticmethod
+    def _submission(claimed: Claimed, conversion: Conversion) -> Submission:
+        audit = submission_audit(
+            Action.CREATE, "process-message", client=claimed.source, message_sequence=claimed.sequence
+        )
+        resources = [Incoming(mapped.resource, "merge", mapped) for mapped in conversion.resources]
+        return Submission(claimed.source, resources, audit, conversion.merges)
+
+    @staticmethod
+    def _observe(batch: Sequence[Claimed], settlements: dict[int, Settlement]) -> None:
+        for settlement in settlements.values():
+            again = settlement.state is MessageState.ACCEPTED
+            _processed.labels(outcome="retry" if again else settlement.state.value).inc()
+        _log.debug("messages processed", batch=len(batch), count=len(settlements))

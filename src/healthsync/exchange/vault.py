@@ -1,0 +1,56 @@
+"""Sealing and opening of whole resources: the piece that both gates share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from healthsync.domains.privacy import (
+    HUB_SCOPE,
+    DataKeys,
+    SealedResource,
+    SealingPolicy,
+    seal_resource,
+    unseal_members,
+)
+from healthsync.domains.records import StoredResource
+from healthsync.errors import HealthSyncError
+from healthsync.infrastructure.database import Transaction
+from healthsync.standards.fhir import json
+
+
+class KeyDestroyed(HealthSyncError):
+    """The data key of this resource no longer exists: its sealed elements are gone for good."""
+
+    code = "deleted"
+
+
+class Vault:
+    """Seals resources under the key of their patient, and opens them."""
+
+    def __init__(self, data_keys: DataKeys, policy: SealingPolicy, hub_id: str) -> None:
+        self._data_keys, self._policy, self._hub_id = data_keys, policy, hub_id
+
+    async def seal(self, tx: Transaction, resource: Mapping[str, Any], patient_key: int | None) -> SealedResource:
+        """Seal one resource (with `id` and `meta.versionId`) for its patient, or for the hub when it has none."""
+        scope = HUB_SCOPE if patient_key is None else f"patient/{patient_key}"
+        key = await self._data_keys.for_scope(tx, scope)
+        return seal_resource(self._policy, resource, key=key, hub_id=self._hub_id)
+
+    async def open_texts(self, tx: Transaction, rows: Sequence[StoredResource]) -> list[str]:
+        """The JSON texts of stored resources. Raises SealBroken, or KeyDestroyed where a key is gone."""
+        sealed = {(r.key_scope, r.key_version) for r in rows if r.identity is not None or r.narrative is not None}
+        keys = await self._data_keys.of_versions(tx, sealed) if sealed else {}
+        return [self._open(row, keys) for row in rows]
+
+    async def open(self, tx: Transaction, rows: Sequence[StoredResource]) -> list[dict[str, Any]]:
+        """Stored resources as documents whose numbers are Decimals."""
+        return [json.parse(text.encode()) for text in await self.open_texts(tx, rows)]
+
+    def _open(self, row: StoredResource, keys: Mapping[tuple[str, int], Any]) -> str:
+        if row.identity is None and row.narrative is None:
+            return row.clear
+        key = keys.get((row.key_scope, row.key_version))
+        if key is None:
+            raise KeyDestroyed(f"the key of {row.reference} was destroyed; its content cannot be shown any more")
+        return unseal_members(row, reference=row.reference, version=row.version, key=key, hub_id=self._hub_id)

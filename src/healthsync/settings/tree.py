@@ -1,0 +1,646 @@
+"""The settings of a hub: `healthsync.yaml` as one frozen tree.
+
+The blocks `compliance`, `hl7`, `fhir`, `mpi`, `clinical_rules`, `research` and `retention` are those of the
+requirements; the others are ours. Each key says what it does and, when its capability is still to come, why. A test
+that shows an effect is marked `@pytest.mark.shows("key")`; `docs/reference/settings.md` is printed from both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from healthsync.settings.reading import setting
+
+MIB = 1024 * 1024
+
+RULES_LATER = "clinical decision support is not built yet"
+RESEARCH_LATER = "the research warehouse is not built yet"
+DELETION_LATER = "nothing is deleted by this version, so every term is met; deletion after a term is not built yet"
+KEYS_LATER = "only the local keyring is built; keys in an HSM or a key service come with key management"
+
+
+class AckMode(StrEnum):
+    """HL7 v2.5.1 §2.9: original answers once (MSA-1 AA/AE/AR); enhanced answers CA/CE/CR at commit, AA/AE/AR later."""
+
+    ORIGINAL = "original"
+    ENHANCED = "enhanced"
+
+
+class ConsentPolicy(StrEnum):
+    """What holds when a patient has said nothing: `opt-out` permits, `opt-in` denies."""
+
+    OPT_OUT = "opt-out"
+    OPT_IN = "opt-in"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeZone:
+    """An IANA time zone name."""
+
+    words = "a time zone such as America/New_York"
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> TimeZone:
+        """Raises ValueError when the zone is unknown."""
+        try:
+            ZoneInfo(text)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"“{text}” is not a time zone; write an IANA name such as America/New_York") from None
+        return cls(text)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The rules of the zone."""
+        return ZoneInfo(self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """How long something is kept: `6y`, `18m`, `90d` or `permanent` (days is None)."""
+
+    words = "a term such as 6y, 18m, 90d or permanent"
+    text: str
+    days: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> Term:
+        """Raises ValueError when the text is not a term. A year counts 366 days and a month 31: never too short."""
+        if text == "permanent":
+            return cls(text, None)
+        match = re.fullmatch(r"([1-9]\d{0,3})([dmy])", text)
+        if not match:
+            raise ValueError(f"“{text}” is not a term; write a number with d, m or y (6y, 90d) or permanent")
+        return cls(text, int(match[1]) * {"d": 1, "m": 31, "y": 366}[match[2]])
+
+    def __str__(self) -> str:
+        return self.text
+
+
+PERMANENT, SIX_YEARS, ONE_YEAR = Term.parse("permanent"), Term.parse("6y"), Term.parse("1y")
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """Who this hub is."""
+
+    id: str | None = setting(
+        "The hub's own id, part of the associated data of every sealed value. Absent: the id in the keyring. "
+        "When both are there they must be equal, so that a keyring of another hub is noticed.",
+        default=None,
+    )
+    name: str = setting(
+        "The name people see, and the sending application (MSH-3) of acknowledgements.",
+        default="HealthSync",
+    )
+    facility: str = setting(
+        "The sending facility (MSH-4) of acknowledgements.",
+        default="HUB",
+    )
+    time_zone: TimeZone = setting(
+        "Used for HL7 v2 times that carry no offset, unless the partner names its own.",
+        default=TimeZone("UTC"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the data is."""
+
+    url: str | None = setting(
+        "Address of a PostgreSQL 15 or later (`postgresql://user@host/name`). Absent: the hub starts and supervises "
+        "a PostgreSQL of its own beside its settings.",
+        default=None,
+    )
+    pool_size: int = setting(
+        "Connections that one process opens at most.",
+        default=16,
+        minimum=2,
+        maximum=500,
+    )
+    statement_timeout_seconds: float = setting(
+        "PostgreSQL ends a statement that runs longer.",
+        default=60.0,
+        minimum=1,
+        maximum=86400,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTls:
+    """The certificate of the web server."""
+
+    certificate: Path = setting(
+        "PEM file of the certificate and its chain.",
+    )
+    key: Path = setting(
+        "PEM file of the private key.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """The web server: FHIR, REST, metrics and health."""
+
+    host: str = setting(
+        "Address to listen on.",
+        default="127.0.0.1",
+    )
+    port: int = setting(
+        "Port to listen on; 0 takes a free one.",
+        default=8080,
+        minimum=0,
+        maximum=65535,
+    )
+    tls: HttpTls | None = setting(
+        "TLS of the web server. Absent: plain HTTP, for a loopback address or behind a TLS proxy.",
+        default=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MllpTls:
+    """TLS of the MLLP server. `tls: true` is short for a block with the default files, `tls: false` for none."""
+
+    enabled: bool = setting(
+        "Whether MLLP is spoken over TLS.",
+        default=True,
+    )
+    certificate: Path = setting(
+        "PEM file of the certificate and its chain.",
+        default=Path("tls/server.crt"),
+    )
+    key: Path = setting(
+        "PEM file of the private key.",
+        default=Path("tls/server.key"),
+    )
+    client_ca: Path | None = setting(
+        "PEM file of the authorities whose client certificates are accepted.",
+        default=None,
+    )
+    require_client_certificate: bool = setting(
+        "Refuse a connection without a client certificate (mutual TLS, IHE ATNA).",
+        default=False,
+    )
+
+    @classmethod
+    def from_scalar(cls, value: object) -> MllpTls:
+        """The meaning of `tls: true` and `tls: false`."""
+        return cls(enabled=bool(value))
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the values say against each other."""
+        if self.require_client_certificate and self.client_ca is None:
+            yield "require_client_certificate", "needs client_ca: the authorities whose certificates are accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Mllp:
+    """The HL7 v2 server (MLLP)."""
+
+    host: str = setting(
+        "Address to listen on.",
+        default="127.0.0.1",
+    )
+    port: int = setting(
+        "Port to listen on; 0 takes a free one.",
+        default=2575,
+        minimum=0,
+        maximum=65535,
+    )
+    tls: MllpTls = setting(
+        "`true`, `false` or a block. Without TLS only a loopback address is served, unless `development` is on.",
+        default=MllpTls,
+    )
+    max_message_bytes: int = setting(
+        "A longer message is refused and its connection closed.",
+        default=16 * MIB,
+        minimum=1024,
+        maximum=1024 * MIB,
+    )
+    max_connections: int = setting(
+        "Connections held at the same time; a further one is closed at once.",
+        default=512,
+        minimum=1,
+        maximum=65536,
+    )
+    idle_timeout_seconds: float = setting(
+        "A connection that sends nothing between messages for this long is closed.",
+        default=600.0,
+        minimum=1,
+    )
+    read_timeout_seconds: float = setting(
+        "A message that has begun must be complete within this time.",
+        default=30.0,
+        minimum=0.1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Hl7:
+    """HL7 v2."""
+
+    mllp: Mllp = setting("The server for HL7 v2 messages.", default=Mllp)
+    ack_mode: AckMode = setting(
+        "`original`: one answer, AA after the commit. `enhanced`: CA after the commit, the application's answer later. "
+        "A message that asks by MSH-15 and MSH-16 gets what it asks for.",
+        default=AckMode.ORIGINAL,
+    )
+    character_encoding: str = setting(
+        "Read a message that names no character set (MSH-18) in this one.",
+        default="UTF-8",
+    )
+    processing_path: Path | None = setting(
+        "An `hl7_processing` document whose mappings override ours field by field.",
+        default=None,
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the values say against each other."""
+        try:
+            b"".decode(self.character_encoding)
+        except LookupError:
+            yield "character_encoding", f"“{self.character_encoding}” is not a character set; try UTF-8 or ISO-8859-1"
+
+
+Interaction = Literal["read", "vread", "search", "create", "update", "patch", "delete", "history"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fhir:
+    """The FHIR server."""
+
+    version: Literal["R4"] = setting(
+        "The FHIR release that is spoken and stored.",
+        default="R4",
+    )
+    base_url: str = setting(
+        "The public address of the FHIR server. Its path is where FHIR is served; `/api/fhir` always is an alias.",
+        default="/fhir",
+    )
+    capabilities: tuple[Interaction, ...] | None = setting(
+        "Interactions offered to clients; never restricts what partners send in. Absent: all.",
+        default=None,
+        later="every interaction that is built is offered; restricting them comes with the full FHIR server",
+    )
+    supported_resources: tuple[str, ...] | None = setting(
+        "Resource types offered to clients; never restricts what partners send in. Absent: all.",
+        default=None,
+        later="every type is offered; restricting them comes with the full FHIR server",
+    )
+
+    @property
+    def base_path(self) -> str:
+        """The path under which FHIR is served: of `https://fhir.hospital.org/api` it is `/api`."""
+        return "/" + urlsplit(self.base_url).path.strip("/") if urlsplit(self.base_url).path.strip("/") else "/fhir"
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the values say against each other."""
+        parts = urlsplit(self.base_url)
+        if parts.query or parts.fragment or (parts.scheme or "https") not in {"http", "https"}:
+            yield "base_url", "write an address such as https://fhir.example.org/fhir, or only the path"
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """How patient data is sealed."""
+
+    algorithm: Literal["aes-256-gcm"] = setting(
+        "The cipher of sealed elements (NIST SP 800-38D).",
+        default="aes-256-gcm",
+    )
+    key_provider: Literal["local", "aws-kms", "hashicorp-vault", "hsm"] = setting(
+        "Who holds the keys that wrap data keys.",
+        default="local",
+        later_values=dict.fromkeys(("aws-kms", "hashicorp-vault", "hsm"), KEYS_LATER),
+    )
+    key_id: str | None = setting("The key at the key provider.", default=None, later=KEYS_LATER)
+    keyring_path: Path = setting(
+        "The file of the local keyring (mode 0600). Losing it is losing the data: keep a copy elsewhere.",
+        default=Path("keys/keyring.json"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HipaaAudit:
+    """The audit log."""
+
+    enabled: bool = setting(
+        "Whether accesses are recorded. `false` is refused unless the hub runs with `--insecure-development`.",
+        default=True,
+    )
+    retention_years: int = setting(
+        "Years that audit records are kept, at least (45 CFR 164.316(b)(2)(i) asks for six).",
+        default=6,
+        minimum=6,
+    )
+    tamper_proof: bool = setting(
+        "The log is a signed Merkle tree (RFC 9162), always. `false` is refused unless the hub runs with "
+        "`--insecure-development`.",
+        default=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Hipaa:
+    """HIPAA (45 CFR 160 and 164)."""
+
+    enabled: bool = setting(
+        "Sealing, access control, consent and audit. `false` is refused unless the hub runs with "
+        "`--insecure-development`.",
+        default=True,
+    )
+    phi_detection: Literal["automatic", "manual"] = setting(
+        "`automatic` also looks for identifiers in free text; `manual` protects only what is PHI by type or by rule.",
+        default="automatic",
+        later="elements are sealed by type and every free text whole; detection inside text is not built yet",
+    )
+    encryption: Encryption = setting("How patient data is sealed.", default=Encryption)
+    audit: HipaaAudit = setting("The audit log.", default=HipaaAudit)
+
+
+@dataclass(frozen=True, slots=True)
+class Compliance:
+    """Rules of law."""
+
+    hipaa: Hipaa = setting("HIPAA (45 CFR 160 and 164).", default=Hipaa)
+
+
+@dataclass(frozen=True, slots=True)
+class Mpi:
+    """The master patient index."""
+
+    enabled: bool = setting(
+        "Whether records of one person from several sources are linked.",
+        default=True,
+        later="linking is always on; a hub without linking is not built yet",
+    )
+    algorithm: Literal["probabilistic", "deterministic"] = setting(
+        "How two records are compared.",
+        default="probabilistic",
+        later="records are linked by the deterministic rules; the probabilistic model is not built yet",
+    )
+    auto_merge_threshold: float = setting(
+        "Score (0–100) from which two records are linked without a person looking.",
+        default=95.0,
+        minimum=0,
+        maximum=100,
+        later="the deterministic rules give no score; used by the probabilistic model",
+    )
+    review_threshold: float = setting(
+        "Score (0–100) from which a person decides.",
+        default=75.0,
+        minimum=0,
+        maximum=100,
+        later="the deterministic rules give no score; used by the probabilistic model",
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the values say against each other."""
+        if self.review_threshold > self.auto_merge_threshold:
+            yield "review_threshold", f"{self.review_threshold:g} lies above auto_merge_threshold; nothing is reviewed"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChannel:
+    """Where alerts go."""
+
+    type: Literal["hl7", "webhook", "email"] = setting("The kind of channel.", later=RULES_LATER)
+    destination: str | None = setting(
+        "Address of an HL7 receiver (`mllp://host:port`).", default=None, later=RULES_LATER
+    )
+    url: str | None = setting("Address of a web hook.", default=None, later=RULES_LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class ClinicalRules:
+    """Clinical decision support."""
+
+    enabled: bool = setting("Whether clinical rules run on arriving data.", default=False, later=RULES_LATER)
+    rules_path: Path | None = setting("Folder of `clinical_rules` documents.", default=None, later=RULES_LATER)
+    alert_channels: tuple[AlertChannel, ...] = setting("Where alerts go.", default=(), later=RULES_LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class Deidentification:
+    """How research data is de-identified."""
+
+    enabled: bool = setting("Whether data sets can be de-identified.", default=False, later=RESEARCH_LATER)
+    method: Literal["safe_harbor", "expert_determination"] = setting(
+        "45 CFR 164.514(b)(2) or (b)(1).", default="safe_harbor", later=RESEARCH_LATER
+    )
+    k_anonymity: int = setting(
+        "Smallest group that may share quasi-identifiers.", default=5, minimum=2, later=RESEARCH_LATER
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExportDestination:
+    """Where data sets are written."""
+
+    type: Literal["s3", "azure_blob", "gcs", "file"] = setting("The kind of store.", later=RESEARCH_LATER)
+    bucket: str | None = setting("Bucket (s3, gcs).", default=None, later=RESEARCH_LATER)
+    container: str | None = setting("Container (azure_blob).", default=None, later=RESEARCH_LATER)
+    path: Path | None = setting("Folder (file).", default=None, later=RESEARCH_LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class DataExport:
+    """Research exports."""
+
+    formats: tuple[Literal["parquet", "csv", "fhir_bundle", "ndjson"], ...] = setting(
+        "Formats that may be written.", default=(), later=RESEARCH_LATER
+    )
+    destinations: tuple[ExportDestination, ...] = setting(
+        "Stores that may be written to.", default=(), later=RESEARCH_LATER
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Research:
+    """Research and analytics."""
+
+    deidentification: Deidentification = setting("How data sets are de-identified.", default=Deidentification)
+    data_export: DataExport = setting("How data sets leave.", default=DataExport)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long things are kept."""
+
+    medical_records: Term = setting("Clinical data and messages.", default=PERMANENT, later=DELETION_LATER)
+    audit_logs: Term = setting("Audit records; six years at least.", default=SIX_YEARS, later=DELETION_LATER)
+    system_logs: Term = setting("Technical logs.", default=ONE_YEAR, later=DELETION_LATER)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the values say against each other."""
+        if self.audit_logs.days is not None and self.audit_logs.days < 6 * 365:
+            yield "audit_logs", f"{self.audit_logs} is shorter than the six years of 45 CFR 164.316(b)(2)(i)"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Consent when a patient has said nothing."""
+
+    policy: ConsentPolicy = setting(
+        "`opt-out`: data is disclosed for a permitted purpose unless the patient objects. `opt-in`: only after "
+        "a consent.",
+        default=ConsentPolicy.OPT_OUT,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Jwt:
+    """Signed tokens (RFC 7519, RFC 9068) of an identity provider."""
+
+    issuer: str = setting(
+        "The `iss` that a token must carry.",
+    )
+    audience: str = setting(
+        "The `aud` that a token must carry.",
+    )
+    jwks_path: Path = setting(
+        "File with the issuer's public keys (JWK Set, RFC 7517); read again when it changes.",
+    )
+    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"], ...] = setting(
+        "Signature algorithms that are accepted.",
+        default=("RS256", "ES384"),
+    )
+    leeway_seconds: int = setting(
+        "Difference of clocks that is tolerated.",
+        default=60,
+        minimum=0,
+        maximum=600,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """Who may ask. API keys of `healthsync client create` always work."""
+
+    jwt: Jwt | None = setting(
+        "Accept signed tokens of this issuer. Absent: API keys only.",
+        default=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The part that processes accepted messages."""
+
+    processes: Literal["auto"] | int = setting(
+        "Worker processes; `auto` is one less than the machine's cores, at least one.",
+        default="auto",
+        minimum=1,
+        maximum=256,
+    )
+    batch_size: int = setting(
+        "Messages that one transaction processes at most.",
+        default=50,
+        minimum=1,
+        maximum=1000,
+    )
+    max_attempts: int = setting(
+        "Attempts before a message becomes a dead letter.",
+        default=5,
+        minimum=1,
+        maximum=100,
+    )
+    backoff_seconds: float = setting(
+        "Wait after the first failed attempt; doubles each time.",
+        default=1.0,
+        minimum=0,
+    )
+    backoff_max_seconds: float = setting(
+        "Longest wait between two attempts.",
+        default=300.0,
+        minimum=0,
+    )
+
+    @property
+    def process_count(self) -> int:
+        """The number of worker processes on this machine."""
+        return max(1, (os.cpu_count() or 1) - 1) if self.processes == "auto" else self.processes
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How the audit log proves itself."""
+
+    heads_path: Path = setting(
+        "Folder to which signed heads of the log are published. Put it where whoever can change the database cannot.",
+        default=Path("audit/heads"),
+    )
+    head_interval_seconds: float = setting(
+        "Time between two signed heads, at most, while records arrive.",
+        default=60.0,
+        minimum=1,
+        maximum=86400,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """The technical log. It carries no patient values, at any level."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "The least serious entries that are written.",
+        default="info",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that an operator can say about a hub, validated. Made by `load_settings`."""
+
+    hub: Hub = setting("Who this hub is.", default=Hub)
+    compliance: Compliance = setting("Rules of law.", default=Compliance)
+    hl7: Hl7 = setting("HL7 v2.", default=Hl7)
+    fhir: Fhir = setting("The FHIR server.", default=Fhir)
+    mpi: Mpi = setting("The master patient index.", default=Mpi)
+    clinical_rules: ClinicalRules = setting("Clinical decision support.", default=ClinicalRules)
+    research: Research = setting("Research and analytics.", default=Research)
+    retention: Retention = setting("How long things are kept.", default=Retention)
+    database: Database = setting("Where the data is.", default=Database)
+    http: Http = setting("The web server.", default=Http)
+    consent: Consent = setting("Consent when a patient has said nothing.", default=Consent)
+    authentication: Authentication = setting("Who may ask.", default=Authentication)
+    worker: Worker = setting("Processing of accepted messages.", default=Worker)
+    audit: Audit = setting("How the audit log proves itself.", default=Audit)
+    logging: Logging = setting("The technical log.", default=Logging)
+    development: bool = setting(
+        "For a laptop: unknown partners on the loopback address are admitted and MLLP needs no TLS there. Warns at "
+        "every start. Never for real patients.",
+        default=False,
+    )
+
+    @property
+    def mllp(self) -> Mllp:
+        """Short for `hl7.mllp`."""
+        return self.hl7.mllp
+
+    @property
+    def hipaa(self) -> Hipaa:
+        """Short for `compliance.hipaa`."""
+        return self.compliance.hipaa
+
+    @property
+    def keyring_path(self) -> Path:
+        """The file of the local keyring."""
+        return self.compliance.hipaa.encryption.keyring_path
+
+    @property
+    def time_zone(self) -> ZoneInfo:
+        """The zone of HL7 v2 times without an offset."""
+        return self.hub.time_zone.zone

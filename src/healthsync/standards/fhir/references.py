@@ -1,0 +1,134 @@
+"""References between resources: what they say, where they stand, and how to point them elsewhere (references.html)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import Any
+
+from healthsync.standards.fhir.definitions import json_name, structures
+
+_RESTFUL = re.compile(
+    r"(?:(?P<base>https?://.+?)/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9.-]{1,64})"
+    r"(?:/_history/(?P<version>[A-Za-z0-9.-]{1,64}))?(?:#(?P<fragment>.+))?"
+)
+
+_LINK = re.compile(r"""((?:href|src)\s*=\s*["'])(urn:[^"']+)""")
+
+
+class Kind(Enum):
+    """The forms of Reference.reference."""
+
+    RELATIVE = "relative"  # Patient/1
+    ABSOLUTE = "absolute"  # https://example.org/fhir/Patient/1
+    CONTAINED = "contained"  # #p1, or # for the container itself
+    URN = "urn"  # urn:uuid:… or urn:oid:…
+    CONDITIONAL = "conditional"  # Patient?identifier=… (only inside a transaction)
+    OTHER = "other"  # any other URI
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference taken apart; `type`, `id` and `version` are known for relative and RESTful absolute references."""
+
+    kind: Kind
+    text: str
+    type: str | None = None
+    id: str | None = None
+    version: str | None = None
+    base: str | None = None
+
+    @property
+    def target(self) -> str:
+        """What is pointed at, without version: `Patient/1`, an absolute URL, or the text as it stands."""
+        if self.kind is Kind.RELATIVE:
+            return f"{self.type}/{self.id}"
+        if self.kind is Kind.ABSOLUTE:
+            return f"{self.base}/{self.type}/{self.id}"
+        return self.text
+
+
+def parse(text: str) -> Reference:
+    """Take a Reference.reference apart. Never fails: what is not recognised is of kind OTHER."""
+    match = _RESTFUL.fullmatch(text)
+    if match:
+        kind = Kind.ABSOLUTE if match["base"] else Kind.RELATIVE
+        return Reference(kind, text, match["type"], match["id"], match["version"], match["base"])
+    if text.startswith("#"):
+        return Reference(Kind.CONTAINED, text, id=text[1:])
+    if text.startswith(("urn:uuid:", "urn:oid:")):
+        return Reference(Kind.URN, text)
+    conditional = re.fullmatch(r"([A-Z][A-Za-z]+)\?.+", text)
+    if conditional:
+        return Reference(Kind.CONDITIONAL, text, type=conditional[1])
+    return Reference(Kind.OTHER, text)
+
+
+def referenced(resource: dict[str, Any]) -> list[tuple[str, str]]:
+    """Every Reference.reference as (expression, text), contained resources included, in document order."""
+    return list(_walk(resource, resource.get("resourceType", "")))
+
+
+def rewrite(resource: dict[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+    """The resource with each reference found in `mapping` replaced; what does not change is shared, not copied.
+
+    Covers Reference.reference and, since transactions demand it (http.html#trules), every uri, url, oid, uuid or
+    canonical whose whole value is a `urn:` key, and links inside a narrative to such a key.
+    """
+    return _rewrite(resource, mapping) if mapping else resource
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if type(value) is dict:
+        reference = value.get("reference")
+        if type(reference) is str:
+            yield f"{path}.reference", reference
+        for name, child in value.items():
+            if type(child) is dict or type(child) is list:
+                yield from _walk(child, f"{path}.{name}")
+    elif type(value) is list:
+        for position, child in enumerate(value):
+            if type(child) is dict:
+                yield from _walk(child, f"{path}[{position}]")
+
+
+def _rewrite(value: Any, mapping: Mapping[str, str], name: str = "") -> Any:
+    kind = type(value)
+    if kind is str:
+        return _rewrite_text(value, mapping, name)
+    if kind is dict:
+        changed = {key: new for key, child in value.items() if (new := _rewrite(child, mapping, key)) is not child}
+        return {**value, **changed} if changed else value
+    if kind is list:
+        items = [_rewrite(child, mapping, name) for child in value]
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    return value
+
+
+def _rewrite_text(text: str, mapping: Mapping[str, str], name: str) -> str:
+    if name == "reference":
+        return mapping.get(text, text)
+    if name == "div" and "urn:" in text:
+        return _LINK.sub(lambda link: link[1] + mapping.get(link[2], link[2]), text)
+    if text.startswith("urn:") and name in _uri_properties():
+        return mapping.get(text, text)
+    return text
+
+
+@cache
+def _uri_properties() -> frozenset[str]:
+    """Properties that hold a uri, url, canonical, oid or uuid somewhere in R4.
+
+    Identifier.value may hold the very urn of an entry and must keep it: it is a string.
+    """
+    return frozenset(
+        json_name(name, kind)
+        for structure in structures().values()
+        for elements in structure["elements"].values()
+        for name, facts in elements.items()
+        for kind in facts.get("types", ())
+        if kind in {"uri", "url", "canonical", "oid", "uuid"}
+    )

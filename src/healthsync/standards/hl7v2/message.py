@@ -1,0 +1,416 @@
+"""A message, its segments, fields and repetitions (HL7 v2.5.1 §2.5–2.7): read-only views, split and unescaped when asked.
+
+Nothing is refused but a message without a usable header. No `repr` shows a value. What the codec had to guess is in `Message.warnings`:
+
+    bom-dropped                     a byte order mark stood before MSH
+    charset-undeclared              bytes beyond ASCII and no MSH-18
+    charset-unknown                 MSH-18 names no character set that we know
+    charset-fallback                the bytes are not in the character set of MSH-18
+    encoding-characters-fallback    MSH-2 is empty or garbled, ``^~\\&`` was taken
+    leading-noise                   white space or control characters stood before MSH
+    line-feed-segments              segments end with LF, LF CR or CRLF instead of CR
+    lines-joined                    lines that are no segment were taken as line breaks of the segment before them
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from .charsets import decode
+from .errors import Hl7SyntaxError
+from .escapes import unescape
+from .paths import parse_path
+from .separators import Separators, read_separators
+
+NULL = '""'  # §2.5.3: the sender deletes the value; an empty field says nothing about it
+_HEADERS = frozenset({"MSH", "FHS", "BHS"})
+_ABSENT = "\udfff"
+_SEGMENT_NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+_NO_HEADER = "the message does not begin with an MSH segment; check that HL7 v2 is sent here, one message a frame"
+_NOISE = "\x0b\x00\ufeff \t\r\n"
+
+
+class Notation:
+    """How messages are written: their delimiters, and the Python codec of their character set."""
+
+    __slots__ = ("begins_segment", "charset", "component", "escape", "field", "repetition", "separators", "subcomponent")
+
+    def __init__(self, separators: Separators, charset: str) -> None:
+        self.separators = separators
+        self.charset = charset
+        self.field = separators.field
+        # A delimiter that the sender does not use is a lone surrogate here: no decoded text contains one.
+        self.component = separators.component or _ABSENT
+        self.repetition = separators.repetition or _ABSENT
+        self.escape = separators.escape or _ABSENT
+        self.subcomponent = separators.subcomponent or _ABSENT
+        self.begins_segment = SegmentStarts(separators.field)
+
+    def text(self, raw: str) -> str:
+        """The value with its escape sequences resolved."""
+        return unescape(raw, self.separators, self.charset) if self.escape in raw else raw
+
+    def value(self, raw: str, repetition: int = 1, component: int = 1, sub: int = 1) -> str:
+        """The text at an address inside a field; "" when it is absent."""
+        if repetition > 1 or self.repetition in raw:
+            raw = _part(raw, self.repetition, repetition)
+        if component > 1 or self.component in raw:
+            raw = _part(raw, self.component, component)
+        if sub > 1 or self.subcomponent in raw:
+            raw = _part(raw, self.subcomponent, sub)
+        return unescape(raw, self.separators, self.charset) if self.escape in raw else raw
+
+
+class SegmentStarts(dict[str, bool]):
+    """Whether a line that begins with these four characters begins a segment: its name and the field separator."""
+
+    def __init__(self, field_separator: str) -> None:
+        super().__init__()
+        self._field_separator = field_separator
+
+    def __missing__(self, start: str) -> bool:
+        legal = bool(_SEGMENT_NAME.match(start)) and start[3:] in ("", self._field_separator)
+        if legal:  # only these are remembered: what a sender writes must not fill the memory
+            self[start] = True
+        return legal
+
+
+@lru_cache(maxsize=256)
+def _notation(field: str, encoding_characters: str, charset: str) -> tuple[Notation, bool]:
+    """The notation, and whether MSH-2 could be believed."""
+    separators, believable = read_separators(field, encoding_characters)
+    return Notation(separators, charset), believable
+
+
+def _part(raw: str, separator: str, number: int) -> str:
+    parts = raw.split(separator, number)
+    return parts[number - 1] if number <= len(parts) else ""
+
+
+class Repetition:
+    """One repetition of a field: components and subcomponents, numbered from 1."""
+
+    __slots__ = ("_components", "_notation", "raw")
+
+    def __init__(self, raw: str, notation: Notation) -> None:
+        self.raw = raw
+        self._notation = notation
+        self._components: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Repetition of {len(self.components)} components>"
+
+    def __bool__(self) -> bool:
+        return bool(self.raw)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was sent."""
+        return not self.raw
+
+    @property
+    def is_null(self) -> bool:
+        """The sender deletes the value (``""``)."""
+        return self.raw == NULL
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The components as sent, still escaped."""
+        if self._components is None:
+            self._components = tuple(self.raw.split(self._notation.component))
+        return self._components
+
+    def component(self, number: int, sub: int = 1) -> str:
+        """The text of a component's subcomponent; "" when it is absent."""
+        components = self.components
+        if number > len(components):
+            return ""
+        return self._notation.text(_part(components[number - 1], self._notation.subcomponent, sub))
+
+    def subcomponents(self, number: int) -> tuple[str, ...]:
+        """The texts of a component's subcomponents; () when the component is absent or empty."""
+        components = self.components
+        if number > len(components) or not components[number - 1]:
+            return ()
+        return tuple(map(self._notation.text, components[number - 1].split(self._notation.subcomponent)))
+
+    @property
+    def text(self) -> str:
+        """The whole repetition as one text: for ST, TX and FT, in which senders forget to escape delimiters."""
+        return self._notation.text(self.raw)
+
+
+_LITERAL = Notation(Separators("", "", "", "", ""), "ascii")
+
+
+class Field:
+    """One field of a segment; false when empty."""
+
+    __slots__ = ("_literal", "_notation", "raw")
+
+    def __init__(self, raw: str, notation: Notation, *, literal: bool = False) -> None:
+        self.raw = raw
+        self._notation = notation
+        self._literal = literal  # MSH-1 and MSH-2 are delimiters, not delimited
+
+    def __repr__(self) -> str:
+        return f"<Field of {len(self.raw)} characters>"
+
+    def __bool__(self) -> bool:
+        return bool(self.raw)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was sent: the receiver keeps what it has."""
+        return not self.raw
+
+    @property
+    def is_null(self) -> bool:
+        """The sender deletes the value (``""``)."""
+        return self.raw == NULL
+
+    @property
+    def repetitions(self) -> tuple[Repetition, ...]:
+        """All repetitions, empty ones among them; () for an empty field."""
+        if not self.raw:
+            return ()
+        if self._literal:
+            return (Repetition(self.raw, _LITERAL),)
+        return tuple([Repetition(raw, self._notation) for raw in self.raw.split(self._notation.repetition)])
+
+    @property
+    def text(self) -> str:
+        """The first subcomponent of the first component of the first repetition."""
+        return self.raw if self._literal else self._notation.value(self.raw)
+
+
+class Segment:
+    """One segment; `index` counts from 1 among the segments of its name. Its `len` is the number of its last field."""
+
+    __slots__ = ("_fields", "_notation", "index", "name", "raw")
+
+    def __init__(self, name: str, raw: str, index: int, notation: Notation) -> None:
+        self.name = name
+        self.raw = raw
+        self.index = index
+        self._notation = notation
+        self._fields: list[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Segment {self.name}[{self.index}] of {len(self)} fields>"
+
+    def __len__(self) -> int:
+        return len(self._split()) - 1
+
+    def __bool__(self) -> bool:
+        return True  # a segment without fields is still a segment
+
+    def field(self, number: int) -> Field:
+        """A field by its number in the standard (MSH-1 is the field separator); an empty field when it was not sent."""
+        fields = self._split()
+        literal = number <= 2 and self.name in _HEADERS
+        return Field(fields[number] if 0 < number < len(fields) else "", self._notation, literal=literal)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields 1 to n."""
+        return tuple(self.field(number) for number in range(1, len(self) + 1))
+
+    def get(self, field: int, repetition: int = 1, component: int = 1, sub: int = 1) -> str:
+        """The text at an address inside the segment; "" when it is absent."""
+        fields = self._fields or self._split()
+        if field >= len(fields):
+            return ""
+        raw = fields[field]
+        if not raw or (field <= 2 and self.name in _HEADERS):
+            return raw
+        return self._notation.value(raw, repetition, component, sub)
+
+    def _split(self) -> list[str]:
+        if self._fields is None:
+            self._fields = self.raw.split(self._notation.field)
+            if self.name in _HEADERS:
+                self._fields.insert(1, self._notation.field)
+        return self._fields
+
+
+class Message:
+    """A parsed message; the bytes it came from stay as they are."""
+
+    __slots__ = ("_by_name", "_lines", "_notation", "_segments", "raw", "warnings")
+
+    def __init__(self, raw: bytes, lines: list[str], notation: Notation, warnings: tuple[str, ...]) -> None:
+        self.raw = raw
+        self.warnings = warnings
+        self._notation = notation
+        self._lines = lines
+        self._by_name: dict[str, list[Segment]] = {}
+        self._segments: tuple[Segment, ...] | None = None
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Message:
+        """The message in these bytes. Raises Hl7SyntaxError when no usable MSH stands at their start."""
+        text, codec, warnings = decode(raw)
+        if not text.startswith("MSH"):
+            text = text.lstrip(_NOISE)
+            warnings = (*warnings, "leading-noise")
+        notation, believable = _notation(*_header_delimiters(text), codec)
+        if not believable:
+            warnings = (*warnings, "encoding-characters-fallback")
+        lines, more = _segment_lines(text.rstrip("\x1c\x00\r\n"), notation.begins_segment)
+        return cls(raw, lines, notation, (*warnings, *more) if more else warnings)
+
+    def __repr__(self) -> str:
+        return f"<Message {self.message_code}^{self.trigger} of {len(self._lines)} segments>"
+
+    def encode(self) -> bytes:
+        """The message as bytes, exactly those it was parsed from."""
+        return self.raw
+
+    @property
+    def separators(self) -> Separators:
+        """The delimiters of MSH-1 and MSH-2."""
+        return self._notation.separators
+
+    @property
+    def charset(self) -> str:
+        """The Python codec in which the bytes were read."""
+        return self._notation.charset
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All segments in order."""
+        if self._segments is None:
+            names = [line[:3] for line in self._lines]
+            in_order = {name: iter(self._named(name)) for name in set(names)}
+            self._segments = tuple([next(in_order[name]) for name in names])
+        return self._segments
+
+    def all(self, name: str) -> list[Segment]:
+        """The segments of this name, in order."""
+        return list(self._named(name))
+
+    def first(self, name: str) -> Segment | None:
+        """The first segment of this name."""
+        same = self._named(name)
+        return same[0] if same else None
+
+    @property
+    def _header(self) -> Segment:
+        return self._named("MSH")[0]
+
+    def _named(self, name: str) -> list[Segment]:
+        same = self._by_name.get(name)
+        if same is None:
+            same = self._by_name[name] = []
+            for line in self._lines:
+                if line[:3] == name:
+                    same.append(Segment(name, line, len(same) + 1, self._notation))
+        return same
+
+    def get(self, path: str) -> str:
+        """The text at a path such as ``PID-3.1``, ``OBX[2]-5`` or ``PID-3[2].4.2``; "" when it is absent.
+
+        What the path leaves out is 1: ``PID-5`` is the family name. A null is ``""`` as sent.
+        Raises InvalidInput when the text is no path.
+        """
+        name, occurrence, field, repetition, component, sub = parse_path(path)
+        same = self._by_name.get(name) or self._named(name)
+        if occurrence > len(same):
+            return ""
+        return same[occurrence - 1].get(field, repetition, component, sub)
+
+    @property
+    def message_code(self) -> str:
+        """MSH-9.1, such as ADT."""
+        return self._header.get(9)
+
+    @property
+    def trigger(self) -> str:
+        """MSH-9.2, such as A01."""
+        return self._header.get(9, 1, 2)
+
+    @property
+    def structure(self) -> str:
+        """MSH-9.3 as sent, such as ADT_A01; "" when the sender leaves it out, as before v2.3.1."""
+        return self._header.get(9, 1, 3)
+
+    @property
+    def control_id(self) -> str:
+        """MSH-10 as sent, still escaped: MSA-2 repeats it character for character."""
+        return self._header.field(10).raw
+
+    @property
+    def version(self) -> str:
+        """MSH-12.1."""
+        return self._header.get(12)
+
+    @property
+    def sending_application(self) -> str:
+        """MSH-3.1."""
+        return self._header.get(3)
+
+    @property
+    def sending_facility(self) -> str:
+        """MSH-4.1."""
+        return self._header.get(4)
+
+    @property
+    def receiving_application(self) -> str:
+        """MSH-5.1."""
+        return self._header.get(5)
+
+    @property
+    def receiving_facility(self) -> str:
+        """MSH-6.1."""
+        return self._header.get(6)
+
+    @property
+    def timestamp(self) -> str:
+        """MSH-7 as text, such as 20240301120000+0000."""
+        return self._header.get(7)
+
+    @property
+    def accept_ack_type(self) -> str:
+        """MSH-15: AL, NE, ER, SU, or "" (original mode when MSH-16 is empty too, §2.9.2)."""
+        return self._header.get(15)
+
+    @property
+    def application_ack_type(self) -> str:
+        """MSH-16: AL, NE, ER, SU, or ""."""
+        return self._header.get(16)
+
+
+def _header_delimiters(text: str) -> tuple[str, str]:
+    """MSH-1 and MSH-2 as sent."""
+    field = text[3:4]
+    if not text.startswith("MSH") or not field or field.isalnum() or field.isspace() or not field.isprintable():
+        raise Hl7SyntaxError(_NO_HEADER, code="structure")
+    end = text.find(field, 4, 10)
+    return field, text[4:end] if end > 0 else re.split(r"[\r\n]", text[4:10])[0]
+
+
+def _segment_lines(text: str, begins_segment: SegmentStarts) -> tuple[list[str], tuple[str, ...]]:
+    """The segments, and warnings. They end with CR (§2.5.2), after which LF is data; the end of MSH tells who errs."""
+    lines, warnings = text.split("\r"), ()
+    if "\n" in text:
+        if "\n" in lines[0]:
+            lines, warnings = re.split(r"[\r\n]+", text), ("line-feed-segments",)
+        elif "\r\n" in text:
+            lines, warnings = [line.strip("\n") for line in lines], ("line-feed-segments",)
+    if all([begins_segment[line[:4]] for line in lines]):
+        return lines, warnings
+    joined = _join_lines(lines, begins_segment)
+    return joined, (*warnings, "lines-joined") if len(joined) < sum(map(bool, lines)) else warnings
+
+
+def _join_lines(lines: list[str], begins_segment: SegmentStarts) -> list[str]:
+    """A line that is no segment is a line break in the one before it: senders write CR or LF into NTE and OBX-5."""
+    segments: list[str] = []
+    for line in lines:
+        if begins_segment[line[:4]]:
+            segments.append(line)
+        elif line:
+            segments[-1] += "\n" + line
+    return segments

@@ -1,0 +1,224 @@
+"""Rows of a segment map, compiled to one closure for each field.
+
+A row says `PV1-7 → participant[1].individual, XCN[Practitioner]`. Rows of one field that name the same list entry
+(`participant[1].…`) write one entry together, once for each repetition of the field; an entry that would hold only
+constants is not written. Conversion looks up the closure of each valued field and calls it: no table is read by then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from healthsync.standards.hl7v2 import Field, Repetition, Segment
+from healthsync.standards.maps.conditions import Condition, ConditionError, compile_condition
+from healthsync.standards.maps.datatypes import Converter, converter, date_time, location, string
+from healthsync.standards.maps.scribe import Draft, Scribe
+from healthsync.standards.maps.tables import Row
+
+Step = Callable[[Field, Segment, Draft, Scribe], None]
+Writer = Callable[[dict[str, Any], Segment, Repetition, Scribe], bool]
+"""Writes into an element; answers whether it said something that was sent, not only a constant."""
+
+NULL = '""'
+_ALWAYS_LISTS = frozenset({"coding", "extension", "given", "prefix", "suffix", "line"})
+_TOKEN = re.compile(r"(\w+)(?:\[(\d+)\])?")
+_PATH = re.compile(r"\w+(\[\d+\])?(\.\w+(\[\d+\])?)*")
+
+
+class MapError(ValueError):
+    """A row that cannot be compiled: it needs an entry in overrides.yaml."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled segment map. `feeds` tells for each field the top-level elements it writes, `primary` for each element the
+    field whose null deletes it.
+    """
+
+    steps: Mapping[int, tuple[Step, ...]]
+    feeds: Mapping[int, tuple[str, ...]]
+    primary: Mapping[str, int]
+    known: frozenset[int]
+
+    def run(self, segment: Segment, draft: Draft, scribe: Scribe) -> None:
+        """Write what the segment says; count the fields that no row takes."""
+        name, steps = segment.name, self.steps
+        for number, raw in enumerate(segment.raw.split(scribe.separator)):
+            if not raw or not number:
+                continue
+            path = f"{name}-{number}"
+            if number not in self.known:
+                scribe.unmapped[path] += 1
+            elif raw == NULL:
+                self._clear(number, draft, scribe, path)
+            elif (taken := steps.get(number)) is not None:
+                scribe.path = path
+                field = segment.field(number)
+                for step in taken:
+                    step(field, segment, draft, scribe)
+
+    def _clear(self, number: int, draft: Draft, scribe: Scribe, path: str) -> None:
+        """`""` deletes the element (v2.5.1 §2.5.3), unless the field is only one of several that feed it."""
+        for element in self.feeds.get(number, ()):
+            if self.primary.get(element) == number:
+                draft.cleared.append(element)
+            else:
+                scribe.issue("partial-delete", path)
+
+
+def compile_segment(name: str, rows: Iterable[Row], consumed: frozenset[int], lists: Mapping[str, frozenset[str]]) -> Program:
+    """The program of a map such as `PV1[Encounter]`. Raises MapError."""
+    segment, _, resource_type = name.rstrip("]").partition("[")
+    by_field: dict[int, list[Row]] = {}
+    for row in rows:
+        by_field.setdefault(row.field, []).append(row)
+    of_type = lists.get(resource_type, frozenset())
+    steps = {field: tuple(_steps(segment, field, group, of_type)) for field, group in by_field.items()}
+    feeds = {field: _elements(group) for field, group in by_field.items()}
+    return Program(steps, feeds, _primary(feeds), consumed | frozenset(by_field))
+
+
+def _elements(rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(re.split(r"[.\[]", row.to)[0] for row in rows if not row.to.startswith("$")))
+
+
+def _primary(feeds: Mapping[int, tuple[str, ...]]) -> dict[str, int]:
+    """The first field that feeds an element; identifiers and extensions are not deleted by one of their fields."""
+    primary: dict[str, int] = {}
+    for field, elements in feeds.items():
+        for element in elements:
+            primary.setdefault(element, field)
+    return {element: field for element, field in primary.items() if element not in ("identifier", "extension", "class", "status")}
+
+
+def _steps(segment: str, field: int, rows: list[Row], lists: frozenset[str]) -> Iterable[Step]:
+    grouped: dict[str, list[tuple[Row, list[str], list[str]]]] = {}
+    for row in rows:
+        if row.to.startswith("$"):
+            continue
+        if not _PATH.fullmatch(row.to):
+            raise MapError(f"{segment}-{field}: no path: {row.to}")
+        anchor, above, below = _split(row.to, lists)
+        grouped.setdefault(anchor, []).append((row, above, below))
+    for anchor, members in grouped.items():
+        writers = [_writer(segment, field, row, below if anchor else above, lists, anchor) for row, above, below in members]
+        yield _list_step(members[0][1], writers) if anchor else _single_step(writers)
+
+
+def _split(path: str, lists: frozenset[str]) -> tuple[str, list[str], list[str]]:
+    """(list entry as written or "", names down to the list, names below the entry)."""
+    names: list[str] = []
+    tokens = path.split(".")
+    for at, token in enumerate(tokens):
+        match = _TOKEN.fullmatch(token)
+        assert match
+        names.append(match[1])
+        if ".".join(names) in lists or (match[1] in _ALWAYS_LISTS and at == len(names) - 1):
+            below = [_TOKEN.fullmatch(rest)[1] for rest in tokens[at + 1 :]]  # type: ignore[index]
+            return ".".join(tokens[: at + 1]), names, below
+    return "", names, []
+
+
+def _list_step(names: list[str], writers: list[Writer]) -> Step:
+    *above, last = names
+
+    def step(field: Field, segment: Segment, draft: Draft, scribe: Scribe) -> None:
+        for rep in field.repetitions:
+            if not rep.raw or rep.is_null:
+                continue
+            entry: dict[str, Any] = {}
+            said = False
+            for write in writers:
+                said = write(entry, segment, rep, scribe) or said
+            if not said:
+                continue
+            target = draft.resource
+            for name in above:
+                target = target.setdefault(name, {})
+            found = entry.get("", entry)
+            entries = target.setdefault(last, [])
+            if found not in entries:
+                entries.append(found)
+
+    return step
+
+
+def _single_step(writers: list[Writer]) -> Step:
+    def step(field: Field, segment: Segment, draft: Draft, scribe: Scribe) -> None:
+        rep = next((rep for rep in field.repetitions if rep.raw and not rep.is_null), None)
+        if rep is not None:
+            for write in writers:
+                write(draft.resource, segment, rep, scribe)
+
+    return step
+
+
+def _writer(segment: str, field: int, row: Row, names: list[str], lists: frozenset[str], anchor: str) -> Writer:
+    condition = _condition(segment, field, row)
+    convert = None if row.value and not row.converter else _converter(segment, field, row)
+    prefix = re.sub(r"\[\d+\]", "", anchor)
+
+    def write(target: dict[str, Any], seg: Segment, rep: Repetition, scribe: Scribe) -> bool:
+        if condition is not None and not condition(seg, rep):
+            return False
+        value = row.value if convert is None else convert(rep, scribe)
+        if value is None:
+            return False
+        _put(target, names, value, lists, prefix)
+        return convert is not None
+
+    return write
+
+
+def _put(target: dict[str, Any], names: list[str], value: Any, lists: frozenset[str], prefix: str) -> None:
+    """Write at the path; constants do not overwrite what was sent. At the entry itself a scalar stands under ""."""
+    if not names:
+        if isinstance(value, dict):
+            target.update(value)
+        else:
+            target[""] = value
+        return
+    path = prefix
+    for name in names[:-1]:
+        path = f"{path}.{name}" if path else name
+        if path in lists or name in _ALWAYS_LISTS:
+            entries = target.setdefault(name, [{}])
+            target = entries[0]
+        else:
+            target = target.setdefault(name, {})
+    last = names[-1]
+    if f"{path}.{last}" in lists:
+        target.setdefault(last, []).append(value)
+    else:
+        target.setdefault(last, value)
+
+
+def _condition(segment: str, field: int, row: Row) -> Condition | None:
+    if not row.when:
+        return None
+    try:
+        return compile_condition(row.when, segment, field)
+    except ConditionError as error:
+        raise MapError(f"{segment}-{field}: condition {row.when!r}: {error}") from None
+
+
+_BY_ELEMENT: dict[str, Converter] = {"valueDateTime": date_time, "start": date_time, "end": date_time}
+"""What a row without data type map means: the guide leaves it out where v2 and FHIR say the same."""
+
+
+def _converter(segment: str, field: int, row: Row) -> Converter:
+    if row.converter.lower() == "pl[location]":
+        return location
+    name = row.converter or ("CWE[code]" if row.vocabulary else "")
+    found = converter(name, row.vocabulary) if name else None
+    if found is not None:
+        return found
+    last = row.to.rpartition(".")[2]
+    if not name and (last in _BY_ELEMENT or last.endswith(("DateTime", "Date", "Time"))):
+        return date_time
+    if not name and last in ("multipleBirthInteger", "valueString", "text"):
+        return converter("NM[positiveInt]", "") or string if last == "multipleBirthInteger" else string
+    raise MapError(f"{segment}-{field}: no converter for {row.converter or row.to}")

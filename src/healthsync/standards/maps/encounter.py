@@ -1,0 +1,131 @@
+"""PV1 and PV2 as an Encounter: which visit, what the event says about it, and where the patient is."""
+
+from __future__ import annotations
+
+from healthsync.standards.hl7v2 import Repetition, Segment
+from healthsync.standards.maps.datatypes import cx_identifier, location, part
+from healthsync.standards.maps.model import Resource
+from healthsync.standards.maps.scribe import Draft, Scribe
+from healthsync.standards.maps.tables import Event, tables
+
+ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+NULL_FLAVOR = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"
+NOT_A_VISIT = "N"
+"""PV1-2 "not applicable": the event is about the person (v2.5.1 §3.3.28)."""
+
+
+def first_repetition(segment: Segment, number: int) -> Repetition | None:
+    """The first repetition that says something."""
+    if not (field := segment.field(number)).raw:
+        return None
+    return next((rep for rep in field.repetitions if rep.raw and not rep.is_null), None)
+
+
+def visit_key(pv1: Segment, pid: Segment, patient_key: str, event: Event, event_time: str, scribe: Scribe) -> str | None:
+    """The business key of the visit, or None when PV1 speaks of none.
+
+    Visit number (PV1-19), else alternate visit id (PV1-50), else account (PID-18) with admission time, else patient with
+    admission time. Without any of them only an event that begins a visit makes one: the time of the event names it.
+    """
+    for number, kind in ((19, "visit"), (50, "alternate")):
+        if (rep := first_repetition(pv1, number)) and (found := cx_identifier(rep, scribe)):
+            return f"{kind}|{found['system']}|{found['value']}"
+    if pv1.get(2) == NOT_A_VISIT or event.person_only:
+        return None
+    admitted = pv1.get(44).strip()
+    if (rep := first_repetition(pid, 18)) and (found := cx_identifier(rep, scribe)):
+        return f"account|{found['system']}|{found['value']}|{admitted}"
+    if admitted:
+        return f"patient|{patient_key}|{admitted}"
+    if event.status and pv1.get(2) and event_time:
+        return f"patient|{patient_key}|event|{event_time}"
+    return None
+
+
+def tell_visit(draft: Draft, pv1: Segment, event: Event, happened: str | None, scribe: Scribe) -> None:
+    """Write class, status, period and locations as the event means them. `happened` is the FHIR time of the event."""
+    draft.partial = ("period", "hospitalization")
+    _tell_class(draft, pv1)
+    _tell_status(draft, pv1, event)
+    _tell_period(draft, event, happened)
+    since = happened if event.moves else draft.resource.get("period", {}).get("start") if event.admits else None
+    if places := _places(pv1, event, happened, since, scribe):
+        draft.resource["location"] = places
+    if event.moves_back:
+        draft.cleared.append("location.active")
+
+
+def _tell_class(draft: Draft, pv1: Segment) -> None:
+    """Encounter.class is required: unknown where PV1-2 is empty, and then never in the place of a known one."""
+    sent = pv1.get(2).strip()
+    concept = tables().concepts["PatientClass[EncounterClass]"].get(sent)
+    if concept:
+        _, code, display, system = concept
+        draft.resource["class"] = {"system": system, "code": code, **({"display": display} if display else {})}
+    elif sent and sent != '""':
+        draft.resource["class"] = {"system": "http://terminology.hl7.org/CodeSystem/v2-0004", "code": sent}
+    else:
+        draft.resource["class"] = {"system": NULL_FLAVOR, "code": "UNK", "display": "unknown"}
+        draft.unless["class"] = ("*",)
+
+
+def _tell_status(draft: Draft, pv1: Segment, event: Event) -> None:
+    concept = tables().concepts["PatientClass[EncounterStatus]"].get(pv1.get(2))
+    of_class = concept[1] if concept else "unknown"
+    status, unless = event.status or of_class, event.unless
+    if draft.resource.get("period", {}).get("end") and event.from_class:
+        status, unless = "finished", ("cancelled",)  # guide: PV1-45 valued
+    draft.resource["status"] = status
+    if unless:
+        draft.unless["status"] = unless
+
+
+def _tell_period(draft: Draft, event: Event, happened: str | None) -> None:
+    """A discharge ends the visit at PV1-45, else when it happened; its cancelling takes the end back."""
+    period = draft.resource.get("period", {})
+    if event.ends and happened:
+        period.setdefault("end", happened)
+    if event.reopens:
+        period.pop("end", None)
+        draft.cleared.append("period.end")
+    if period:
+        draft.resource["period"] = period
+
+
+_PLACES = ((3, "active"), (6, "completed"), (11, "active"), (42, "planned"))
+"""PV1 fields with locations: assigned, prior, temporary, pending."""
+
+
+def _places(
+    pv1: Segment, event: Event, happened: str | None, since: str | None, scribe: Scribe
+) -> list[Resource]:
+    """Encounter.location. A transfer says since when the patient is in the new place and until when it was in the old;
+    a cancelled transfer says only where the patient is again.
+    """
+    places: list[Resource] = []
+    for number, status in _PLACES:
+        if event.moves_back and number != 3:
+            continue
+        rep = first_repetition(pv1, number)
+        scribe.path = f"PV1-{number}"
+        reference = location(rep, scribe) if rep else None
+        if reference is None or any(place["location"] == reference for place in places):
+            continue
+        place: Resource = {"location": reference, "status": _place_status(number, status, pv1, event)}
+        if number == 3 and since:
+            place["period"] = {"start": since}
+        elif number == 6 and event.moves and happened:
+            place["period"] = {"end": happened}
+        places.append(place)
+    return places
+
+
+def _place_status(number: int, status: str, pv1: Segment, event: Event) -> str:
+    if number == 3 and pv1.get(2) == "P":
+        return "planned"  # guide: PV1-3 of a preadmitted patient
+    return "completed" if event.ends and status == "active" else status
+
+
+def visit_identifiers(pv1: Segment) -> bool:
+    """Whether PV1 names its visit."""
+    return any(rep and part(rep, 1) for rep in (first_repetition(pv1, 19), first_repetition(pv1, 50)))

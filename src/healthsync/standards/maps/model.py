@@ -1,0 +1,94 @@
+"""What goes into a conversion and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from healthsync.standards.maps.operator import OperatorMapping
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MappingContext:
+    """What a message does not say about itself.
+
+    `resource_id` gives the legal FHIR id of a (type, business key); equal keys must give equal ids. `timezone` is that
+    of the sender: v2 times without an offset are local times of the sending system (HL7 v2.5.1 §2.A.22).
+    """
+
+    source: str
+    resource_id: Callable[[str, str], str]
+    timezone: tzinfo
+    received_at: datetime
+    operator: OperatorMapping | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MappedResource:
+    """One FHIR resource of a message, with what the store needs to know to bring it in: see `merging.merged`.
+
+    key       stable business key inside (source, type): a resend has the same
+    cleared   top-level elements that the sender deleted with `""`
+    unless    element → stored values that stand against a change (`("*",)`: any value). A late admission does not
+              reopen a finished visit, an update without a class does not change it.
+    partial   elements merged entry by entry, because several events each tell a part (Encounter.period)
+    action    "merge" as a rule; "entered-in-error" where the sender took the resource back
+    """
+
+    resource: Resource
+    key: str
+    cleared: tuple[str, ...] = ()
+    unless: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    partial: tuple[str, ...] = ()
+    action: Literal["merge", "entered-in-error"] = "merge"
+
+    @property
+    def type(self) -> str:
+        return self.resource["resourceType"]
+
+    @property
+    def id(self) -> str:
+        return self.resource["id"]
+
+    @property
+    def reference(self) -> str:
+        return f"{self.resource['resourceType']}/{self.resource['id']}"
+
+
+@dataclass(frozen=True, slots=True)
+class PatientMerge:
+    """The sender says that two of its patient numbers are one person (HL7 v2.5.1 §3.3.40) or that a number changed."""
+
+    survivor_key: str
+    survivor_id: str
+    survivor_identifiers: tuple[Resource, ...]
+    retired_key: str
+    retired_id: str
+    retired_identifiers: tuple[Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MappingIssue:
+    """Something in the message that could not be taken as it stands: where and of what kind, never the value."""
+
+    code: str
+    path: str
+
+
+@dataclass(slots=True)
+class Conversion:
+    """A message as FHIR: `resources` in dependency order, Patient first.
+
+    `unmapped` counts what was sent and has no map, by path (`PID-10`, `ZPI`); it stays readable in the stored message.
+    """
+
+    resources: list[MappedResource]
+    merges: list[PatientMerge]
+    event_at: datetime | None
+    unmapped: dict[str, int]
+    issues: list[MappingIssue]

@@ -1,0 +1,37 @@
+"""HL7 v2 numbers (NM) as FHIR decimals.
+
+NM allows a leading sign, leading zeros and an open point (`+065.88`, `.5`, `5.`: v2.5.1 §2.A.47); FHIR does not, and
+keeps the digits behind the point because they say how exact a result is.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_NM = re.compile(r"\s*(?P<comparator><=|>=|<|>|=|≤|≥)?\s*(?P<sign>[+-]?)(?P<whole>\d*)(?:\.(?P<part>\d*))?\s*")
+_COMPARATORS = {None: "", "=": "", "≤": "<=", "≥": ">="}
+
+
+def decimal(text: str) -> Decimal | None:
+    """The number, with exactly the digits that were sent; None when this is no plain number."""
+    number = compared(text)
+    return number[1] if number and not number[0] else None
+
+
+def compared(text: str) -> tuple[str, Decimal] | None:
+    """Comparator (`<`, `<=`, `>`, `>=` or empty) and number. `<5` is no legal NM, but frequent and meant so."""
+    match = _NM.fullmatch(text)
+    if not match or not (match["whole"] or match["part"]):
+        return None
+    whole = match["whole"].lstrip("0") or "0"
+    part = f".{match['part']}" if match["part"] else ""
+    sign = "-" if match["sign"] == "-" else ""
+    comparator = _COMPARATORS.get(match["comparator"], match["comparator"])
+    return comparator or "", Decimal(f"{sign}{whole}{part}")
+
+
+def positive_int(text: str) -> int | None:
+    """A whole number above zero."""
+    number = decimal(text)
+    return int(number) if number is not None and number > 0 and number == int(number) else None

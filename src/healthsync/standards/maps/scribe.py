@@ -1,0 +1,81 @@
+"""The resources of one message while they are written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from healthsync.standards.maps import times
+from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
+
+DEPENDENCY_ORDER = (
+    "Patient", "Organization", "Practitioner", "Location", "RelatedPerson", "Coverage", "Encounter",
+    "AllergyIntolerance", "Condition", "Specimen", "Observation", "DiagnosticReport", "Provenance",
+)  # fmt: skip
+_RANK = {name: rank for rank, name in enumerate(DEPENDENCY_ORDER)}
+
+
+class Draft:
+    """A resource in the making; `cleared` and the other marks are those of MappedResource."""
+
+    __slots__ = ("action", "cleared", "key", "partial", "resource", "unless")
+
+    def __init__(self, resource: Resource, key: str) -> None:
+        self.resource = resource
+        self.key = key
+        self.cleared: list[str] = []
+        self.unless: dict[str, tuple[str, ...]] = {}
+        self.partial: tuple[str, ...] = ()
+        self.action: Any = "merge"
+
+    @property
+    def reference(self) -> Resource:
+        return {"reference": f"{self.resource['resourceType']}/{self.resource['id']}"}
+
+    def finished(self) -> MappedResource:
+        cleared = tuple(dict.fromkeys(name for name in self.cleared if name not in self.resource))
+        return MappedResource(self.resource, self.key, cleared, self.unless, self.partial, self.action)
+
+
+class Scribe:
+    """Writes down resources, issues and what has no map.
+
+    `path` is the field in hand (`PID-7`): issues are filed under it.
+    """
+
+    __slots__ = ("ctx", "drafts", "issues", "path", "separator", "source", "unmapped", "zone")
+
+    def __init__(self, ctx: MappingContext, separator: str = "|") -> None:
+        self.ctx = ctx
+        self.separator = separator
+        self.source = ctx.source
+        self.zone = ctx.timezone
+        self.drafts: dict[tuple[str, str], Draft] = {}
+        self.unmapped: Counter[str] = Counter()
+        self.issues: list[MappingIssue] = []
+        self.path = ""
+
+    def draft(self, resource_type: str, key: str) -> Draft:
+        """The resource of this type and key: begun now, or the one begun earlier in this message."""
+        draft = self.drafts.get((resource_type, key))
+        if draft is None:
+            resource = {"resourceType": resource_type, "id": self.ctx.resource_id(resource_type, key)}
+            draft = self.drafts[resource_type, key] = Draft(resource, key)
+        return draft
+
+    def known(self, resource_type: str, key: str) -> bool:
+        return (resource_type, key) in self.drafts
+
+    def issue(self, code: str, path: str | None = None) -> None:
+        self.issues.append(MappingIssue(code, path or self.path))
+
+    def date_time(self, text: str) -> str | None:
+        """FHIR dateTime; what is no date is left out and reported."""
+        shown = times.date_time(text, self.zone)
+        if shown is None and text:
+            self.issue("invalid-date")
+        return shown
+
+    def resources(self) -> list[MappedResource]:
+        drafts = sorted(self.drafts.values(), key=lambda draft: _RANK[draft.resource["resourceType"]])
+        return [draft.finished() for draft in drafts]

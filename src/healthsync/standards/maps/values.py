@@ -1,0 +1,158 @@
+"""OBX-5 by its data type (OBX-2) as Observation.value[x] (guide: OBX[Observation], rows of OBX-5 and OBX-6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from healthsync.standards.hl7v2 import Repetition, Segment
+from healthsync.standards.maps import numbers, times
+from healthsync.standards.maps.datatypes import attachment, codeable_concept, part, period, pointer, unit
+from healthsync.standards.maps.model import Resource
+from healthsync.standards.maps.scribe import Scribe
+
+Valued = tuple[str, Any]
+"""Element name (`valueQuantity`, `extension`) and its value."""
+
+VALUE_ATTACHMENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Observation.value"
+ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
+
+
+def observation_value(kind: str, rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
+    """The value of one repetition of OBX-5; None when it says nothing.
+
+    A value that is not of its declared type is kept as text and reported: a result is never lost.
+    """
+    reader = _READERS.get(kind)
+    if reader is not None:
+        found = reader(rep, segment, scribe)
+        if found is not None:
+            return found
+        if kind in _NEVER_TEXT:
+            return None
+    text = rep.text.strip() if kind in _TEXT or len(rep.components) == 1 else _readable(rep)
+    if not text or text == '""':
+        return None
+    if kind not in _TEXT:
+        scribe.issue("value-kept-as-text", "OBX-5")
+    return "valueString", text
+
+
+def _readable(rep: Repetition) -> str:
+    """Components in reading order, without the separators of v2."""
+    count = len(rep.components)
+    return " ".join(text for number in range(1, count + 1) for text in rep.subcomponents(number) if text.strip())
+
+
+def _unit(segment: Segment, source: str) -> Resource:
+    return unit(segment.get(6).strip(), segment.get(6, 1, 2).strip(), segment.get(6, 1, 3).strip(), source)
+
+
+def _quantity(number: Any, comparator: str, segment: Segment, scribe: Scribe) -> Resource:
+    made: Resource = {"value": number}
+    if comparator:
+        made["comparator"] = comparator
+    made.update(_unit(segment, scribe.source))
+    return made
+
+
+def _number(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
+    """NM; `<5` is no legal NM but frequent, and never the number 5."""
+    found = numbers.compared(rep.component(1))
+    if found is None or len(rep.components) > 1:
+        return None
+    comparator, number = found
+    return "valueQuantity", _quantity(number, comparator, segment, scribe)
+
+
+def _structured(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
+    """SN: comparator ^ number ^ separator ^ number (v2.5.1 §2.A.68)."""
+    comparator, first, separator, second = (part(rep, number) for number in (1, 2, 3, 4))
+    low = numbers.compared(first)
+    high = numbers.decimal(second)
+    if low and not comparator:
+        comparator = low[0]
+    shown = " ".join(text for text in (comparator, first, separator, second, segment.get(6)) if text)
+    measure = _unit(segment, scribe.source)
+    if comparator in ("", "=", "<", ">", "<=", ">=") and low is not None:
+        if not separator and not second:
+            return "valueQuantity", _quantity(low[1], comparator.strip("=") if comparator == "=" else comparator, segment, scribe)
+        if separator in (":", "/") and high is not None:
+            numerator = {"value": low[1], **({"comparator": comparator} if comparator not in ("", "=") else {}), **measure}
+            return "valueRatio", {"numerator": numerator, "denominator": {"value": high, **measure}}
+        if separator == "-" and high is not None and not comparator.strip("="):
+            return "valueRange", {"low": {"value": low[1], **measure}, "high": {"value": high, **measure}}
+    return ("valueString", shown) if first or second else None
+
+
+def _range(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
+    """NR: low ^ high."""
+    low, high = numbers.decimal(part(rep, 1)), numbers.decimal(part(rep, 2))
+    measure = _unit(segment, scribe.source)
+    made = {name: {"value": number, **measure} for name, number in (("low", low), ("high", high)) if number is not None}
+    return ("valueRange", made) if made else None
+
+
+def _concept(rep: Repetition, _segment: Segment, scribe: Scribe) -> Valued | None:
+    found = codeable_concept(rep, scribe)
+    return ("valueCodeableConcept", found) if found else None
+
+
+def _date_time(rep: Repetition, _segment: Segment, scribe: Scribe) -> Valued | None:
+    found = times.date_time(part(rep, 1), scribe.zone)
+    return ("valueDateTime", found) if found else None
+
+
+def _time(rep: Repetition, _segment: Segment, _scribe: Scribe) -> Valued | None:
+    found = times.time_of_day(part(rep, 1))
+    return ("valueTime", found) if found else None
+
+
+def _period(rep: Repetition, _segment: Segment, scribe: Scribe) -> Valued | None:
+    found = period(rep, scribe)
+    return ("valuePeriod", found) if found else None
+
+
+def _document(rep: Repetition, _segment: Segment, scribe: Scribe) -> Valued | None:
+    """ED: R4 has no valueAttachment, the guide uses R5's as an extension."""
+    return _attached(attachment(rep, scribe))
+
+
+def _pointer(rep: Repetition, _segment: Segment, scribe: Scribe) -> Valued | None:
+    return _attached(pointer(rep, scribe))
+
+
+def _attached(found: Resource | None) -> Valued | None:
+    return ("extension", [{"url": VALUE_ATTACHMENT, "valueAttachment": found}]) if found else None
+
+
+def _alternatives(rep: Repetition, _segment: Segment, _scribe: Scribe) -> Valued | None:
+    """VR: from-to."""
+    text = "-".join(text for text in (part(rep, 1), part(rep, 2)) if text)
+    return ("valueString", text) if text else None
+
+
+_TEXT = frozenset({"ST", "TX", "FT", ""})
+_NEVER_TEXT = frozenset({"ED", "RP"})
+JOINED_LINES = frozenset({"TX", "FT"})
+"""Types whose repetitions are the lines of one text (v2.5.1 §2.A.78)."""
+
+_READERS: dict[str, Callable[[Repetition, Segment, Scribe], Valued | None]] = {
+    "NM": _number,
+    "SN": _structured,
+    "NR": _range,
+    "CE": _concept,
+    "CWE": _concept,
+    "CNE": _concept,
+    "CF": _concept,
+    "IS": _concept,
+    "ID": _concept,
+    "DT": _date_time,
+    "DTM": _date_time,
+    "TS": _date_time,
+    "TM": _time,
+    "DR": _period,
+    "VR": _alternatives,
+    "ED": _document,
+    "RP": _pointer,
+}

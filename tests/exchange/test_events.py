@@ -1,0 +1,79 @@
+"""What is announced, under which name, by whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import healthsync
+from healthsync.exchange.events import EventName, events_of
+
+DOCUMENTED = {
+    "patient.events": ["patient.created", "patient.updated", "patient.merged", "patient.matched"],
+    "clinical.events": [
+        "observation.created", "medication.prescribed", "encounter.admitted", "encounter.discharged", "document.received",
+    ],
+    "admin.events": ["consent.granted", "consent.revoked", "access.logged", "connector.status.changed"],
+}  # fmt: skip
+
+
+def interpreted(code: str, status: str = "final") -> dict:
+    return {"status": status, "interpretation": [{"coding": [{"code": "N"}]}, {"coding": [{"code": code}]}]}
+
+
+def test_all_fifteen_names_of_the_requirements_exist():
+    in_topics = [name for names in DOCUMENTED.values() for name in names]
+    assert {name.value for name in EventName} == {*in_topics, "raw.message.received", "alert.critical.lab"}
+    assert len(EventName) == 15
+
+
+@pytest.mark.parametrize("topic", DOCUMENTED)
+def test_each_name_belongs_to_the_topic_of_the_requirements(topic: str):
+    assert [name.value for name in EventName if name.topic == topic] == DOCUMENTED[topic]
+
+
+@pytest.mark.parametrize("name", EventName)
+def test_each_name_says_what_happened_and_who_announces_it(name: EventName):
+    assert name.meaning.endswith(".")
+    source = Path(healthsync.__file__).parent
+    flow = source.parent.joinpath("healthsync", *name.emitted_by.split(".")).with_suffix(".py")
+    assert name.emitted_by.startswith("later: ") or flow.is_file()
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "created", "resource", "before", "expected"),
+    [
+        ("Patient", True, {}, None, ["patient.created"]),
+        ("Patient", False, {}, None, ["patient.updated"]),
+        ("Patient", False, {}, {}, ["patient.updated"]),
+        ("Observation", True, {"status": "final"}, None, ["observation.created"]),
+        ("Observation", False, {"status": "final"}, None, []),
+        ("Observation", True, interpreted("HH"), None, ["observation.created", "alert.critical.lab"]),
+        ("Observation", True, interpreted("LL"), None, ["observation.created", "alert.critical.lab"]),
+        ("Observation", True, interpreted("AA"), None, ["observation.created", "alert.critical.lab"]),
+        ("Observation", True, interpreted("H"), None, ["observation.created"]),
+        ("Observation", False, interpreted("HH"), interpreted("H"), ["alert.critical.lab"]),
+        ("Observation", False, interpreted("HH"), interpreted("HH"), []),
+        ("Observation", True, interpreted("HH", "entered-in-error"), None, []),
+        ("Observation", True, interpreted("HH", "cancelled"), None, []),
+        ("MedicationRequest", True, {"status": "active", "intent": "order"}, None, ["medication.prescribed"]),
+        ("MedicationRequest", True, {"status": "active", "intent": "proposal"}, None, []),
+        ("MedicationRequest", True, {"status": "draft", "intent": "order"}, None, []),
+        ("Encounter", True, {"status": "planned"}, None, []),
+        ("Encounter", True, {"status": "in-progress"}, None, ["encounter.admitted"]),
+        ("Encounter", False, {"status": "in-progress"}, {"status": "planned"}, ["encounter.admitted"]),
+        ("Encounter", False, {"status": "in-progress"}, {"status": "arrived"}, []),
+        ("Encounter", False, {"status": "finished"}, {"status": "in-progress"}, ["encounter.discharged"]),
+        ("Encounter", False, {"status": "finished"}, {"status": "finished"}, []),
+        ("Encounter", False, {"status": "cancelled"}, {"status": "in-progress"}, []),
+        ("DocumentReference", True, {"status": "current"}, None, ["document.received"]),
+        ("DocumentReference", True, {"status": "entered-in-error"}, None, []),
+        ("DocumentReference", False, {"status": "current"}, None, []),
+        ("Basic", True, {}, None, []),
+    ],
+)
+def test_a_stored_resource_announces(
+    resource_type: str, created: bool, resource: dict, before: dict | None, expected: list[str]
+):
+    assert events_of(resource_type, created, resource, before) == expected
