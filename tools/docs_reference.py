@@ -57,14 +57,15 @@ def settings_page() -> str:
         "# Settings",
         "",
         "`healthsync.yaml` has one block at the top, `healthsync:`. The environment outranks the file"
-        " (`HEALTHSYNC_HTTP__PORT=8081` sets `http.port`) and the command line outranks both. `${NAME}` in a text is the"
-        " environment variable `NAME`. Relative paths start at the folder of the file. `healthsync init DIR` writes a"
+        " (`HEALTHSYNC_HTTP__PORT=8081` sets `http.port`) and the command line outranks both. `${NAME}` in a text is"
+        " the environment variable `NAME`. Relative paths start at the folder of the file. `healthsync init DIR` writes a"
         " commented file, `healthsync config check FILE` says what was understood.",
     ]
     for key, hint, entry in walk(Settings):
         if is_block(entry, hint):
-            lines += ["", f"## {key}", "", entry.metadata["effect"], "", *_table_head()]
-            lines += [_row(*line, shown) for line in walk(Settings) if _belongs(line, key)]
+            lines += ["", f"## {key}", "", entry.metadata["effect"]]
+            rows = [_row(*line, shown) for line in walk(Settings) if _belongs(line, key)]
+            lines += ["", *_table_head(), *rows] if rows else []
     top = [line for line in walk(Settings) if "." not in line[0] and not is_block(line[2], line[1])]
     lines += ["", "## At the top", "", *_table_head(), *(_row(*line, shown) for line in top)]
     lines += [
@@ -158,10 +159,8 @@ def _command_lines(command: click.Command, context: click.Context, depth: int) -
 
 def events_page() -> str:
     """docs/reference/events.md."""
-    lines = [NOTICE, "# Events", ""]
-    lines.append(
-        "An event carries references and codes, never a patient's values. It is written in the transaction of what it tells."
-    )
+    lines = [NOTICE, "# Events", "", "An event carries references and codes, never a patient's values."]
+    lines.append("It is written in the transaction of what it tells.")
     lines += ["", "| Event | Topic | What has happened | Told by |", "|---|---|---|---|"]
     lines += [f"| `{name.value}` | `{name.topic}` | {name.meaning} | `{name.emitted_by}` |" for name in EventName]
     return "\n".join(lines) + "\n"

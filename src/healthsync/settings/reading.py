@@ -186,17 +186,17 @@ class Reader:
         if node.value is None and types.NoneType in kinds:
             return None
         fitting = [kind for kind in kinds if kind is not types.NoneType and _shape(kind, node.value)]
-        if not fitting:
-            wanted = " or ".join(_words(kind) for kind in kinds if kind is not types.NoneType)
-            return self._fault(node, key, f"{wanted} belongs here")
-        for kind in fitting[:-1]:
+        if len(fitting) == 1:
+            return self._read(fitting[0], node, key)
+        for kind in fitting:
             trial = Reader(folder=self.folder, environ=self.environ)
             value = trial.read(kind, node, key)
             if not trial.problems:
                 self.written |= trial.written
                 self.positions |= trial.positions
                 return value
-        return self._read(fitting[-1], node, key)
+        wanted = " or ".join(_words(kind) for kind in kinds if kind is not types.NoneType)
+        return self._fault(node, key, f"{wanted} belongs here")
 
     def _one_of(self, allowed: tuple[Any, ...], node: Node, key: str) -> Any:
         value = self._substituted(node, key)

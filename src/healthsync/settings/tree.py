@@ -7,6 +7,7 @@ that shows an effect is marked `@pytest.mark.shows("key")`; `docs/reference/sett
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
@@ -269,7 +270,7 @@ class Hl7:
     def faults(self) -> Iterator[tuple[str, str]]:
         """What the values say against each other."""
         try:
-            b"".decode(self.character_encoding)
+            codecs.lookup(self.character_encoding)
         except LookupError:
             yield "character_encoding", f"“{self.character_encoding}” is not a character set; try UTF-8 or ISO-8859-1"
 
@@ -606,7 +607,7 @@ class Settings:
 
     hub: Hub = setting("Who this hub is.", default=Hub)
     compliance: Compliance = setting("Rules of law.", default=Compliance)
-    hl7: Hl7 = setting("HL7 v2.", default=Hl7)
+    hl7: Hl7 = setting("HL7 v2 messages.", default=Hl7)
     fhir: Fhir = setting("The FHIR server.", default=Fhir)
     mpi: Mpi = setting("The master patient index.", default=Mpi)
     clinical_rules: ClinicalRules = setting("Clinical decision support.", default=ClinicalRules)

@@ -9,9 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 
-from healthsync.domains.audit import AuditEvent, AuditService, Report, export, heads, verification, verify
+from healthsync.domains.audit import AuditEvent, AuditService, Report, export, heads, store, verification, verify
 from healthsync.domains.audit.publication import HeadsFile
 from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import FixedClock
@@ -55,9 +56,6 @@ async def test_an_empty_log_holds(audit: AuditService, offline: Callable):
     assert report.holds
     assert report.sentence() == "The audit log holds: 0 events agree with 0 signed heads."
 
-
-REHASH = """UPDATE audit_event SET leaf_hash = sha256('\\x00'::bytea || convert_to(
-    '{"entry":' || replace(replace(entry::text, '": ', '":'), ', "', ',"') || ',"position":' || position || ',"xid":' || xid || '}', 'UTF8'))"""
 
 SWAP = """UPDATE audit_event SET (entry, leaf_hash) = (SELECT entry, leaf_hash FROM audit_event o WHERE o.position = 5 - audit_event.position)
     WHERE position IN (2, 3)"""
@@ -126,12 +124,10 @@ async def test_it_is_found_when_any_column_is_edited(write: Write, offline: Call
     for column in columns:
         name, edit = column["attname"], edits[column["type"]]
         assert (await offline()).holds
-        transaction = superuser.transaction()
         await superuser.execute("CREATE TABLE kept AS TABLE audit_event")
         await superuser.execute(f"UPDATE audit_event SET {name} = {edit.format(name)} WHERE position = 2")
         assert not (await offline()).holds, f"editing {name} is not found"
         await superuser.execute("TRUNCATE audit_event; INSERT INTO audit_event TABLE kept; DROP TABLE kept")
-        del transaction
 
 
 async def rewrite(audit: AuditService, superuser: asyncpg.Connection, database: Database) -> None:
@@ -141,12 +137,7 @@ async def rewrite(audit: AuditService, superuser: asyncpg.Connection, database: 
     audit._published.path.rename(audit._published.path.with_suffix(".true"))
     entries = [row["entry"] for row in await superuser.fetch("SELECT entry::text FROM kept")]
     entries[2] = entries[2].replace("Practitioner/7", "Practitioner/8")
-    forged = [
-        export.msgspec.json.encode(export.msgspec.json.decode(entry), order="deterministic").decode()
-        for entry in entries
-    ]
-    from healthsync.domains.audit import store
-
+    forged = [msgspec.json.encode(msgspec.json.decode(entry), order="deterministic").decode() for entry in entries]
     async with database.transaction() as tx:
         await store.insert(tx, forged)
     await audit.sequencer.catch_up()
@@ -167,7 +158,7 @@ async def test_a_perfect_forgery_contradicts_the_heads_that_others_hold(
     heads_file.with_suffix(".true").replace(heads_file)
     report = await offline()
     assert codes(report) == {"root"}
-    assert report.findings[0].detail == "the first 3 leaves are not those signed; the head of 0 agreed"
+    assert report.findings[0].detail == "the 3 leaves are not those that were signed; the head of 0 agreed"
     assert "split-view" in codes(await audit.verify())
 
 
@@ -255,7 +246,7 @@ async def test_an_event_that_is_back_dated_or_post_dated_is_found(
     await audit.sequencer.catch_up()
     report = await offline()
     assert [finding.detail.split(") ")[1] for finding in report.findings] == [
-        "is dated before the head preceding it", "is dated after the head covering it",
+        "is dated before the head that precedes it", "is dated after the head that covers it",
     ]  # fmt: skip
 
 
@@ -291,8 +282,6 @@ async def test_findings_are_bounded(
 async def test_a_log_longer_than_a_page_is_read_whole(
     database: Database, audit: AuditService, read: Read, monkeypatch: pytest.MonkeyPatch
 ):
-    from healthsync.domains.audit import store
-
     monkeypatch.setattr(store, "PAGE", 10)
     async with database.transaction() as tx:
         await audit.record_many(tx, [read()] * 25)

@@ -257,7 +257,7 @@ async def test_a_cluster_of_another_major_version_is_refused_with_the_way_out(fo
     await server.start()
     await server.stop()
     (folder / "postgres/cluster/PG_VERSION").write_text("12\n")
-    with pytest.raises(ConfigurationError, match="PostgreSQL 12 is needed and not here .*apt install postgresql-12"):
+    with pytest.raises(ConfigurationError, match=r"PostgreSQL 12 is needed and not here .*apt install postgresql-12"):
         await server.start()
     (folder / "postgres/cluster/PG_VERSION").write_text("rubbish\n")
     with pytest.raises(ConfigurationError, match="is damaged"):
@@ -279,7 +279,7 @@ async def test_a_server_that_cannot_start_says_why_and_frees_the_folder(folder):
     await server.stop()
     with (folder / "postgres/cluster/postgresql.conf").open("a") as settings:
         settings.write("nonsense = 1\n")
-    with pytest.raises(Unavailable, match="FATAL.*postgresql.conf"):
+    with pytest.raises(Unavailable, match=r"FATAL.*postgresql.conf"):
         await server.start()
     assert process(folder, "pass").wait(20) != 0  # it could take the lock and failed for the same reason
 

@@ -48,19 +48,22 @@ class GroupCommit:
             self._writer = None
 
     async def _write_group(self, group: list[tuple[str, asyncio.Future[None]]]) -> None:
-        error = None
+        fault: Exception | None = None
         try:
             await self._write([entry for entry, _fate in group])
-        except Unavailable as unavailable:
-            error = unavailable
+        except Exception as error:  # whatever it is, all who wait must learn of it
+            fault = error
         for _entry, fate in group:
-            _settle(fate, error)
+            _settle(fate, fault)
 
 
-def _settle(fate: asyncio.Future[None], error: Unavailable | None) -> None:
+def _settle(fate: asyncio.Future[None], fault: Exception | None) -> None:
     if fate.done():
         return
-    if error is None:
+    if fault is None:
         fate.set_result(None)
-    else:
-        fate.set_exception(Unavailable(str(error)))
+        return
+    known = isinstance(fault, Unavailable)
+    unavailable = Unavailable(str(fault) if known else f"the audit log cannot be written ({type(fault).__name__})")
+    unavailable.__cause__ = fault
+    fate.set_exception(unavailable)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from healthsync.domains.audit import canonical, fhir_view, heads, sequencer, store
 from healthsync.domains.audit.group_commit import GroupCommit
-from healthsync.domains.audit.model import Action, AuditEvent, AuditRow, MissingRow, Outcome, Proof
+from healthsync.domains.audit.model import Action, AuditEvent, AuditRow, MissingRow, Outcome, Proof, TreeHead
 from healthsync.domains.audit.publication import HeadsFile
 from healthsync.domains.audit.verification import Report, Verifier
 from healthsync.errors import NotFound
@@ -134,16 +134,16 @@ class AuditService:
             await store.read_isolated(tx)
             return await sequencer.prove_consistency(tx, old, new)
 
-    async def export(self) -> AsyncIterator[AuditRow | MissingRow]:
+    async def export(self) -> AsyncGenerator[AuditRow | MissingRow, None]:
         """The whole log in one state: the leaves in order, then the events that wait for the sequencer."""
         async with self._database.transaction() as tx:
             await store.read_isolated(tx)
             async for row in store.all_rows(tx):
                 yield row
 
-    async def verify(self) -> Report:
-        """Compare the log with the published heads and with those in the database; signs and writes nothing."""
-        published = self._published.read()  # before the log, which then can only be younger
+    async def verify(self, kept: Iterable[TreeHead] = ()) -> Report:
+        """Compare the log with the published heads, those in the database and those `kept` elsewhere; writes nothing."""
+        published = [*kept, *self._published.read()]  # before the log, which then can only be younger
         async with self._database.transaction() as tx:
             await store.read_isolated(tx)
             verifier = Verifier(

@@ -11,6 +11,7 @@ unlink gives both persons back; no name, number or date stands in these tables, 
 
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import UnknownPatient
+from healthsync.domains.identity.golden import golden_record
 from healthsync.domains.identity.links import replay
 from healthsync.domains.identity.matching import Comparison, Rule, compare
 from healthsync.domains.identity.model import (
@@ -25,6 +26,7 @@ from healthsync.domains.identity.model import (
     MergeOutcome,
     SourcePatient,
 )
+from healthsync.domains.identity.scoring import Score, score
 from healthsync.domains.identity.service import IdentityService
 
 __all__ = [
@@ -40,9 +42,12 @@ __all__ = [
     "LoadPatients",
     "MergeOutcome",
     "Rule",
+    "Score",
     "SourcePatient",
     "UnknownPatient",
     "compare",
     "demographics_of",
+    "golden_record",
     "replay",
+    "score",
 ]

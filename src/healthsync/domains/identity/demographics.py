@@ -27,10 +27,12 @@ _NOBODY = frozenset({
     "nil", "notgiven", "notknown", "notavailable", "missing", "refused", "declined", "anonymous", "anon", "fnu", "lnu",
     "test", "testing", "tester", "testpatient", "zztest", "zzztest", "patient", "trauma", "xx", "donotuse", "duplicate",
 })  # fmt: skip
+_NEWBORN_FAMILY = re.compile(r"(baby|newborn|infant)(boy|girl|male|female).*")
 _NEWBORN = re.compile(
-    r"(baby|newborn|infant|bb|bg|nb)?(boy|girl|male|female|twin|triplet)[a-d1-4]?"  # BABY BOY, TwinA, GirlB
+    r"(baby|newborn|infant)(boy|girl|male|female).*"  # Baby Girl Smith
     r"|(baby|newborn|infant|nb)[a-d1-4]?"
-    r"|(baby|newborn|infant)(boy|girl|male|female).*"  # Baby Girl Smith
+    r"|(bb|bg|nb)?(boy|girl|male|female)[1-4]?"
+    r"|(twin|triplet)[a-d1-4]?"
     r"|girl.*"  # GirlMarie: nobody is called so, but Boyd and Boyce are names
     r"|.*s(boy|girl)"  # Judysgirl
 )
@@ -115,7 +117,7 @@ def _name(name: Mapping[str, Any]) -> tuple[str, str, str] | None:
     family, first = normalised_name(family_text), normalised_name(first_text)
     if family == "doe" and first in _DOE:
         return None
-    family = "" if _is_nobody(family) or _NEWBORN.fullmatch(family) else family
+    family = "" if _is_nobody(family) or _NEWBORN_FAMILY.fullmatch(family) else family
     first = "" if _is_nobody(first) or _is_newborn(first_text, first) else first
     return (family, first, generation) if family or first or generation else None
 

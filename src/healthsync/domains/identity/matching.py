@@ -8,26 +8,31 @@
 
 A *veto* forbids a link to a whole person when any member raises it: conflicting SSN, conflicting generational suffix,
 a second number of one authority, two children of one multiple birth. A *gate* forbids the one link that it guards:
-twins (same birth date and family, really different first names), and records that agree in nothing but a number.
+twins (same birth date and family, really different first names), and records of which two of first name, family and
+birth date differ, beyond a typing error: somebody else under a shared or mistyped number.
 What was kept apart by veto or gate is flagged. Missing values neither agree nor conflict (JMIR 2022 e33775).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from enum import StrEnum
 from functools import reduce
 from itertools import combinations, product
 from operator import or_
+from typing import TypeVar
 from uuid import UUID
 
-from rapidfuzz.distance import JaroWinkler
+from rapidfuzz.distance import OSA, JaroWinkler
 
 from healthsync.domains.identity.model import Decision, Demographics, pair
 
 SAME_NAME_MISSPELT = 0.88
-"""Jaro–Winkler similarity from which two first names may be one (research: the household gate)."""
+"""Jaro–Winkler similarity from which two names may be one."""
+
+T = TypeVar("T")
 
 SINGLE_NUMBER_TYPES = frozenset({"MR", "PI", "PT", ""})
 """v2 table 0203: an authority gives one of these to a person (an authority that does not type has one kind)."""
@@ -90,9 +95,9 @@ def compare(one: Demographics, other: Demographics) -> Comparison:
         "identifier": _identifiers(one, other),
         "ssn": _exact(one.ssns, other.ssns),
         "name": _exact(one.names, other.names),
-        "first-name": _first_names(one.first_names, other.first_names),
-        "family": _exact(one.families, other.families),
-        "birth-date": _exact(one.birth_dates, other.birth_dates),
+        "first-name": _nearly(one.first_names, other.first_names, _may_be_one_name),
+        "family": _nearly(one.families, other.families, _may_be_one_name),
+        "birth-date": _nearly(one.birth_dates, other.birth_dates, _may_be_one_date),
         "sex": _exact(one.sexes, other.sexes),
     }
     agreeing = {name for name, agreement in fields.items() if agreement is Agreement.AGREES}
@@ -133,8 +138,7 @@ def _gates(fields: Mapping[str, Agreement]) -> Iterable[str]:
     first, family, born = fields["first-name"], fields["family"], fields["birth-date"]
     if born is Agreement.AGREES and family is not Agreement.DIFFERS and first is Agreement.DIFFERS:
         yield "twin-suspected"
-    compared = [field for field in (first, family, born) if field is not Agreement.MISSING]
-    if len(compared) > 1 and all(field is Agreement.DIFFERS for field in compared):
+    if [first, family, born].count(Agreement.DIFFERS) > 1:
         yield "demographics-disagree"
 
 
@@ -151,16 +155,22 @@ def _exact(one: frozenset, other: frozenset) -> Agreement:
     return Agreement.DIFFERS if one.isdisjoint(other) else Agreement.AGREES
 
 
-def _first_names(one: frozenset[str], other: frozenset[str]) -> Agreement:
+def _nearly(one: frozenset[T], other: frozenset[T], alike: Callable[[T, T], bool]) -> Agreement:
     exact = _exact(one, other)
-    if exact is Agreement.DIFFERS and any(_may_be_one(a, b) for a, b in product(one, other)):
+    if exact is Agreement.DIFFERS and any(alike(a, b) for a, b in product(one, other)):
         return Agreement.SIMILAR
     return exact
 
 
-def _may_be_one(one: str, other: str) -> bool:
-    """An initial, a shortened or a misspelt first name: never enough to link by, but no proof of two persons."""
+def _may_be_one_name(one: str, other: str) -> bool:
+    """An initial, a shortened or a misspelt name: never enough to link by, but no proof of two persons."""
     return one.startswith(other) or other.startswith(one) or JaroWinkler.similarity(one, other) >= SAME_NAME_MISSPELT
+
+
+def _may_be_one_date(one: date, other: date) -> bool:
+    """One digit mistyped, two neighbours swapped, or day and month swapped."""
+    swapped = (one.year, one.month, one.day) == (other.year, other.day, other.month)
+    return swapped or OSA.distance(one.isoformat(), other.isoformat()) == 1
 
 
 def _identifiers(one: Demographics, other: Demographics) -> Agreement:
@@ -257,7 +267,7 @@ def resolve(
 def vetoes_between(
     one: Sequence[Profile], other: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]
 ) -> dict[tuple[int, int], tuple[str, ...]]:
-    """What forbids that two persons are one, by pair of members; pairs that a person decided to link are not questioned.
+    """What forbids that two persons are one, by pair of members; what a person decided to link is not questioned.
 
     Numbers that their authority merged are one: a number counts as a second one only if no member has it.
     """

@@ -1,1 +1,1 @@
-"""What operators ask of the hub."""
+"""What an operator asks of the hub."""

@@ -38,13 +38,10 @@ class LocalKeyring:
         """Make new keys and write them to `path` (0600). Raises ConfigurationError when the file exists."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         keyring = cls(hub_id=hub_id, root=secrets.token_bytes(KEY_BYTES), kek={1: secrets.token_bytes(KEY_BYTES)})
-        new = keyring._write_beside(path)
         try:
-            os.link(new, path)  # unlike a rename, it never replaces what is there
+            keyring._write(path)
         except FileExistsError:
             raise ConfigurationError(f"{path} exists; keys are never overwritten, move it away first") from None
-        finally:
-            new.unlink()
         return keyring
 
     @classmethod
@@ -76,7 +73,9 @@ class LocalKeyring:
         version = self.current_version + 1
         kek = self._kek | {version: secrets.token_bytes(KEY_BYTES)}
         rotated = LocalKeyring(hub_id=self.hub_id, root=self._root, kek=kek)
-        rotated._write_beside(path).replace(path)
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        rotated._write(new)
+        new.replace(path)  # at no moment is there a file without the old keys
         return rotated
 
     def wrap(self, key: bytes) -> tuple[int, bytes]:
@@ -96,19 +95,17 @@ class LocalKeyring:
         """The 32-byte key of this hub for `purpose` (HKDF-SHA256): the same on every call and every process."""
         return HKDF(SHA256(), KEY_BYTES, self.hub_id.encode(), b"healthsync " + purpose.encode()).derive(self._root)
 
-    def _write_beside(self, path: Path) -> Path:
-        """Write the keys to a new file (0600) in the folder of `path`, safe on disk; returns its name."""
+    def _write(self, path: Path) -> None:
+        """Write the keys to a new file (0600), safe on disk. Raises FileExistsError."""
         document = {
             "hub_id": self.hub_id,
             "root": base64.b64encode(self._root).decode(),
             "kek": {str(version): base64.b64encode(key).decode() for version, key in self._kek.items()},
         }
-        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(document, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        return new
 
 
 class InsecureDevelopmentKeyring(LocalKeyring):

@@ -13,7 +13,7 @@ from typing import Any
 
 WITHHELD = "[withheld]"
 
-_CODE = re.compile(r"[a-z][a-z0-9]*(?:[-_.:/ ][a-z0-9]+)*|[A-Z]{2}|[A-Z][A-Z0-9]{2}(?:[_^][A-Z0-9]{3}){0,2}")
+_CODE = re.compile(r"[a-z][a-z0-9]*(?:[-_.:/ ][a-z0-9]+)*|[A-Z]{2}|[A-Z][A-Z0-9]{2}(?:[_^][A-Z0-9]{3}){0,3}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.:/-]*")
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]*")
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]+/[0-9a-f][0-9a-f-]{15,63}")
@@ -53,8 +53,10 @@ _PROPER_WORDS = frozenset(
 )
 _EVENT_WORD = re.compile(r"[a-z0-9'(),;:./_-]+")
 _TELLING = re.compile(
-    r"\d{5,}|\d{4}-\d{2}(?:-\d{2})?|\d{3}[-. ]\d{2}[-. ]\d{4}|\d{3}[-. )]+\d{3,4}|\d{1,2}/\d{1,2}/\d{2,4}|\d{1,2}\.\d{1,2}\.\d{4}"
-    r"|[^\s@]+@[^\s@]+|(?<!\S)(?![A-Z]{3}\^[A-Z]\d\d(?!\S))\S*[|^~]\S*"
+    r"\d{5,}|\d{3}[-. ]\d{2}[-. ]\d{4}|\d{3}[-. )]+\d{3,4}"  # numbers of persons and phones
+    r"|\d{4}-\d{2}(?:-\d{2})?|\d{1,2}/\d{1,2}/\d{2,4}|\d{1,2}\.\d{1,2}\.\d{4}"  # dates
+    # addresses, and pieces of HL7 v2 (but not a message type)
+    r"|[^\s@]+@[^\s@]+|(?<!\S)(?![A-Z]{3}\^[A-Z]\d\d(?:\^[A-Z]{3}_[A-Z]\d\d)?(?!\S))\S*[|^~]\S*"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _LONGEST_CODE, _LONGEST_TEXT = 80, 300

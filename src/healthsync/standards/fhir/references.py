@@ -112,7 +112,8 @@ def _rewrite_text(text: str, mapping: Mapping[str, str], name: str) -> str:
     if name == "reference":
         return mapping.get(text, text)
     if name == "div" and "urn:" in text:
-        return _LINK.sub(lambda link: link[1] + mapping.get(link[2], link[2]), text)
+        linked = _LINK.sub(lambda link: link[1] + mapping.get(link[2], link[2]), text)
+        return text if linked == text else linked
     if text.startswith("urn:") and name in _uri_properties():
         return mapping.get(text, text)
     return text

@@ -58,7 +58,7 @@ class ErrorCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AckError:
-    """Why a message was not accepted, at a path such as PID-3.1. `text` is for the sender's operator: no patient values."""
+    """Why a message was not accepted, at a path such as PID-3.1. `text` is for strangers: no patient's values."""
 
     code: ErrorCode
     text: str

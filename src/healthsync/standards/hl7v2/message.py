@@ -1,6 +1,7 @@
-"""A message, its segments, fields and repetitions (HL7 v2.5.1 §2.5–2.7): read-only views, split and unescaped when asked.
+"""A message, its segments, fields and repetitions (HL7 v2.5.1 §2.5–2.7): views that split and unescape when asked.
 
-Nothing is refused but a message without a usable header. No `repr` shows a value. What the codec had to guess is in `Message.warnings`:
+Nothing is refused but a message without a usable header. No `repr` shows a value. `Message.warnings` tells what the
+codec had to guess:
 
     bom-dropped                     a byte order mark stood before MSH
     charset-undeclared              bytes beyond ASCII and no MSH-18
@@ -15,77 +16,17 @@ Nothing is refused but a message without a usable header. No `repr` shows a valu
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from .charsets import decode
 from .errors import Hl7SyntaxError
-from .escapes import unescape
+from .notation import Notation, SegmentStarts, notation_of, part
 from .paths import parse_path
-from .separators import Separators, read_separators
+from .separators import Separators
 
 NULL = '""'  # §2.5.3: the sender deletes the value; an empty field says nothing about it
 _HEADERS = frozenset({"MSH", "FHS", "BHS"})
-_ABSENT = "\udfff"
-_SEGMENT_NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 _NO_HEADER = "the message does not begin with an MSH segment; check that HL7 v2 is sent here, one message a frame"
 _NOISE = "\x0b\x00\ufeff \t\r\n"
-
-
-class Notation:
-    """How messages are written: their delimiters, and the Python codec of their character set."""
-
-    __slots__ = ("begins_segment", "charset", "component", "escape", "field", "repetition", "separators", "subcomponent")
-
-    def __init__(self, separators: Separators, charset: str) -> None:
-        self.separators = separators
-        self.charset = charset
-        self.field = separators.field
-        # A delimiter that the sender does not use is a lone surrogate here: no decoded text contains one.
-        self.component = separators.component or _ABSENT
-        self.repetition = separators.repetition or _ABSENT
-        self.escape = separators.escape or _ABSENT
-        self.subcomponent = separators.subcomponent or _ABSENT
-        self.begins_segment = SegmentStarts(separators.field)
-
-    def text(self, raw: str) -> str:
-        """The value with its escape sequences resolved."""
-        return unescape(raw, self.separators, self.charset) if self.escape in raw else raw
-
-    def value(self, raw: str, repetition: int = 1, component: int = 1, sub: int = 1) -> str:
-        """The text at an address inside a field; "" when it is absent."""
-        if repetition > 1 or self.repetition in raw:
-            raw = _part(raw, self.repetition, repetition)
-        if component > 1 or self.component in raw:
-            raw = _part(raw, self.component, component)
-        if sub > 1 or self.subcomponent in raw:
-            raw = _part(raw, self.subcomponent, sub)
-        return unescape(raw, self.separators, self.charset) if self.escape in raw else raw
-
-
-class SegmentStarts(dict[str, bool]):
-    """Whether a line that begins with these four characters begins a segment: its name and the field separator."""
-
-    def __init__(self, field_separator: str) -> None:
-        super().__init__()
-        self._field_separator = field_separator
-
-    def __missing__(self, start: str) -> bool:
-        legal = bool(_SEGMENT_NAME.match(start)) and start[3:] in ("", self._field_separator)
-        if legal:  # only these are remembered: what a sender writes must not fill the memory
-            self[start] = True
-        return legal
-
-
-@lru_cache(maxsize=256)
-def _notation(field: str, encoding_characters: str, charset: str) -> tuple[Notation, bool]:
-    """The notation, and whether MSH-2 could be believed."""
-    separators, believable = read_separators(field, encoding_characters)
-    return Notation(separators, charset), believable
-
-
-def _part(raw: str, separator: str, number: int) -> str:
-    parts = raw.split(separator, number)
-    return parts[number - 1] if number <= len(parts) else ""
 
 
 class Repetition:
@@ -126,7 +67,7 @@ class Repetition:
         components = self.components
         if number > len(components):
             return ""
-        return self._notation.text(_part(components[number - 1], self._notation.subcomponent, sub))
+        return self._notation.text(part(components[number - 1], self._notation.subcomponent, sub))
 
     def subcomponents(self, number: int) -> tuple[str, ...]:
         """The texts of a component's subcomponents; () when the component is absent or empty."""
@@ -195,20 +136,22 @@ class Segment:
         self.raw = raw
         self.index = index
         self._notation = notation
-        self._fields: list[str] | None = None
+        self._fields = raw.split(notation.field)
+        if name in _HEADERS:
+            self._fields.insert(1, notation.field)
 
     def __repr__(self) -> str:
         return f"<Segment {self.name}[{self.index}] of {len(self)} fields>"
 
     def __len__(self) -> int:
-        return len(self._split()) - 1
+        return len(self._fields) - 1
 
     def __bool__(self) -> bool:
         return True  # a segment without fields is still a segment
 
     def field(self, number: int) -> Field:
         """A field by its number in the standard (MSH-1 is the field separator); an empty field when it was not sent."""
-        fields = self._split()
+        fields = self._fields
         literal = number <= 2 and self.name in _HEADERS
         return Field(fields[number] if 0 < number < len(fields) else "", self._notation, literal=literal)
 
@@ -219,20 +162,13 @@ class Segment:
 
     def get(self, field: int, repetition: int = 1, component: int = 1, sub: int = 1) -> str:
         """The text at an address inside the segment; "" when it is absent."""
-        fields = self._fields or self._split()
+        fields = self._fields
         if field >= len(fields):
             return ""
         raw = fields[field]
         if not raw or (field <= 2 and self.name in _HEADERS):
             return raw
         return self._notation.value(raw, repetition, component, sub)
-
-    def _split(self) -> list[str]:
-        if self._fields is None:
-            self._fields = self.raw.split(self._notation.field)
-            if self.name in _HEADERS:
-                self._fields.insert(1, self._notation.field)
-        return self._fields
 
 
 class Message:
@@ -255,7 +191,7 @@ class Message:
         if not text.startswith("MSH"):
             text = text.lstrip(_NOISE)
             warnings = (*warnings, "leading-noise")
-        notation, believable = _notation(*_header_delimiters(text), codec)
+        notation, believable = notation_of(*_header_delimiters(text), codec)
         if not believable:
             warnings = (*warnings, "encoding-characters-fallback")
         lines, more = _segment_lines(text.rstrip("\x1c\x00\r\n"), notation.begins_segment)
@@ -399,7 +335,7 @@ def _segment_lines(text: str, begins_segment: SegmentStarts) -> tuple[list[str],
             lines, warnings = re.split(r"[\r\n]+", text), ("line-feed-segments",)
         elif "\r\n" in text:
             lines, warnings = [line.strip("\n") for line in lines], ("line-feed-segments",)
-    if all([begins_segment[line[:4]] for line in lines]):
+    if all(map(begins_segment.__getitem__, [line[:4] for line in lines])):
         return lines, warnings
     joined = _join_lines(lines, begins_segment)
     return joined, (*warnings, "lines-joined") if len(joined) < sum(map(bool, lines)) else warnings

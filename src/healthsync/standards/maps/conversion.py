@@ -68,6 +68,7 @@ class _Conversion:
         self.message = message
         self.scribe = Scribe(ctx, message.separators.field)
         self.programs = ctx.operator.programs(message.message_code, trigger) if ctx.operator else shipped_programs()
+        self.usual_category = ctx.operator.category(message.message_code, trigger) if ctx.operator else None
         self.event = tables().events.get("R01" if trigger in RESULT_EVENTS else trigger, Event(person_only=True))
         self.merging = trigger in tables().merges
         self.event_text = _event_time(message)
@@ -217,7 +218,7 @@ class _Conversion:
         scribe = self.scribe
         draft = clinical.report(obr, self.orc, self.programs["OBR[DiagnosticReport]"], self.patient, self.visit, scribe)
         self.named = clinical.order_name(obr, self.orc, self.patient, scribe)
-        self.category = tables().categories.get(obr.get(24))
+        self.category = tables().categories.get(obr.get(24), self.usual_category)
         self.report = self.noted = draft
         self.orc = self.specimen = None
 

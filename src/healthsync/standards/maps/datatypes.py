@@ -422,11 +422,14 @@ def code(rep: Repetition, scribe: Scribe, vocabulary: str = "") -> str | None:
     sent = part(rep, 1) or part(rep, 4)
     if not sent or not vocabulary:
         return sent or None
-    concept = tables().concepts[vocabulary].get(sent)
-    if concept is None:
-        scribe.issue("code-not-in-table")
-        return None
-    return concept[1]
+    concepts = tables().concepts[vocabulary]
+    concept = concepts.get(sent) or concepts.get(sent.upper())
+    if concept is not None:
+        return concept[1]
+    if any(row[1] == sent.lower() for row in concepts.values()):  # the FHIR code itself: `female`
+        return sent.lower()
+    scribe.issue("code-not-in-table")
+    return None
 
 
 def boolean(rep: Repetition, scribe: Scribe, vocabulary: str = "") -> bool | None:
@@ -500,7 +503,15 @@ def _period(start: str, end: str, scribe: Scribe) -> Resource | None:
     if not start and not end:
         return None
     spoken = {"start": scribe.date_time(start), "end": scribe.date_time(end)}
-    return {name: text for name, text in spoken.items() if text} or None
+    return in_order({name: text for name, text in spoken.items() if text}, scribe) or None
+
+
+def in_order(spoken: Resource, scribe: Scribe) -> Resource:
+    """A Period that begins before it ends (FHIR per-1): an end before the start is left out and reported."""
+    if "start" in spoken and "end" in spoken and times.is_before(spoken["end"], spoken["start"]):
+        scribe.issue("ends-before-start")
+        return {"start": spoken["start"]}
+    return spoken
 
 
 def period(rep: Repetition, scribe: Scribe) -> Resource | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from healthsync.standards.hl7v2 import Repetition, Segment
-from healthsync.standards.maps.datatypes import cx_identifier, location, part
+from healthsync.standards.maps.datatypes import cx_identifier, in_order, location
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.scribe import Draft, Scribe
 from healthsync.standards.maps.tables import Event, tables
@@ -47,7 +47,7 @@ def tell_visit(draft: Draft, pv1: Segment, event: Event, happened: str | None, s
     draft.partial = ("period", "hospitalization")
     _tell_class(draft, pv1)
     _tell_status(draft, pv1, event)
-    _tell_period(draft, event, happened)
+    _tell_period(draft, event, happened, scribe)
     since = happened if event.moves else draft.resource.get("period", {}).get("start") if event.admits else None
     if places := _places(pv1, event, happened, since, scribe):
         draft.resource["location"] = places
@@ -80,11 +80,13 @@ def _tell_status(draft: Draft, pv1: Segment, event: Event) -> None:
         draft.unless["status"] = unless
 
 
-def _tell_period(draft: Draft, event: Event, happened: str | None) -> None:
+def _tell_period(draft: Draft, event: Event, happened: str | None, scribe: Scribe) -> None:
     """A discharge ends the visit at PV1-45, else when it happened; its cancelling takes the end back."""
     period = draft.resource.get("period", {})
     if event.ends and happened:
         period.setdefault("end", happened)
+    scribe.path = "PV1-45"
+    period = in_order(period, scribe)
     if event.reopens:
         period.pop("end", None)
         draft.cleared.append("period.end")
@@ -125,7 +127,3 @@ def _place_status(number: int, status: str, pv1: Segment, event: Event) -> str:
         return "planned"  # guide: PV1-3 of a preadmitted patient
     return "completed" if event.ends and status == "active" else status
 
-
-def visit_identifiers(pv1: Segment) -> bool:
-    """Whether PV1 names its visit."""
-    return any(rep and part(rep, 1) for rep in (first_repetition(pv1, 19), first_repetition(pv1, 50)))

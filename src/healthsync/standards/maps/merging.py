@@ -6,6 +6,7 @@ only some events know (Encounter.period) is merged entry by entry, and an event 
 
 from __future__ import annotations
 
+from healthsync.standards.maps import times
 from healthsync.standards.maps.model import MappedResource, Resource
 
 CHOICES = ("deceased", "multipleBirth", "value", "effective", "onset", "collected")
@@ -89,4 +90,4 @@ def _keep_period(place: Resource, stored: list[Resource]) -> None:
 
 def _later(stored: Resource, told: Resource | None) -> bool:
     since, until = stored.get("period", {}).get("start"), (told or {}).get("period", {}).get("start")
-    return bool(told and since and until and stored["location"] != told["location"] and since > until)
+    return bool(since and until and stored["location"] != (told or {})["location"] and times.is_before(until, since))

@@ -36,6 +36,8 @@ class Column(Protocol):
     def datatype(self) -> str: ...
     @property
     def derive(self) -> str | None: ...
+    @property
+    def select(self) -> str | None: ...
 
 
 class Dictionary(Protocol):
@@ -61,6 +63,14 @@ class OperatorMapping:
 
     by_type: Mapping[str, tuple[FieldMapping, ...]]
     _programs: dict[str, Mapping[str, Program]] = field(default_factory=dict)
+
+    def category(self, code: str, trigger: str) -> str | None:
+        """The Observation.category of the columns that OBX feeds: `lab_results` are laboratory results (`category=laboratory`)."""
+        for line in self.by_type.get(f"{code}^{trigger}", ()):
+            name, _, value = (line.column.select or "").partition("=")
+            if line.segment == "OBX" and name == "category":
+                return value
+        return None
 
     def programs(self, code: str, trigger: str) -> Mapping[str, Program]:
         """Our segment maps with the operator's lines for this message type; compiled once."""

@@ -79,6 +79,14 @@ def moment(text: str, zone: tzinfo) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=zone)
 
 
+def is_before(first: str, second: str) -> bool:
+    """Whether a FHIR dateTime ends before another begins, as far as their common precision tells."""
+    if "T" in first and "T" in second:
+        return datetime.fromisoformat(first) < datetime.fromisoformat(second)
+    length = min(len(first), len(second), len("YYYY-MM-DD"))
+    return first[:length] < second[:length]
+
+
 Hour = tuple[int, int, int, str, timezone | None]
 
 

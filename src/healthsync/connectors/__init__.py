@@ -1,0 +1,1 @@
+"""Outbound, one file for each transport. A connector fits the ports of the exchange by its shape."""

@@ -1,0 +1,89 @@
+"""healthsync client: programs that may use the API."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from healthsync.bootstrap import open_hub
+from healthsync.domains.access import RolePolicy
+from healthsync.domains.audit import Action, AuditEvent, Outcome
+from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
+
+_ROLES = sorted(RolePolicy.load().interactions)
+
+
+@click.group()
+def command() -> None:
+    """Programs that may use the API: create, list, revoke."""
+
+
+@command.command()
+@click.argument("name")
+@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(_ROLES), help="May be given several times.")
+@click.option("--organisation", help="Whom the client works for.")
+@data_option
+@json_option
+def create(name: str, roles: tuple[str, ...], organisation: str | None, data_folder: Path, as_json: bool) -> None:
+    """Register a client and show its API key, this once.
+
+    The key goes into the header of each request:  Authorization: Bearer KEY
+    """
+
+    async def run() -> tuple[str, str]:
+        async with open_hub(data_folder) as hub, hub.database.transaction() as tx:
+            client, key = await hub.access.create_client(tx, name, roles, organisation)
+            await hub.audit.record(tx, _event("create-client", client.client_id))
+            return client.client_id, key
+
+    client_id, key = asyncio.run(run())
+    if as_json:
+        echo_json({"client_id": client_id, "api_key": key})
+    else:
+        click.echo(f"client  {client_id}\nkey     {key}\n\nThe key is not shown again; keep it where passwords are kept.")
+
+
+@command.command("list")
+@data_option
+@json_option
+def list_clients(data_folder: Path, as_json: bool) -> None:
+    """Show every client that was registered."""
+
+    async def run() -> list:
+        async with open_hub(data_folder) as hub, hub.database.connection() as tx:
+            return await hub.access.clients(tx)
+
+    for client in asyncio.run(run()):
+        state = "revoked" if client.revoked_at else "active"
+        if as_json:
+            echo_json({"client_id": client.client_id, "name": client.name, "roles": client.roles,
+                       "organisation": client.organisation, "state": state, "created_at": client.created_at})  # fmt: skip
+        else:
+            click.echo(f"{client.client_id}  {state:8}  {','.join(client.roles):20}  {client.name}")
+
+
+@command.command()
+@click.argument("client_id")
+@data_option
+def revoke(client_id: str, data_folder: Path) -> None:
+    """Take a client's key away; a running hub notices within two seconds."""
+
+    async def run() -> bool:
+        async with open_hub(data_folder) as hub, hub.database.transaction() as tx:
+            found = await hub.access.revoke_client(tx, client_id)
+            if found:
+                await hub.audit.record(tx, _event("revoke-client", client_id))
+            return found
+
+    if not asyncio.run(run()):
+        raise click.ClickException(f"no active client has the id {client_id}; see: healthsync client list")
+    click.echo(f"client {client_id} is revoked")
+
+
+def _event(interaction: str, client_id: str) -> AuditEvent:
+    return AuditEvent(
+        action=Action.EXECUTE, interaction=interaction, outcome=Outcome.PERMITTED, entities=(f"Client/{client_id}",),
+        reason="operator",
+    )  # fmt: skip

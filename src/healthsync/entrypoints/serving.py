@@ -1,0 +1,197 @@
+"""A running hub: which parts run in this process, how they start, and how they stop without losing anything.
+
+One command runs everything: this process takes requests and messages, and starts worker processes that turn accepted
+messages into records. `role` runs one part alone, for a hub spread over machines with one database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from healthsync.bootstrap import Hub, open_hub
+from healthsync.entrypoints.mllp import MllpServer, tls_context
+from healthsync.entrypoints.web.application import Application
+from healthsync.entrypoints.web.server import WebServer
+from healthsync.entrypoints.worker import Worker
+from healthsync.errors import HealthSyncError
+from healthsync.infrastructure.telemetry import logger
+from healthsync.settings import Settings
+
+_log = logger(__name__)
+_RESTART_SECONDS = 1.0
+_STOP_SECONDS = 15.0
+
+
+class Role(StrEnum):
+    """What a process does."""
+
+    ALL = "all"
+    API = "api"
+    MLLP = "mllp"
+    WORKER = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a hub listens, as HOST:PORT; None for a part that does not run here."""
+
+    http: str | None
+    mllp: str | None
+
+
+async def serve(
+    data_folder: Path,
+    settings: Settings,
+    *,
+    role: Role = Role.ALL,
+    database_url: str | None = None,
+    worker_options: Sequence[str] = (),
+    ready: Callable[[Addresses, Hub], Any],
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run a hub until SIGTERM, SIGINT or `stop`.
+
+    The order of stopping: no new messages and requests, those under way are finished, then workers, then the audit
+    log's last head, then the database.
+    """
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    owner = "command" if role is Role.WORKER else "serve"
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(open_hub(data_folder, database_url, settings=settings, owner=owner))
+        http = mllp = None
+        if role is not Role.WORKER:
+            _in_background(stack, hub.audit.sequencer.run(), "audit-sequencer")
+            stack.push_async_callback(_last_head, hub)
+        if role is Role.ALL:
+            workers = WorkerProcesses(settings.worker.process_count, data_folder, worker_options)
+            _in_background(stack, workers.run(), "worker-processes")
+            stack.push_async_callback(workers.stop)
+        if role is Role.WORKER:
+            worker = Worker(hub.process_message, hub.database, batch_size=settings.worker.batch_size)
+            work = asyncio.create_task(worker.run(stop), name="worker")
+            stack.push_async_callback(lambda: asyncio.wait([work], timeout=_STOP_SECONDS))
+        if role in (Role.ALL, Role.API):
+            web = WebServer(
+                Application(hub, lambda: _readiness(hub)), settings.http.host, settings.http.port, settings.http.tls
+            )
+            http = await web.start()
+            stack.push_async_callback(web.stop)
+        if role in (Role.ALL, Role.MLLP):
+            server = _mllp_server(hub, settings)
+            mllp = await server.start()
+            stack.push_async_callback(server.stop)
+        ready(Addresses(_place(http), _place(mllp)), hub)
+        await stop.wait()
+
+
+def _mllp_server(hub: Hub, settings: Settings) -> MllpServer:
+    mllp = settings.mllp
+    context = None
+    if mllp.tls.enabled:
+        context = tls_context(
+            mllp.tls.certificate,
+            mllp.tls.key,
+            mllp.tls.client_ca,
+            require_client_certificate=mllp.tls.require_client_certificate,
+        )
+    return MllpServer(
+        hub.receive_message,
+        mllp.host,
+        mllp.port,
+        ssl_context=context,
+        max_message_bytes=mllp.max_message_bytes,
+        idle_timeout_seconds=mllp.idle_timeout_seconds,
+        read_timeout_seconds=mllp.read_timeout_seconds,
+        max_connections=mllp.max_connections,
+    )
+
+
+async def _readiness(hub: Hub) -> dict[str, bool]:
+    """What the hub needs to do its work, and whether it is there."""
+    try:
+        async with asyncio.timeout(2), hub.database.connection() as tx:
+            return {"database": await tx.fetchval("SELECT true")}
+    except (HealthSyncError, TimeoutError):
+        return {"database": False}
+
+
+async def _last_head(hub: Hub) -> None:
+    """Sign what the last requests recorded, so that the log is complete when the hub is down."""
+    try:
+        await hub.audit.sequencer.catch_up()
+    except HealthSyncError as problem:
+        _log.warning("the audit log was not sequenced at the end", error=type(problem).__name__)
+
+
+def _in_background(stack: AsyncExitStack, work: Any, name: str) -> None:
+    task = asyncio.create_task(work, name=name)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait([task])
+
+    stack.push_async_callback(end)
+
+
+def _place(address: tuple[str, int] | None) -> str | None:
+    if address is None:
+        return None
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class WorkerProcesses:
+    """Worker processes of this hub: started, restarted when they die, stopped with the hub, and gone when it is killed."""
+
+    def __init__(self, count: int, data_folder: Path, options: Sequence[str]) -> None:
+        self._count, self._data_folder, self._options = count, data_folder, options
+        self._processes: set[asyncio.subprocess.Process] = set()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Keep `count` workers running until cancelled."""
+        await asyncio.gather(*(self._keep_one() for _ in range(self._count)))
+
+    async def stop(self) -> None:
+        """End the workers; each finishes the batch under way."""
+        self._stopping = True
+        for process in self._processes:
+            process.terminate()
+        ends = [asyncio.ensure_future(process.wait()) for process in self._processes]
+        if ends:
+            _, late = await asyncio.wait(ends, timeout=_STOP_SECONDS)
+            if late:
+                for process in self._processes:
+                    process.kill()
+
+    async def _keep_one(self) -> None:
+        while not self._stopping:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "healthsync", "serve", "--role", "worker",
+                "--data", str(self._data_folder), *self._options,
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, preexec_fn=_die_with_parent,
+            )  # fmt: skip
+            self._processes.add(process)
+            code = await process.wait()
+            self._processes.discard(process)
+            if not self._stopping:
+                _log.warning("a worker process ended; it is started again", exit_code=code)
+                await asyncio.sleep(_RESTART_SECONDS)
+
+
+def _die_with_parent() -> None:
+    """PR_SET_PDEATHSIG: a worker without its hub would keep the database from being stopped (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)

@@ -1,0 +1,78 @@
+"""references.html"""
+
+from __future__ import annotations
+
+import pytest
+
+from healthsync.standards.fhir import references
+from healthsync.standards.fhir.references import Kind, Reference
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Patient/1", Reference(Kind.RELATIVE, "Patient/1", "Patient", "1")),
+        ("Patient/1/_history/2", Reference(Kind.RELATIVE, "Patient/1/_history/2", "Patient", "1", "2")),
+        (
+            "https://example.org/fhir/Patient/1",
+            Reference(Kind.ABSOLUTE, "https://example.org/fhir/Patient/1", "Patient", "1", None, "https://example.org/fhir"),
+        ),
+        ("#p1", Reference(Kind.CONTAINED, "#p1", id="p1")),
+        ("#", Reference(Kind.CONTAINED, "#", id="")),
+        ("urn:uuid:c0f2", Reference(Kind.URN, "urn:uuid:c0f2")),
+        ("Patient?identifier=a|b", Reference(Kind.CONDITIONAL, "Patient?identifier=a|b", "Patient")),
+        ("something else", Reference(Kind.OTHER, "something else")),
+        ("Patient/", Reference(Kind.OTHER, "Patient/")),
+        ("Patient/" + "x" * 65, Reference(Kind.OTHER, "Patient/" + "x" * 65)),
+        ("http://example.org/StructureDefinition", Reference(Kind.OTHER, "http://example.org/StructureDefinition")),
+    ],
+)
+def test_a_reference_is_taken_apart(text: str, expected: Reference) -> None:
+    assert references.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("Patient/1/_history/2", "Patient/1"),
+        ("http://h/fhir/Patient/1/_history/2", "http://h/fhir/Patient/1"),
+        ("urn:uuid:1", "urn:uuid:1"),
+    ],
+)
+def test_the_target_of_a_reference_has_no_version(text: str, target: str) -> None:
+    assert references.parse(text).target == target
+
+
+RESOURCE = {
+    "resourceType": "Observation",
+    "contained": [{"resourceType": "PractitionerRole", "id": "role", "practitioner": {"reference": "#dr"}}],
+    "identifier": [{"system": "urn:ietf:rfc:3986", "value": "urn:uuid:1"}],
+    "subject": {"reference": "urn:uuid:1", "display": "urn:uuid:1"},
+    "performer": [{"display": "the night nurse"}, {"reference": "Practitioner/2"}],
+    "instantiatesUri": ["urn:uuid:1"],
+    "text": {"status": "generated", "div": "<div><a href='urn:uuid:1'>x urn:uuid:1</a></div>"},
+}
+
+
+def test_every_reference_is_found_with_its_place() -> None:
+    assert references.referenced(RESOURCE) == [
+        ("Observation.contained[0].practitioner.reference", "#dr"),
+        ("Observation.subject.reference", "urn:uuid:1"),
+        ("Observation.performer[1].reference", "Practitioner/2"),
+    ]
+
+
+def test_rewriting_reaches_references_uris_and_links_but_no_identifier_or_text() -> None:
+    rewritten = references.rewrite(RESOURCE, {"urn:uuid:1": "Patient/9", "Practitioner/2": "Practitioner/8"})
+    assert rewritten["subject"] == {"reference": "Patient/9", "display": "urn:uuid:1"}
+    assert rewritten["performer"][1] == {"reference": "Practitioner/8"}
+    assert rewritten["instantiatesUri"] == ["Patient/9"]
+    assert rewritten["identifier"] == RESOURCE["identifier"]
+    assert rewritten["text"]["div"] == "<div><a href='Patient/9'>x urn:uuid:1</a></div>"
+
+
+def test_rewriting_leaves_the_original_alone_and_shares_what_does_not_change() -> None:
+    rewritten = references.rewrite(RESOURCE, {"urn:uuid:1": "Patient/9"})
+    assert RESOURCE["subject"] == {"reference": "urn:uuid:1", "display": "urn:uuid:1"}
+    assert rewritten["contained"] is RESOURCE["contained"]
+    assert references.rewrite(RESOURCE, {"urn:uuid:7": "Patient/9"}) is RESOURCE

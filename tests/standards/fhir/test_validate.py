@@ -1,0 +1,183 @@
+"""validation.html: broken resources are named by place and issue code, legal oddities pass."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from healthsync.standards.fhir import validate
+from healthsync.standards.fhir.definitions import resource_types
+from healthsync.standards.fhir.validate import MOST_ISSUES
+
+XHTML = 'xmlns="http://www.w3.org/1999/xhtml"'
+
+
+def patient(**elements: Any) -> dict[str, Any]:
+    return {"resourceType": "Patient", **elements}
+
+
+def observation(**elements: Any) -> dict[str, Any]:
+    return {"resourceType": "Observation", "status": "final", "code": {"text": "a"}, **elements}
+
+
+def condition(**elements: Any) -> dict[str, Any]:
+    return {"resourceType": "Condition", "subject": {"reference": "Patient/1"}, **elements}
+
+
+def clinical(code: str, system: str = "http://terminology.hl7.org/CodeSystem/condition-clinical") -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+def without(resource: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in resource.items() if key != name}
+
+
+BROKEN = [
+    # structure
+    ("an unknown element", patient(nickname="x"), "structure", "Patient"),
+    ("an unknown element deep inside", patient(name=[{"first": "x"}]), "structure", "Patient.name[0]"),
+    ("one value for a list", patient(name={"family": "x"}), "structure", "Patient.name"),
+    ("a list for one value", patient(gender=["male"]), "structure", "Patient.gender"),
+    ("an empty list", patient(telecom=[]), "structure", "Patient.telecom"),
+    ("an empty object", observation(code={}), "structure", "Observation.code"),
+    ("null for a value", patient(birthDate=None), "structure", "Patient.birthDate"),
+    ("null in a list of objects", patient(name=[None]), "structure", "Patient.name[0]"),
+    ("null in a list of texts without its extension", patient(name=[{"given": ["A", None]}]), "structure", "Patient.name[0].given"),
+    ("text for a boolean", patient(active="true"), "structure", "Patient.active"),
+    ("text for a decimal", observation(valueQuantity={"value": "1.0"}), "structure", "Observation.value.value"),
+    ("a number for text", patient(name=[{"family": 1}]), "structure", "Patient.name[0].family"),
+    ("two values of a choice", observation(valueString="a", valueBoolean=True), "structure", "Observation.value"),
+    ("a value and the extension of another type of a choice", observation(valueString="a", _valueBoolean={"id": "x"}), "structure", "Observation.value"),
+    ("a type that the choice does not offer", observation(valueCode="a"), "structure", "Observation"),
+    ("no type", {"status": "final"}, "structure", "Resource"),
+    ("an unknown type", {"resourceType": "Person2"}, "structure", "Resource"),
+    ("an abstract type", {"resourceType": "DomainResource"}, "structure", "Resource"),
+    ("a wrong type inside", patient(contained=[{"resourceType": "Nobody", "id": "a"}]), "structure", "Patient.contained[0]"),
+    # cardinality
+    ("no status", without(observation(), "status"), "required", "Observation.status"),
+    ("no code", without(observation(), "code"), "required", "Observation.code"),
+    ("no required part of a part", patient(link=[{"type": "seealso"}]), "required", "Patient.link[0].other"),
+    ("no url of an extension", patient(extension=[{"valueString": "x"}]), "required", "Patient.extension[0].url"),
+    ("no required choice", {"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": {"reference": "Patient/1"}}, "required", "MedicationRequest.medication"),
+    # values
+    ("30 February", patient(birthDate="2020-02-30"), "value", "Patient.birthDate"),
+    ("29 February of a common year", patient(birthDate="1900-02-29"), "value", "Patient.birthDate"),
+    ("the year 0000", patient(birthDate="0000"), "value", "Patient.birthDate"),
+    ("a time without an offset", observation(effectiveDateTime="2020-01-01T10:00:00"), "value", "Observation.effective"),
+    ("a time without seconds", observation(effectiveDateTime="2020-01-01T10:00Z"), "value", "Observation.effective"),
+    ("a date for an instant", observation(issued="2009-01-23"), "value", "Observation.issued"),
+    ("an id of 65 characters", patient(id="x" * 65), "value", "Patient.id"),
+    ("an id with an underscore", patient(id="pat_1"), "value", "Patient.id"),
+    ("an empty text", patient(name=[{"family": ""}]), "value", "Patient.name[0].family"),
+    ("an empty text in a list", patient(name=[{"given": [""]}]), "value", "Patient.name[0].given[0]"),
+    ("a control character", patient(name=[{"family": "a\x07"}]), "value", "Patient.name[0].family"),
+    ("a code with a space at its end", observation(code={"coding": [{"code": "a "}]}), "value", "Observation.code.coding[0].code"),
+    ("a uri with a space", patient(identifier=[{"system": "a b"}]), "value", "Patient.identifier[0].system"),
+    ("positiveInt 0", patient(telecom=[{"rank": 0}]), "value", "Patient.telecom[0].rank"),
+    ("an integer beyond 32 bits", patient(multipleBirthInteger=2**31), "value", "Patient.multipleBirth"),
+    ("base64 with one character too many", patient(photo=[{"contentType": "image/png", "data": "QUJDR"}]), "value", "Patient.photo[0].data"),
+    # bindings
+    ("a gender that is none", patient(gender="man"), "code-invalid", "Patient.gender"),
+    ("a status of another resource", observation(status="active"), "code-invalid", "Observation.status"),
+    ("a concept outside its required value set", condition(clinicalStatus=clinical("sick")), "code-invalid", "Condition.clinicalStatus.coding"),
+    ("the right code of another system", condition(clinicalStatus=clinical("active", "http://example.org")), "code-invalid", "Condition.clinicalStatus.coding"),
+    ("a required concept without coding", condition(clinicalStatus={"text": "active"}), "code-invalid", "Condition.clinicalStatus"),
+    # references
+    ("a reference to the wrong type", observation(subject={"reference": "Practitioner/1"}), "structure", "Observation.subject"),
+    ("an absolute reference to the wrong type", observation(subject={"reference": "https://h/fhir/Practitioner/1"}), "structure", "Observation.subject"),
+    ("a stated type that is not allowed", observation(subject={"type": "Practitioner", "display": "x"}), "structure", "Observation.subject"),
+    ("a relative reference to no type", observation(subject={"reference": "Human/1"}), "structure", "Observation.subject"),
+    ("a local reference to nothing", observation(performer=[{"reference": "#nobody"}]), "invariant", "Observation.performer[0]"),
+    # invariants
+    ("pat-1", patient(contact=[{"gender": "male"}]), "invariant", "Patient.contact[0]"),
+    ("obs-3", observation(referenceRange=[{"appliesTo": [{"text": "x"}]}]), "invariant", "Observation.referenceRange[0]"),
+    ("obs-6", observation(valueString="a", dataAbsentReason={"text": "x"}), "invariant", "Observation"),
+    ("obs-7", {**observation(valueString="a"), "code": {"coding": [{"system": "s", "code": "c"}]}, "component": [{"code": {"coding": [{"system": "s", "code": "c"}]}, "valueString": "b"}]}, "invariant", "Observation"),
+    ("per-1", patient(name=[{"family": "x", "period": {"start": "2020-06", "end": "2020-05-31"}}]), "invariant", "Patient.name[0].period"),
+    ("ext-1, both", patient(extension=[{"url": "u", "valueString": "x", "extension": [{"url": "v", "valueString": "y"}]}]), "invariant", "Patient.extension[0]"),
+    ("ext-1, neither", patient(extension=[{"url": "u"}]), "invariant", "Patient.extension[0]"),
+    ("ext-1 below a primitive", patient(_birthDate={"extension": [{"url": "u"}]}), "invariant", "Patient.birthDate.extension[0]"),
+    ("cpt-2", patient(telecom=[{"value": "555"}]), "invariant", "Patient.telecom[0]"),
+    ("qty-3", observation(valueQuantity={"value": 1, "code": "kg"}), "invariant", "Observation.value"),
+    ("att-1", patient(photo=[{"data": "QUJD"}]), "invariant", "Patient.photo[0]"),
+    ("org-1", {"resourceType": "Organization", "active": True}, "invariant", "Organization"),
+    ("con-4", condition(clinicalStatus=clinical("active"), abatementString="x"), "invariant", "Condition"),
+    ("con-5", condition(clinicalStatus=clinical("active"), verificationStatus=clinical("entered-in-error", "http://terminology.hl7.org/CodeSystem/condition-ver-status")), "invariant", "Condition"),
+    ("ait-1", {"resourceType": "AllergyIntolerance", "patient": {"reference": "Patient/1"}}, "invariant", "AllergyIntolerance"),
+    ("dom-2", observation(performer=[{"reference": "#a"}], contained=[{"resourceType": "Practitioner", "id": "a", "contained": [{"resourceType": "Patient"}]}]), "invariant", "Observation.contained[0]"),
+    ("dom-3", observation(contained=[{"resourceType": "Practitioner", "id": "a"}]), "invariant", "Observation.contained[0]"),
+    ("dom-4", observation(performer=[{"reference": "#a"}], contained=[{"resourceType": "Practitioner", "id": "a", "meta": {"versionId": "1"}}]), "invariant", "Observation.contained[0]"),
+    ("dom-5", observation(performer=[{"reference": "#a"}], contained=[{"resourceType": "Practitioner", "id": "a", "meta": {"security": [{"code": "R"}]}}]), "invariant", "Observation.contained[0]"),
+    ("a script in the narrative", patient(text={"status": "generated", "div": f"<div {XHTML}><script>x()</script></div>"}), "invariant", "Patient.text"),
+    # inside other resources
+    ("a fault in a contained resource", observation(performer=[{"reference": "#a"}], contained=[{"resourceType": "Practitioner", "id": "a", "gender": "man"}]), "code-invalid", "Observation.contained[0].gender"),
+    ("a fault in an entry of a Bundle", {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": patient()}, {"resource": patient(gender="man")}]}, "code-invalid", "Bundle.entry[1].resource.gender"),
+    ("an invariant in an entry of a Bundle", {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": patient(contact=[{"gender": "male"}])}]}, "invariant", "Bundle.entry[0].resource.contact[0]"),
+    ("a fault in a resource of nested Parameters", {"resourceType": "Parameters", "parameter": [{"name": "a", "part": [{"name": "b", "resource": patient(active="x")}]}]}, "structure", "Parameters.parameter[0].part[0].resource.active"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("resource", "code", "place"), [pytest.param(*case[1:], id=case[0]) for case in BROKEN])
+def test_a_broken_resource_is_refused_with_code_and_place(resource: dict[str, Any], code: str, place: str) -> None:
+    issues = validate.structure(resource)
+    assert [(issue.severity, issue.code, issue.expression) for issue in issues] == [("error", code, place)]
+
+
+VALID = [
+    ("nothing but a type", patient()),
+    ("null beside its extension", patient(name=[{"given": ["A", None], "_given": [None, {"extension": [{"url": "u", "valueString": "x"}]}]}])),
+    ("an extension in place of a required status", {"resourceType": "Observation", "_status": {"extension": [{"url": "u", "valueCode": "x"}]}, "code": {"text": "a"}}),
+    ("an extension in place of a choice's value", observation(_valueString={"extension": [{"url": "u", "valueCode": "unknown"}]})),
+    ("a value and its own extension", observation(valueString="a", _valueString={"id": "x"})),
+    ("a no-break space", patient(name=[{"family": "de\u00a0Vries", "text": "\u00a0"}])),
+    ("line ends and tabs in markdown", {"resourceType": "Basic", "code": {"text": "a\r\n\tb"}}),
+    ("base64 with white space", patient(photo=[{"contentType": "image/png", "data": " QUJD\r\nRA== \n"}])),
+    ("an empty Attachment title is absent, its size is zero", patient(photo=[{"size": 0}])),
+    ("29 February of a leap year", patient(birthDate="2000-02-29")),
+    ("a leap second", observation(issued="2016-12-31T23:59:60Z")),
+    ("nanoseconds and the last offset", observation(effectiveDateTime="2020-01-01T00:00:00.123456789+14:00")),
+    ("a year, a month", patient(birthDate="1987", deceasedDateTime="2020-05")),
+    ("a decimal with trailing zeros", observation(valueQuantity={"value": Decimal("105.00")})),
+    ("a decimal with an exponent", observation(valueQuantity={"value": Decimal("1.0E+2")})),
+    ("a whole number as decimal", observation(valueQuantity={"value": 100})),
+    ("a logical reference", observation(subject={"type": "Patient", "identifier": {"system": "urn:x", "value": "z"}}, performer=[{"display": "the night nurse"}])),
+    ("a urn and a conditional reference in a transaction", observation(subject={"reference": "urn:uuid:1"}, encounter={"reference": "Encounter?identifier=x"})),
+    ("contained resources that point to each other", observation(
+        contained=[{"resourceType": "Practitioner", "id": "dr"}, {"resourceType": "PractitionerRole", "id": "role", "practitioner": {"reference": "#dr"}}],
+        performer=[{"reference": "#role"}])),
+    ("a contained resource that points at its container", observation(contained=[{"resourceType": "Provenance", "id": "p", "target": [{"reference": "#"}], "recorded": "2020-01-01T00:00:00Z", "agent": [{"who": {"display": "x"}}]}])),
+    ("a canonical to a contained resource", {"resourceType": "QuestionnaireResponse", "status": "completed", "questionnaire": "#q", "contained": [{"resourceType": "Questionnaire", "id": "q", "status": "active"}]}),
+    ("extra codings beside the required one", condition(clinicalStatus={"coding": [{"system": "http://local", "code": "x"}, *clinical("active")["coding"]]})),
+    ("a period within one day", patient(name=[{"family": "x", "period": {"start": "2020-05-05T10:00:00Z", "end": "2020-05-05"}}])),
+    ("versions of canonicals and their extensions", {"resourceType": "PlanDefinition", "status": "draft", "library": ["http://a|1.0"], "_library": [{"id": "a"}]}),
+    ("a narrative with entities, a link and a table", patient(text={"status": "generated", "div": f'<div {XHTML}>a&nbsp;b &amp; <a href="https://example.org">c</a><table class="x"><tr><td style="color: red">1</td></tr></table></div>'})),
+    ("a currency, whose codes are too many to list", {"resourceType": "Invoice", "status": "issued", "totalNet": {"value": Decimal("1.20"), "currency": "EUR"}}),
+    ("a content reference", observation(component=[{"code": {"text": "a"}, "referenceRange": [{"text": "x"}]}])),
+    ("a Bundle with a resource and nested Parameters", {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": {"resourceType": "Parameters", "parameter": [{"name": "a", "part": [{"name": "b", "valueString": "c"}]}]}}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("resource", [pytest.param(case[1], id=case[0]) for case in VALID])
+def test_a_legal_oddity_passes(resource: dict[str, Any]) -> None:
+    assert validate.structure(resource) == []
+
+
+def test_every_resource_type_has_a_schema_that_compiles_and_refuses_a_stranger() -> None:
+    for resource_type in sorted(resource_types()):
+        issues = validate.structure({"resourceType": resource_type, "nobodyKnowsThis": 1})
+        assert any(issue.code == "structure" for issue in issues), resource_type
+
+
+def test_no_issue_repeats_a_value_or_a_suspicious_property_name() -> None:
+    secret = "Smith 1970"
+    resource = patient(birthDate=secret, gender=secret, name=secret, **{secret: 1}, contact=[{secret: 2}])
+    text = " ".join(f"{issue.expression} {issue.diagnostics}" for issue in validate.structure(resource))
+    assert "Smith" not in text
+    assert len(validate.structure(resource)) == 5
+
+
+def test_all_faults_of_a_resource_are_reported_up_to_a_bound() -> None:
+    assert len(validate.structure(patient(gender="x", birthDate="y", active="z"))) == 3
+    assert len(validate.structure(patient(name=[{"family": 1}] * 1000))) == MOST_ISSUES
