@@ -7,6 +7,7 @@
 SHELL = /bin/bash
 .DEFAULT_GOAL = help
 .PHONY: help setup demo serve test check docs reference bench lock clean
+.PHONY: check-style check-format check-types check-architecture check-reference check-lock check-repository
 
 PYTHON ?= python3
 DATA ?= healthsync-data
@@ -15,7 +16,7 @@ BIN = .venv/bin
 READY = .venv/.ready
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 
 setup: $(READY)
 
@@ -33,13 +34,27 @@ serve: $(READY)
 test: $(READY)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-check: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+check: check-style check-format check-types check-architecture check-reference check-lock check-repository
+
+check-style: $(READY)
+	$(BIN)/ruff check --output-format concise .
+
+check-format: $(READY)
+	$(BIN)/ruff format --check --output-format concise .
+
+check-types: $(READY)
 	$(BIN)/pyright
+
+check-architecture: $(READY)
 	$(BIN)/lint-imports --no-cache
+
+check-reference: $(READY)
 	$(BIN)/python tools/docs_reference.py --check
+
+check-lock: $(READY)
 	$(BIN)/python tools/check_lock.py
+
+check-repository: $(READY)
 	$(BIN)/python tools/check_repository.py
 
 docs: $(READY) reference

@@ -12,8 +12,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from healthsync.bootstrap import Hub, build_hub
+from healthsync.infrastructure.clock import SystemClock
+from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
 from healthsync.infrastructure.database import Database, migrate
 from healthsync.infrastructure.database.embedded import EmbeddedPostgres
+from healthsync.settings import load_settings
 
 _counter = itertools.count()
 
@@ -80,3 +84,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared test data does not stand beside this checkout")
     return folder
+
+
+@pytest.fixture
+async def hub(database: Database, tmp_path: Path) -> AsyncIterator[Hub]:
+    """A whole hub on a fresh database, with insecure keys and a clock that runs."""
+    settings = load_settings(None, environ={}, overrides={"audit.heads_path": str(tmp_path / "heads"), "development": True})
+    hub = build_hub(settings, InsecureDevelopmentKeyring(), database, SystemClock())
+    yield hub
+    await hub.close()

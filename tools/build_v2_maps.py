@@ -4,8 +4,8 @@
 
 CSV_DIR is the `mappings` folder of the HL7 v2-to-FHIR implementation guide (folders `segments` and `codesystems`).
 Kept are the segment maps that the engine uses and the concept maps they name, one row a line, so that a diff of the
-output shows what a new release of the guide changes. Nothing is corrected here: corrections stand, with their reason, in
-`overrides.yaml` beside the output.
+output shows what a new release of the guide changes. Nothing is corrected here: corrections stand, with their reason,
+in `overrides.yaml` beside the output.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SOURCE = "HL7/v2-to-fhir, https://github.com/HL7/v2-to-fhir, licence Apache-2.0 
 OUTPUT = Path(__file__).parents[1] / "src/healthsync/standards/maps/data/v2_to_fhir.json"
 
 SEGMENT_MAPS = (
-    "PID[Patient]", "PD1[Patient]", "NK1[RelatedPerson]", "PV1[Encounter]", "PV2[Encounter]", "IN1[Coverage]",
+    "PID[Patient]", "PD1[Patient]", "NK1[RelatedPerson]", "NK1[Patient]", "PV1[Encounter]", "PV2[Encounter]", "IN1[Coverage]",
     "AL1[AllergyIntolerance]", "DG1[Condition]", "ORC[DiagnosticReport]", "OBR[DiagnosticReport]", "OBX[Observation]",
     "SPM[Specimen]",
 )  # fmt: skip
@@ -101,7 +101,8 @@ def rendered(segments: dict[str, list[dict[str, str]]], concepts: dict[str, dict
         return json.dumps(value, ensure_ascii=False)
 
     maps = ",\n".join(
-        f"  {line(name)}: [\n" + ",\n".join(f"   {line(row)}" for row in rows) + "\n  ]" for name, rows in segments.items()
+        f"  {line(name)}: [\n" + ",\n".join(f"   {line(row)}" for row in rows) + "\n  ]"
+        for name, rows in segments.items()
     )
     codes = ",\n".join(
         f"  {line(name)}: {{\n" + ",\n".join(f"   {line(code)}: {line(row)}" for code, row in rows.items()) + "\n  }"

@@ -58,8 +58,8 @@ def settings_page() -> str:
         "",
         "`healthsync.yaml` has one block at the top, `healthsync:`. The environment outranks the file"
         " (`HEALTHSYNC_HTTP__PORT=8081` sets `http.port`) and the command line outranks both. `${NAME}` in a text is"
-        " the environment variable `NAME`. Relative paths start at the folder of the file. `healthsync init DIR` writes a"
-        " commented file, `healthsync config check FILE` says what was understood.",
+        " the environment variable `NAME`. Relative paths start at the folder of the file. `healthsync init DIR`"
+        " writes a commented file, `healthsync config check FILE` says what was understood.",
     ]
     for key, hint, entry in walk(Settings):
         if is_block(entry, hint):
@@ -138,7 +138,7 @@ def commands_page() -> str:
     """docs/reference/cli.md."""
     lines = [NOTICE, "# Commands", "", "Every command explains itself with `--help`; `--json` answers programs."]
     lines += ["", "A failure is one sentence on standard error and exit code 1; a wrong call is exit code 2."]
-    context = click.Context(main, info_name="healthsync")
+    context = click.Context(main, info_name="healthsync", **main.context_settings)
     for name in COMMANDS:
         command = main.get_command(context, name)
         assert command is not None

@@ -16,6 +16,7 @@ from healthsync.domains.messages import MessageService
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.records import RecordIndex, RecordsService
 from healthsync.errors import ConfigurationError
+from healthsync.exchange.administration.register_client import RegisterClient
 from healthsync.exchange.authenticate import Authenticate
 from healthsync.exchange.disclose import Disclose
 from healthsync.exchange.ingest import Ingest
@@ -51,6 +52,7 @@ class Hub:
     ingest: Ingest
     disclose: Disclose
     authenticate: Authenticate
+    register_client: RegisterClient
     write: Write
     process_bundle: ProcessBundle
     receive_message: ReceiveMessage
@@ -174,6 +176,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         ingest=ingest,
         disclose=disclose,
         authenticate=Authenticate(database, access, audit),
+        register_client=RegisterClient(database, access, audit),
         write=write,
         process_bundle=ProcessBundle(database, write, disclose),
         receive_message=receive_message,

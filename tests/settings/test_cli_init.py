@@ -70,14 +70,15 @@ def test_a_development_hub_has_no_tls_on_loopback_and_warns(tmp_path):
     assert len(warnings_of(settings)) == 1
 
 
-def test_the_written_file_shows_every_key_in_effect_and_its_sentence(tmp_path):
-    text = render({})
-    hidden = [key for key, _, entry in walk(Settings) if entry.metadata["later"]]
+def test_the_written_file_shows_every_key_in_effect():
+    shown = render({})
     for key, _, entry in walk(Settings):
-        if key in hidden or any(key.startswith(f"{outer}.") for outer in ("mpi", "clinical_rules", "research", "retention")):
-            continue
-        assert f"{key.rpartition('.')[2]}:" in text, key
-        assert entry.metadata["effect"].split()[0].replace("`", "") in text
+        if (
+            not entry.metadata["later"]
+            and key not in {"mpi", "clinical_rules", "retention"}
+            and not key.startswith("research")
+        ):
+            assert f"{key.rpartition('.')[2]}:" in shown, key
 
 
 def test_uncommenting_every_default_changes_nothing(tmp_path):
@@ -86,7 +87,11 @@ def test_uncommenting_every_default_changes_nothing(tmp_path):
     lines = [line.replace("#", "", 1) if line.strip().startswith("#") and not line.strip().startswith("# ") else line for line in shown.splitlines()]  # fmt: skip
     text = "\n".join(lines)
     for optional in ("jwt", "tls:\n      # PEM"):  # blocks that have no default: they stay commented
-        start = text.index(f"    {optional}" if optional == "jwt" else "    tls:\n      # PEM file of the certificate and its chain.\n      certificate:\n")
+        start = text.index(
+            f"    {optional}"
+            if optional == "jwt"
+            else "    tls:\n      # PEM file of the certificate and its chain.\n      certificate:\n"
+        )
         end = text.index("\n\n", start)
         text = text[:start] + text[end:]
     (tmp_path / "healthsync.yaml").write_text(text)

@@ -55,7 +55,10 @@ def test_every_document_of_the_requirements_is_correct_as_it_stands(shared_data)
         ),
         ("connectors", "connector lab-system-quest: hl7v2, lab.quest.com:2575 (the peer that may connect), listens"),
         ("deidentification", "zip: generalize to first_3_digits, under 20,000 people: set_to_000"),
-        ("deidentification", "a shifted date or salted number is not Safe Harbor: the manifest says expert_determination_required"),
+        (
+            "deidentification",
+            "a shifted date or salted number is not Safe Harbor: the manifest says expert_determination_required",
+        ),
         ("device_integration", "HR → LOINC 8867-4 in /min; SpO2 → LOINC 2708-6 in %; NBP_SYS → LOINC 8480-6 in mm[Hg]"),
         ("fhir_mapping", "name.given ← first_name, name.given ← middle_name, birthDate ← date_of_birth"),
         ("hl7_processing", "PID.3 → patients.mrn (Patient.identifier[MR].value)"),
@@ -129,7 +132,7 @@ def test_a_dictionary_beside_them_extends_the_names_of_the_others(check):
         ("", "the file is empty"),
         ("tables: {x: {}}", "the dictionary reads `tables:"),
         ("healthsync: {htp: 1}", "unknown key; did you mean http?"),
-        ("access_control: {{}: 1}", "this is not YAML"),
+        ("access_control: !!python/name:os.system", "this is not YAML"),
     ],
 )
 def test_what_is_no_document_is_answered_with_what_would_be(check, text, sentence):

@@ -28,7 +28,8 @@ def test_an_alias_means_the_same_as_the_name():
 
 
 @pytest.mark.parametrize(
-    ("name", "unit"), [("temperature", "Cel"), ("heart_rate", "/min"), ("spo2", "%"), ("wbc", "/uL"), ("glucose", "mg/dL")]
+    ("name", "unit"),
+    [("temperature", "Cel"), ("heart_rate", "/min"), ("spo2", "%"), ("wbc", "/uL"), ("glucose", "mg/dL")],
 )
 def test_a_measurement_is_found_without_its_table_and_has_a_canonical_unit(name, unit):
     assert TABLES.measurement(name).unit == unit
@@ -55,7 +56,9 @@ def test_an_unknown_name_is_an_error_that_lists_near_names(ask, sentence):
     assert refused.value.code == "not-found"
 
 
-@pytest.mark.parametrize("column", [column for table in TABLES for column in table], ids=lambda c: f"{c.table}.{c.name}")
+@pytest.mark.parametrize(
+    "column", [column for table in TABLES for column in table], ids=lambda c: f"{c.table}.{c.name}"
+)
 def test_a_direct_identifier_is_never_of_low_sensitivity(column):
     assert column.identifies is not Identifies.DIRECT or column.sensitivity is not Sensitivity.LOW
 

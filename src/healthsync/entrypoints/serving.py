@@ -72,7 +72,7 @@ async def serve(
         hub = await stack.enter_async_context(open_hub(data_folder, database_url, settings=settings, owner=owner))
         http = mllp = None
         if role is not Role.WORKER:
-            _in_background(stack, hub.audit.sequencer.run(), "audit-sequencer")
+            _in_background(stack, hub.audit.sequencer.run(settings.audit.head_interval_seconds), "audit-sequencer")
             stack.push_async_callback(_last_head, hub)
         if role is Role.ALL:
             workers = WorkerProcesses(settings.worker.process_count, data_folder, worker_options)

@@ -24,6 +24,7 @@ from uuid import UUID
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentService
 from healthsync.domains.identity import IdentityService, SourcePatient
+from healthsync.domains.privacy import DataKey
 from healthsync.domains.records import Change, RecordsService, StoredResource
 from healthsync.errors import Conflict, InvalidInput, NotFound
 from healthsync.exchange.events import EventName, events_of
@@ -124,6 +125,8 @@ class _Work:
     now: datetime
     incoming: list[Incoming]
     patient_keys: dict[str, int] = field(default_factory=dict)
+    compartments: dict[Key, list[str]] = field(default_factory=dict)
+    keys: dict[int | None, DataKey] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     written: dict[Key, _Written] = field(default_factory=dict)
     stored: list[Stored] = field(default_factory=list)
@@ -203,15 +206,15 @@ class Ingest:
     async def _place(self, tx: Transaction, work: _Work) -> None:
         """Find the internal number of every patient named; new ones in this submission get theirs now."""
         arriving = {e.resource["id"] for e in work.incoming if e.resource["resourceType"] == "Patient"}
-        named = {patient for e in work.incoming for patient in compartments.patients_of(e.resource)} | arriving
+        work.compartments = {e.key: compartments.patients_of(e.resource) for e in work.incoming}
+        named = arriving.union(*work.compartments.values())
         unknown = [patient for patient in named if patient not in work.patient_keys]
         work.patient_keys.update(await self._records.patient_keys(tx, unknown))
         new = sorted(patient for patient in arriving if patient not in work.patient_keys)
         work.patient_keys.update(zip(new, await self._records.take_pids(tx, len(new)), strict=True))
-        for entry in work.incoming:
-            for patient in compartments.patients_of(entry.resource):
+        for (resource_type, id_), patients in work.compartments.items():
+            for patient in patients:
                 if patient not in work.patient_keys:
-                    resource_type, id_ = entry.key
                     raise InvalidInput(
                         f"{resource_type}/{id_} names Patient/{patient}, whom this hub does not know; send the patient first",
                         code="not-found",
@@ -261,9 +264,10 @@ class Ingest:
         resource = _merged(live, entry) if entry.mapped is not None else entry.resource
         version = before.version + 1 if before else 1
         resource = _with_meta(resource, version, work.now, submission.source)
-        patient_key = self._compartment(work, resource, pid)
+        patients = work.compartments[entry.key]
+        patient_key = pid if resource_type == "Patient" else work.patient_keys[patients[0]] if patients else None
         deleted = entry.mode == "delete"
-        sealed = await self._vault.seal(tx, _tombstone(resource) if deleted else resource, patient_key)
+        sealed = self._vault.seal(_tombstone(resource) if deleted else resource, await self._key(tx, work, patient_key))
         index = self._records.index
         change = Change(
             pid=pid,
@@ -292,18 +296,18 @@ class Ingest:
         resource = _merged(first.resource, entry) | {"meta": first.resource["meta"]}
         change = replace(
             first.change,
-            content=await self._vault.seal(tx, resource, first.change.patient_key),
+            content=self._vault.seal(resource, await self._key(tx, work, first.change.patient_key)),
             index=self._records.index.rows(resource),
         )
         work.changes[work.changes.index(first.change)] = change
         work.written[entry.key] = _Written(change, resource, first.before)
 
-    @staticmethod
-    def _compartment(work: _Work, resource: dict[str, Any], pid: int) -> int | None:
-        if resource["resourceType"] == "Patient":
-            return pid
-        patients = compartments.patients_of(resource)
-        return work.patient_keys[patients[0]] if patients else None
+    async def _key(self, tx: Transaction, work: _Work, patient_key: int | None) -> DataKey:
+        """A new key enters the shared cache only at commit, so that this submission remembers it itself."""
+        key = work.keys.get(patient_key)
+        if key is None:
+            key = work.keys[patient_key] = await self._vault.key_for(tx, patient_key)
+        return key
 
     # (6)
     async def _link(self, tx: Transaction, submission: Submission, work: _Work) -> list[Event]:
@@ -377,7 +381,7 @@ class Ingest:
                     updated_at=work.now,
                     patient_key=row.pid,
                     digest=b"",  # the next snapshot of this patient is compared, not passed over
-                    content=await self._vault.seal(tx, resource, row.pid),
+                    content=self._vault.seal(resource, await self._key(tx, work, row.pid)),
                     replaces=row.version,
                     index=index.rows(resource),
                     index_before=index.rows(document),

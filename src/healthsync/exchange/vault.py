@@ -7,6 +7,7 @@ from typing import Any
 
 from healthsync.domains.privacy import (
     HUB_SCOPE,
+    DataKey,
     DataKeys,
     SealedResource,
     SealingPolicy,
@@ -31,10 +32,13 @@ class Vault:
     def __init__(self, data_keys: DataKeys, policy: SealingPolicy, hub_id: str) -> None:
         self._data_keys, self._policy, self._hub_id = data_keys, policy, hub_id
 
-    async def seal(self, tx: Transaction, resource: Mapping[str, Any], patient_key: int | None) -> SealedResource:
-        """Seal one resource (with `id` and `meta.versionId`) for its patient, or for the hub when it has none."""
+    async def key_for(self, tx: Transaction, patient_key: int | None) -> DataKey:
+        """The data key of a patient's resources, or of what belongs to no patient."""
         scope = HUB_SCOPE if patient_key is None else f"patient/{patient_key}"
-        key = await self._data_keys.for_scope(tx, scope)
+        return await self._data_keys.for_scope(tx, scope)
+
+    def seal(self, resource: Mapping[str, Any], key: DataKey) -> SealedResource:
+        """Seal one resource, which carries `id` and `meta.versionId`."""
         return seal_resource(self._policy, resource, key=key, hub_id=self._hub_id)
 
     async def open_texts(self, tx: Transaction, rows: Sequence[StoredResource]) -> list[str]:

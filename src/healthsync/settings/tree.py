@@ -261,6 +261,7 @@ class Hl7:
     character_encoding: str = setting(
         "Read a message that names no character set (MSH-18) in this one.",
         default="UTF-8",
+        later="the character set of a message that names none is found from its bytes; no other default is built yet",
     )
     processing_path: Path | None = setting(
         "An `hl7_processing` document whose mappings override ours field by field.",
@@ -345,6 +346,7 @@ class HipaaAudit:
         "Years that audit records are kept, at least (45 CFR 164.316(b)(2)(i) asks for six).",
         default=6,
         minimum=6,
+        later=DELETION_LATER,
     )
     tamper_proof: bool = setting(
         "The log is a signed Merkle tree (RFC 9162), always. `false` is refused unless the hub runs with "
@@ -514,15 +516,9 @@ class Jwt:
     jwks_path: Path = setting(
         "File with the issuer's public keys (JWK Set, RFC 7517); read again when it changes.",
     )
-    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"], ...] = setting(
+    algorithms: tuple[Literal["RS256", "RS384", "ES256", "ES384"], ...] = setting(
         "Signature algorithms that are accepted.",
         default=("RS256", "ES384"),
-    )
-    leeway_seconds: int = setting(
-        "Difference of clocks that is tolerated.",
-        default=60,
-        minimum=0,
-        maximum=600,
     )
 
 
@@ -554,7 +550,7 @@ class Worker:
     )
     max_attempts: int = setting(
         "Attempts before a message becomes a dead letter.",
-        default=5,
+        default=8,
         minimum=1,
         maximum=100,
     )
@@ -584,10 +580,10 @@ class Audit:
         default=Path("audit/heads"),
     )
     head_interval_seconds: float = setting(
-        "Time between two signed heads, at most, while records arrive.",
-        default=60.0,
-        minimum=1,
-        maximum=86400,
+        "Time between two signed heads while records arrive.",
+        default=1.0,
+        minimum=0.1,
+        maximum=3600,
     )
 
 

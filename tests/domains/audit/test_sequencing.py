@@ -199,6 +199,37 @@ async def test_nothing_is_signed_over_a_history_that_was_changed(write: Write, s
         await write(1)
 
 
+async def test_a_line_that_a_crash_cut_short_was_never_published(write: Write, audit: AuditService, heads_file: Path):
+    await write(1)
+    await write(1)
+    first, second = heads_file.read_text().splitlines(keepends=True)
+    for torn in ("{", second[:-1]):
+        heads_file.write_text(first + torn)
+        assert (await audit.verify()).holds
+        await audit.sequencer.catch_up()
+        assert heads_file.read_text() == first + second
+    heads_file.write_text("{")
+    await audit.sequencer.catch_up()
+    assert heads_file.read_text() == first + second
+
+
+async def test_a_log_from_a_server_with_higher_transaction_ids_is_not_continued(
+    write: Write, superuser: asyncpg.Connection
+):
+    await write(2)
+    await superuser.execute("UPDATE audit_event SET xid = '99999999' WHERE position = 2")
+    with pytest.raises(HistoryContradicted, match="pg_resetwal"):
+        await write(1)
+
+
+async def test_the_sequencer_survives_the_loss_of_its_tables(
+    audit: AuditService, running: asyncio.Task[None], superuser: asyncpg.Connection
+):
+    await superuser.execute("DROP TABLE audit_leaf")
+    await asyncio.sleep(0.1)
+    assert not running.done()
+
+
 @pytest.fixture
 async def running(audit: AuditService) -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(audit.sequencer.run(pause_seconds=0.02))

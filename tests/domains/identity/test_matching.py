@@ -42,6 +42,7 @@ LINKS = [
     ("SSN, birth date and an initial", record(**SIGNE, ssn=SSN), record(**SIGNE | {"first": "S."}, ssn=SSN), Rule.SSN_BIRTH_DATE, ()),
     ("SSN, first name and a birth date whose digits are swapped", record(**SIGNE, ssn=SSN), record("Berg", "Signe", "1967-12-31", ssn=SSN), Rule.SSN_FIRST_NAME, ()),
     ("SSN, first name and a birth date whose day is the month", record("Holm", "Signe", "1967-05-12", ssn=SSN), record("Berg", "Signe", "1967-12-05", ssn=SSN), Rule.SSN_FIRST_NAME, ()),
+    ("SSN, birth date and names in each other's field", record(**SIGNE, ssn=SSN), record("Signe", "Holm", "1967-12-13", ssn=SSN), Rule.SSN_BIRTH_DATE, ()),
     ("name, birth date and sex", record(**SIGNE), record(**SIGNE), Rule.NAME_BIRTH_DATE_SEX, ("name+birth-date+sex-only",)),
     ("a hyphen or a blank", record(**SIGNE | {"family": "Holm-Iver"}), record(**SIGNE | {"family": "Holm Iver"}), Rule.NAME_BIRTH_DATE_SEX, ("name+birth-date+sex-only",)),
     ("an accent or none", record(**SIGNE | {"family": "Müller"}), record(**SIGNE | {"family": "MULLER"}), Rule.NAME_BIRTH_DATE_SEX, ("name+birth-date+sex-only",)),

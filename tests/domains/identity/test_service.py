@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from healthsync.domains.identity import (
     LinkEventKind,
     LinkState,
     MergeOutcome,
+    ReasonNotACode,
     SourcePatient,
     UnknownPatient,
     replay,
@@ -72,15 +74,15 @@ class Hub:
 
     async def link(self, one: int, other: int) -> MergeOutcome:
         async with self.database.transaction() as tx:
-            return await self.identity.link(tx, patient(one), patient(other), "steward", "seen the papers")
+            return await self.identity.link(tx, patient(one), patient(other), "steward", "papers-seen")
 
     async def unlink(self, one: int, other: int) -> MergeOutcome:
         async with self.database.transaction() as tx:
-            return await self.identity.unlink(tx, patient(one), patient(other), "steward", "seen the papers")
+            return await self.identity.unlink(tx, patient(one), patient(other), "steward", "papers-seen")
 
-    async def find(self, *identifiers: dict[str, Any], source: str = "east") -> SourcePatient | None:
+    async def find(self, *identifiers: dict[str, Any], source: str = "east", follow: bool = True) -> SourcePatient | None:
         async with self.database.connection() as tx:
-            return await self.identity.find_source_patient(tx, source, identifiers)
+            return await self.identity.find_source_patient(tx, source, identifiers, follow_merges=follow)
 
     async def persons(self) -> set[frozenset[int]]:
         """Who is one person with whom."""
@@ -187,6 +189,10 @@ async def test_a_late_message_under_the_retired_number_finds_the_survivor(hub: H
     assert (outcome.survivor, outcome.retired, outcome.reinstated) == (patient(2), patient(1), False)
     assert await hub.find(number("A")) == patient(2)
     assert await hub.find(number("B")) == patient(2)
+    assert await hub.find(number("A"), follow=False) == patient(1)
+    await hub.register(2, person(number("A"), number("B")))  # the survivor's record tells the old number too
+    assert await hub.find(number("A")) == patient(2)
+    assert await hub.find(number("A"), follow=False) == patient(1)
     assert await hub.persons() == {frozenset({1, 2})}
     async with hub.database.connection() as tx:
         former = (await hub.identity.log(tx))[0].enterprise_id
@@ -236,6 +242,14 @@ async def test_merging_a_patient_that_was_never_seen_is_an_error(hub: Hub) -> No
     await hub.register(1, person(number("A")))
     with pytest.raises(UnknownPatient):
         await hub.merge(1, 7)
+
+
+async def test_the_reason_of_a_decision_is_a_code_because_words_may_name_a_patient(hub: Hub) -> None:
+    await hub.register(1, person(number("A")))
+    await hub.register(2, person(number("B")))
+    async with hub.database.transaction() as tx:
+        with pytest.raises(ReasonNotACode, match="papers-seen"):
+            await hub.identity.unlink(tx, patient(1), patient(2), "steward", "Signe Holm is not Olga")
 
 
 async def test_unlink_undoes_merge_and_gives_the_enterprise_id_back(hub: Hub) -> None:
@@ -322,6 +336,14 @@ async def test_an_update_that_tells_more_links_and_the_older_person_stays(hub: H
     update = await hub.register(1, person(number("A"), ssn("219-09-1234"), born="1967-12-14"))
     assert update.changed_members == (2,)
     assert (await hub.tables()).redirects == {second.enterprise_id: update.enterprise_id}
+
+
+async def test_an_update_may_move_its_own_person_to_an_older_one(hub: Hub) -> None:
+    first = await hub.register(1, person(number("A"), ssn("219-09-1234"), born="1967-12-14"))
+    second = await hub.register(2, person(number("B", CLINIC)), "clinic")
+    update = await hub.register(2, person(number("B", CLINIC), ssn("219-09-1234")), "clinic")
+    assert (update.enterprise_id, update.changed_members) == (first.enterprise_id, (2,))
+    assert (await hub.tables()).redirects == {second.enterprise_id: first.enterprise_id}
 
 
 async def test_another_person_under_a_known_number_is_flagged_and_not_linked(hub: Hub) -> None:
@@ -417,4 +439,60 @@ async def test_no_value_of_a_patient_stands_in_the_tables(hub: Hub) -> None:
 
 async def test_an_unknown_enterprise_id_has_no_members(hub: Hub) -> None:
     async with hub.database.connection() as tx:
-        assert await hub.identity.members(tx, UUID(int=1)) == []
+        for unknown in (UUID(int=1), "never-an-id"):
+            assert await hub.identity.members(tx, unknown) == []
+            assert await hub.identity.history(tx, unknown) == []
+
+
+async def _statements(hub: Hub, key: int, record: dict[str, Any]) -> int:
+    """How many statements registering takes, those of `load` apart."""
+    count = 0
+    async with hub.database.transaction() as tx:
+
+        def counted(statement: Any) -> Any:
+            async def run(*arguments: Any) -> Any:
+                nonlocal count
+                count += 1
+                return await statement(*arguments)
+
+            return run
+
+        for verb in ("fetch", "fetchrow", "fetchval", "execute"):
+            setattr(tx, verb, counted(getattr(tx, verb)))
+        await hub.identity.register(tx, key, f"p{key}", "east", record, hub.load)
+    hub.records[f"p{key}"] = record
+    return count
+
+
+async def test_registering_takes_few_round_trips(hub: Hub) -> None:
+    assert await _statements(hub, 1, person(number("A"))) <= 3, "a new person"
+    assert await _statements(hub, 1, person(number("A"))) == 1, "unchanged"
+    assert await _statements(hub, 2, person(number("A"))) <= 5, "linked"
+
+
+class _RolledBack(Exception):
+    pass
+
+
+async def test_the_order_of_arrival_does_not_change_who_is_linked(hub: Hub) -> None:
+    """For links without doubt; three persons in ten records, with bridges between records that share nothing."""
+    a = ssn("219-09-1234")
+    records = {
+        1: person(number("1"), born="1967-12-13"), 2: person(number("1"), a, first="Signe"), 3: person(a, number("9", CLINIC)),
+        4: person(number("9", CLINIC), family="Berg"), 5: person(number("5"), first="Olga", born="1950-02-03", family="Aas"),
+        6: person(number("5"), number("6", CLINIC), first="Olga", born="1950-02-03", family="Aas"),
+        7: person(number("6", CLINIC), first="Olga", family="Dahl", born="1950-02-03"),
+        8: person(number("8"), first="Ida", born="1971-05-06", family="Eng"), 9: person(number("8"), ssn("219-09-5555"), first="Ida", born="1971-05-06", family="Eng"),
+        10: person(ssn("219-09-5555"), first="Ida", born="1971-05-06", family="Foss"),
+    }  # fmt: skip
+    hub.records = {f"p{key}": record for key, record in records.items()}
+    for seed in range(12):
+        keys = random.Random(seed).sample(list(records), len(records))
+        with pytest.raises(_RolledBack):
+            async with hub.database.transaction() as tx:
+                for key in keys:
+                    await hub.identity.register(tx, key, f"p{key}", f"s{key}", records[key], hub.load)
+                found = {key: str(person) for key, person in (await hub.identity.enterprise_ids(tx, keys)).items()}
+                persons = {frozenset(key for key in found if found[key] == person) for person in found.values()}
+                assert persons == {frozenset({1, 2, 3, 4}), frozenset({5, 6, 7}), frozenset({8, 9, 10})}, keys
+                raise _RolledBack

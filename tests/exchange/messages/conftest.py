@@ -31,9 +31,8 @@ class Gate:
     """Writes down, in the transaction it is given, which message came; fails where it is told to."""
 
     fail: Callable[[int], Exception | None] = lambda _sequence: None
-    before_return: Callable[[int], Any] = lambda _sequence: None
-    seen: list[int] = field(default_factory=list)
-    running: set[int] = field(default_factory=set)
+    hang: bool = False
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def resource_id(self, resource_type: str, source: str, key: str) -> str:
         return f"{abs(hash((resource_type, source, key)))}"
@@ -42,11 +41,10 @@ class Gate:
         sequence = submission.audit.message_sequence
         assert sequence is not None
         await tx.execute("INSERT INTO stored (sequence) VALUES ($1)", sequence)
-        await asyncio.sleep(0)
+        self.reached.set()
+        await (asyncio.Event().wait() if self.hang else asyncio.sleep(0))
         if error := self.fail(sequence):
             raise error
-        self.seen.append(sequence)
-        self.before_return(sequence)
         return IngestResult([], ())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import asyncpg
 import pytest
 
 from healthsync.errors import ConfigurationError, Unavailable
-from healthsync.infrastructure.database import Database
+from healthsync.infrastructure.database import Database, embedded
 from healthsync.infrastructure.database.account import Account, blocking_folder
 from healthsync.infrastructure.database.embedded import EmbeddedPostgres, running
 
@@ -170,6 +171,18 @@ async def test_root_hands_the_server_to_a_user_who_cannot_read_the_secrets_of_ro
 
 
 @as_root
+async def test_in_the_folder_of_another_user_the_server_runs_as_that_user_who_keeps_what_root_made(folder):
+    nobody = pwd.getpwnam("nobody")
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    server = EmbeddedPostgres(folder, durable=False)
+    await server.start()
+    postmaster = int((folder / "postgres/cluster/postmaster.pid").read_text().split()[0])
+    assert Path(f"/proc/{postmaster}").stat().st_uid == nobody.pw_uid
+    await server.stop()
+    assert {path.stat().st_uid for path in (folder / "postgres").iterdir()} == {nobody.pw_uid}
+
+
+@as_root
 async def test_a_data_folder_closed_to_others_keeps_its_cluster_in_the_shelter_and_finds_it_again(tmp_path, shelter):
     server = EmbeddedPostgres(tmp_path / "data", durable=False, shelter=shelter)
     url = await server.start()
@@ -265,12 +278,13 @@ async def test_a_cluster_of_another_major_version_is_refused_with_the_way_out(fo
 
 
 async def test_a_start_that_was_interrupted_half_way_begins_again(folder):
-    (folder / "postgres/cluster.new").mkdir(parents=True)
-    (folder / "postgres/cluster.new/PG_VERSION").write_text("15\n")
+    (folder / "postgres/cluster.new-0").mkdir(parents=True)
+    (folder / "postgres/cluster.new-0/PG_VERSION").write_text("15\n")
     (folder / "postgres").chmod(0o755)
     server = EmbeddedPostgres(folder, durable=False)
     assert await ask(await server.start(), "SELECT 1") == 1
     await server.stop()
+    assert not list((folder / "postgres").glob("cluster.new*"))
 
 
 async def test_a_server_that_cannot_start_says_why_and_frees_the_folder(folder):
@@ -279,7 +293,7 @@ async def test_a_server_that_cannot_start_says_why_and_frees_the_folder(folder):
     await server.stop()
     with (folder / "postgres/cluster/postgresql.conf").open("a") as settings:
         settings.write("nonsense = 1\n")
-    with pytest.raises(Unavailable, match=r"FATAL.*postgresql.conf"):
+    with pytest.raises(Unavailable, match=r"did not start: configuration file .*postgresql.conf"):
         await server.start()
     assert process(folder, "pass").wait(20) != 0  # it could take the lock and failed for the same reason
 
@@ -302,6 +316,38 @@ async def test_a_killed_postmaster_is_started_again_with_its_data_and_the_pool_r
         assert time.monotonic() - killed < 3
         await database.close()
     assert gone(folder, 1)
+
+
+async def test_a_server_that_cannot_be_restarted_is_tried_again_until_it_can(folder, capsys):
+    async with running(folder, owner="serve") as url:
+        settings = folder / "postgres/cluster/postgresql.conf"
+        right = settings.read_text()
+        settings.write_text(right + "nonsense = 1\n")
+        os.kill(int((folder / "postgres/cluster/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        await asyncio.sleep(1)
+        settings.write_text(right)
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                assert await ask(url, "SELECT 1") == 1
+                break
+            except (OSError, asyncpg.PostgresError):
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
+    written = capsys.readouterr().err
+    assert "PostgreSQL does not start" in written
+    assert "PostgreSQL was started again" in written
+
+
+async def test_who_waits_too_long_is_told_which_process_holds_the_database(folder, monkeypatch):
+    command = process(folder, UNTIL_TOLD)
+    assert said(command) == "ready"
+    monkeypatch.setattr(embedded, "PATIENCE_SECONDS", 0.2)
+    with pytest.raises(Unavailable, match=f"process {command.pid} holds the database of {folder}"):
+        await EmbeddedPostgres(folder).start("serve")
+    tell(command)
+    assert command.wait(10) == 0
 
 
 async def test_a_killed_owner_takes_postgresql_with_it_and_the_next_start_works(folder):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
+from healthsync.errors import ConfigurationError
 from healthsync.infrastructure.clock import FixedClock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import Event, EventLog, StoredEvent
@@ -89,6 +90,15 @@ async def test_the_place_moves_only_when_the_effect_commits(database: Database, 
             assert len(await log.take(tx, "reader", ["thing.made"])) == 1
             raise ZeroDivisionError
     assert await take(database, log) == ["1"]
+
+
+async def test_a_log_from_a_server_with_higher_transaction_ids_is_refused(database: Database, log: EventLog):
+    await append(database, log, "1")
+    assert await take(database, log) == ["1"]
+    async with database.connection() as tx:
+        await tx.execute("UPDATE event_consumer SET xid = '99999999'")
+    with pytest.raises(ConfigurationError, match="pg_resetwal"):
+        await take(database, log)
 
 
 async def test_two_workers_of_one_consumer_never_see_the_same_event(database: Database, log: EventLog):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -169,3 +171,10 @@ def test_a_library_leaves_its_name_its_level_and_the_class_of_its_exception(caps
     logging.getLogger("asyncpg").info("SELECT 'Smith'")
     (line,) = lines(capsys)
     assert (line["event"], line["source"], line["error"]) == ("a library logged something", "uvicorn.error", "KeyError")
+
+
+def test_even_before_it_is_configured_a_library_is_not_repeated():
+    program = "import logging, healthsync.infrastructure.telemetry; logging.getLogger('asyncpg').error('Smith')"
+    written = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
+    assert "a library logged something" in written
+    assert "Smith" not in written

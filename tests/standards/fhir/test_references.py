@@ -15,7 +15,9 @@ from healthsync.standards.fhir.references import Kind, Reference
         ("Patient/1/_history/2", Reference(Kind.RELATIVE, "Patient/1/_history/2", "Patient", "1", "2")),
         (
             "https://example.org/fhir/Patient/1",
-            Reference(Kind.ABSOLUTE, "https://example.org/fhir/Patient/1", "Patient", "1", None, "https://example.org/fhir"),
+            Reference(
+                Kind.ABSOLUTE, "https://example.org/fhir/Patient/1", "Patient", "1", None, "https://example.org/fhir"
+            ),
         ),
         ("#p1", Reference(Kind.CONTAINED, "#p1", id="p1")),
         ("#", Reference(Kind.CONTAINED, "#", id="")),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from healthsync.standards.fhir import validate
+from healthsync.standards.fhir.compartments import patients_of
 from healthsync.standards.fhir.definitions import resource_types
+from healthsync.standards.fhir.search_parameters import index
 from healthsync.standards.fhir.validate import MOST_ISSUES
 
 XHTML = 'xmlns="http://www.w3.org/1999/xhtml"'
@@ -176,6 +181,42 @@ def test_no_issue_repeats_a_value_or_a_suspicious_property_name() -> None:
     text = " ".join(f"{issue.expression} {issue.diagnostics}" for issue in validate.structure(resource))
     assert "Smith" not in text
     assert len(validate.structure(resource)) == 5
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.decimals(allow_nan=False)
+    | st.text(max_size=5)
+    | st.sampled_from(["#a", "Patient/1"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["resourceType", "id", "reference", "extension", "url", "div", "coding"]), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) of a document."""
+    keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [pair for key in keys for pair in ((value, key), *places(value[key]))]
+
+
+@settings(deadline=None)
+@given(st.sampled_from([case[1] for case in VALID]), st.data())
+def test_a_document_damaged_anywhere_is_judged_and_never_a_surprise(
+    resource: dict[str, Any], data: st.DataObject
+) -> None:
+    damaged = copy.deepcopy(resource)
+    container, key = data.draw(st.sampled_from(places(damaged)))
+    container[key] = data.draw(JUNK)
+    if not validate.structure(damaged):
+        index(damaged)
+        patients_of(damaged)
 
 
 def test_all_faults_of_a_resource_are_reported_up_to_a_bound() -> None:

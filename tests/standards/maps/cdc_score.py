@@ -24,10 +24,11 @@ from healthsync.errors import InvalidInput
 from healthsync.standards.hl7v2 import Message
 from healthsync.standards.maps import MappingContext, convert
 
-BUILT = frozenset(
-    "Patient Encounter Observation DiagnosticReport Specimen Practitioner Organization Location RelatedPerson Coverage "
-    "Condition AllergyIntolerance".split()
-)
+CLINICAL = ("Patient", "Encounter", "Observation", "DiagnosticReport", "Specimen", "Coverage")
+DIRECTORY = ("RelatedPerson", "Practitioner", "Organization", "Location")
+"""CDC writes one for each mention, with everything that mention says; we write one for each number or name."""
+
+BUILT = frozenset(CLINICAL + DIRECTORY)
 _LEFT_OUT = frozenset({"id", "meta", "extension", "reference", "text.div", "resourceType"})
 
 
@@ -44,11 +45,10 @@ class Score:
     def of(self, verdict: str, resource_type: str | None = None) -> int:
         return sum(n for (kind, what), n in self.verdicts.items() if what == verdict and resource_type in (None, kind))
 
-    @property
-    def share(self) -> float:
-        """Fields with the same value, of all expected fields of the types we build."""
-        total = self.verdicts.total()
-        return self.of("same") / total if total else 0.0
+    def share(self, kinds: tuple[str, ...]) -> float:
+        """Fields with the same value, of all expected fields of these types."""
+        total = sum(count for (kind, _), count in self.verdicts.items() if kind in kinds)
+        return sum(self.of("same", kind) for kind in kinds) / total if total else 0.0
 
 
 def score(folder: Path) -> Score:
@@ -124,6 +124,7 @@ def table(result: Score) -> str:
         same, other, missing = (result.of(verdict, kind) for verdict in ("same", "other", "missing"))
         total = same + other + missing
         lines.append(f"{kind or 'all':<22}{total:>9}{same:>7}{other:>7}{missing:>9}{100 * same / max(total, 1):>8.1f}")
+    lines.append(f"clinical {result.share(CLINICAL):.3f}, directory {result.share(DIRECTORY):.3f}")
     lines.append(f"pairs compared: {result.pairs}; refused: {dict(result.refused)}")
     lines.append(f"types not built here: {dict(result.not_built.most_common())}")
     lines += [f"{count:>5} {path}" for path, count in result.paths.most_common(40)]

@@ -35,7 +35,7 @@ class TokenVerifier:
         """Read the issuer's JWKS from a file. Raises ConfigurationError when it is none."""
         try:
             return cls(keys=KeySet.import_key_set(json.loads(path.read_text())), **options)
-        except (OSError, ValueError, KeyError, JoseError):
+        except (OSError, ValueError, KeyError, TypeError, JoseError):
             raise ConfigurationError(f"{path} is not a JWKS file; save the issuer's key set there") from None
 
     def verify(self, token: str) -> dict[str, Any]:

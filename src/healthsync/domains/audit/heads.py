@@ -70,9 +70,7 @@ def from_line(line: str) -> TreeHead:
             signature=bytes.fromhex(document["signature"]),
         )
     except (msgspec.DecodeError, KeyError, TypeError, ValueError):
-        raise InvalidInput(
-            "this is no tree head; give the file audit/heads.jsonl of the hub, or a copy of it"
-        ) from None
+        raise InvalidInput("this is no tree head; give the file heads.jsonl of the hub, or a copy of it") from None
 
 
 def _signed(hub_id: str, tree_size: int, root_hash: bytes, signed_at: datetime) -> bytes:

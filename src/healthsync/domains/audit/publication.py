@@ -25,24 +25,31 @@ class HeadsFile:
         """All published heads, oldest first; none when nothing was published. Raises InvalidInput on a damaged line."""
         if not self.path.exists():
             return []
-        return [heads.from_line(line) for line in self.path.read_text(encoding="utf-8").splitlines() if line]
+        whole, _newline, _torn = self.path.read_text(encoding="utf-8").rpartition("\n")
+        return [heads.from_line(line) for line in whole.splitlines()]
 
     def last(self) -> TreeHead | None:
         """The youngest published head. Raises InvalidInput when the line is damaged."""
         if not self.path.exists():
             return None
-        with self.path.open("rb") as file:
-            file.seek(max(0, self.path.stat().st_size - 4096))
-            lines = file.read().decode("utf-8", "replace").split()
-        return heads.from_line(lines[-1]) if lines else None
+        whole, _newline, _torn = self._tail().rpartition(b"\n")
+        return heads.from_line(whole.splitlines()[-1].decode("utf-8", "replace")) if whole else None
 
     def append(self, new: Iterable[TreeHead]) -> None:
         """Publish heads that are younger than the last one, and return when they are on the disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.path.open("a", encoding="utf-8") as file:
+        with self.path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             last = self.last()
             published = last.tree_size if last else 0
-            file.writelines(heads.to_line(head) + "\n" for head in new if head.tree_size > published)
+            torn = len(self._tail().rpartition(b"\n")[2])  # a crash cut this line short: it was never published
+            file.truncate(self.path.stat().st_size - torn)
+            file.writelines(heads.to_line(head).encode() + b"\n" for head in new if head.tree_size > published)
             file.flush()
             os.fsync(file.fileno())
+
+    def _tail(self) -> bytes:
+        """The end of the file, longer than any line."""
+        with self.path.open("rb") as file:
+            file.seek(max(0, self.path.stat().st_size - 4096))
+            return file.read()

@@ -15,7 +15,8 @@ SELECT pg_try_advisory_xact_lock(4707193801)
 
 -- name: last_leaf
 -- How far the tree has come: the youngest leaf and the place of its event.
-SELECT leaf.leaf_index, leaf.position, event.xid::text AS xid
+SELECT leaf.leaf_index, leaf.position, event.xid::text AS xid,
+       event.xid >= pg_snapshot_xmax(pg_current_snapshot()) AS ahead
 FROM audit_leaf AS leaf LEFT JOIN audit_event AS event USING (position)
 ORDER BY leaf.leaf_index DESC LIMIT 1
 

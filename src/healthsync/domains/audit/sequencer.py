@@ -15,7 +15,6 @@ from healthsync.domains.audit.errors import HistoryContradicted
 from healthsync.domains.audit.merkle import Address, Range
 from healthsync.domains.audit.model import TreeHead
 from healthsync.domains.audit.publication import HeadsFile
-from healthsync.errors import HealthSyncError
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.telemetry import logger, metrics
@@ -45,13 +44,13 @@ class Sequencer:
         self._wake.set()
 
     async def run(self, pause_seconds: float = 1.0) -> None:
-        """Sequence until cancelled. A failure is logged, shows in the lag, and is tried again."""
+        """Sequence every `pause_seconds` until cancelled. A failure is logged, shows in the lag, and is tried again."""
         while True:
             self._wake.clear()
             try:
                 await self.catch_up()
-            except HealthSyncError as error:
-                _log.error("the audit log could not be sequenced", error=type(error).__name__, code=error.code)
+            except Exception:  # whatever it is, events are still recorded and must not stay outside the tree
+                _log.exception("the audit log could not be sequenced")
             try:
                 async with asyncio.timeout(pause_seconds):
                     await self._wake.wait()
@@ -66,8 +65,10 @@ class Sequencer:
         try:
             while await self.step() == BATCH:
                 pass
-        finally:
+        except HistoryContradicted:
             await self._measure()
+            raise
+        await self._measure()
 
     async def step(self) -> int:
         """Sequence at most BATCH events; returns how many. None are when another process is at it."""
@@ -90,6 +91,11 @@ class Sequencer:
         place = await store.place(tx)
         if place is None:
             raise HistoryContradicted("the event of the last leaf is gone; run: healthsync audit verify")
+        if place.is_from_another_server:
+            raise HistoryContradicted(
+                "the log was loaded from a dump into a server with lower transaction ids, on which its order depends; "
+                "restore a physical backup, or raise the ids of this server with pg_resetwal --epoch"
+            )
         return place
 
     async def _assert_published_history(self, tx: Transaction, tree_size: int) -> None:

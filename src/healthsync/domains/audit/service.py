@@ -142,7 +142,7 @@ class AuditService:
                 yield row
 
     async def verify(self, kept: Iterable[TreeHead] = ()) -> Report:
-        """Compare the log with the published heads, those in the database and those `kept` elsewhere; writes nothing."""
+        """Compare the log with the heads published, in the database, and `kept` elsewhere; writes nothing."""
         published = [*kept, *self._published.read()]  # before the log, which then can only be younger
         async with self._database.transaction() as tx:
             await store.read_isolated(tx)

@@ -32,6 +32,8 @@ class Place:
     tree_size: int
     xid: str
     position: int
+    is_from_another_server: bool = False
+    """The server has not given out this transaction id yet."""
 
 
 async def insert(tx: Transaction, entries: Sequence[str]) -> None:
@@ -60,7 +62,7 @@ async def place(tx: Transaction) -> Place | None:
     row = await tx.fetchrow(_sql.last_leaf)
     if row is None:
         return Place(0, "0", 0)
-    return Place(row["leaf_index"] + 1, row["xid"], row["position"]) if row["xid"] else None
+    return Place(row["leaf_index"] + 1, row["xid"], row["position"], row["ahead"]) if row["xid"] else None
 
 
 async def unsequenced(tx: Transaction, after: Place, limit: int) -> list[tuple[int, bytes]]:

@@ -10,7 +10,7 @@ unlink gives both persons back; no name, number or date stands in these tables, 
 """
 
 from healthsync.domains.identity.demographics import demographics_of
-from healthsync.domains.identity.errors import UnknownPatient
+from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import golden_record
 from healthsync.domains.identity.links import replay
 from healthsync.domains.identity.matching import Comparison, Rule, compare
@@ -41,6 +41,7 @@ __all__ = [
     "LinkState",
     "LoadPatients",
     "MergeOutcome",
+    "ReasonNotACode",
     "Rule",
     "Score",
     "SourcePatient",

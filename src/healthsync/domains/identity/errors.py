@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from healthsync.errors import NotFound
+from healthsync.errors import InvalidInput, NotFound
 
 
 class UnknownPatient(NotFound):
@@ -10,3 +10,14 @@ class UnknownPatient(NotFound):
 
     def __init__(self, patient_id: str) -> None:
         super().__init__(f"Patient/{patient_id} is not registered in the master patient index; register it first")
+
+
+class ReasonNotACode(InvalidInput):
+    """The reason of a decision is free text, which may name a patient; the log of links holds codes."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the reason of a link, merge or unlink is a code of letters, digits and hyphens (at most 40), "
+            "such as papers-seen; a justification in words belongs in the audit record",
+            code="value",
+        )

@@ -66,7 +66,10 @@ def _number(identifier: Mapping[str, Any]) -> Hashable:
 
 
 def _once(values: Iterable[Any], key: Callable[[Any], Hashable]) -> list[Any]:
-    return list({key(value): value for value in reversed(list(values))}.values())[::-1]
+    first: dict[Hashable, Any] = {}
+    for value in values:
+        first.setdefault(key(value), value)
+    return list(first.values())
 
 
 def _most_frequent(values: Sequence[Any], key: Callable[[Any], Hashable]) -> Any:

@@ -96,13 +96,15 @@ class Ledger:
         self._move(hangs_on, self.state.person_of[through], rule, evidence)
 
     def loosen(self, key: int, reason: str) -> None:
-        """Those that joined through `key` hang on its own link instead (on one of them, if it was the first)."""
+        """Nobody joined through `key` any longer: they hang on its own link, or on one of them if it was the first."""
         state = self.state
         below = sorted(member for member, through in state.linked_to.items() if through == key)
+        if not below:
+            return
         above = state.linked_to[key]
-        heir = below[0] if above is None and below else above
-        for member in below:
-            self._move({member: above if member == heir else heir}, state.person_of[key], reason)
+        heir = below[0] if above is None else above
+        hangs_on = dict.fromkeys(below, heir) | ({heir: None, key: heir} if above is None else {})
+        self._move(hangs_on, state.person_of[key], reason)
 
     def split(self, key: int, other: int, person: UUID, reason: str) -> None:
         """A patient leaves its person for `person`, and those that joined through it go along."""

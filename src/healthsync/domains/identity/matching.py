@@ -100,6 +100,10 @@ def compare(one: Demographics, other: Demographics) -> Comparison:
         "birth-date": _nearly(one.birth_dates, other.birth_dates, _may_be_one_date),
         "sex": _exact(one.sexes, other.sexes),
     }
+    if any(
+        (first, family) in other.names for family, first in one.names
+    ):  # in each other's field: no evidence, no doubt
+        fields |= {"first-name": Agreement.SIMILAR, "family": Agreement.SIMILAR}
     agreeing = {name for name, agreement in fields.items() if agreement is Agreement.AGREES}
     rule = _rule(agreeing)
     return Comparison(

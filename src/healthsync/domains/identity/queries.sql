@@ -1,18 +1,19 @@
 -- name: find_source_patient
--- The patient that a source knows under one of these numbers, the first number first; a retired one leads to its survivor.
+-- The patient that a source knows under one of these numbers, the first number first. With $4 a retired one leads to its
+-- survivor, else it is preferred: it is the one to which the number was given.
 WITH RECURSIVE hit AS (
     SELECT p.patient_key, p.retired_into
     FROM unnest($2::bigint[], $3::text[]) WITH ORDINALITY AS wanted (token, type, place)
     JOIN identity_identifier i ON i.token = wanted.token AND (i.type = wanted.type OR i.type = '' OR wanted.type = '')
     JOIN identity_patient p ON p.patient_key = i.patient_key AND p.source = $1
-    ORDER BY wanted.place, (p.retired_into IS NOT NULL), p.patient_key LIMIT 1
+    ORDER BY wanted.place, (p.retired_into IS NOT NULL) = $4, p.patient_key LIMIT 1
 ), way AS (
     SELECT patient_key, retired_into FROM hit
     UNION
-    SELECT p.patient_key, p.retired_into FROM way JOIN identity_patient p ON p.patient_key = way.retired_into
+    SELECT p.patient_key, p.retired_into FROM way JOIN identity_patient p ON $4 AND p.patient_key = way.retired_into
 )
 SELECT p.patient_key, p.patient_id, p.source
-FROM way JOIN identity_patient p USING (patient_key) WHERE way.retired_into IS NULL;
+FROM way JOIN identity_patient p USING (patient_key) WHERE way.retired_into IS NULL OR NOT $4;
 
 -- name: known_patient
 -- A patient's person and fingerprint; when the fingerprint is new, its tokens are locked in the given (ascending) order first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 
 from healthsync.domains.identity import store
 from healthsync.domains.identity.demographics import demographics_of
-from healthsync.domains.identity.errors import UnknownPatient
+from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.links import BY_RULES, Ledger, followers, survivor_of
 from healthsync.domains.identity.matching import Match, Profile, resolve, vetoes_between
 from healthsync.domains.identity.model import (
@@ -38,23 +39,35 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Transaction
 
+_REASON = re.compile(r"[A-Za-z0-9-]{1,40}")
+
 
 class IdentityService:
-    """Registers source patients, links them to persons, and undoes it. Every verb runs in the caller's transaction."""
+    """Registers source patients, links them to persons, and undoes it. Every verb runs in the caller's transaction.
+
+    The reason of a merge, link or unlink is a code (else ReasonNotACode); the patients must be registered (else
+    UnknownPatient).
+    """
 
     def __init__(self, blind_index: BlindIndex, clock: Clock) -> None:
         self._index = blind_index
         self._clock = clock
 
     async def find_source_patient(
-        self, tx: Transaction, source: str, identifiers: Iterable[Mapping[str, Any]]
+        self,
+        tx: Transaction,
+        source: str,
+        identifiers: Iterable[Mapping[str, Any]],
+        *,
+        follow_merges: bool = True,
     ) -> SourcePatient | None:
         """The active patient that `source` knows under one of these FHIR identifiers (the first that is known wins).
 
-        A number that was merged away leads to the survivor. An SSN, account or visit number finds nobody.
+        A number that was merged away leads to the survivor, or with `follow_merges=False` to the retired patient to
+        which it was given. An SSN, account or visit number finds nobody.
         """
         tokens, types = identifier_tokens(self._index, source, identifiers)
-        return await store.find_source_patient(tx, source, tokens, types) if tokens else None
+        return await store.find_source_patient(tx, source, tokens, types, follow_merges) if tokens else None
 
     async def register(
         self,
@@ -71,47 +84,38 @@ class IdentityService:
         at the same time wait for each other; whoever registers many patients in one transaction must be ready to
         repeat it after a deadlock (PostgreSQL 40P01).
         """
+        itself = SourcePatient(patient_key, patient_id, source)
         said = demographics_of(patient, today=self._today())
         tokens = tokens_of(self._index, patient_key, source, said)
         fingerprint = fingerprint_of(self._index, patient_key, said)
 
         # (1) Known and unchanged: nothing to do. Else its tokens are locked now.
-        known = await store.known_patient(tx, patient_key, fingerprint, tokens.locks)
-        before: UUID | None = known["enterprise_id"] if known else None
-        if known and before and tuple(known["fingerprint"]) == fingerprint:
+        before, known_as = await store.known_patient(tx, patient_key, fingerprint, tokens.locks)
+        if before and known_as == fingerprint:
             return IdentityOutcome(before, created=False)
 
         # (2) Everyone it could be, and what was decided about them.
         members = await store.persons_of(tx, [patient_key], tokens)
         ledger = await self._ledger(tx, members, BY_RULES)
         others = await self._demographics(members, load, patient_key)
-        profiles = _profiles(others | {patient_key: said}, ledger.state)
-        itself = profiles.pop(patient_key, Profile(patient_key, {patient_key: said}))
-        persons = _persons(profiles, ledger.state)
 
         # (3) Another person under the old number is looked at before anything is linked.
-        changed = contradicted(known["fingerprint"], fingerprint) if known and before else ()
+        changed = contradicted(known_as, fingerprint)
         if len(changed) >= OVERLAY_FIELDS:
-            flags = [Flag(patient_key, patient_key, ("overlay-suspected", *changed))]
-            matches: tuple[Match, ...] = ()
+            matches, flags = (), [Flag(patient_key, patient_key, ("overlay-suspected", *changed))]
         else:
-            decisions = _of_survivors(ledger.state)
-            resolution = resolve(itself, persons, decisions, own=before)
-            matches = resolution.matches
-            flags = [Flag(patient_key, key, reasons) for key, reasons in resolution.flags]
-            flags += _contradictions(itself, persons.get(before, ()) if before else (), decisions)
+            matches, flags = _judge(patient_key, said, others, ledger.state)
 
         # (4) Link, flag, save.
         _link(ledger, patient_key, matches)
         for flag in flags:
             ledger.flag(flag)
-        member = Member(SourcePatient(patient_key, patient_id, source), ledger.state.person_of[patient_key])
-        moved = await self._save(tx, ledger, members, tokens, replace(member, fingerprint=fingerprint))
-        by_key = {member.key: member.patient for member in members}
+        person = ledger.state.person_of[patient_key]
+        moved = await self._save(tx, ledger, members, tokens, Member(itself, person, fingerprint=fingerprint))
         return IdentityOutcome(
-            enterprise_id=ledger.state.person_of[patient_key],
+            enterprise_id=person,
             created=before is None,
-            linked_to=tuple(by_key[match.patient_key] for match in matches),
+            linked_to=tuple(m.patient for match in matches for m in members if m.key == match.patient_key),
             flags=tuple(flags),
             evidence=tuple(dict.fromkeys(code for match in matches for code in match.comparison.evidence)),
             changed_members=moved,
@@ -124,9 +128,9 @@ class IdentityService:
 
         Merging again changes nothing; merging the other way round makes the former survivor the retired one. Where a
         decision keeps another member of the two persons apart, only the two records named come together, and the
-        rest is flagged. Raises UnknownPatient.
+        rest is flagged.
         """
-        ledger, members = await self._begin(tx, survivor, retired, decided_by)
+        ledger, members = await self._begin(tx, survivor, retired, decided_by, reason)
         by_key = {member.key: member.patient for member in members}
         redirects = ledger.state.retired_into
         last, retired_last = (survivor_of(one.patient_key, redirects) for one in (survivor, retired))
@@ -143,8 +147,8 @@ class IdentityService:
     async def link(
         self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str, reason: str
     ) -> MergeOutcome:
-        """A person decided that two source patients are one person; both stay active. Raises UnknownPatient."""
-        ledger, members = await self._begin(tx, one, other, decided_by)
+        """A person decided that two source patients are one person; both stay active."""
+        ledger, members = await self._begin(tx, one, other, decided_by, reason)
         flags = _bring_together(ledger, one.patient_key, other.patient_key, reason)
         moved = await self._save(tx, ledger, members)
         return MergeOutcome(ledger.state.person_of[one.patient_key], one, None, False, flags, moved)
@@ -155,9 +159,9 @@ class IdentityService:
         """A person decided that two source patients are two persons; the rules will not link them again.
 
         `patient` leaves, and with it those that joined through it; it gets its former enterprise id back if that is
-        vacant. A merge of the two is undone: the retired one is active again. Raises UnknownPatient.
+        vacant. A merge of the two is undone: the retired one is active again.
         """
-        ledger, members = await self._begin(tx, patient, other, decided_by)
+        ledger, members = await self._begin(tx, patient, other, decided_by, reason)
         state = ledger.state
         leaves, stays = patient.patient_key, other.patient_key
         if leaves == stays:
@@ -177,12 +181,14 @@ class IdentityService:
 
     async def members(self, tx: Transaction, enterprise_id: UUID | str) -> list[SourcePatient]:
         """The patients of a person, retired ones too; a former enterprise id leads to the present one."""
-        person = await store.current_person(tx, _uuid(enterprise_id))
+        known = _uuid(enterprise_id)
+        person = await store.current_person(tx, known) if known else None
         return await store.members(tx, person) if person else []
 
     async def history(self, tx: Transaction, enterprise_id: UUID | str) -> list[LinkEvent]:
         """What happened to a person and everyone who belongs to it now, oldest first."""
-        return await store.history(tx, _uuid(enterprise_id))
+        known = _uuid(enterprise_id)
+        return await store.history(tx, known) if known else []
 
     async def log(self, tx: Transaction) -> list[LinkEvent]:
         """The whole log; `replay` turns it into the state that the tables hold."""
@@ -196,8 +202,10 @@ class IdentityService:
         return self._clock.now().date()
 
     async def _begin(
-        self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str
+        self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str, reason: str
     ) -> tuple[Ledger, list[Member]]:
+        if not _REASON.fullmatch(reason):
+            raise ReasonNotACode
         members = await store.persons_of(tx, {one.patient_key, other.patient_key})
         for patient in (one, other):
             if patient.patient_key not in {member.key for member in members}:
@@ -252,6 +260,21 @@ class IdentityService:
         )
         await store.save(tx, change, tokens)
         return tuple(sorted(key for key, member in before.items() if after[key].enterprise_id != member.enterprise_id))
+
+
+def _judge(
+    key: int, said: Demographics, others: Mapping[int, Demographics], state: LinkState
+) -> tuple[tuple[Match, ...], list[Flag]]:
+    """Whom the rules link a record with, and what a person should look at."""
+    own = state.person_of.get(key)
+    decisions = _of_survivors(state)
+    profiles = _profiles({**others, key: said}, state)
+    itself = profiles.pop(key, Profile(key, {key: said}))
+    persons = _persons(profiles, state)
+    found = resolve(itself, persons, decisions, own=own)
+    flags = [Flag(key, other, reasons) for other, reasons in found.flags]
+    against = vetoes_between([itself], persons.get(own, ()) if own else (), decisions)
+    return found.matches, flags + [Flag(*place, ("link-contradicted", *vetoes)) for place, vetoes in against.items()]
 
 
 def _link(ledger: Ledger, key: int, matches: Sequence[Match]) -> None:
@@ -317,13 +340,9 @@ def _of_survivors(state: LinkState) -> dict[tuple[int, int], Decision]:
     }
 
 
-def _contradictions(
-    record: Profile, person: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]
-) -> list[Flag]:
-    """What an update says against the links that its patient already has; nobody is unlinked for it."""
-    against = vetoes_between([record], person, decisions)
-    return [Flag(*place, ("link-contradicted", *vetoes)) for place, vetoes in against.items()]
-
-
-def _uuid(text: UUID | str) -> UUID:
-    return text if isinstance(text, UUID) else UUID(text)
+def _uuid(text: UUID | str) -> UUID | None:
+    """The enterprise id that is meant; None for a text that can be none."""
+    try:
+        return text if isinstance(text, UUID) else UUID(text)
+    except ValueError:
+        return None

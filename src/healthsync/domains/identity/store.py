@@ -39,18 +39,19 @@ class Change:
 
 
 async def find_source_patient(
-    tx: Transaction, source: str, tokens: Sequence[int], types: Sequence[str]
+    tx: Transaction, source: str, tokens: Sequence[int], types: Sequence[str], follow_merges: bool
 ) -> SourcePatient | None:
-    """The active patient of `source` under the first of these identifiers that is known."""
-    row = await tx.fetchrow(_SQL.find_source_patient, source, tokens, types)
+    """The patient of `source` under the first of these identifiers that is known, or its survivor."""
+    row = await tx.fetchrow(_SQL.find_source_patient, source, tokens, types, follow_merges)
     return SourcePatient(*row) if row else None
 
 
 async def known_patient(
     tx: Transaction, key: int, fingerprint: Sequence[str], locks: Sequence[int]
-) -> asyncpg.Record | None:
-    """enterprise_id (None: unknown) and fingerprint of a patient; `locks` are held if `fingerprint` is another one."""
-    return await tx.fetchrow(_SQL.known_patient, key, fingerprint, locks)
+) -> tuple[UUID | None, tuple[str, ...]]:
+    """Person (None: unknown) and fingerprint of a patient; `locks` are held if `fingerprint` is another one."""
+    row = await tx.fetchrow(_SQL.known_patient, key, fingerprint, locks)
+    return (row["enterprise_id"], tuple(row["fingerprint"] or ())) if row else (None, ())
 
 
 async def persons_of(tx: Transaction, keys: Collection[int], tokens: Tokens | None = None) -> list[Member]:

@@ -141,11 +141,8 @@ def _exact_hashes(resource_type: str, criterion: Criterion, value: Value, index:
             if criterion.modifier is Modifier.IDENTIFIER:
                 name += ":identifier"
             return [index.token(resource_type, name, system, code or "")]
-        case ReferenceValue(type=None, id=str(id_), url=None):
-            targets = criterion.parameter.targets
-            return [index.reference(resource_type, name, f"{target}/{id_}") for target in targets]
-        case ReferenceValue():
-            return [index.reference(resource_type, name, value.target)]
+        case ReferenceValue(targets=targets):
+            return [index.reference(resource_type, name, target) for target in targets]
         case UriValue(uri=uri):
             return [index.token(resource_type, name, None, uri)]
     raise _unserved(name)

@@ -34,7 +34,7 @@ def command() -> None:
 )
 @json_option
 def export(data_folder: Path, out: Path, as_json: bool) -> None:
-    """Write the audit log as lines of JSON (mode 0600): what an auditor needs, with audit/heads.jsonl, to verify it."""
+    """Write the audit log as lines of JSON (mode 0600): what an auditor needs, with heads.jsonl, to verify it."""
 
     async def run() -> tuple[int, bytes]:
         async with open_hub(data_folder) as hub:
@@ -51,7 +51,7 @@ def export(data_folder: Path, out: Path, as_json: bool) -> None:
 @command.command()
 @data_option
 @click.option("--export", "export_file", type=_file, help="Verify this export instead of a hub.")
-@click.option("--heads", "heads_file", type=_file, help="Signed heads: a copy of audit/heads.jsonl that you kept.")
+@click.option("--heads", "heads_file", type=_file, help="Signed heads: a copy of heads.jsonl that you kept.")
 @click.option("--public-key", metavar="HEX", help="The hub's public key as you noted it, for an export.")
 @json_option
 def verify(
@@ -66,7 +66,7 @@ def verify(
     if export_file is None:
         report = asyncio.run(_verify_hub(data_folder, heads))
     elif heads_file is None:
-        raise click.UsageError("an export is verified against signed heads: give --heads, a copy of audit/heads.jsonl")
+        raise click.UsageError("an export is verified against signed heads: give --heads, a copy of heads.jsonl")
     else:
         with export_file.open(encoding="utf-8") as lines:
             report = verify_export(lines, heads, public_key)

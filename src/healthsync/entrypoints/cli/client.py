@@ -8,11 +8,8 @@ from pathlib import Path
 import click
 
 from healthsync.bootstrap import open_hub
-from healthsync.domains.access import RolePolicy
-from healthsync.domains.audit import Action, AuditEvent, Outcome
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
-
-_ROLES = sorted(RolePolicy.load().interactions)
+from healthsync.exchange.administration.register_client import ROLES
 
 
 @click.group()
@@ -22,7 +19,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(_ROLES), help="May be given several times.")
+@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(ROLES), help="May be given several times.")
 @click.option("--organisation", help="Whom the client works for.")
 @data_option
 @json_option
@@ -33,9 +30,8 @@ def create(name: str, roles: tuple[str, ...], organisation: str | None, data_fol
     """
 
     async def run() -> tuple[str, str]:
-        async with open_hub(data_folder) as hub, hub.database.transaction() as tx:
-            client, key = await hub.access.create_client(tx, name, roles, organisation)
-            await hub.audit.record(tx, _event("create-client", client.client_id))
+        async with open_hub(data_folder) as hub:
+            client, key = await hub.register_client(name, roles, organisation)
             return client.client_id, key
 
     client_id, key = asyncio.run(run())
@@ -52,8 +48,8 @@ def list_clients(data_folder: Path, as_json: bool) -> None:
     """Show every client that was registered."""
 
     async def run() -> list:
-        async with open_hub(data_folder) as hub, hub.database.connection() as tx:
-            return await hub.access.clients(tx)
+        async with open_hub(data_folder) as hub:
+            return await hub.register_client.clients()
 
     for client in asyncio.run(run()):
         state = "revoked" if client.revoked_at else "active"
@@ -71,19 +67,9 @@ def revoke(client_id: str, data_folder: Path) -> None:
     """Take a client's key away; a running hub notices within two seconds."""
 
     async def run() -> bool:
-        async with open_hub(data_folder) as hub, hub.database.transaction() as tx:
-            found = await hub.access.revoke_client(tx, client_id)
-            if found:
-                await hub.audit.record(tx, _event("revoke-client", client_id))
-            return found
+        async with open_hub(data_folder) as hub:
+            return await hub.register_client.revoke(client_id)
 
     if not asyncio.run(run()):
         raise click.ClickException(f"no active client has the id {client_id}; see: healthsync client list")
     click.echo(f"client {client_id} is revoked")
-
-
-def _event(interaction: str, client_id: str) -> AuditEvent:
-    return AuditEvent(
-        action=Action.EXECUTE, interaction=interaction, outcome=Outcome.PERMITTED, entities=(f"Client/{client_id}",),
-        reason="operator",
-    )  # fmt: skip

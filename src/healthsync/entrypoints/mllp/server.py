@@ -26,6 +26,7 @@ _MOST_IN_FLIGHT = 64
 _MOST_BYTES_IN_FLIGHT = 32 * 1024 * 1024
 _WATCH_SECONDS = 0.25
 _LONE_FS_SECONDS = 1.0
+_LINGER_SECONDS = 1.0
 _FS = b"\x1c"
 
 
@@ -88,9 +89,13 @@ class MllpServer:
             self._server.close()
         if self._watcher is not None:
             self._watcher.cancel()
-        finished = [connection.finish() for connection in list(self.connections)]
-        if finished:
-            await asyncio.wait(finished, timeout=grace_seconds)
+        for connection in list(self.connections):
+            connection.finish()
+        until = asyncio.get_running_loop().time() + grace_seconds
+        while self.connections and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.02)
+            for connection in list(self.connections):
+                connection.watch()
         for connection in list(self.connections):
             connection.abort()
 
@@ -126,8 +131,9 @@ class _Connection(asyncio.Protocol):
         self._answers: deque[tuple[asyncio.Task[bytes | None], int]] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._bytes_in_flight = 0
-        self._paused = self._closing = self._any_frame = False
+        self._paused = self._closing = self._ended = self._any_frame = False
         self._unread_since: float | None = None
+        self._leaving_since: float | None = None
         self._opened_at = self._active_at = self._loop.time()
         self._frame_since: float | None = None
         self._lone_fs_since: float | None = None
@@ -150,6 +156,8 @@ class _Connection(asyncio.Protocol):
         self._server.forget(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
         now = self._loop.time()
         before = self._decoder.pending_bytes
         found = self._decoder.feed(data)
@@ -163,6 +171,9 @@ class _Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The peer sends no more, and may still read its answers."""
+        self._ended = True
+        if self._leaving_since is not None:
+            return False
         self._deliver(self._decoder.finish(), self._loop.time())
         self._refuse_noise()
         self._close_when_answered()
@@ -182,6 +193,8 @@ class _Connection(asyncio.Protocol):
         if self._unread_since is not None and now - self._unread_since > server.read_timeout_seconds:
             self._count_close("answers-not-read")
             self.abort()
+        elif self._leaving_since is not None and now - self._leaving_since > _LINGER_SECONDS:
+            self.abort()
         elif self._closing:
             return
         elif self._paused:  # we read nothing, so the peer cannot be late
@@ -199,10 +212,9 @@ class _Connection(asyncio.Protocol):
         elif self._frame_since is None and not self._answers and now - self._active_at > server.idle_timeout_seconds:
             self._close("idle-timeout")
 
-    def finish(self) -> asyncio.Task[None]:
-        """Stop reading; the task ends when everything that arrived has its answer and the connection is closed."""
+    def finish(self) -> None:
+        """Take no more; close when everything that has arrived is answered."""
         self._close_when_answered()
-        return self._writer or asyncio.create_task(asyncio.sleep(0))
 
     def abort(self) -> None:
         """Close without waiting."""
@@ -245,13 +257,13 @@ class _Connection(asyncio.Protocol):
             self._closing = True
         finally:
             self._writer = None
-        if self._closing and self._transport is not None:
-            self._transport.close()  # what is written is still sent
+        if self._closing:
+            self._leave()
 
     def _regulate(self) -> None:
         """Read only as fast as the hub stores and the peer takes its answers: TCP then slows the sender down."""
         full = len(self._answers) >= _MOST_IN_FLIGHT or self._bytes_in_flight >= _MOST_BYTES_IN_FLIGHT
-        stop = full or self._unread_since is not None or self._closing
+        stop = (full or self._unread_since is not None or self._closing) and self._leaving_since is None
         if self._transport is None or stop == self._paused or self._transport.is_closing():
             return
         self._paused = stop
@@ -265,8 +277,20 @@ class _Connection(asyncio.Protocol):
             self._count_close(reason)
         self._closing = True
         self._regulate()
-        if self._writer is None and self._transport is not None:
-            self._transport.close()
+        if self._writer is None:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Say the last word, then listen a moment longer: closing on a peer that still sends would reset the
+        connection, and with it the answer that the peer has not read yet."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._ended or not self._transport.can_write_eof():
+            self._transport.close()  # what is written is still sent
+        elif self._leaving_since is None:
+            self._leaving_since = self._loop.time()
+            self._transport.write_eof()
+            self._regulate()
 
     def _close(self, reason: str) -> None:
         self._count_close(reason)

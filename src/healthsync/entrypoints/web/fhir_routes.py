@@ -24,7 +24,7 @@ from healthsync.standards.fhir.query import CURSOR, SearchQuery
 from healthsync.standards.fhir.query import parse as parse_query
 
 from . import answers
-from .requests import body_of, if_match_of, negotiate, requester_of
+from .requests import body_of, if_match_of, legal_id, negotiate, requester_of
 from .router import Router
 
 DEFAULT_COUNT, MAX_COUNT = 50, 1000
@@ -116,7 +116,7 @@ class FhirRoutes:
 
     async def everything(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET Patient/id/$everything."""
-        requester = await self._begin(request, {"type": "Patient"})
+        requester = await self._begin(request, {"type": "Patient", **names})
         pairs = dict(request.query_params.multi_items())
         if unknown := set(pairs) - {"_count", CURSOR, "_format", "_pretty"}:
             name = sorted(unknown)[0]
@@ -161,10 +161,12 @@ class FhirRoutes:
         return answers.fhir(json.dump(await self._hub.process_bundle(requester, bundle)))
 
     async def _begin(self, request: Request, names: Mapping[str, str]) -> Requester:
-        """(1) who asks, (2) is the type one of R4, (3) can we answer in the format wanted?"""
+        """(1) who asks, (2) is this an address of R4, (3) can we answer in the format wanted?"""
         requester = await requester_of(self._hub, request)  # (1)
         if "type" in names and names["type"] not in resource_types():  # (2)
             raise InvalidInput("the URL names no resource type of FHIR R4", code="not-found")
+        if "id" in names:
+            legal_id(names["id"])
         negotiate(request)  # (3)
         return requester
 

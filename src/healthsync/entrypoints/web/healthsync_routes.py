@@ -12,7 +12,7 @@ from healthsync.exchange.disclose import Refusal
 from healthsync.standards.fhir import json
 
 from . import answers
-from .requests import requester_of
+from .requests import legal_id, requester_of
 from .router import Router
 
 ALIAS = "pat_"
@@ -32,7 +32,8 @@ class HealthsyncRoutes:
     async def patient(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET patients/{id}: the Patient, its id with the prefix that it was asked for."""
         requester = await requester_of(self._hub, request)
-        found = await self._hub.disclose.read(requester, "Patient", names["id"].removeprefix(ALIAS))
+        id_ = legal_id(names["id"].removeprefix(ALIAS))
+        found = await self._hub.disclose.read(requester, "Patient", id_)
         if isinstance(found, Refusal):
             return answers.refusal(found)
         patient = json.parse(found.text.encode()) | {"id": f"{ALIAS}{found.id}"}

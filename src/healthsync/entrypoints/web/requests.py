@@ -9,10 +9,11 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from healthsync.domains.access import Requester
-from healthsync.errors import HealthSyncError, InvalidInput
+from healthsync.errors import HealthSyncError, InvalidInput, NotFound
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _ETAG = re.compile(r'^(?:W/)?"(\d{1,9})"$')
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _JSON = {"application/fhir+json", "application/json", "application/*", "*/*", "json", ""}
 
 
@@ -26,6 +27,13 @@ class NotAcceptable(HealthSyncError):
     """The answer is wanted in a format that this server does not write (HTTP 406)."""
 
     code = "not-supported"
+
+
+def legal_id(text: str) -> str:
+    """An id of FHIR (datatypes.html#id). Raises NotFound for what can be none."""
+    if not _ID.fullmatch(text):
+        raise NotFound("there is no such resource, or it may not be shown to you")
+    return text
 
 
 async def requester_of(hub: Any, request: Request) -> Requester:

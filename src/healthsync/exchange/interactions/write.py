@@ -85,6 +85,9 @@ class Write:
         if not parsed.criteria:
             raise InvalidInput("a condition needs at least one search criterion", code="required")
         found = await self._disclose.match(tx, requester, parsed)
+        # What a condition finds tells that someone exists: that is recorded like a read.
+        entities = tuple(row.reference for row in found) or (resource_type,)
+        await self._audit.record(tx, self._event(requester, "conditional", Outcome.PERMITTED, entities, None))
         if len(found) > 1:
             raise InvalidInput("the condition fits several resources; make it more precise", code="multiple-matches")
         if not found:

@@ -100,8 +100,9 @@ def choose_place(data_folder: Path, inside: Path, account: Account, shelter: Pat
 
 def create_cluster(home: Home, binaries: Binaries, password: str, *, durable: bool = True) -> None:
     """Make the cluster, its role and its database; whole or not at all. Raises ConfigurationError."""
-    new = home.folder / "cluster.new"
-    shutil.rmtree(new, ignore_errors=True)
+    for unfinished in home.folder.glob("cluster.new-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    new = home.folder / f"cluster.new-{secrets.token_hex(4)}"  # an initdb whose starter was killed may still write
     new.mkdir(mode=0o700)
     home.account.give(new)
     initdb = [binaries.folder / "initdb", "-D", new, "-U", "postgres", "-A", "reject", "-E", "UTF8", "--locale=C", "-k"]

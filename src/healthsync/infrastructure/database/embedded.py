@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -95,6 +96,7 @@ class EmbeddedPostgres:
         self._owner = "command"
         self._socket_folder: Path | None = None
         self._process: subprocess.Popen[Any] | None = None
+        self._log_begins = 0
         self._stopping = False
 
     @property
@@ -150,7 +152,7 @@ class EmbeddedPostgres:
                     _restarts.inc()
                     _log.warning("PostgreSQL was started again")
                 delay = 0.1
-            except HealthSyncError:
+            except (HealthSyncError, OSError):
                 _log.error("PostgreSQL does not start", exc_info=True)
                 delay = min(delay * 2, 10)
 
@@ -171,7 +173,7 @@ class EmbeddedPostgres:
             await self._start_server()
         except BaseException:
             if self._process:
-                self._process.kill()
+                self._process.send_signal(signal.SIGQUIT)
                 self._process.wait()
                 self._process = None
             self._lock.release()
@@ -230,6 +232,7 @@ class EmbeddedPostgres:
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         parent = os.getpid()
         with self._open_log() as log:
+            self._log_begins = log.tell()
             return subprocess.Popen(
                 [program, "-D", home.cluster, *arguments],
                 cwd="/",
@@ -252,10 +255,15 @@ class EmbeddedPostgres:
 
         await _until(lambda: ready() or process.poll() is not None, PATIENCE_SECONDS)  # recovery replays the log first
         if process.poll() is not None or not ready():
-            said = [line for line in _lines(self._log_file) if "FATAL" in line or "PANIC" in line]
-            raise Unavailable(
-                f"PostgreSQL did not start: {said[-1] if said else 'it gave no reason'} ({self._log_file})"
-            )
+            await self._end(process)
+            raise Unavailable(f"PostgreSQL did not start: {self._last_words()} ({self._log_file})")
+
+    def _last_words(self) -> str:
+        """What the server that was started last gave as the reason for its end."""
+        with self._log_file.open(errors="replace") as log:
+            log.seek(self._log_begins)
+            words = re.findall(r"(?:FATAL|PANIC): +(.*)", log.read())
+        return words[-1] if words else "it gave no reason"
 
     async def _end(self, process: subprocess.Popen[Any]) -> None:
         """A fast shutdown (sessions are cut, the last checkpoint is written), then an immediate one."""
@@ -285,7 +293,8 @@ class EmbeddedPostgres:
             if not self._folder.exists():
                 self._folder.mkdir(exist_ok=True)
                 self._folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            (self._folder / "lock").touch(mode=0o600)
+            for file in ("lock", "users"):
+                (self._folder / file).touch(mode=0o600)
             self._give_to_owner()
         except OSError as error:
             raise ConfigurationError(f"cannot write to {self._folder} ({error.strerror}); run as its owner") from None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -25,6 +25,12 @@ _SERVER_GONE = (
 )
 # Said of a lost connection, but also of a wrong argument (InterfaceError) or by the caller's own files (OSError).
 _PERHAPS_GONE = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_TROUBLE = (*_SERVER_GONE, *_PERHAPS_GONE, asyncpg.QueryCanceledError)
+_ADDRESS_REFUSED = (
+    asyncpg.ClientConfigurationError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
 
 
 class _Connection(asyncpg.Connection):
@@ -83,7 +89,7 @@ class Database:
 
         Raises Unavailable when nothing answers there, ConfigurationError when the address or its password is wrong.
         """
-        with _unavailable_when_gone(), _configuration_error_when_refused():
+        try:
             pool = await asyncpg.create_pool(
                 url,
                 min_size=min_size,
@@ -98,6 +104,13 @@ class Database:
                     "jit": "off",
                 },
             )
+        except _ADDRESS_REFUSED as error:
+            raise ConfigurationError(
+                f"the address of the database is refused ({type(error).__name__}); check the host, user, password and "
+                "name of the database in it"
+            ) from None
+        except _TROUBLE as error:
+            raise _unavailable(error) from error
         return cls(pool, url)
 
     async def close(self) -> None:
@@ -140,32 +153,26 @@ class Database:
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[Transaction]:
-        with _unavailable_when_gone():
-            connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
         try:
-            with _unavailable_when_gone(connection):
-                yield Transaction(connection)  # type: ignore[arg-type]
+            connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+        except _TROUBLE as error:
+            raise _unavailable(error) from error
+        try:
+            yield Transaction(connection)  # type: ignore[arg-type]
+        except _TROUBLE as error:
+            if isinstance(error, _PERHAPS_GONE) and not _is_closed(connection):
+                raise
+            raise _unavailable(error) from error
         finally:
-            with _unavailable_when_gone():
+            with suppress(*_PERHAPS_GONE):  # a lost connection is dropped by the pool
                 await self._pool.release(connection)
 
 
-@contextmanager
-def _unavailable_when_gone(connection: Any = None) -> Iterator[None]:
-    """Translate the loss of the server. With a `connection`, ambiguous errors count only when it has been closed.
-
-    asyncpg's own texts are not repeated: they may hold the values of a statement.
-    """
-    try:
-        yield
-    except asyncpg.QueryCanceledError as error:
-        raise Unavailable("a statement took longer than the database allows") from error
-    except _SERVER_GONE as error:
-        raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
-    except _PERHAPS_GONE as error:
-        if connection is not None and not _is_closed(connection):
-            raise
-        raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
+def _unavailable(error: BaseException) -> Unavailable:
+    """asyncpg's own texts are not repeated: they may hold the values of a statement."""
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return Unavailable("a statement took longer than the database allows")
+    return Unavailable(f"the database does not answer ({type(error).__name__})")
 
 
 def _is_closed(connection: Any) -> bool:
@@ -173,21 +180,6 @@ def _is_closed(connection: Any) -> bool:
         return connection.is_closed()
     except asyncpg.InterfaceError:  # the pool has taken the lost connection back already
         return True
-
-
-@contextmanager
-def _configuration_error_when_refused() -> Iterator[None]:
-    try:
-        yield
-    except (
-        asyncpg.ClientConfigurationError,
-        asyncpg.InvalidAuthorizationSpecificationError,
-        asyncpg.InvalidCatalogNameError,
-    ) as error:
-        raise ConfigurationError(
-            f"the address of the database is refused ({type(error).__name__}); check the host, user, password and name "
-            "of the database in it"
-        ) from None
 
 
 class _Listener:

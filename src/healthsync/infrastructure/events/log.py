@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from healthsync.errors import ConfigurationError
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Queries, Transaction
 
@@ -66,10 +67,16 @@ class EventLog:
     ) -> list[StoredEvent]:
         """The next events of `consumer`, oldest first; its place moves with the commit of `tx`.
 
-        Another worker of the same consumer waits until then. Events of other names are passed over for good.
+        Another worker of the same consumer waits until then. Events of other names are passed over for good. Raises
+        ConfigurationError when the log comes from a server with higher transaction ids.
         """
         place = await self._place(tx, consumer)
         horizon = await tx.fetchval(_sql.horizon)
+        if int(place["xid"]) > int(horizon):
+            raise ConfigurationError(
+                "the event log was loaded from a dump into a server with lower transaction ids, on which its order "
+                "depends; restore a physical backup, or raise the ids of this server with pg_resetwal --epoch"
+            )
         rows = await tx.fetch(_sql.next_events, place["xid"], place["position"], horizon, list(names), limit)
         events = [StoredEvent(**{**row, "data": msgspec.json.decode(row["data"])}) for row in rows]
         reached = rows[-1] if len(rows) == limit else await tx.fetchrow(_sql.last_event, horizon)

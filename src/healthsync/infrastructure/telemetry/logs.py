@@ -156,3 +156,4 @@ _CHAIN: list[Any] = [
     _render,
 ]
 _library = logger("library")
+logging.lastResort = _LibraryHandler(logging.WARNING)  # before `configure`, what libraries say is filtered as well

@@ -45,7 +45,7 @@ def capability_statement(
     rest: dict[str, Any] = {"mode": "server"}
     if security:
         rest["security"] = security
-    rest["resource"] = [_resource(support) for support in sorted(resources, key=lambda support: support.type)]
+    _add(rest, "resource", [_resource(support) for support in sorted(resources, key=lambda support: support.type)])
     _add(rest, "interaction", [{"code": code} for code in system_interactions])
     _add(rest, "operation", _operations(system_operations))
     return {

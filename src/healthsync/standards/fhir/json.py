@@ -7,6 +7,7 @@ another statement about precision (datatypes.html#decimal).
 
 from __future__ import annotations
 
+import codecs
 import json as standard_json
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -42,7 +43,7 @@ def parse(data: bytes) -> dict[str, Any]:
     Raises InvalidInput (`structure`) for malformed JSON, an answer that is not an object, a repeated property or
     nesting deeper than `DEEPEST`; (`value`) for NUL or text that is not UTF-8.
     """
-    value = _decode(data)
+    value = _decode(data.removeprefix(codecs.BOM_UTF8))  # RFC 8259 §8.1: a reader may ignore it
     if type(value) is not dict:
         raise InvalidInput("the body must be one JSON object", code="structure")
     if _count_properties(value, 1) != _most_properties(data):
@@ -106,7 +107,7 @@ def _most_properties(data: bytes) -> int:
 
 
 def _refuse_repeated_properties(data: bytes) -> None:
-    standard_json.loads(data, object_pairs_hook=_unique)
+    standard_json.loads(data.removeprefix(codecs.BOM_UTF8), object_pairs_hook=_unique)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:

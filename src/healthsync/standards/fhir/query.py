@@ -87,6 +87,11 @@ class ReferenceValue:
     url: str | None
     targets: tuple[str, ...]
 
+    @property
+    def target(self) -> str:
+        """As `IndexValues.references` holds it; of a bare id that may be of several types only the id."""
+        return self.targets[0] if len(self.targets) == 1 else self.id or ""
+
 
 @dataclass(frozen=True, slots=True)
 class NumberValue:
@@ -263,7 +268,7 @@ def _modifier(parameter: Parameter, text: str) -> tuple[Modifier | None, str | N
     if known is None or known not in _ALLOWED.get(parameter.type, ()):
         _unserved(f"the modifier ':{_printable(text)}' does not fit the parameter '{parameter.name}'")
     if known not in _SERVED:
-        _unserved(f"the modifier ':{known.value}' is not supported by this server yet")
+        _unserved(f"'{parameter.name}:{known.value}': this modifier is not supported by this server yet")
     return known, None
 
 

@@ -1,9 +1,12 @@
-"""HL7 v2: MLLP frames, messages, batches, acknowledgements. Pure: bytes in, values out.
+"""HL7 v2: frames, messages, batches, acknowledgements.
 
-    decoder = MllpDecoder(); decoder.feed(data)      messages out of a stream of frames
-    message = Message.parse(payload)                 lazy views on the bytes; message.get("PID-3.1")
-    MessageBuilder("ADT", "A01", "ADT_A01", …)       a message to send
-    build_ack(payload, AckCode.AA, …)                the answer
+    MllpDecoder().feed(data)                      the payloads in a stream of frames
+    split_batch(payload)                          the messages in a payload
+    Message.parse(raw).get("PID-3.1")             a message, read where it is asked
+    MessageBuilder("ADT", "A01", …).encode()      a message to send
+    build_ack(raw, AckCode.AA, …)                 the answer
+
+Pure: bytes in, values out; no socket, no clock, no store.
 """
 
 from __future__ import annotations

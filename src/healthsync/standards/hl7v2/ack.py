@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from .builder import timestamp
 from .errors import Hl7SyntaxError
@@ -66,8 +68,7 @@ class AckError:
     severity: str = "E"  # table 0516: E error, W warning, I information, F fatal
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(NamedTuple):
     """What an answer repeats of the message it answers, as sent and still escaped."""
 
     separators: Separators = DEFAULT_SEPARATORS
@@ -80,10 +81,15 @@ class _Header:
     version: str = "2.5.1"
     charset: str = ""
 
-    @property
-    def version_number(self) -> tuple[int, ...]:
-        number = re.match(r"\d+(?:\.\d+)*", self.version)
-        return tuple(map(int, number[0].split("."))) if number else (2, 5, 1)
+    def is_before(self, *version: int) -> bool:
+        """Whether the sender's version of the standard is older than this one."""
+        return _version_number(self.version) < version
+
+
+@lru_cache(maxsize=64)
+def _version_number(text: str) -> tuple[int, ...]:
+    number = re.match(r"[0-9]{1,3}(?:\.[0-9]{1,3})*", text)
+    return tuple(map(int, number[0].split("."))) if number else (2, 5, 1)
 
 
 def build_ack(
@@ -104,7 +110,7 @@ def build_ack(
     header = _read_header(received)
     hub = (escape(application, header.separators), escape(facility, header.separators))
     segments = [_msh(header, hub, control_id, now), _msa(header, code, error)]
-    if error and header.version_number >= (2, 5):
+    if error and not header.is_before(2, 5):
         segments.append(_err(header, error))
     return "".join(f"{segment}\r" for segment in segments).encode(header.codec, "replace")
 
@@ -135,12 +141,12 @@ def _from_header(received: bytes) -> bytes:
 
 
 def _one_line(msh: Segment, field: int) -> str:
-    return re.sub(r"[\r\n]+", " ", msh.field(field).raw)
+    return msh.field(field).raw.replace("\n", " ")
 
 
 def _msh(header: _Header, hub: tuple[str, str], control_id: str, now: datetime) -> str:
     separators = header.separators
-    structure = "ACK" if header.trigger and header.version_number >= (2, 3, 1) else ""
+    structure = "ACK" if header.trigger and not header.is_before(2, 3, 1) else ""
     message_type = separators.component.join(filter(None, ("ACK", header.trigger, structure)))
     fields = [
         f"MSH{separators.field}{separators.encoding_characters}",
@@ -160,7 +166,7 @@ def _msh(header: _Header, hub: tuple[str, str], control_id: str, now: datetime) 
 
 def _msa(header: _Header, code: AckCode, error: AckError | None) -> str:
     fields = ["MSA", code.value, header.control_id]
-    if error and header.version_number < (2, 5):
+    if error and header.is_before(2, 5):
         fields.append(escape(error.text, header.separators))
     return header.separators.field.join(fields)
 

@@ -26,7 +26,6 @@ _CODECS = {
     **dict.fromkeys(("KSX1001", "EUCKR"), "cp949"),
     "BIG5": "cp950",
 }
-_FALLBACKS = ("utf-8", "cp1252", "latin-1")
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16 LE, whose mark it begins with
@@ -91,10 +90,16 @@ def _codec_of_repetitions(declared: bytes, has_escape_byte: bool) -> str | None:
 
 
 def _decode(raw: bytes, codec: str, warnings: tuple[str, ...] = (), otherwise: str = "charset-fallback") -> Decoded:
-    for attempt in (codec, *_FALLBACKS):
+    try:
+        return raw.decode(codec), codec, warnings
+    except UnicodeDecodeError:
+        return *_guess(raw), (*warnings, otherwise)
+
+
+def _guess(raw: bytes) -> tuple[str, str]:
+    for codec in ("utf-8", "cp1252"):
         try:
-            text = raw.decode(attempt)
+            return raw.decode(codec), codec
         except UnicodeDecodeError:
             continue
-        return text, attempt, warnings if attempt == codec else (*warnings, otherwise)
-    raise AssertionError("ISO 8859-1 has a character for every byte")
+    return raw.decode("latin-1"), "latin-1"  # has a character for every byte

@@ -239,10 +239,11 @@ class Message:
     def _named(self, name: str) -> list[Segment]:
         same = self._by_name.get(name)
         if same is None:
-            same = self._by_name[name] = []
+            same = []
             for line in self._lines:
-                if line[:3] == name:
+                if line.startswith(name):
                     same.append(Segment(name, line, len(same) + 1, self._notation))
+            self._by_name[name] = same
         return same
 
     def get(self, path: str) -> str:
@@ -253,9 +254,7 @@ class Message:
         """
         name, occurrence, field, repetition, component, sub = parse_path(path)
         same = self._by_name.get(name) or self._named(name)
-        if occurrence > len(same):
-            return ""
-        return same[occurrence - 1].get(field, repetition, component, sub)
+        return same[occurrence - 1].get(field, repetition, component, sub) if occurrence <= len(same) else ""
 
     @property
     def message_code(self) -> str:
@@ -343,10 +342,10 @@ def _segment_lines(text: str, begins_segment: SegmentStarts) -> tuple[list[str],
 
 def _join_lines(lines: list[str], begins_segment: SegmentStarts) -> list[str]:
     """A line that is no segment is a line break in the one before it: senders write CR or LF into NTE and OBX-5."""
-    segments: list[str] = []
+    segments: list[list[str]] = []
     for line in lines:
         if begins_segment[line[:4]]:
-            segments.append(line)
+            segments.append([line])
         elif line:
-            segments[-1] += "\n" + line
-    return segments
+            segments[-1].append(line)
+    return ["\n".join(segment) for segment in segments]

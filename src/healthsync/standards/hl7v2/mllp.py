@@ -51,7 +51,7 @@ class MllpDecoder:
         self._limit = max_message_bytes
         self._frame: bytearray | None = None  # None between frames
         self._held_fs = False  # the last byte was an FS inside a frame: the next one decides whether it ended it
-        self.noise_bytes = 0  # bytes skipped between frames, line ends and NULs not counted
+        self.noise_bytes = 0  # bytes skipped outside frames, line ends and NULs not counted
 
     @property
     def pending_bytes(self) -> int:
@@ -88,7 +88,7 @@ class MllpDecoder:
         start = data.find(_VT, position)
         skipped = data[position:] if start < 0 else data[position:start]
         if skipped:
-            self.noise_bytes += len(skipped.strip(b"\r\n\0"))
+            self.noise_bytes += len(skipped.translate(None, b"\r\n\0"))
         if start < 0:
             return len(data)
         self._frame = bytearray()
@@ -100,8 +100,9 @@ class MllpDecoder:
         vt = data.find(_VT, position, end if fs < 0 else fs)
         mark = vt if vt >= 0 else fs
         stop = end if mark < 0 else mark
-        if not self._append(data[position:stop], found) or mark < 0:
-            return stop
+        taken = self._append(data[position:stop], found)
+        if taken < stop - position or mark < 0:
+            return position + taken
         if vt >= 0:
             self._cut(found)
             self._frame = bytearray()
@@ -122,17 +123,15 @@ class MllpDecoder:
             self._append(_FS, found)
         return position
 
-    def _append(self, part: bytes, found: list[bytes | FrameFault]) -> bool:
-        """Whether the part still fitted; otherwise the fault is reported and the decoder waits for the next VT."""
+    def _append(self, part: bytes, found: list[bytes | FrameFault]) -> int:
+        """How many bytes still fitted. If not all, the fault is reported and the decoder waits for the next VT."""
         assert self._frame is not None
-        room = self._limit - len(self._frame)
-        if len(part) <= room:
-            self._frame += part
-            return True
-        head = bytes(self._frame[:_HEAD]) + part[:room]
-        found.append(FrameFault(FaultReason.OVERSIZE, self._limit + 1, head[:_HEAD]))
-        self._frame = None
-        return False
+        fitting = part[: self._limit - len(self._frame)]
+        self._frame += fitting
+        if len(fitting) < len(part):
+            found.append(FrameFault(FaultReason.OVERSIZE, self._limit + 1, bytes(self._frame[:_HEAD])))
+            self._frame = None
+        return len(fitting)
 
     def _cut(self, found: list[bytes | FrameFault]) -> None:
         if self._frame:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from healthsync.errors import InvalidInput
 
-_PATH = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?[-.](\d+)(?:\[(\d+)\])?(?:[-.](\d+))?(?:[-.](\d+))?")
+_NUMBER = "([1-9][0-9]{0,4})"
+_PATH = re.compile(
+    rf"([A-Z][A-Z0-9]{{2}})(?:\[{_NUMBER}\])?[-.]{_NUMBER}(?:\[{_NUMBER}\])?(?:[-.]{_NUMBER})?(?:[-.]{_NUMBER})?"
+)
 
 
 class Path(NamedTuple):
@@ -26,7 +29,6 @@ class Path(NamedTuple):
 def parse_path(text: str) -> Path:
     """The path that the text spells. Raises InvalidInput when it is none."""
     match = _PATH.fullmatch(text)
-    numbers = [int(number or 1) for number in match.groups()[1:]] if match else []
-    if not match or 0 in numbers:
+    if not match:
         raise InvalidInput(f"“{text}” is no HL7 v2 path; write it like PID-3.1, OBX[2]-5 or PID-3[2].4.2", code="value")
-    return Path(match[1], *numbers)
+    return Path(match[1], *(int(number or 1) for number in match.groups()[1:]))

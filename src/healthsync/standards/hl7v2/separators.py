@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Separators:
+class Separators(NamedTuple):  # a tuple, for it is the key of caches that every value passes
     """MSH-1 and the characters of MSH-2; an empty string where the sender left one out, because he does not use it."""
 
     field: str = "|"
@@ -39,4 +38,6 @@ def read_separators(field: str, encoding_characters: str) -> tuple[Separators, b
         and len({field, *characters}) == len(characters) + 1
         and all(c.isascii() and c.isprintable() and not c.isalnum() and not c.isspace() for c in characters)
     )
-    return Separators(field, *(characters if believable else DEFAULT_SEPARATORS.encoding_characters)), believable
+    if not believable:
+        characters = DEFAULT_SEPARATORS.encoding_characters
+    return Separators(field, *characters, *[""] * (5 - len(characters))), believable

@@ -6,12 +6,15 @@ from collections import Counter
 from typing import Any
 
 from healthsync.standards.hl7v2 import Segment
-from healthsync.standards.maps import datatypes
+from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.compiler import Program
-from healthsync.standards.maps.datatypes import codeable_concept, cx_identifier, ei_identifier, part
+from healthsync.standards.maps.datatypes import positive_int
 from healthsync.standards.maps.encounter import NULL_FLAVOR, first_repetition
+from healthsync.standards.maps.identifiers import cx_identifier, ei_identifier, eip_identifier
 from healthsync.standards.maps.model import Resource
-from healthsync.standards.maps.scribe import Draft, Scribe
+from healthsync.standards.maps.parties import address, organization_of, practitioner
+from healthsync.standards.maps.scribe import Draft, Scribe, part
+from healthsync.standards.maps.systems import code_system
 from healthsync.standards.maps.tables import tables
 from healthsync.standards.maps.values import JOINED_LINES, observation_value
 
@@ -26,7 +29,7 @@ def coded_key(segment: Segment, number: int, scribe: Scribe) -> str:
     rep = first_repetition(segment, number)
     if rep is None:
         return ""
-    system = datatypes.code_system(part(rep, 3), scribe.source) or ""
+    system = code_system(part(rep, 3), scribe.source) or ""
     code = part(rep, 1)
     return f"{system}|{code}" if code else (part(rep, 2) or part(rep, 9) or part(rep, 4)).lower()
 
@@ -84,13 +87,13 @@ def _payor(in1: Segment, scribe: Scribe) -> Resource:
     company = first_repetition(in1, 3)
     number = cx_identifier(company, scribe) if company else None
     name = in1.get(4).strip()
-    reference = datatypes.organization_of(number, "" if name == '""' else name, scribe)
+    reference = organization_of(number, "" if name == '""' else name, scribe)
     if reference is None:
         return {"display": "unknown"}
     where = first_repetition(in1, 5)
-    if where and (address := datatypes.address(where, scribe)):
+    if where and (found := address(where, scribe)):
         key = f"{number['system']}|{number['value']}" if number else f"name|{name}"
-        scribe.draft("Organization", key).resource.setdefault("address", [address])
+        scribe.draft("Organization", key).resource.setdefault("address", [found])
     return reference
 
 
@@ -137,7 +140,7 @@ def _diagnosis_of_visit(dg1: Segment, condition: Draft, visit: Draft, scribe: Sc
         entry["use"] = use
     rank = first_repetition(dg1, 15)
     scribe.path = "DG1-15"
-    if rank and (number := datatypes.positive_int(rank, scribe)):
+    if rank and (number := positive_int(rank, scribe)):
         entry["rank"] = number
     visit.resource.setdefault("diagnosis", []).append(entry)
 
@@ -154,7 +157,9 @@ def order_name(obr: Segment, orc: Segment | None, patient: Draft, scribe: Scribe
     return f"{patient.key}|{coded_key(obr, 4, scribe)}|{obr.get(7)}"
 
 
-def report(obr: Segment, orc: Segment | None, program: Program, patient: Draft, visit: Draft | None, scribe: Scribe) -> Draft:
+def report(
+    obr: Segment, orc: Segment | None, program: Program, patient: Draft, visit: Draft | None, scribe: Scribe
+) -> Draft:
     """OBR[DiagnosticReport]. Key: order name and OBR-4."""
     draft = scribe.draft("DiagnosticReport", f"{order_name(obr, orc, patient, scribe)}|{coded_key(obr, 4, scribe)}")
     resource = draft.resource
@@ -263,7 +268,7 @@ def _category(code: Resource, of_section: str | None) -> str | None:
 def specimen(spm: Segment, program: Program, patient: Draft, named: str, scribe: Scribe) -> Draft:
     """SPM[Specimen]. Key: specimen number (filler's before placer's), else order name and set id."""
     rep = first_repetition(spm, 2)
-    numbers = [rep and datatypes.eip_identifier(rep, scribe, half, "") for half in (2, 1)]
+    numbers = (eip_identifier(rep, scribe, half, "") for half in (2, 1)) if rep else ()
     number = next((found for found in numbers if found), None)
     told = f"{number['system']}|{number['value']}" if number else f"{named}|#{spm.get(1)}"
     draft = scribe.draft("Specimen", told)
@@ -281,7 +286,7 @@ def note(nte: Segment, draft: Draft, scribe: Scribe) -> None:
     made: Resource = {"text": text}
     resource = draft.resource
     author = first_repetition(nte, 5)
-    if author and (who := datatypes.practitioner(author, scribe)):
+    if author and (who := practitioner(author, scribe)):
         made.update({"authorReference": who} if "reference" in who else {"authorString": who["display"]})
     if told := scribe.date_time(nte.get(6).strip()):
         made["time"] = told

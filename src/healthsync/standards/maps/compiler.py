@@ -14,7 +14,8 @@ from typing import Any
 
 from healthsync.standards.hl7v2 import Field, Repetition, Segment
 from healthsync.standards.maps.conditions import Condition, ConditionError, compile_condition
-from healthsync.standards.maps.datatypes import Converter, converter, date_time, location, string
+from healthsync.standards.maps.datatypes import Converter, converter, date_time, string
+from healthsync.standards.maps.parties import location
 from healthsync.standards.maps.scribe import Draft, Scribe
 from healthsync.standards.maps.tables import Row
 
@@ -34,8 +35,8 @@ class MapError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled segment map. `feeds` tells for each field the top-level elements it writes, `primary` for each element the
-    field whose null deletes it.
+    """A compiled segment map. `feeds` tells for each field the top-level elements it writes, `primary` for each
+    element the field whose null deletes it.
     """
 
     steps: Mapping[int, tuple[Step, ...]]
@@ -43,15 +44,18 @@ class Program:
     primary: Mapping[str, int]
     known: frozenset[int]
 
-    def run(self, segment: Segment, draft: Draft, scribe: Scribe) -> None:
-        """Write what the segment says; count the fields that no row takes."""
-        name, steps = segment.name, self.steps
+    def run(self, segment: Segment, draft: Draft, scribe: Scribe, *, again: bool = False) -> None:
+        """Write what the segment says; count the fields that no row takes.
+
+        `again`: another map has told of this segment, nothing is counted or reported twice.
+        """
+        name, steps, reported = segment.name, self.steps, len(scribe.issues)
         for number, raw in enumerate(segment.raw.split(scribe.separator)):
             if not raw or not number:
                 continue
             path = f"{name}-{number}"
             if number not in self.known:
-                scribe.unmapped[path] += 1
+                scribe.unmapped[path] += not again
             elif raw == NULL:
                 self._clear(number, draft, scribe, path)
             elif (taken := steps.get(number)) is not None:
@@ -59,6 +63,8 @@ class Program:
                 field = segment.field(number)
                 for step in taken:
                     step(field, segment, draft, scribe)
+        if again:
+            del scribe.issues[reported:]
 
     def _clear(self, number: int, draft: Draft, scribe: Scribe, path: str) -> None:
         """`""` deletes the element (v2.5.1 §2.5.3), unless the field is only one of several that feed it."""
@@ -69,8 +75,10 @@ class Program:
                 scribe.issue("partial-delete", path)
 
 
-def compile_segment(name: str, rows: Iterable[Row], consumed: frozenset[int], lists: Mapping[str, frozenset[str]]) -> Program:
-    """The program of a map such as `PV1[Encounter]`. Raises MapError."""
+def compile_segment(
+    name: str, rows: Iterable[Row], known: frozenset[int], lists: Mapping[str, frozenset[str]]
+) -> Program:
+    """The program of a map such as `PV1[Encounter]`; `known` are fields that something else takes. Raises MapError."""
     segment, _, resource_type = name.rstrip("]").partition("[")
     by_field: dict[int, list[Row]] = {}
     for row in rows:
@@ -78,7 +86,7 @@ def compile_segment(name: str, rows: Iterable[Row], consumed: frozenset[int], li
     of_type = lists.get(resource_type, frozenset())
     steps = {field: tuple(_steps(segment, field, group, of_type)) for field, group in by_field.items()}
     feeds = {field: _elements(group) for field, group in by_field.items()}
-    return Program(steps, feeds, _primary(feeds), consumed | frozenset(by_field))
+    return Program(steps, feeds, _primary(feeds), known | frozenset(by_field))
 
 
 def _elements(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -91,7 +99,11 @@ def _primary(feeds: Mapping[int, tuple[str, ...]]) -> dict[str, int]:
     for field, elements in feeds.items():
         for element in elements:
             primary.setdefault(element, field)
-    return {element: field for element, field in primary.items() if element not in ("identifier", "extension", "class", "status")}
+    return {
+        element: field
+        for element, field in primary.items()
+        if element not in ("identifier", "extension", "class", "status")
+    }
 
 
 def _steps(segment: str, field: int, rows: list[Row], lists: frozenset[str]) -> Iterable[Step]:
@@ -104,7 +116,9 @@ def _steps(segment: str, field: int, rows: list[Row], lists: frozenset[str]) -> 
         anchor, above, below = _split(row.to, lists)
         grouped.setdefault(anchor, []).append((row, above, below))
     for anchor, members in grouped.items():
-        writers = [_writer(segment, field, row, below if anchor else above, lists, anchor) for row, above, below in members]
+        writers = [
+            _writer(segment, field, row, below if anchor else above, lists, anchor) for row, above, below in members
+        ]
         yield _list_step(members[0][1], writers) if anchor else _single_step(writers)
 
 

@@ -3,9 +3,9 @@
     IF PV1-3.2 OR PV1-3.3 VALUED        IF PID-13.2 IS NOT VALUED        IF XAD.7 IN ("M", "SH")
     IF PID-7 LENGTH GREATER THAN 8      IF PID-11 LST.COUNT EQUALS 1 AND PID-11.9 IS NOT VALUED
 
-The tables are not always well formed (a parenthesis is not closed, IS stands for EQUALS, IF is repeated after AND), so the
-parser is tolerant of form. It is not tolerant of meaning: what it does not understand is a `ConditionError`, and the row
-needs an entry in `overrides.yaml`.
+The tables are not always well formed (a parenthesis is not closed, IS stands for EQUALS, IF is repeated after AND),
+so the parser is tolerant of form. It is not tolerant of meaning: what it does not understand is a `ConditionError`,
+and the row needs an entry in `overrides.yaml`.
 """
 
 from __future__ import annotations

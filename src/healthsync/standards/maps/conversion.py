@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
+from typing import Any
 
 from healthsync.errors import InvalidInput
-from healthsync.standards.hl7v2 import Message, Repetition, Segment
+from healthsync.standards.hl7v2 import Message, Segment
 from healthsync.standards.maps import clinical, times
 from healthsync.standards.maps.compiler import Program, compile_segment
-from healthsync.standards.maps.datatypes import V2_0203, authority_system, cx_identifier, organization_of, part
 from healthsync.standards.maps.encounter import tell_visit, visit_key
+from healthsync.standards.maps.identifiers import V2_0203, cx_identifier
 from healthsync.standards.maps.model import Conversion, MappingContext, PatientMerge, Resource
-from healthsync.standards.maps.scribe import Draft, Scribe
+from healthsync.standards.maps.parties import organization_of
+from healthsync.standards.maps.scribe import Draft, Scribe, part
+from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.maps.tables import Event, tables
 
 Programs = Mapping[str, Program]
@@ -28,7 +32,7 @@ _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 def shipped_programs() -> Programs:
     """The segment maps of the tables, compiled."""
     found = tables()
-    compiled = {
+    compiled: dict[str, Program] = {
         name: compile_segment(name, rows, found.consumed.get(name.partition("[")[0], frozenset()), found.lists)
         for name, rows in found.segments.items()
     }
@@ -53,7 +57,9 @@ def convert(message: Message, ctx: MappingContext) -> Conversion:
     if not supported(code, trigger):
         raise InvalidInput(f"unsupported message type {_shown(code)}^{_shown(trigger)}", code="not-supported")
     if message.first("PID") is None:
-        raise InvalidInput("the message has no PID segment: nobody to file it under; ask the sender for one", code="required")
+        raise InvalidInput(
+            "the message has no PID segment: nobody to file it under; ask the sender for one", code="required"
+        )
     return _Conversion(message, trigger, ctx).run()
 
 
@@ -94,8 +100,9 @@ class _Conversion:
         scribe = self.scribe
         resources = scribe.resources()
         if _UNSTORABLE.search(self.message.raw.decode("latin-1")) or b"\\X" in self.message.raw:
-            for mapped in resources:
-                _clean(mapped.resource)
+            resources = [
+                replace(mapped, resource=_clean(mapped.resource), key=_clean(mapped.key)) for mapped in resources
+            ]
         event_at = times.moment(self.event_text, scribe.zone)
         return Conversion(resources, self.merges, event_at, dict(scribe.unmapped), scribe.issues)
 
@@ -290,7 +297,8 @@ def _sender(msh: Segment, scribe: Scribe) -> Resource | None:
 def _event_time(message: Message) -> str:
     """EVN-2 (or EVN-6, when it happened), else MSH-7."""
     evn = message.first("EVN")
-    return (evn and (evn.get(6).strip() or evn.get(2).strip())) or message.timestamp.strip()
+    told = (evn.get(6).strip() or evn.get(2).strip()) if evn else ""
+    return told or message.timestamp.strip()
 
 
 def _preferred(found: list[Resource]) -> Resource:
@@ -323,15 +331,18 @@ def _inherit_time(observation: Resource, report: Resource) -> None:
             observation[name] = report[name]
 
 
-def _clean(value: object) -> object:
-    """Control characters, which `\\X00\\` can hide in a field, have no place in FHIR text (and PostgreSQL refuses NUL)."""
+def _clean(value: Any) -> Any:
+    """The value without control characters, and without what nothing else was in.
+
+    `\\X00\\` can hide one in any field. They have no place in FHIR text, and PostgreSQL refuses NUL.
+    """
     if isinstance(value, str):
-        return _UNSTORABLE.sub("", value)
+        return _UNSTORABLE.sub("", value).strip()
     if isinstance(value, dict):
-        for name, entry in value.items():
-            value[name] = _clean(entry)
-    elif isinstance(value, list):
-        value[:] = [_clean(entry) for entry in value]
+        cleaned = {name: _clean(inner) for name, inner in value.items()}
+        return {name: inner for name, inner in cleaned.items() if inner not in ("", {}, [])}
+    if isinstance(value, list):
+        return [inner for inner in map(_clean, value) if inner not in ("", {}, [])]
     return value
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from healthsync.standards.hl7v2 import Repetition, Segment
-from healthsync.standards.maps.datatypes import cx_identifier, in_order, location
+from healthsync.standards.maps.identifiers import cx_identifier
 from healthsync.standards.maps.model import Resource
+from healthsync.standards.maps.parties import location
+from healthsync.standards.maps.periods import in_order
 from healthsync.standards.maps.scribe import Draft, Scribe
 from healthsync.standards.maps.tables import Event, tables
 
@@ -21,11 +23,14 @@ def first_repetition(segment: Segment, number: int) -> Repetition | None:
     return next((rep for rep in field.repetitions if rep.raw and not rep.is_null), None)
 
 
-def visit_key(pv1: Segment, pid: Segment, patient_key: str, event: Event, event_time: str, scribe: Scribe) -> str | None:
+def visit_key(
+    pv1: Segment, pid: Segment, patient_key: str, event: Event, event_time: str, scribe: Scribe
+) -> str | None:
     """The business key of the visit, or None when PV1 speaks of none.
 
-    Visit number (PV1-19), else alternate visit id (PV1-50), else account (PID-18) with admission time, else patient with
-    admission time. Without any of them only an event that begins a visit makes one: the time of the event names it.
+    Visit number (PV1-19), else alternate visit id (PV1-50), else account (PID-18) with admission time, else patient
+    with admission time. Without any of them only an event that begins a visit makes one: the time of the event names
+    it.
     """
     for number, kind in ((19, "visit"), (50, "alternate")):
         if (rep := first_repetition(pv1, number)) and (found := cx_identifier(rep, scribe)):
@@ -98,9 +103,7 @@ _PLACES = ((3, "active"), (6, "completed"), (11, "active"), (42, "planned"))
 """PV1 fields with locations: assigned, prior, temporary, pending."""
 
 
-def _places(
-    pv1: Segment, event: Event, happened: str | None, since: str | None, scribe: Scribe
-) -> list[Resource]:
+def _places(pv1: Segment, event: Event, happened: str | None, since: str | None, scribe: Scribe) -> list[Resource]:
     """Encounter.location. A transfer says since when the patient is in the new place and until when it was in the old;
     a cancelled transfer says only where the patient is again.
     """
@@ -126,4 +129,3 @@ def _place_status(number: int, status: str, pv1: Segment, event: Event) -> str:
     if number == 3 and pv1.get(2) == "P":
         return "planned"  # guide: PV1-3 of a preadmitted patient
     return "completed" if event.ends and status == "active" else status
-

@@ -1,7 +1,8 @@
 """How a mapped resource goes over the stored one: *empty keeps, `""` deletes* (HL7 v2.5.1 §2.5.3).
 
-An element that the message does not have is kept; one that it has replaces the stored one; one that it deletes goes. What
-only some events know (Encounter.period) is merged entry by entry, and an event that arrives late does not undo a later one.
+An element that the message does not have is kept; one that it has replaces the stored one; one that it deletes goes.
+What only some events know (Encounter.period) is merged entry by entry, and an event that arrives late does not undo a
+later one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
             continue
         _drop_other_choice(result, name)
         if name == "location" and new["resourceType"] == "Encounter":
-            result[name] = _locations(stored.get(name, []), value)
+            result[name] = _locations(result.get(name, []), value)
         elif name in mapped.partial and isinstance(result.get(name), dict):
             result[name] = {**result[name], **value}
         else:
@@ -62,7 +63,8 @@ def _drop_other_choice(result: Resource, name: str) -> None:
 def _locations(stored: list[Resource], told: list[Resource]) -> list[Resource]:
     """The locations told now, and behind them those of before, whose stay has ended.
 
-    When the stored current place was entered later than the one told now, the message is the late one: its place is history.
+    When the stored current place was entered later than the one told now, the message is the late one: its place is
+    history.
     """
     active = next((place for place in stored if place.get("status") == "active"), None)
     now = [dict(place) for place in told]
@@ -82,7 +84,9 @@ def _locations(stored: list[Resource], told: list[Resource]) -> list[Resource]:
 
 def _keep_period(place: Resource, stored: list[Resource]) -> None:
     for other in stored:
-        if other.get("location") == place["location"] and (period := {**other.get("period", {}), **place.get("period", {})}):
+        if other.get("location") == place["location"] and (
+            period := {**other.get("period", {}), **place.get("period", {})}
+        ):
             if place.get("status") == "active":
                 period.pop("end", None)
             place["period"] = period

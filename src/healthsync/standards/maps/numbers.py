@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-_NM = re.compile(r"\s*(?P<comparator><=|>=|<|>|=|≤|≥)?\s*(?P<sign>[+-]?)(?P<whole>\d*)(?:\.(?P<part>\d*))?\s*")
+_NM = re.compile(
+    r"\s*(?P<comparator><=|>=|<|>|=|≤|≥)?\s*(?P<sign>[+-]?)(?P<whole>\d*)(?:\.(?P<part>\d*))?\s*", re.ASCII
+)
 _COMPARATORS = {None: "", "=": "", "≤": "<=", "≥": ">="}
 
 

@@ -8,9 +8,10 @@
               target_table: "patients"
               fields: [{hl7: "PID.3", db: "mrn"}]
 
-A field that the operator maps goes where the operator says; all others keep our map. Columns are looked up in the dictionary
-of logical tables. Where a column is the element that our map feeds anyway, our richer conversion stays (a name keeps its
-parts, a number its authority), and the column adds what it knows: an `mrn` without a sent type is of type MR.
+A field that the operator maps goes where the operator says; all others keep our map. Columns are looked up in the
+dictionary of logical tables. Where a column is the element that our map feeds anyway, our richer conversion stays (a
+name keeps its parts, a number its authority), and the column adds what it knows: an `mrn` without a sent type is of
+type MR.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ class OperatorMapping:
     _programs: dict[str, Mapping[str, Program]] = field(default_factory=dict)
 
     def category(self, code: str, trigger: str) -> str | None:
-        """The Observation.category of the columns that OBX feeds: `lab_results` are laboratory results (`category=laboratory`)."""
+        """The Observation.category of the columns that OBX feeds.
+
+        `lab_results` are laboratory results (`category=laboratory`).
+        """
         for line in self.by_type.get(f"{code}^{trigger}", ()):
             name, _, value = (line.column.select or "").partition("=")
             if line.segment == "OBX" and name == "category":
@@ -88,15 +92,17 @@ class OperatorMapping:
 def load_operator_mapping(document: Mapping[str, Any], logical_tables: Dictionary) -> OperatorMapping:
     """The mapping of a configuration document (with or without its `hl7_processing` key).
 
-    Raises InvalidInput that names the entry: an unknown table or column (with near names), a path that is no field of its
-    segment, a column that the segment cannot feed.
+    Raises InvalidInput that names the entry: an unknown table or column (with near names), a path that is no field of
+    its segment, a column that the segment cannot feed.
     """
     section = document.get("hl7_processing", document)
     by_type: dict[str, tuple[FieldMapping, ...]] = {}
     for entry in section.get("inbound") or ():
         message_type = "^".join(str(_required(entry, "message_type")).split("^")[:2])
         lines = tuple(
-            _line(mapping, line, logical_tables) for mapping in entry.get("mapping") or () for line in mapping.get("fields") or ()
+            _line(mapping, line, logical_tables)
+            for mapping in entry.get("mapping") or ()
+            for line in mapping.get("fields") or ()
         )
         for line in lines:
             _row(line)  # what cannot be written is refused now, not when the first message comes
@@ -123,17 +129,21 @@ def _line(mapping: Mapping[str, Any], line: Mapping[str, Any], logical_tables: D
     path, name = str(_required(line, "hl7")), str(_required(line, "db"))
     match = _FIELD.fullmatch(path)
     if not match or match[1] != segment:
-        raise InvalidInput(f"hl7_processing: “{path}” is no field of {segment}; write it like {segment}.3", code="value")
+        raise InvalidInput(
+            f"hl7_processing: “{path}” is no field of {segment}; write it like {segment}.3", code="value"
+        )
     if segment not in _FEEDS:
         raise InvalidInput(
-            f"hl7_processing: segment {segment} has no map; mapped are {', '.join(sorted(_FEEDS))}", code="not-supported"
+            f"hl7_processing: segment {segment} has no map; mapped are {', '.join(sorted(_FEEDS))}",
+            code="not-supported",
         )
     column = logical_tables.column(table, name)
     made = FieldMapping(segment, int(match[2]), int(match[3] or 1), column, f"{table}.{name}")
     fed = _FEEDS[segment].partition("[")[2].rstrip("]")
     if column.fhir_type != fed:
         raise InvalidInput(
-            f"hl7_processing: {path} cannot feed {made.name}: {segment} becomes {fed}, the column stands on {column.fhir_type}",
+            f"hl7_processing: {path} cannot feed {made.name}: {segment} becomes {fed}, "
+            f"the column stands on {column.fhir_type}",
             code="business-rule",
         )
     return made
@@ -173,14 +183,20 @@ _BY_TYPE = {
     "positiveInt": "NM[positiveInt]",
     "Annotation": "ST[Annotation]",
 }
-_VOCABULARIES = {"gender": "AdministrativeSex", "maritalStatus": "MaritalStatus", "interpretation": "InterpretationCodes"}
+_VOCABULARIES = {
+    "gender": "AdministrativeSex",
+    "maritalStatus": "MaritalStatus",
+    "interpretation": "InterpretationCodes",
+}
 
 
 def _row(line: FieldMapping) -> Row | None:
     """The row that writes the operator's column, or None where ours does so already. Raises InvalidInput."""
     column = line.column
     if column.derive:
-        raise InvalidInput(f"hl7_processing: {line.name} is computed from other columns; map those", code="business-rule")
+        raise InvalidInput(
+            f"hl7_processing: {line.name} is computed from other columns; map those", code="business-rule"
+        )
     head, kind, rest = _path(column.path)
     ours = [row for row in tables().segments[_map_of(line)] if row.field == line.field]
     same = any(re.split(r"[.\[]", row.to)[0] == head for row in ours) or _by_rule(ours, head)
@@ -195,7 +211,8 @@ def _row(line: FieldMapping) -> Row | None:
     converter = _BY_TYPE.get(column.datatype)
     if converter is None:
         raise InvalidInput(
-            f"hl7_processing: {line.name} is of type {column.datatype}, which a single field cannot fill", code="business-rule"
+            f"hl7_processing: {line.name} is of type {column.datatype}, which a single field cannot fill",
+            code="business-rule",
         )
     if line.component > 1:
         converter = f"ST[component-{line.component}]"

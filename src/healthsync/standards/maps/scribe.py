@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from healthsync.standards.hl7v2 import Repetition
 from healthsync.standards.maps import times
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
 
@@ -13,6 +14,12 @@ DEPENDENCY_ORDER = (
     "AllergyIntolerance", "Condition", "Specimen", "Observation", "DiagnosticReport", "Provenance",
 )  # fmt: skip
 _RANK = {name: rank for rank, name in enumerate(DEPENDENCY_ORDER)}
+
+
+def part(rep: Repetition, component: int, sub: int = 1) -> str:
+    """A component's text without surrounding blanks; the null `""` inside a repetition says nothing."""
+    text = rep.component(component, sub).strip()
+    return "" if text == '""' else text
 
 
 class Draft:

@@ -57,6 +57,7 @@ class Tables:
     systems: Mapping[str, str]
     categories: Mapping[str, str]
     vital_signs: frozenset[str]
+    contact_only: frozenset[str]
     events: Mapping[str, Event]
     merges: frozenset[str]
 
@@ -67,30 +68,36 @@ def tables() -> Tables:
     guide = json.loads(_text("v2_to_fhir.json"))
     ours = yaml.load(_text("overrides.yaml"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     return Tables(
-        segments={name: _merged(name, rows, ours["segments"].get(name, {})) for name, rows in guide["segments"].items()},
+        segments={
+            name: _merged(name, rows, ours["segments"].get(name, {})) for name, rows in guide["segments"].items()
+        },
         consumed={name: frozenset(fields) for name, fields in ours["consumed"].items()},
         lists={name: frozenset(paths) for name, paths in ours["lists"].items()},
         concepts=_concepts(guide["concepts"], ours["concepts"]),
         systems=ours["systems"],
         categories={code: category for category, codes in ours["categories"].items() for code in codes},
         vital_signs=frozenset(ours["vital_signs"]),
+        contact_only=frozenset(ours["contact_only"]),
         events={name: _event(entry) for name, entry in ours["events"].items()},
         merges=frozenset(ours["merges"]),
     )
 
 
 def _text(name: str) -> str:
-    return files(__package__).joinpath("data", name).read_text(encoding="utf-8")
+    return files("healthsync.standards.maps").joinpath("data", name).read_text(encoding="utf-8")
 
 
 def _event(entry: Mapping[str, Any]) -> Event:
-    return Event(**{key: tuple(value) if key == "unless" else value for key, value in entry.items() if key != "section"})
+    told: dict[str, Any] = {key: value for key, value in entry.items() if key != "section"}
+    told["unless"] = tuple(told["unless"])
+    return Event(**told)
 
 
 def _concepts(guide: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, dict[str, Concept]]:
     names = {*guide, *ours}
     return {
-        name: {code: tuple(row) for code, row in {**guide.get(name, {}), **ours.get(name, {})}.items()} for name in names
+        name: {code: tuple(row) for code, row in {**guide.get(name, {}), **ours.get(name, {})}.items()}
+        for name in names
     }
 
 
@@ -116,7 +123,9 @@ def _merged(name: str, guide: list[dict[str, str]], overrides: Mapping[str, Any]
 def _row(source: str, entry: Mapping[str, str]) -> Row:
     return Row(
         field=int(source.partition("-")[2]),
-        to=re.sub(r"\(\w+\)$", "", entry["to"]),  # location[1].location(Location) → a reference to what the converter made
+        to=re.sub(
+            r"\(\w+\)$", "", entry["to"]
+        ),  # location[1].location(Location) → a reference to what the converter made
         when=entry.get("when", ""),
         converter=entry.get("with", ""),
         vocabulary=entry.get("vocabulary", ""),

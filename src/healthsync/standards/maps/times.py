@@ -1,7 +1,8 @@
 """HL7 v2 times (DT, TM, DTM, TS) as FHIR text.
 
-v2 writes `YYYY[MM[DD[HH[MM[SS[.S…]]]]]][±ZZZZ]` (v2.5.1 §2.A.22). FHIR wants the precision that was written, and a zone as
-soon as there is a time. What is no date of the calendar answers None: never guessed, never shifted to another day.
+v2 writes `YYYY[MM[DD[HH[MM[SS[.S…]]]]]][±ZZZZ]` (v2.5.1 §2.A.22). FHIR wants the precision that was written, and a
+zone as soon as there is a time. What is no date of the calendar answers None: never guessed, never shifted to another
+day.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ EARLIEST_YEAR = 1800
 _DTM = re.compile(
     r"(?P<year>\d{4})(?:(?P<month>\d\d)(?:(?P<day>\d\d)"
     r"(?:(?P<hour>\d\d)(?:(?P<minute>\d\d)(?:(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?)?)?)?)?)?"
-    r"(?P<zone>[+-]\d{4})?"
+    r"(?P<zone>[+-]\d{4})?",
+    re.ASCII,
 )
-_TM = re.compile(r"(\d\d)(?:(\d\d)(?:(\d\d)(\.\d{1,9})?)?)?(?:[+-]\d{4})?")
+_TM = re.compile(r"(\d\d)(?:(\d\d)(?:(\d\d)(\.\d{1,9})?)?)?(?:[+-]\d{4})?", re.ASCII)
 
 
 @lru_cache(maxsize=4096)

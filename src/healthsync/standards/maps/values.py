@@ -7,9 +7,12 @@ from typing import Any
 
 from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps import numbers, times
-from healthsync.standards.maps.datatypes import attachment, codeable_concept, part, period, pointer, unit
+from healthsync.standards.maps.attachments import attachment, pointer
+from healthsync.standards.maps.codes import codeable_concept
+from healthsync.standards.maps.datatypes import unit
 from healthsync.standards.maps.model import Resource
-from healthsync.standards.maps.scribe import Scribe
+from healthsync.standards.maps.periods import period
+from healthsync.standards.maps.scribe import Scribe, part
 
 Valued = tuple[str, Any]
 """Element name (`valueQuantity`, `extension`) and its value."""
@@ -76,9 +79,15 @@ def _structured(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | N
     measure = _unit(segment, scribe.source)
     if comparator in ("", "=", "<", ">", "<=", ">=") and low is not None:
         if not separator and not second:
-            return "valueQuantity", _quantity(low[1], comparator.strip("=") if comparator == "=" else comparator, segment, scribe)
+            return "valueQuantity", _quantity(
+                low[1], comparator.strip("=") if comparator == "=" else comparator, segment, scribe
+            )
         if separator in (":", "/") and high is not None:
-            numerator = {"value": low[1], **({"comparator": comparator} if comparator not in ("", "=") else {}), **measure}
+            numerator = {
+                "value": low[1],
+                **({"comparator": comparator} if comparator not in ("", "=") else {}),
+                **measure,
+            }
             return "valueRatio", {"numerator": numerator, "denominator": {"value": high, **measure}}
         if separator == "-" and high is not None and not comparator.strip("="):
             return "valueRange", {"low": {"value": low[1], **measure}, "high": {"value": high, **measure}}

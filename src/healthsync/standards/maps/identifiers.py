@@ -1,0 +1,82 @@
+"""HL7 v2 numbers (CX, EI, EIP, DLN, ST) as FHIR Identifiers: number, authority as system, type of table 0203."""
+
+from __future__ import annotations
+
+import re
+
+from healthsync.standards.hl7v2 import Repetition
+from healthsync.standards.maps import times
+from healthsync.standards.maps.model import Resource
+from healthsync.standards.maps.periods import period_of
+from healthsync.standards.maps.scribe import Scribe, part
+from healthsync.standards.maps.systems import authority_system
+
+V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
+
+
+def identifier(value: str, namespace: str, universal_id: str, kind: str, scribe: Scribe) -> Resource:
+    """An Identifier: number, authority as system, type of table 0203.
+
+    The name of an authority that has an address of its own stays readable as the assigner's display.
+    """
+    made: Resource = {}
+    if kind:
+        made["type"] = {"coding": [{"system": V2_0203, "code": kind}]}
+    made["system"] = authority_system(namespace, universal_id, scribe.source)
+    made["value"] = value
+    if namespace and universal_id:
+        made["assigner"] = {"display": namespace}
+    return made
+
+
+def cx_identifier(rep: Repetition, scribe: Scribe, default_kind: str = "") -> Resource | None:
+    """CX[Identifier]."""
+    value = part(rep, 1)
+    if not value:
+        return None
+    made = identifier(value, part(rep, 4), part(rep, 4, 2), part(rep, 5) or default_kind, scribe)
+    if period := period_of(part(rep, 7), part(rep, 8), scribe):
+        made["period"] = period
+    if digit := part(rep, 2):
+        made["extension"] = [
+            {"url": "http://hl7.org/fhir/StructureDefinition/identifier-checkDigit", "valueString": digit}
+        ]
+    return made
+
+
+def ei_identifier(rep: Repetition, scribe: Scribe, kind: str = "") -> Resource | None:
+    """EI[Identifier-Extension]: entity id, namespace, universal id."""
+    value = part(rep, 1)
+    return identifier(value, part(rep, 2), part(rep, 3), kind, scribe) if value else None
+
+
+def eip_identifier(rep: Repetition, scribe: Scribe, component: int, kind: str) -> Resource | None:
+    """One half of an EIP: placer's (1) or filler's (2) number, an EI in sub-components."""
+    value = part(rep, component)
+    return identifier(value, part(rep, component, 2), part(rep, component, 3), kind, scribe) if value else None
+
+
+def ssn(rep: Repetition, _scribe: Scribe) -> Resource | None:
+    """ST[SSN]: the FHIR system for US social security numbers has no dashes."""
+    value = part(rep, 1)
+    if re.fullmatch(r"\d{3}-\d\d-\d{4}", value):
+        value = value.replace("-", "")
+    kind = {"coding": [{"system": V2_0203, "code": "SS"}]}
+    return {"type": kind, "system": "http://hl7.org/fhir/sid/us-ssn", "value": value} if value else None
+
+
+def driving_licence(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """DLN[Identifier]: number, issuing state, expiry."""
+    value = part(rep, 1)
+    if not value:
+        return None
+    made = identifier(value, f"DL-{part(rep, 2) or scribe.source}", "", "DL", scribe)
+    if end := part(rep, 3) and times.date_only(part(rep, 3)):
+        made["period"] = {"end": end}
+    return made
+
+
+def plain_identifier(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """ST[Identifier]: a number of the sending system."""
+    value = part(rep, 1)
+    return identifier(value, "", "", "", scribe) if value else None

@@ -1,0 +1,215 @@
+"""HL7 v2 names, addresses, people, organisations and places (XPN, XAD, XTN, XCN, NDL, XON, PL).
+
+What stands for a resource of its own is written down and answered as a Reference.
+"""
+
+from __future__ import annotations
+
+from healthsync.standards.hl7v2 import Repetition
+from healthsync.standards.maps import numbers
+from healthsync.standards.maps.identifiers import identifier
+from healthsync.standards.maps.model import Resource
+from healthsync.standards.maps.periods import period_of
+from healthsync.standards.maps.scribe import Scribe, part
+from healthsync.standards.maps.systems import authority_system
+from healthsync.standards.maps.tables import tables
+
+
+def human_name(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """XPN[HumanName]. A name as sent is kept, also `UNK^Unknown`: identity matching knows what is no name."""
+    return _name(rep, scribe, first=1, use=7, suffixes=(4, 6, 14), period=(10, 12, 13))
+
+
+def _name(
+    rep: Repetition, scribe: Scribe, *, first: int, use: int, suffixes: tuple[int, ...], period: tuple[int, int, int]
+) -> Resource | None:
+    """The components that XPN and XCN share, `first` being that of the family name."""
+    family, given = part(rep, first), [text for text in (part(rep, first + 1), part(rep, first + 2)) if text]
+    if not family and not given:
+        return None
+    made: Resource = {}
+    if concept := tables().concepts["NameType"].get(part(rep, use)):
+        made["use"] = concept[1]
+    if family:
+        made["family"] = family
+        if extensions := _family_parts(rep, first):
+            made["_family"] = {"extension": extensions}
+    if given:
+        made["given"] = given
+    if prefix := part(rep, first + 4):
+        made["prefix"] = [prefix]
+    if suffix := [text for text in (part(rep, number) for number in suffixes) if text]:
+        made["suffix"] = suffix
+    span, start, end = period
+    if spoken := period_of(part(rep, start) or part(rep, span), part(rep, end) or part(rep, span, 2), scribe):
+        made["period"] = spoken
+    return made
+
+
+_FAMILY_PARTS = ((2, "own-prefix"), (3, "own-name"), (4, "partner-prefix"), (5, "partner-name"))
+
+
+def _family_parts(rep: Repetition, component: int) -> list[Resource]:
+    """FN[HumanName]: own and partner's name, where the family name was sent in parts."""
+    return [
+        {"url": f"http://hl7.org/fhir/StructureDefinition/humanname-{name}", "valueString": text}
+        for sub, name in _FAMILY_PARTS
+        if (text := part(rep, component, sub))
+    ]
+
+
+def address(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """XAD[Address]."""
+    made: Resource = {}
+    lines = [text for text in (part(rep, 1), part(rep, 1, 2), part(rep, 1, 3), part(rep, 2), part(rep, 19)) if text]
+    if lines:
+        made["line"] = lines
+    for number, name in _ADDRESS:
+        if text := part(rep, number):
+            made[name] = text
+    if not made:
+        return None
+    kind = part(rep, 7)
+    for table, name in (("AddressType[Use]", "use"), ("AddressType[Type]", "type")):
+        if concept := tables().concepts[table].get(kind):
+            made[name] = concept[1]
+    start, end = part(rep, 13) or part(rep, 12), part(rep, 14) or part(rep, 12, 2)
+    if period := period_of(start, end, scribe):
+        made["period"] = period
+    return made
+
+
+_ADDRESS = ((3, "city"), (9, "district"), (4, "state"), (5, "postalCode"), (6, "country"))
+
+
+def contact_point(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """XTN[ContactPoint]: an address on the net, or the number whole (XTN.12), in parts (XTN.5–8) or as text (XTN.1)."""
+    equipment, use = part(rep, 3), part(rep, 2)
+    email = part(rep, 4)
+    value = email if equipment in ("Internet", "X.400") or email else _phone_number(rep)
+    if not value:
+        return None
+    made: Resource = {"system": _system(equipment, bool(email) or "@" in value), "value": value}
+    if equipment == "CP":
+        made["use"] = "mobile"
+    elif concept := tables().concepts["TelecommunicationUseCode"].get(use):
+        made["use"] = concept[1]
+    if rank := numbers.positive_int(part(rep, 18)):
+        made["rank"] = rank
+    if period := period_of(part(rep, 13), part(rep, 14), scribe):
+        made["period"] = period
+    return made
+
+
+def _phone_number(rep: Repetition) -> str:
+    if whole := part(rep, 12):
+        return whole
+    if local := part(rep, 7):
+        country, area, extension = part(rep, 5), part(rep, 6), part(rep, 8)
+        country = f"+{country.lstrip('+')}" if country else ""
+        return " ".join(text for text in (country, area, local, f"X{extension}" if extension else "") if text)
+    return part(rep, 1)
+
+
+def _system(equipment: str, email: bool) -> str:
+    """FHIR requires a system beside a value (cpt-2).
+
+    XTN without equipment type is a telephone number (v2.5.1 §2.A.89).
+    """
+    if email:
+        return "email"
+    if not equipment:
+        return "phone"
+    concept = tables().concepts["TelecommunicationEquipmentType"].get(equipment)
+    return concept[1] if concept else "other"
+
+
+def practitioner(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """XCN[Practitioner]: a Reference. Without a number a name is no identity: then only its display."""
+    number = part(rep, 1)
+    name = _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
+    if not number:
+        return {"display": _display(name)} if name else None
+    made = identifier(number, part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe)
+    return _practitioner(made, name, scribe)
+
+
+def interpreter(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """NDL[Practitioner]: a CNN in the sub-components of NDL.1."""
+    number, family, given = part(rep, 1), part(rep, 1, 2), part(rep, 1, 3)
+    name = {key: value for key, value in (("family", family), ("given", [given] if given else None)) if value}
+    if not number:
+        return {"display": _display(name)} if name else None
+    return _practitioner(identifier(number, part(rep, 1, 9), part(rep, 1, 10), "", scribe), name or None, scribe)
+
+
+def _practitioner(number: Resource, name: Resource | None, scribe: Scribe) -> Resource:
+    draft = scribe.draft("Practitioner", f"{number['system']}|{number['value']}")
+    draft.resource.setdefault("identifier", [number])
+    if name:
+        draft.resource.setdefault("name", [name])
+    return draft.reference
+
+
+def _display(name: Resource) -> str:
+    return ", ".join(text for text in (name.get("family", ""), " ".join(name.get("given", ()))) if text)
+
+
+def organization(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """XON[Organization]: a Reference; XON.10 before XON.3 (v2.5.1 §2.A.87)."""
+    number, name = part(rep, 10) or part(rep, 3), part(rep, 1)
+    made = identifier(number, part(rep, 6), part(rep, 6, 2), part(rep, 7), scribe) if number else None
+    return organization_of(made, name, scribe)
+
+
+def coded_organization(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """CWE[Organization]: code, name, coding system as assigning authority."""
+    code, name = part(rep, 1), part(rep, 2)
+    return organization_of(identifier(code, part(rep, 3), "", "", scribe) if code else None, name, scribe)
+
+
+def organization_of(number: Resource | None, name: str, scribe: Scribe) -> Resource | None:
+    """A Reference to the organisation of this number, or else of this name."""
+    if not number and not name:
+        return None
+    draft = scribe.draft("Organization", f"{number['system']}|{number['value']}" if number else f"name|{name}")
+    if number:
+        draft.resource.setdefault("identifier", [number])
+    if name:
+        draft.resource.setdefault("name", name)
+    return draft.reference
+
+
+_LEVELS = ((3, "bd"), (2, "ro"), (1, "wa"), (8, "lvl"), (7, "bu"), (4, "si"))
+"""PL components from the bed up, with their code in location-physical-type."""
+
+
+def location(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """PL[Location]: a Reference to one Location for the whole path.
+
+    The guide makes a Location for each level, linked by partOf; a transfer would then write four resources for one bed.
+    """
+    names = [part(rep, number) for number in (4, 7, 8, 1, 2, 3)]
+    if not any(names):
+        return None
+    facility, universal_id = part(rep, 4), part(rep, 4, 2)
+    value = "/".join(name for name in names[1:] if name) or facility
+    system = authority_system(facility, universal_id, scribe.source)
+    draft = scribe.draft("Location", f"{system}|{'/'.join(names)}")
+    if "identifier" not in draft.resource:
+        kind = next(code for number, code in _LEVELS if part(rep, number))
+        draft.resource.update(
+            identifier=[{"system": system, "value": value}],
+            name=part(rep, 9) or " ".join(name for name in names if name),
+            mode="instance",
+            physicalType={
+                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/location-physical-type", "code": kind}]
+            },
+        )
+    return draft.reference
+
+
+def discharge_location(rep: Repetition, _scribe: Scribe) -> Resource | None:
+    """DLD[Location-Discharge] as text."""
+    text = part(rep, 1, 2) or part(rep, 1)
+    return {"display": text} if text else None

@@ -1,0 +1,197 @@
+"""Access, consent and audit on every surface that carries patient data."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from healthsync.exchange.surfaces import SURFACES, Gate
+
+PATIENT_SURFACES = [s for s in SURFACES if s.channel == "http" and s.carries_patient_data]
+
+
+async def _known(admin, patient) -> str:
+    return (await admin.post("/fhir/Patient", json=patient)).json()["id"]
+
+
+async def _refuse_consent(admin, patient_id: str, **provision) -> str:
+    consent = {
+        "resourceType": "Consent",
+        "status": "active",
+        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "patient": {"reference": f"Patient/{patient_id}"},
+        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
+        "provision": {"type": "deny", **provision},
+    }
+    answer = await admin.post("/fhir/Consent", json=consent)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+def _request_for(surface, id_: str) -> tuple[str, str, dict]:
+    path = surface.path.format(type="Patient", id=id_, version="1")
+    body = {"resourceType": "Patient", "id": id_, "active": True}
+    if surface.name == "fhir.bundle":
+        body = {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", "url": f"Patient/{id_}"}}]}
+    return surface.method, path, body
+
+
+def test_every_route_is_registered_with_its_gate(application):
+    served = {route.surface.name for route in application.router.routes}
+    assert served == {surface.name for surface in SURFACES if surface.channel == "http"}
+    for surface in SURFACES:
+        assert surface.gate is not Gate.NONE or surface.because, f"{surface.name} says not why it needs no gate"
+
+
+@pytest.mark.parametrize("surface", PATIENT_SURFACES, ids=lambda s: s.name)
+async def test_a_stranger_gets_401_on_every_surface_with_patient_data(surface, client_as, admin, patient):
+    id_ = await _known(admin, patient)
+    stranger = await client_as()
+    method, path, body = _request_for(surface, id_)
+    answer = await stranger.request(method, path, json=body)
+    assert answer.status_code == 401
+    assert "quennell" not in answer.text.lower()
+
+
+@pytest.mark.parametrize("surface", PATIENT_SURFACES, ids=lambda s: s.name)
+async def test_with_the_audit_log_unwritable_every_surface_answers_503_and_no_byte_of_phi(surface, admin, patient, database):
+    id_ = await _known(admin, patient)
+    async with database.transaction() as tx:
+        await tx.execute("ALTER TABLE audit_event RENAME TO audit_event_away")
+    method, path, body = _request_for(surface, id_)
+    if surface.name == "fhir.search_post":
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = await admin.request(method, path, content="family=quennell", headers=form)
+    else:
+        answer = await admin.request(method, path, json=body)
+    assert "quennell" not in answer.text.lower()
+    assert "MRN-000111" not in answer.text
+    if surface.name == "fhir.bundle":
+        assert answer.json()["entry"][0]["response"]["status"] == "503"
+    else:
+        assert answer.status_code == 503, answer.text
+
+
+async def test_every_answer_and_every_refusal_has_its_audit_row(admin, client_as, patient, hub, database):
+    id_ = await _known(admin, patient)
+    nurse = await client_as("nurse")
+    stranger = await client_as()
+    await admin.get(f"/fhir/Patient/{id_}")
+    await admin.get("/fhir/Patient?family=quennell")
+    await admin.get("/fhir/Patient/unknown-one")
+    await nurse.get("/fhir/Coverage/c1")
+    await stranger.get(f"/fhir/Patient/{id_}")
+    async with database.connection() as tx:
+        rows = await hub.audit.search(tx)
+    seen = [(row.entry["interaction"], row.entry["outcome"], row.entry.get("reason")) for row in rows]
+    for expected in [
+        ("create", "0", None),
+        ("read", "0", None),
+        ("search-type", "0", None),
+        ("read", "4", "unknown"),
+        ("read", "4", "role"),
+        ("authenticate", "4", "credential"),
+    ]:
+        assert expected in seen, seen
+    assert not any("quennell" in str(row.entry).lower() for row in rows)
+
+
+async def test_an_opt_out_hides_the_patient_and_his_data_everywhere(admin, client_as, patient, observation):
+    id_ = await _known(admin, patient)
+    observed = (await admin.post("/fhir/Observation", json=observation(id_))).json()["id"]
+    await _refuse_consent(admin, id_)
+    physician = await client_as("physician")
+    for path in (
+        f"/fhir/Patient/{id_}",
+        f"/fhir/Patient/{id_}/_history",
+        f"/fhir/Patient/{id_}/_history/1",
+        f"/fhir/Observation/{observed}",
+        f"/fhir/Patient/{id_}/$everything",
+        f"/api/v1/healthsync/patients/pat_{id_}",
+    ):
+        assert (await physician.get(path)).status_code == 404, path
+    for query in ("Patient?family=quennell", f"Observation?patient={id_}", "Patient?_summary=count", "Observation?"):
+        answer = (await physician.get(f"/fhir/{query}")).json()
+        assert (answer["total"], answer.get("entry", [])) == (0, [])
+
+
+async def test_revoked_consent_hides_the_resource_from_search_totals_and_withdrawal_brings_it_back(admin, client_as, patient):
+    id_ = await _known(admin, patient)
+    physician = await client_as("physician")
+    assert (await physician.get("/fhir/Patient?_summary=count")).json()["total"] == 1
+    consent = await _refuse_consent(admin, id_)
+    assert (await physician.get("/fhir/Patient?_summary=count")).json()["total"] == 0
+    await admin.delete(f"/fhir/Consent/{consent}")
+    assert (await physician.get("/fhir/Patient?_summary=count")).json()["total"] == 1
+
+
+async def test_a_denial_for_one_purpose_leaves_the_others(admin, client_as, patient):
+    id_ = await _known(admin, patient)
+    purpose = [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HPAYMT"}]
+    await _refuse_consent(admin, id_, purpose=purpose)
+    physician, billing = await client_as("physician"), await client_as("billing")
+    assert (await physician.get(f"/fhir/Patient/{id_}")).status_code == 200
+    assert (await billing.get(f"/fhir/Patient/{id_}")).status_code == 404
+
+
+async def test_a_consent_that_is_not_understood_denies(admin, client_as, patient):
+    id_ = await _known(admin, patient)
+    await _refuse_consent(admin, id_, type="permit", dataPeriod={"start": "2020"})
+    assert (await (await client_as("physician")).get(f"/fhir/Patient/{id_}")).status_code == 404
+
+
+async def test_consent_given_at_one_facility_protects_the_person_at_the_other(admin, client_as, patient):
+    one = await _known(admin, patient)
+    await _refuse_consent(admin, one)
+    other = await _known(admin, {**patient, "identifier": [{"system": "urn:oid:4.5.6", "value": "X-9"}]})
+    assert (await (await client_as("physician")).get(f"/fhir/Patient/{other}")).status_code == 404
+
+
+async def test_the_roles_limit_types_and_interactions(client_as, admin, patient):
+    id_ = await _known(admin, patient)
+    researcher, nurse, physician = [await client_as(role) for role in ("researcher", "nurse", "physician")]
+    assert (await researcher.get(f"/fhir/Patient/{id_}")).status_code == 403
+    assert (await researcher.get("/fhir/Patient?family=quennell")).status_code == 403
+    assert (await nurse.get(f"/fhir/Patient/{id_}")).status_code == 200
+    assert (await nurse.put(f"/fhir/Patient/{id_}", json={**patient, "id": id_})).status_code == 403
+    assert (await physician.delete(f"/fhir/Patient/{id_}")).status_code == 403
+
+
+async def test_billing_sees_of_a_patient_only_what_billing_needs(client_as, admin, patient):
+    id_ = await _known(admin, patient)
+    seen = (await (await client_as("billing")).get(f"/fhir/Patient/{id_}")).json()
+    assert set(seen) == {"resourceType", "id", "meta", "identifier", "name"}
+    assert seen["meta"]["tag"][0]["code"] == "SUBSETTED"
+
+
+@pytest.mark.parametrize(
+    ("purpose", "status"),
+    [("treatment", 200), ("TREAT", 200), (None, 200), ("research", 403), ("HPAYMT", 403), ("curiosity", 400), ("PATRQT", 400)],
+)
+async def test_the_purpose_of_use_must_be_known_and_open_to_the_role(client_as, admin, patient, purpose, status):
+    id_ = await _known(admin, patient)
+    physician = await client_as("physician")
+    headers = {"X-Purpose": purpose} if purpose else {}
+    assert (await physician.get(f"/fhir/Patient/{id_}", headers=headers)).status_code == status
+
+
+async def test_a_revoked_key_opens_nothing(hub, client_as, admin, patient):
+    id_ = await _known(admin, patient)
+    physician = await client_as("physician")
+    assert (await physician.get(f"/fhir/Patient/{id_}")).status_code == 200
+    async with hub.database.transaction() as tx:
+        for client in await hub.access.clients(tx):
+            if "physician" in client.roles:
+                await hub.access.revoke_client(tx, client.client_id)
+    assert (await physician.get(f"/fhir/Patient/{id_}")).status_code == 401
+
+
+async def test_concurrent_reads_are_each_recorded(admin, patient, hub, database):
+    id_ = await _known(admin, patient)
+    answers = await asyncio.gather(*(admin.get(f"/fhir/Patient/{id_}") for _ in range(40)))
+    assert {answer.status_code for answer in answers} == {200}
+    async with database.connection() as tx:
+        rows = await hub.audit.search(tx, count=500)
+    assert sum(row.entry["interaction"] == "read" for row in rows) == 40

@@ -1,0 +1,295 @@
+"""search.html: what a search asks for; never more than was asked."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from healthsync.errors import InvalidInput
+from healthsync.standards.fhir import query
+from healthsync.standards.fhir.dates import Prefix, interval
+from healthsync.standards.fhir.query import (
+    DateValue,
+    Include,
+    MissingValue,
+    Modifier,
+    NumberValue,
+    QuantityValue,
+    ReferenceValue,
+    StringValue,
+    TokenValue,
+    UriValue,
+)
+
+
+def values(resource_type: str, name: str, text: str) -> list[Any]:
+    (criterion,) = query.parse(resource_type, [(name, text)]).criteria
+    return list(criterion.values)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("male", [TokenValue(None, "male")]),
+        ("urn:s|1", [TokenValue("urn:s", "1")]),
+        ("|1", [TokenValue("", "1")]),
+        ("urn:s|", [TokenValue("urn:s", None)]),
+        ("a,urn:s|b", [TokenValue(None, "a"), TokenValue("urn:s", "b")]),
+        (r"urn:s|d\,e", [TokenValue("urn:s", "d,e")]),
+        (r"a\|b", [TokenValue(None, "a|b")]),
+        (r"a\\,b\$c", [TokenValue(None, "a\\"), TokenValue(None, "b$c")]),
+        (r"a\b", [TokenValue(None, r"a\b")]),
+        ("Ünï-Codé", [TokenValue(None, "Ünï-Codé")]),
+    ],
+)
+def test_tokens(text: str, expected: list[TokenValue]) -> None:
+    assert values("Patient", "identifier", text) == expected
+
+
+def test_strings_carry_both_the_text_and_its_normal_form() -> None:
+    assert values("Patient", "family", r"Bé Ü,x\,y") == [StringValue("Bé Ü", "be u"), StringValue("x,y", "x,y")]
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "date"),
+    [
+        ("1987", Prefix.EQUAL, "1987"),
+        ("ge1987-06", Prefix.GREATER_OR_EQUAL, "1987-06"),
+        ("sa2019-12-31T20:00Z", Prefix.STARTS_AFTER, "2019-12-31T20:00Z"),
+        ("ap2019-12-31T20:00:00+01:00", Prefix.APPROXIMATELY, "2019-12-31T20:00:00+01:00"),
+        ("2019-12-31T20:00:00 01:00", Prefix.EQUAL, "2019-12-31T20:00:00+01:00"),
+    ],
+)
+def test_dates(text: str, prefix: Prefix, date: str) -> None:
+    assert values("Patient", "birthdate", text) == [DateValue(prefix, *interval(date))]
+
+
+@pytest.mark.parametrize(
+    "text", ["junk", "05-05-1970", "1970-13-05", "19700505-03-04", "1970-05-05T10", "gt", "lt1970-02-30", "xx1970"]
+)
+def test_a_date_that_is_none_is_refused_not_ignored(text: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        query.parse("Patient", [("birthdate", text)], lenient=True)
+    assert refused.value.code == "value"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("patient", "1", ReferenceValue("Patient", "1", None, ("Patient/1",))),
+        ("subject", "Patient/1", ReferenceValue("Patient", "1", None, ("Patient/1",))),
+        ("subject:Patient", "1", ReferenceValue("Patient", "1", None, ("Patient/1",))),
+        ("subject:Patient", "Patient/1", ReferenceValue("Patient", "1", None, ("Patient/1",))),
+        ("subject", "Patient/1/_history/2", ReferenceValue("Patient", "1", None, ("Patient/1",))),
+        (
+            "encounter",
+            "http://h/Encounter/1",
+            ReferenceValue(None, None, "http://h/Encounter/1", ("http://h/Encounter/1",)),
+        ),
+    ],
+)
+def test_references(name: str, text: str, expected: ReferenceValue) -> None:
+    (value,) = values("Observation", name, text)
+    assert value == expected
+    assert value.target == expected.targets[0]
+
+
+def test_a_bare_id_may_be_of_any_type_that_the_parameter_allows() -> None:
+    (value,) = values("Observation", "subject", "1")
+    assert (value.type, value.target) == (None, "1")
+    assert set(value.targets) == {"Patient/1", "Group/1", "Device/1", "Location/1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "low", "high"),
+    [
+        ("5.40e-3", "0.00540", "0.005395", "0.005405"),
+        ("5.4E-3", "0.0054", "0.00535", "0.00545"),
+        ("100", "100", "99.5", "100.5"),
+        ("1e2", "1E+2", "50", "150"),
+        ("-2.0", "-2.0", "-2.05", "-1.95"),
+        ("0", "0", "-0.5", "0.5"),
+    ],
+)
+def test_a_number_implies_a_range_by_the_digits_written(text: str, value: str, low: str, high: str) -> None:
+    expected = NumberValue(Prefix.EQUAL, Decimal(value), Decimal(low), Decimal(high))
+    assert values("RiskAssessment", "probability", text) == [expected]
+    unit = "http://unitsofmeasure.org"
+    assert values("Observation", "value-quantity", f"{text}|{unit}|g") == [QuantityValue(expected, unit, "g")]
+    assert values("Observation", "value-quantity", f"{text}||g") == [QuantityValue(expected, None, "g")]
+    assert values("Observation", "value-quantity", text) == [QuantityValue(expected, None, None)]
+
+
+@pytest.mark.parametrize("text", ["x", "gt", "1|2", "1|2|3|4", "NaN", "Infinity", "1e9999", "1_0", "", ".5.", "5,"])
+def test_a_quantity_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        query.parse("Observation", [("value-quantity", text)])
+    assert refused.value.code == "value"
+
+
+def test_uris_are_taken_as_they_are() -> None:
+    assert values("ValueSet", "url", "http://a/b") == [UriValue("http://a/b")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "modifier", "value"),
+    [
+        ("family:exact", "Bé", Modifier.EXACT, StringValue("Bé", "be")),
+        ("family:contains", "é", Modifier.CONTAINS, StringValue("é", "e")),
+        ("gender:not", "male", Modifier.NOT, TokenValue(None, "male")),
+        ("birthdate:missing", "true", Modifier.MISSING, MissingValue(True)),
+        ("gender:missing", "false", Modifier.MISSING, MissingValue(False)),
+        ("general-practitioner:identifier", "urn:npi|1", Modifier.IDENTIFIER, TokenValue("urn:npi", "1")),
+    ],
+)
+def test_modifiers(name: str, text: str, modifier: Modifier, value: Any) -> None:
+    (criterion,) = query.parse("Patient", [(name, text)]).criteria
+    assert (criterion.modifier, criterion.values) == (modifier, (value,))
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "name", "text"),
+    [
+        ("Patient", "shoe-size", "1"),
+        ("Patient", "Name", "x"),
+        ("Patient", "value-quantity", "1"),
+        ("Patient", "gender:exact", "male"),
+        ("Patient", "family:foo", "x"),
+        ("Patient", "gender:in", "http://vs"),
+        ("Patient", "_has:Observation:patient:code", "x"),
+        ("Patient", "_text", "x"),
+        ("Patient", "_content", "x"),
+        ("Patient", "_filter", "x"),
+        ("Patient", "_list", "x"),
+        ("Patient", "phonetic", "x"),
+        ("Location", "near", "1|2"),
+        ("Observation", "code-value-quantity", "a$1"),
+        ("Observation", "patient.family", "x"),
+        ("Observation", "subject:Patient.family", "x"),
+        ("Patient", "_sort", "shoe-size"),
+        ("Patient", "_include", "Patient:name"),
+        ("Patient", "_include", "Nobody:name"),
+    ],
+)
+def test_what_is_not_served_is_refused_by_name_and_never_widens_a_search(
+    resource_type: str, name: str, text: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        query.parse(resource_type, [(name, text)])
+    assert refused.value.code == "not-supported"
+    assert name.partition(":")[0].partition(".")[0] in str(refused.value) or text in str(refused.value)
+
+
+def test_lenient_handling_passes_over_unknown_parameters_with_a_warning_but_no_chain() -> None:
+    found = query.parse("Patient", [("shoe-size", "1"), ("gender", "male")], lenient=True)
+    assert [criterion.parameter.name for criterion in found.criteria] == ["gender"]
+    assert "shoe-size" in found.warnings[0]
+    assert found.applied == [("gender", "male")]
+    with pytest.raises(InvalidInput):
+        query.parse("Observation", [("patient.family", "x")], lenient=True)
+
+
+def test_an_unknown_control_parameter_is_passed_over_with_a_warning() -> None:
+    found = query.parse("Patient", [("_totalMethod", "count"), ("_format", "json"), ("gender", "male")])
+    assert len(found.criteria) == 1
+    assert len(found.warnings) == 1
+    assert "_totalMethod" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("family", ""), ("identifier", "|"), ("gender", "a,"), ("birthdate:missing", "yes"), ("_count", "-1"),
+        ("_count", "ten"), ("_summary", "all"), ("_total", "maybe"), ("_include", "Patient"), ("subject:Practitioner", "1"),
+        ("subject:Patient", "Group/1"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_read_is_refused(name: str, text: str) -> None:
+    resource_type = "Observation" if name.startswith("subject") else "Patient"
+    with pytest.raises(InvalidInput) as refused:
+        query.parse(resource_type, [(name, text)])
+    assert refused.value.code == "value"
+
+
+def test_control_parameters_are_read() -> None:
+    pairs = [
+        ("_count", "20"), ("_sort", "-birthdate,family,_lastUpdated"), ("_summary", "count"), ("_elements", "name,gender"),
+        ("_total", "accurate"), ("_include", "Patient:general-practitioner:Organization"),
+        ("_revinclude:iterate", "Observation:subject"), ("_cursor", "abc"),
+    ]  # fmt: skip
+    found = query.parse("Patient", pairs)
+    assert (found.count, found.summary, found.total, found.cursor) == (20, "count", "accurate", "abc")
+    assert [(key.name, key.descending) for key in found.sort] == [
+        ("birthdate", True),
+        ("family", False),
+        ("_lastUpdated", False),
+    ]
+    assert found.elements == ["name", "gender"]
+    assert found.includes == [
+        Include("Patient", "general-practitioner", "Organization", reverse=False, iterate=False),
+        Include("Observation", "subject", None, reverse=True, iterate=True),
+    ]
+    assert found.applied == pairs
+
+
+def test_repeated_parameters_are_criteria_of_their_own() -> None:
+    found = query.parse("Patient", [("birthdate", "ge1980"), ("birthdate", "lt1990"), ("gender", "male,female")])
+    assert [len(criterion.values) for criterion in found.criteria] == [1, 1, 2]
+
+
+def test_identity_and_change_are_parameters_of_every_type() -> None:
+    found = query.parse("Basic", [("_id", "a,b"), ("_lastUpdated", "ge2020")])
+    assert [criterion.parameter.type for criterion in found.criteria] == ["token", "date"]
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [], [("_count", "1")], [("_foo", "x"), ("gender", "male")], [("shoe-size", "1")], [("gender", "male"), ("_sort", "family")],
+        [("_include", "Patient:link")], [("_format", "json")],
+    ],
+)  # fmt: skip
+def test_a_condition_on_a_write_is_read_without_any_leniency(pairs: list[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidInput):
+        query.parse_condition("Patient", pairs)
+
+
+def test_a_condition_is_made_of_criteria() -> None:
+    found = query.parse_condition(
+        "Patient", [("family:exact", "Bé Ü"), ("birthdate", "lt2005"), ("birthdate", "gt1999")]
+    )
+    assert len(found.criteria) == 3
+
+
+@settings(deadline=None)
+@given(st.text(), st.sampled_from(",|$"))
+def test_an_escaped_text_survives_splitting_and_unescaping(text: str, separator: str) -> None:
+    escaped = "".join(f"\\{character}" if character in "\\,|$" else character for character in text)
+    assert [query.unescape(part) for part in query.split(f"{escaped}{separator}{escaped}", separator)] == [text, text]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=12), st.text(max_size=30))
+def test_any_name_and_value_is_either_read_or_refused_in_our_own_words(name: str, text: str) -> None:
+    try:
+        query.parse("Observation", [(name, text)])
+    except InvalidInput as refused:
+        assert refused.code in {"not-supported", "value"}
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(
+        ["date", "value-quantity", "code", "subject", "value-string", "subject:Patient", "_count", "_sort"]
+    ),
+    st.text(max_size=30),
+)
+def test_any_value_of_a_known_parameter_is_either_read_or_refused_in_our_own_words(name: str, text: str) -> None:
+    try:
+        query.parse("Observation", [(name, text)])
+    except InvalidInput as refused:
+        assert refused.code in {"not-supported", "value"}

@@ -1,0 +1,93 @@
+"""Golden pairs: a message beside the FHIR it becomes.
+
+python -m tests.standards.maps.golden_pairs     # write every .fhir.json anew; read the diff before you keep it
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from healthsync.standards.hl7v2 import Message
+from healthsync.standards.maps import Conversion, MappingContext, convert
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def resource_id(resource_type: str, key: str) -> str:
+    """A short id that stays the same as long as the business key does."""
+    return sha256(f"{resource_type}|{key}".encode()).hexdigest()[:12]
+
+
+def context(**changes: Any) -> MappingContext:
+    """A sender in Vienna, read on the first of March 2024."""
+    values: dict[str, Any] = {
+        "source": "general",
+        "resource_id": resource_id,
+        "timezone": ZoneInfo("Europe/Vienna"),
+        "received_at": datetime(2024, 3, 1, 12, tzinfo=UTC),
+        "operator": None,
+    }
+    return MappingContext(**values | changes)
+
+
+def converted(text: str, **changes: Any) -> Conversion:
+    """The conversion of a message written with line breaks."""
+    return convert(Message.parse(text.strip().replace("\n", "\r").encode()), context(**changes))
+
+
+def rendered(conversion: Conversion) -> str:
+    """A conversion as JSON for people."""
+    document = {
+        "resources": [
+            {
+                "key": mapped.key,
+                **({"cleared": mapped.cleared} if mapped.cleared else {}),
+                **({"unless": dict(mapped.unless)} if mapped.unless else {}),
+                **({"partial": mapped.partial} if mapped.partial else {}),
+                **({"action": mapped.action} if mapped.action != "merge" else {}),
+                "resource": mapped.resource,
+            }
+            for mapped in conversion.resources
+        ],
+        "merges": [
+            {
+                "survivor": merge.survivor_key,
+                "survivor_id": merge.survivor_id,
+                "retired": merge.retired_key,
+                "retired_id": merge.retired_id,
+                "retired_identifiers": merge.retired_identifiers,
+            }
+            for merge in conversion.merges
+        ],
+        "event_at": conversion.event_at and conversion.event_at.isoformat(),
+        "unmapped": conversion.unmapped,
+        "issues": [f"{issue.path}: {issue.code}" for issue in conversion.issues],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False, default=_number) + "\n"
+
+
+def _number(value: object) -> object:
+    """Decimals are shown as text, so that their digits can be read."""
+    assert isinstance(value, Decimal)
+    return f"decimal {value}"
+
+
+def expected_path(message: Path) -> Path:
+    return message.with_name(f"{message.stem}.fhir.json")
+
+
+def main() -> None:
+    for path in sorted(GOLDEN.glob("*.hl7")):
+        text = rendered(converted(path.read_text(encoding="utf-8")))
+        expected_path(path).write_text(text, encoding="utf-8")
+        print(expected_path(path).name)
+
+
+if __name__ == "__main__":
+    main()

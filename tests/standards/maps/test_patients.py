@@ -1,0 +1,210 @@
+"""PID, PD1, NK1, IN1, AL1: who is spoken of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from healthsync.errors import InvalidInput
+
+from .golden_pairs import converted
+
+HEAD = r"MSH|^~\&|ADM|GENERAL|HUB|HIE|20240301081500+0100||{}|K1|P|2.5.1"
+
+
+def message(*segments: str, event: str = "ADT^A28^ADT_A05") -> str:
+    return "\n".join([HEAD.format(event), *segments])
+
+
+def patient(pid: str, **changes: Any) -> dict[str, Any]:
+    return converted(message(pid), **changes).resources[0].resource
+
+
+@pytest.mark.parametrize(
+    ("cx", "system", "value"),
+    [
+        ("123^^^ZHOSP^MR", "urn:healthsync:authority:ZHOSP", "123"),
+        ("123", "urn:healthsync:authority:general", "123"),
+        ("123^^^ZH&1.2.840.99&ISO^MR", "urn:oid:1.2.840.99", "123"),
+        ("123^^^&1.2.840.99&ISO^MR", "urn:oid:1.2.840.99", "123"),
+        ("123^^^&https://ids.example.org/mrn&URI^MR", "https://ids.example.org/mrn", "123"),
+        (
+            "123^^^&0F8FAD5B-D9CB-469F-A165-70867728950E&UUID^MR",
+            "urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e",
+            "123",
+        ),
+        ("123^^^St. Mary^MR", "urn:healthsync:authority:St.%20Mary", "123"),
+        ("078-05-1120^^^SSA&2.16.840.1.113883.4.1&ISO^SS", "http://hl7.org/fhir/sid/us-ssn", "078-05-1120"),
+    ],
+)
+def test_a_number_belongs_to_its_assigning_authority(cx: str, system: str, value: str) -> None:
+    found = patient(f"PID|1||{cx}||Smith^Ann")["identifier"][0]
+    assert (found["system"], found["value"]) == (system, value)
+
+
+def test_the_key_prefers_the_medical_record_number_and_the_first_repetition_may_be_empty() -> None:
+    mapped = converted(message("PID|1||~N5^^^ZCARD^PI~P5^^^ZHOSP^MR|S5^^^ZOLD^PI~T5^^^ZOLDER^PI|Hyssop^Ora")).resources[
+        0
+    ]
+    assert mapped.key == "urn:healthsync:authority:ZHOSP|P5"
+    assert [number["value"] for number in mapped.resource["identifier"]] == ["N5", "P5", "S5", "T5"]
+
+
+def test_a_patient_without_any_number_stands_alone() -> None:
+    first = converted(message("PID|1||||UNK^Unknown"))
+    second = converted(message("PID|1||||UNK^Unknown").replace("|K1|", "|K2|"))
+    assert first.resources[0].key != second.resources[0].key
+    assert ("no-identifier", "PID-3") in [(issue.code, issue.path) for issue in first.issues]
+
+
+def test_an_impossible_birth_date_is_left_out_and_reported() -> None:
+    for sent in ("00000000", "19581345"):
+        conversion = converted(message(f"PID|1||P^^^Z^MR||Plover^Ora||{sent}|F"))
+        assert "birthDate" not in conversion.resources[0].resource
+        assert ("invalid-date", "PID-7") in [(issue.code, issue.path) for issue in conversion.issues]
+
+
+def test_the_hour_of_birth_is_kept_beside_the_birth_date() -> None:
+    found = patient("PID|1||P^^^Z^MR||Plover^Ora||202403010742|F")
+    assert found["birthDate"] == "2024-03-01"
+    assert found["_birthDate"]["extension"][0]["valueDateTime"] == "2024-03-01T07:42:00+01:00"
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"), [("F", "female"), ("m", "male"), ("A", "other"), ("female", "female"), ("X", None), ("", None)]
+)
+def test_administrative_sex_is_one_of_the_four_codes_of_fhir(sent: str, told: str | None) -> None:
+    assert patient(f"PID|1||P^^^Z^MR||Plover^Ora|||{sent}").get("gender") == told
+
+
+def test_names_keep_what_was_sent() -> None:
+    found = patient("PID|1||P^^^Z^MR||van Berg&van&Berg^Ora^Mae^Jr^Dr^MD^L~UNK^Unknown~^^^^^^L")["name"]
+    assert found[0] == {
+        "use": "official",
+        "family": "van Berg",
+        "_family": {
+            "extension": [
+                {"url": "http://hl7.org/fhir/StructureDefinition/humanname-own-prefix", "valueString": "van"},
+                {"url": "http://hl7.org/fhir/StructureDefinition/humanname-own-name", "valueString": "Berg"},
+            ]
+        },
+        "given": ["Ora", "Mae"],
+        "prefix": ["Dr"],
+        "suffix": ["Jr", "MD"],
+    }
+    assert found[1] == {"family": "UNK", "given": ["Unknown"]}
+    assert len(found) == 2  # a use without a name is no name
+
+
+def test_addresses_have_lines_use_and_district() -> None:
+    found = patient('PID|1||P^^^Z^MR||A^B||||||PO 1^""^El Paso^TX^79998^USA^M^^Orange~^^^^^^H')["address"]
+    assert found == [
+        {
+            "line": ["PO 1"],
+            "city": "El Paso",
+            "district": "Orange",
+            "state": "TX",
+            "postalCode": "79998",
+            "country": "USA",
+            "type": "postal",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("xtn", "told"),
+    [
+        ("^PRN^PH^^1^206^5550173", {"system": "phone", "value": "+1 206 5550173", "use": "home"}),
+        ("(206)555-0173", {"system": "phone", "value": "(206)555-0173", "use": "home"}),
+        ("^NET^Internet^a@example.org", {"system": "email", "value": "a@example.org"}),
+        ("^PRN^CP^^^206^5550173^12", {"system": "phone", "value": "206 5550173 X12", "use": "mobile"}),
+        ("^WPN^FX^^^^^^^^^+1 206 1", {"system": "fax", "value": "+1 206 1", "use": "work"}),
+    ],
+)
+def test_telephone_numbers_and_addresses_on_the_net(xtn: str, told: dict[str, str]) -> None:
+    assert patient(f"PID|1||P^^^Z^MR||A^B||||||||{xtn}")["telecom"] == [told]
+
+
+def test_a_date_of_death_stands_instead_of_the_indicator() -> None:
+    found = patient("PID|1||P^^^Z^MR||A^B" + "|" * 24 + "20240401|Y")
+    assert found["deceasedDateTime"] == "2024-04-01"
+    assert "deceasedBoolean" not in found
+
+
+def test_empty_says_nothing_and_two_quotes_delete() -> None:
+    mapped = converted(message('PID|1||P^^^Z^MR||A^B|||F|||""||""|""|')).resources[0]
+    assert mapped.cleared == ("address", "telecom")
+    assert "birthDate" not in mapped.cleared
+
+
+def test_one_of_several_fields_of_an_element_does_not_delete_the_others() -> None:
+    conversion = converted(message('PID|1||P^^^Z^MR||A^B||||||||(206)1|""'))
+    assert conversion.resources[0].cleared == ()
+    assert ("partial-delete", "PID-14") in [(issue.code, issue.path) for issue in conversion.issues]
+
+
+def test_what_has_no_map_is_counted_by_path_and_never_told() -> None:
+    conversion = converted(
+        message("PID|1||P^^^Z^MR||A^B" + "|" * 16 + "Mother77", "ZPI|1|Secret88", "ZPI|2", "NTE|1||Hidden99")
+    )
+    assert conversion.unmapped == {"PID-21": 1, "ZPI": 2, "NTE": 1}
+    assert not any(word in repr(conversion) for word in ("Mother77", "Secret88", "Hidden99"))
+
+
+def test_a_message_type_without_a_map_is_refused_with_a_reason() -> None:
+    with pytest.raises(InvalidInput, match="unsupported message type VXU\\^V04") as refusal:
+        converted(message("PID|1||P^^^Z^MR", event="VXU^V04^VXU_V04"))
+    assert refusal.value.code == "not-supported"
+
+
+def test_a_message_without_patient_is_refused_with_a_reason() -> None:
+    with pytest.raises(InvalidInput, match="no PID"):
+        converted(message("EVN|A28"))
+
+
+def test_next_of_kin_insurance_and_allergies_hang_on_the_patient() -> None:
+    conversion = converted(
+        message(
+            "PID|1||P^^^Z^MR||A^B",
+            "NK1|1|Quill^Max|FTH^father^HL70063",
+            "AL1|1|DA|PEN^Penicillin^L|SV|hives",
+            "AL1|2|FA|^peanuts||",
+            "IN1|1|GOLD|INS9|Acme||||||||20240101||||A^B|SEL" + "|" * 19 + "POL77",
+            event="ADT^A01^ADT_A01",
+        )
+    )
+    by_type: dict[str, list[dict[str, Any]]] = {}
+    for mapped in conversion.resources:
+        by_type.setdefault(mapped.type, []).append(mapped.resource)
+    me = conversion.resources[0].reference
+    assert by_type["RelatedPerson"][0]["patient"]["reference"] == me
+    assert [allergy["patient"]["reference"] for allergy in by_type["AllergyIntolerance"]] == [me, me]
+    assert by_type["AllergyIntolerance"][0]["criticality"] == "high"
+    assert by_type["AllergyIntolerance"][1]["code"] == {"text": "peanuts"}
+    coverage = by_type["Coverage"][0]
+    assert coverage["beneficiary"]["reference"] == coverage["subscriber"]["reference"] == me
+    assert coverage["identifier"][0]["value"] == "POL77"
+    assert coverage["payor"][0]["reference"].startswith("Organization/")
+
+
+def test_merges_name_survivor_and_retired_with_their_numbers() -> None:
+    conversion = converted(
+        message(
+            "PID|1||B^^^Z^MR||A^B",
+            "MRG|X^^^Z^PI~A^^^Z^MR",
+            "PID|1||D^^^Z^MR||C^D",
+            "MRG|C^^^Z^MR",
+            event="ADT^A40^ADT_A39",
+        )
+    )
+    told = [(merge.survivor_key[-1], merge.retired_key[-1]) for merge in conversion.merges]
+    assert told == [("B", "A"), ("D", "C")]
+    assert [number["value"] for number in conversion.merges[0].retired_identifiers] == ["X", "A"]
+    assert conversion.merges[0].survivor_id == conversion.resources[0].id
+
+
+def test_a_patient_is_not_merged_into_itself() -> None:
+    conversion = converted(message("PID|1||B^^^Z^MR||A^B", "MRG|B^^^Z^MR", event="ADT^A40^ADT_A39"))
+    assert conversion.merges == []
+    assert [issue.code for issue in conversion.issues] == ["merge-into-itself"]

@@ -1,0 +1,248 @@
+"""ORC, OBR, OBX, SPM, NTE: reports and results, none lost and none guessed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from healthsync.standards.fhir import validate
+from healthsync.standards.maps import Conversion
+
+from .golden_pairs import converted
+
+HEAD = "\n".join(
+    [
+        r"MSH|^~\&|ZHIS|ZHOSP|ZHUB|ZHIE|20240301120000+0000||ORU^R01^ORU_R01|K1|P|2.5.1",
+        "PID|1||P1^^^ZHOSP^MR||Wick^Ora^^^^^L||19520416|F",
+    ]
+)
+OBR = "OBR|1||F1^ZLAB|PN^Panel^L|||20240301080000+0000|||||||||||||||20240301100000+0000||LAB|F"
+
+
+def oru(*segments: str) -> Conversion:
+    conversion = converted("\n".join([HEAD, *segments]))
+    for mapped in conversion.resources:
+        assert validate.structure(mapped.resource) == []
+    return conversion
+
+
+def of_type(conversion: Conversion, kind: str) -> list[dict[str, Any]]:
+    return [mapped.resource for mapped in conversion.resources if mapped.type == kind]
+
+
+def observation(obx: str) -> dict[str, Any]:
+    (found,) = of_type(oru(OBR, obx), "Observation")
+    return found
+
+
+MG = {"unit": "mg/L", "system": "http://unitsofmeasure.org", "code": "mg/L"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "element", "value"),
+    [
+        ("NM", "065.80", "valueQuantity", {"value": Decimal("65.80"), **MG}),
+        ("NM", "<5", "valueQuantity", {"value": Decimal("5"), "comparator": "<", **MG}),
+        ("NM", "> 630", "valueQuantity", {"value": Decimal("630"), "comparator": ">", **MG}),
+        ("NM", "positive", "valueString", "positive"),
+        ("SN", "^28", "valueQuantity", {"value": Decimal("28"), **MG}),
+        ("SN", ">^630", "valueQuantity", {"value": Decimal("630"), "comparator": ">", **MG}),
+        ("SN", "=^7", "valueQuantity", {"value": Decimal("7"), **MG}),
+        ("SN", "<>^7", "valueString", "<> 7 mg/L"),
+        ("SN", "^1^-^3", "valueRange", {"low": {"value": Decimal(1), **MG}, "high": {"value": Decimal(3), **MG}}),
+        (
+            "SN",
+            "^1^:^128",
+            "valueRatio",
+            {"numerator": {"value": Decimal(1), **MG}, "denominator": {"value": Decimal(128), **MG}},
+        ),
+        ("NR", "1^3", "valueRange", {"low": {"value": Decimal(1), **MG}, "high": {"value": Decimal(3), **MG}}),
+        ("ST", r"level L4\5 right", "valueString", r"level L4\5 right"),
+        ("ST", "a^b", "valueString", "a^b"),
+        ("TX", "first~second", "valueString", "first\nsecond"),
+        ("FT", r"one\.br\two", "valueString", "one\ntwo"),
+        ("", "plain", "valueString", "plain"),
+        ("IS", "POS", "valueCodeableConcept", {"coding": [{"code": "POS"}]}),
+        (
+            "CE",
+            "260385009^Negative^SCT^N^neg^L",
+            "valueCodeableConcept",
+            {
+                "coding": [
+                    {"system": "http://snomed.info/sct", "code": "260385009", "display": "Negative"},
+                    {"system": "urn:healthsync:local:general", "code": "N", "display": "neg"},
+                ]
+            },
+        ),
+        ("CWE", "^free text", "valueCodeableConcept", {"text": "free text"}),
+        ("DT", "20240301", "valueDateTime", "2024-03-01"),
+        ("TS", "202403010815+0100", "valueDateTime", "2024-03-01T08:15:00+01:00"),
+        ("DTM", "yesterday", "valueString", "yesterday"),
+        ("TM", "0815", "valueTime", "08:15:00"),
+        ("DR", "20240301^20240302", "valuePeriod", {"start": "2024-03-01", "end": "2024-03-02"}),
+        ("VR", "1^3", "valueString", "1-3"),
+        ("XPN", "Smith^Ann", "valueString", "Smith Ann"),
+    ],
+)
+def test_a_value_becomes_the_fhir_value_of_its_type(kind: str, sent: str, element: str, value: object) -> None:
+    found = observation(f"OBX|1|{kind}|T1^Item^L||{sent}|mg/L^^UCUM|||||F")
+    assert found[element] == value
+    assert [name for name in found if name.startswith("value")] == [element]
+
+
+def test_the_digits_of_a_result_are_kept() -> None:
+    assert str(observation("OBX|1|NM|T1^Item^L||072.50||||||F")["valueQuantity"]["value"]) == "72.50"
+
+
+def test_a_unit_without_coding_system_is_not_called_ucum() -> None:
+    assert observation("OBX|1|NM|T1^Item^L||88|µmol/L|||||F")["valueQuantity"] == {"value": 88, "unit": "µmol/L"}
+
+
+def test_an_embedded_document_is_an_attachment_and_never_text() -> None:
+    found = observation("OBX|1|ED|T1^Item^L||^application^pdf^Base64^JVBERi0xLjQKJSBub3RoaW5nCg==||||||F")
+    attachment = found["extension"][0]["valueAttachment"]
+    assert attachment == {"contentType": "application/pdf", "data": "JVBERi0xLjQKJSBub3RoaW5nCg=="}
+    assert "valueString" not in found
+
+
+def test_a_broken_document_is_reported_and_not_shown_as_text() -> None:
+    conversion = oru(OBR, "OBX|1|ED|T1^Item^L||^application^pdf^Base64^%%%||||||F", "OBX|2|NM|T2^Item^L||8||||||F")
+    first, second = of_type(conversion, "Observation")
+    assert not [name for name in first if name.startswith("value")]
+    assert second["valueQuantity"]["value"] == 8
+    assert "invalid-attachment" in [issue.code for issue in conversion.issues]
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("F", "final"), ("C", "corrected"), ("P", "preliminary"), ("W", "entered-in-error"), ("D", "entered-in-error"),
+        ("X", "cancelled"), ("R", "preliminary"), ("I", "registered"), ("A", "amended"), ("U", "final"), ("V", "final"),
+        ("", "unknown"), ("Q", "unknown"), ("N", "unknown"),
+    ],
+)  # fmt: skip
+def test_the_status_of_a_result_is_one_of_fhirs(sent: str, told: str) -> None:
+    conversion = oru(OBR, f"OBX|1|NM|T1^Item^L||1||||||{sent}")
+    mapped = next(mapped for mapped in conversion.resources if mapped.type == "Observation")
+    assert mapped.resource["status"] == told
+    assert (mapped.action == "entered-in-error") == (told == "entered-in-error")
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("F", "final"),
+        ("C", "corrected"),
+        ("P", "preliminary"),
+        ("A", "partial"),
+        ("W", "unknown"),
+        ("", "unknown"),
+        ("Y", "unknown"),
+    ],
+)
+def test_the_status_of_a_report_is_unknown_outside_its_table(sent: str, told: str) -> None:
+    (report,) = of_type(oru(OBR.removesuffix("F") + sent, "OBX|1|NM|T1^Item^L||1||||||F"), "DiagnosticReport")
+    assert report["status"] == told
+    assert len(report["result"]) == 1
+
+
+def test_a_result_is_named_by_filler_number_test_and_sub_id() -> None:
+    first = oru(OBR, "OBX|1|NM|T1^Item^L|1|5||||||F", "OBX|2|NM|T1^Item^L|2|6||||||F", "OBX|3|NM|T1^Item^L|2|7||||||F")
+    keys = [mapped.key for mapped in first.resources if mapped.type == "Observation"]
+    assert len(set(keys)) == 3
+    corrected = oru(OBR, "OBX|1|NM|T1^Item renamed^L|2|9||||||C")
+    assert [mapped.key for mapped in corrected.resources if mapped.type == "Observation"] == [keys[1]]
+
+
+def test_a_report_is_named_by_its_placer_number_where_the_filler_has_none() -> None:
+    by_placer = oru(OBR.replace("||F1^ZLAB", "|PL1^ZADM|"), "OBX|1|NM|T1^Item^L||5||||||F")
+    by_order = oru("ORC|RE|PL1^ZADM", OBR.replace("F1^ZLAB", ""), "OBX|1|NM|T1^Item^L||5||||||F")
+    keys = [
+        [m.key for m in c.resources if m.type in ("DiagnosticReport", "Observation")] for c in (by_placer, by_order)
+    ]
+    assert keys[0] == keys[1]
+    assert "ZADM|PL1" in keys[0][0]
+
+
+def test_a_report_without_numbers_is_named_by_what_was_ordered_when_and_for_whom() -> None:
+    nameless = OBR.replace("F1^ZLAB", "")
+    first, second = (oru(nameless, "OBX|1|NM|T1^Item^L||5||||||F") for _ in range(2))
+    assert [m.key for m in first.resources] == [m.key for m in second.resources]
+    later = oru(nameless.replace("20240301080000", "20240302080000"), "OBX|1|NM|T1^Item^L||5||||||F")
+    assert of_type(later, "DiagnosticReport")[0]["id"] != of_type(first, "DiagnosticReport")[0]["id"]
+
+
+def test_results_after_a_specimen_and_of_a_second_order_are_mapped() -> None:
+    conversion = oru(
+        OBR,
+        "OBX|1|NM|T1^Item^L||1||||||F",
+        "SPM|1|S1&ZLAB||BLD^Blood^HL70487",
+        "OBX|1|NM|T2^Item^L||2||||||F",
+        OBR.replace("F1", "F2"),
+        "OBX|1|NM|T3^Item^L||3||||||F",
+    )
+    assert [found["valueQuantity"]["value"] for found in of_type(conversion, "Observation")] == [1, 2, 3]
+    assert [len(report["result"]) for report in of_type(conversion, "DiagnosticReport")] == [2, 1]
+    assert "specimen" not in of_type(conversion, "Observation")[2]
+    assert (
+        of_type(conversion, "Observation")[1]["specimen"] == of_type(conversion, "DiagnosticReport")[0]["specimen"][0]
+    )
+
+
+def test_repeated_values_of_one_result_are_its_components() -> None:
+    found = observation("OBX|1|CWE|T1^Item^L||A^x^L~B^y^L||||||F")
+    assert [part["valueCodeableConcept"]["coding"][0]["code"] for part in found["component"]] == ["A", "B"]
+
+
+def test_results_belong_to_the_patient_of_their_group() -> None:
+    conversion = oru(
+        OBR,
+        "OBX|1|NM|T1^Item^L||1||||||F",
+        "PID|1||P2^^^ZHOSP^MR||Wren^Una",
+        OBR.replace("F1", "F2"),
+        "OBX|1|NM|T1^Item^L||2||||||F",
+    )
+    patients = [f"Patient/{found['id']}" for found in of_type(conversion, "Patient")]
+    assert [found["subject"]["reference"] for found in of_type(conversion, "Observation")] == patients
+
+
+def test_a_note_is_about_the_segment_before_it() -> None:
+    conversion = oru(
+        "NTE|1||about the patient",
+        OBR,
+        "NTE|1||about the report",
+        "OBX|1|NM|T1^Item^L||1||||||F",
+        "NTE|1||about the result",
+        "NTE|2||more of it",
+        "SPM|1|S1&ZLAB",
+        "NTE|1||about the specimen",
+    )
+    assert [note["text"] for note in of_type(conversion, "Observation")[0]["note"]] == [
+        "about the result",
+        "more of it",
+    ]
+    assert of_type(conversion, "DiagnosticReport")[0]["extension"][0]["valueAnnotation"]["text"] == "about the report"
+    assert of_type(conversion, "Specimen")[0]["note"][0]["text"] == "about the specimen"
+    assert conversion.unmapped == {"NTE": 1}
+
+
+def test_laboratory_results_and_vital_signs_are_found_by_category() -> None:
+    conversion = oru(OBR, "OBX|1|NM|718-7^Hb^LN||13||||||F", "OBX|2|NM|8867-4^Heart rate^LN||72||||||F")
+    told = [found["category"][0]["coding"][0]["code"] for found in of_type(conversion, "Observation")]
+    assert told == ["laboratory", "vital-signs"]
+
+
+def test_control_characters_do_not_reach_a_resource() -> None:
+    assert observation(r"OBX|1|ST|T1^Item^L||a\X00\b||||||F")["valueString"] == "ab"
+
+
+def test_the_message_leaves_one_provenance_of_everything_in_it() -> None:
+    conversion = oru(OBR, "OBX|1|NM|T1^Item^L||1||||||F")
+    (provenance,) = of_type(conversion, "Provenance")
+    told = {target["reference"] for target in provenance["target"]}
+    assert told >= {
+        m.reference for m in conversion.resources if m.type in ("Patient", "DiagnosticReport", "Observation")
+    }
+    assert provenance["entity"][0]["what"]["identifier"]["value"] == "K1"

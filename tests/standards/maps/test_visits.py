@@ -1,0 +1,165 @@
+"""PV1, PV2, DG1 and the events: what is known of a visit after messages in any order."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from healthsync.standards.fhir import validate
+from healthsync.standards.maps import merged
+
+from .golden_pairs import converted
+
+
+def adt(
+    event: str,
+    *,
+    at: str,
+    place: str = "W1^101^A^ZHOSP",
+    admitted: str = "",
+    discharged: str = "",
+    visit: str = "V1",
+    klass: str = "I",
+) -> str:
+    pv1 = [
+        "PV1",
+        "1",
+        klass,
+        place,
+        *[""] * 15,
+        f"{visit}^^^ZHOSP^VN" if visit else "",
+        *[""] * 24,
+        admitted,
+        discharged,
+    ]
+    return "\n".join(
+        [
+            rf"MSH|^~\&|ZHIS|ZHOSP|ZHUB|ZHIE|{at}+0000||ADT^{event}|{event}{at}|P|2.5.1",
+            f"EVN|{event}|{at}+0000",
+            "PID|1||P1^^^ZHOSP^MR||Linnet^Ora^^^^^L||19640428|F",
+            "|".join(pv1),
+        ]
+    )
+
+
+def told(*messages: str) -> list[dict[str, Any]]:
+    """The Encounters after these messages, in this order."""
+    store: dict[str, dict[str, Any]] = {}
+    for text in messages:
+        for mapped in converted(text).resources:
+            store[mapped.reference] = merged(store.get(mapped.reference), mapped)
+            assert validate.structure(store[mapped.reference]) == []
+    return [resource for resource in store.values() if resource["resourceType"] == "Encounter"]
+
+
+ADMISSION = adt("A01", at="20240301080000", admitted="20240301080000+0000")
+TRANSFER = adt("A02", at="20240302080000", place="ICU^3^B^ZHOSP")
+DISCHARGE = adt("A03", at="20240303100000", place="ICU^3^B^ZHOSP", discharged="20240303100000+0000")
+UPDATE = adt("A08", at="20240304100000", place="ICU^3^B^ZHOSP")
+PERSON = adt("A31", at="20240304110000", place="", visit="", klass="N")
+
+
+@pytest.mark.parametrize("order", list(permutations([ADMISSION, TRANSFER, DISCHARGE, UPDATE, PERSON])))
+def test_a_visit_that_has_ended_stays_ended_in_whatever_order_its_messages_come(order: tuple[str, ...]) -> None:
+    (visit,) = told(*order)
+    assert visit["status"] == "finished"
+    assert visit["period"] == {"start": "2024-03-01T08:00:00+00:00", "end": "2024-03-03T10:00:00+00:00"}
+    assert visit["class"]["code"] == "IMP"
+
+
+def test_a_discharge_without_its_time_ends_when_it_happened() -> None:
+    (visit,) = told(adt("A03", at="20240303100000"))
+    assert visit["period"]["end"] == "2024-03-03T10:00:00+00:00"
+
+
+def test_a_cancelled_discharge_reopens_the_visit_and_takes_the_end_back() -> None:
+    (visit,) = told(ADMISSION, DISCHARGE, adt("A13", at="20240303110000", place="ICU^3^B^ZHOSP"))
+    assert visit["status"] == "in-progress"
+    assert visit["period"] == {"start": "2024-03-01T08:00:00+00:00"}
+
+
+def test_a_cancelled_admission_is_cancelled_and_a_late_resend_does_not_revive_it() -> None:
+    cancel = adt("A11", at="20240301090000")
+    for order in ((ADMISSION, cancel), (cancel, ADMISSION)):
+        (visit,) = told(*order)
+        assert visit["status"] == "cancelled"
+
+
+def places(visit: dict[str, Any], status: str) -> int:
+    return sum(place["status"] == status for place in visit["location"])
+
+
+def test_a_transfer_keeps_where_the_patient_was() -> None:
+    (visit,) = told(ADMISSION, TRANSFER)
+    assert [place["status"] for place in visit["location"]] == ["active", "completed"]
+    assert visit["location"][0]["period"] == {"start": "2024-03-02T08:00:00+00:00"}
+
+
+def test_an_admission_that_comes_after_the_transfer_does_not_move_the_patient_back() -> None:
+    (late,) = told(TRANSFER, ADMISSION)
+    (right,) = told(ADMISSION, TRANSFER)
+    assert late["location"][0]["location"] == right["location"][0]["location"]
+    assert (places(late, "active"), places(late, "completed")) == (1, 1)
+
+
+def test_a_cancelled_transfer_leaves_the_patient_where_he_was() -> None:
+    (visit,) = told(ADMISSION, TRANSFER, adt("A12", at="20240302090000"))
+    (before,) = told(ADMISSION)
+    assert [place["location"] for place in visit["location"]] == [before["location"][0]["location"]]
+    assert places(visit, "active") == 1
+
+
+def test_a_message_about_a_person_invents_no_visit() -> None:
+    for event in ("A28", "A31", "A08"):
+        assert told(adt(event, at="20240301080000", visit="", klass="N")) == []
+
+
+def test_an_empty_visit_segment_is_no_visit() -> None:
+    text = adt("A08", at="20240301080000").rpartition("\n")[0] + "\nPV1"
+    assert told(text) == []
+
+
+@pytest.mark.parametrize(
+    ("pv1", "pid18", "key"),
+    [
+        ("V1^^^ZHOSP^VN", "", "visit|urn:healthsync:authority:ZHOSP|V1"),
+        ("", "ACC1^^^ZHOSP", "account|urn:healthsync:authority:ZHOSP|ACC1|20240301080000"),
+        ("", "", "patient|urn:healthsync:authority:ZHOSP|P1|20240301080000"),
+    ],
+)
+def test_a_visit_is_known_by_its_number_else_its_account_else_its_admission(pv1: str, pid18: str, key: str) -> None:
+    text = adt("A01", at="20240301080000", admitted="20240301080000", visit="").replace(
+        "|I|W1^101^A^ZHOSP" + "|" * 16, "|I|W1^101^A^ZHOSP" + "|" * 16 + pv1
+    )
+    text = text.replace("19640428|F", "19640428|F" + "|" * 10 + pid18)
+    assert next(mapped.key for mapped in converted(text).resources if mapped.type == "Encounter") == key
+
+
+def test_a_class_that_was_not_sent_does_not_overwrite_a_known_one() -> None:
+    (visit,) = told(ADMISSION, adt("A08", at="20240304100000", klass=""))
+    assert visit["class"]["code"] == "IMP"
+
+
+def test_diagnoses_are_conditions_of_the_visit_and_a_deleted_one_is_entered_in_error() -> None:
+    dg1 = "\nDG1|1||Z38.00^Liveborn^I10C||20240301|F"
+    deleted = dg1 + "|" * 15 + "D"
+    first, second = (converted(ADMISSION + text) for text in (dg1, deleted))
+    condition, again = (next(m for m in c.resources if m.type == "Condition") for c in (first, second))
+    assert condition.key == again.key
+    assert again.action == "entered-in-error"
+    after = merged(condition.resource, again)
+    assert after["verificationStatus"]["coding"][0]["code"] == "entered-in-error"
+    assert "clinicalStatus" not in after
+    assert validate.structure(after) == []
+    encounter = next(m.resource for m in first.resources if m.type == "Encounter")
+    assert encounter["diagnosis"][0]["condition"] == {"reference": condition.reference}
+
+
+def test_the_other_form_of_a_choice_goes_when_the_new_one_comes() -> None:
+    living = converted(adt("A08", at="20240301080000").replace("|F\n", "|F" + "|" * 22 + "N\n")).resources[0]
+    dead = converted(adt("A08", at="20240302080000").replace("|F\n", "|F" + "|" * 21 + "20240302|Y\n")).resources[0]
+    after = merged(living.resource, dead)
+    assert living.resource["deceasedBoolean"] is False
+    assert (after["deceasedDateTime"], "deceasedBoolean" in after) == ("2024-03-02", False)
