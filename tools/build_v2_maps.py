@@ -21,9 +21,9 @@ SOURCE = "HL7/v2-to-fhir, https://github.com/HL7/v2-to-fhir, licence Apache-2.0 
 OUTPUT = Path(__file__).parents[1] / "src/healthsync/standards/maps/data/v2_to_fhir.json"
 
 SEGMENT_MAPS = (
-    "PID[Patient]", "PD1[Patient]", "NK1[RelatedPerson]", "NK1[Patient]", "PV1[Encounter]", "PV2[Encounter]", "IN1[Coverage]",
-    "AL1[AllergyIntolerance]", "DG1[Condition]", "ORC[DiagnosticReport]", "OBR[DiagnosticReport]", "OBX[Observation]",
-    "SPM[Specimen]",
+    "PID[Patient]", "PD1[Patient]", "NK1[RelatedPerson]", "NK1[Patient]", "PV1[Encounter]", "PV2[Encounter]",
+    "IN1[Coverage]", "AL1[AllergyIntolerance]", "DG1[Condition]", "ORC[DiagnosticReport]", "OBR[DiagnosticReport]",
+    "OBX[Observation]", "SPM[Specimen]",
 )  # fmt: skip
 CONCEPT_MAPS_OF_DATA_TYPES = (
     "NameType", "AddressType[Use]", "AddressType[Type]", "TelecommunicationUseCode", "TelecommunicationEquipmentType",

@@ -7,16 +7,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from healthsync.domains.access import AccessService, RolePolicy, TokenVerifier
 from healthsync.domains.audit import AuditService
 from healthsync.domains.consent import ConsentPolicy, ConsentService
 from healthsync.domains.directory import DirectoryService
 from healthsync.domains.identity import IdentityService
-from healthsync.domains.messages import MessageService
+from healthsync.domains.messages import MessageService, RetryPolicy
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.records import RecordIndex, RecordsService
 from healthsync.errors import ConfigurationError
 from healthsync.exchange.administration.register_client import RegisterClient
+from healthsync.exchange.administration.show_audit import ShowAudit
 from healthsync.exchange.authenticate import Authenticate
 from healthsync.exchange.disclose import Disclose
 from healthsync.exchange.ingest import Ingest
@@ -31,6 +34,8 @@ from healthsync.infrastructure.database import Database, migrate
 from healthsync.infrastructure.database.embedded import running
 from healthsync.infrastructure.events import EventLog
 from healthsync.settings import Settings, load_settings
+from healthsync.standards.logical_tables import LogicalTables
+from healthsync.standards.maps import OperatorMapping, load_operator_mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Hub:
     disclose: Disclose
     authenticate: Authenticate
     register_client: RegisterClient
+    show_audit: ShowAudit
     write: Write
     process_bundle: ProcessBundle
     receive_message: ReceiveMessage
@@ -159,6 +165,10 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         ingest=ingest,
         clock=clock,
         timezone=settings.hub.time_zone.zone,
+        operator=_operator_mapping(settings),
+        retry=RetryPolicy(
+            settings.worker.max_attempts, settings.worker.backoff_seconds, settings.worker.backoff_max_seconds
+        ),
     )
     return Hub(
         settings=settings,
@@ -177,11 +187,23 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         disclose=disclose,
         authenticate=Authenticate(database, access, audit),
         register_client=RegisterClient(database, access, audit),
+        show_audit=ShowAudit(database, audit, roles),
         write=write,
-        process_bundle=ProcessBundle(database, write, disclose),
+        process_bundle=ProcessBundle(database, write, disclose, settings.fhir.base_url.rstrip("/")),
         receive_message=receive_message,
         process_message=process_message,
     )
+
+
+def _operator_mapping(settings: Settings) -> OperatorMapping | None:
+    path = settings.hl7.processing_path
+    if path is None:
+        return None
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        raise ConfigurationError(f"hl7.processing_path: {path} cannot be read; try: healthsync config check") from None
+    return load_operator_mapping(document, LogicalTables.load())
 
 
 def _token_verifier(settings: Settings, clock: Clock) -> TokenVerifier | None:

@@ -21,6 +21,7 @@ PLANTED = {
     "Only a domain's service": ("domains/identity/matching.py", "import healthsync.domains.identity.store"),
     "Domains are reached": ("entrypoints/cli/version.py", "import healthsync.domains.identity"),
     "Two gates": ("exchange/authenticate.py", "import healthsync.domains.records"),
+    "The vault opens": ("exchange/authenticate.py", "import healthsync.exchange.vault"),
     "Only the message flows": ("exchange/ingest.py", "import healthsync.domains.messages"),
     "Only stores and infrastructure": ("exchange/disclose.py", "import asyncpg"),
     "Flows stand above": ("exchange/ingest.py", "import healthsync.exchange.interactions.bundle"),

@@ -154,6 +154,22 @@ def test_a_folder_without_settings_is_answered_with_the_command_that_makes_them(
         load_settings(tmp_path, environ={})
 
 
+def test_a_folder_may_be_named_like_a_file(tmp_path):
+    with pytest.raises(ConfigurationError, match=f"no settings at {tmp_path}/hub.d/healthsync.yaml"):
+        load_settings(tmp_path / "hub.d", environ={})
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path):
+    (tmp_path / "healthsync.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="cannot be read: it is not UTF-8 text"):
+        load_settings(tmp_path, environ={})
+
+
+def test_overrides_do_not_hide_a_block_that_is_none(write):
+    with pytest.raises(InvalidSettings, match="a block with hub, compliance"):
+        load_settings(write("healthsync: 5\n"), environ={"HEALTHSYNC_HUB__NAME": "x"})
+
+
 @pytest.mark.shows("hub.name")
 def test_the_environment_outranks_the_file(write):
     folder = write("healthsync:\n  hub: {name: from file}\n")
@@ -308,14 +324,6 @@ def test_settings_are_frozen(write):
     settings = load_settings(write("healthsync: {}\n"), environ={})
     with pytest.raises(AttributeError):
         settings.http.port = 1
-
-
-def test_an_alias_bomb_is_read_once(write):
-    lines = ["healthsync:", "  hub:", "    name: &a0 x"] + [
-        f"  k{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)
-    ]
-    with pytest.raises(InvalidSettings, match="k29: unknown key"):
-        load_settings(write("\n".join(lines) + "\n"), environ={})
 
 
 def test_a_block_that_is_still_to_come_is_named_once():

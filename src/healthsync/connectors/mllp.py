@@ -35,7 +35,9 @@ def acknowledgements(payload: bytes) -> list[Acknowledgement]:
             text = answer.get("ERR-8") or answer.get("MSA-3")
             found.append(Acknowledgement(AckCode(answer.get("MSA-1")), control_id, text))
     except (Hl7SyntaxError, ValueError):
-        raise InvalidInput("the receiver's answer is no acknowledgement; what was sent counts as not delivered") from None
+        raise InvalidInput(
+            "the receiver's answer is no acknowledgement; what was sent counts as not delivered"
+        ) from None
     return found
 
 

@@ -7,6 +7,8 @@ from healthsync.domains.access.errors import PurposeNotAllowed
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.infrastructure.database import Database
 
+__all__ = ["Authenticate", "CredentialRefused", "PurposeNotAllowed", "Requester"]
+
 
 class Authenticate:
     """Recognises bearer credentials; a refusal is recorded before it is answered."""

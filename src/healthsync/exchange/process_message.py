@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
 from healthsync.domains.audit import Action
+from healthsync.domains.directory import DirectoryService
 from healthsync.domains.messages import (
     ACCEPTED_CHANNEL,
     Claimed,
@@ -34,7 +35,7 @@ from healthsync.exchange.ingest import Incoming, Ingest, Submission, submission_
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.telemetry import logger, metrics
-from healthsync.standards.hl7v2 import Message
+from healthsync.standards.hl7v2 import Message, codec_of
 from healthsync.standards.maps import Conversion, MappingContext, OperatorMapping, convert
 
 WAKE_CHANNEL = ACCEPTED_CHANNEL
@@ -49,7 +50,8 @@ _backlog = metrics.gauge("healthsync_messages_in_state", "Messages that wait, an
 
 
 class ProcessMessage:
-    """The flow. `timezone` is that of v2 times without an offset."""
+    """The flow. `timezone` is that of v2 times without an offset, `character_encoding` that of bytes whose MSH-18 is
+    empty; a partner of the `directory` may have its own."""
 
     def __init__(
         self,
@@ -61,11 +63,14 @@ class ProcessMessage:
         clock: Clock,
         timezone: tzinfo,
         operator: OperatorMapping | None = None,
+        character_encoding: str = "UTF-8",
+        directory: DirectoryService | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
         self._database, self._messages, self._data_keys = database, messages, data_keys
         self._ingest, self._clock, self._retry = ingest, clock, retry or RetryPolicy()
         self._timezone, self._operator = timezone, operator
+        self._character_encoding, self._directory = character_encoding, directory
 
     async def __call__(self, limit: int = 50) -> int:
         """Process one batch; returns how many messages were tried, 0 when none may run now.
@@ -94,21 +99,27 @@ class ProcessMessage:
         return len(settlements)
 
     async def _attempt_all(self, tx: Transaction, batch: Sequence[Claimed]) -> dict[int, Settlement]:
+        encodings = await self._encodings(tx)
         by_sequence = {message.sequence: message for message in batch}
         lanes = {sequence: message.lanes for sequence, message in by_sequence.items()}
         settlements: dict[int, Settlement] = {}
         waiting: set[int] = set()
         for sequence in runnable(by_sequence, lanes, waiting):
-            settlements[sequence] = settlement = await self._attempt(tx, by_sequence[sequence])
+            settlements[sequence] = settlement = await self._attempt(tx, by_sequence[sequence], encodings)
             if settlement.state is MessageState.ACCEPTED:
                 waiting.add(sequence)
         return settlements
 
-    async def _attempt(self, tx: Transaction, claimed: Claimed) -> Settlement:
+    async def _encodings(self, tx: Transaction) -> dict[str, str]:
+        """The character sets of partners that do not name them in their messages."""
+        partners = await self._directory.partners(tx) if self._directory else []
+        return {partner.name: partner.character_encoding for partner in partners if partner.character_encoding}
+
+    async def _attempt(self, tx: Transaction, claimed: Claimed, encodings: Mapping[str, str]) -> Settlement:
         started = time.perf_counter()
         try:
             async with tx.savepoint():
-                return await self._process(tx, claimed)
+                return await self._process(tx, claimed, encodings.get(claimed.source, self._character_encoding))
         except Exception as error:
             jitter = secrets.randbelow(1000) / 1000
             settlement = failed(claimed, error, self._retry, self._clock.now(), jitter)
@@ -119,8 +130,9 @@ class ProcessMessage:
         finally:
             _seconds.observe(time.perf_counter() - started)
 
-    async def _process(self, tx: Transaction, claimed: Claimed) -> Settlement:
-        conversion = self._convert(claimed, await self._open(tx, claimed))  # (3)
+    async def _process(self, tx: Transaction, claimed: Claimed, encoding: str) -> Settlement:
+        message = _parse(await self._open(tx, claimed), encoding)
+        conversion = self._convert(claimed, message)  # (3)
         result = await self._ingest(tx, self._submission(claimed, conversion))  # (4)
         return Settlement(
             MessageState.PROCESSED,
@@ -137,7 +149,7 @@ class ProcessMessage:
             raise NotFound("the key of this partner's messages was destroyed; the message can no longer be read")
         return self._messages.open(claimed, keys[place])
 
-    def _convert(self, claimed: Claimed, raw: bytes) -> Conversion:
+    def _convert(self, claimed: Claimed, message: Message) -> Conversion:
         source = claimed.source
         context = MappingContext(
             source=source,
@@ -146,7 +158,7 @@ class ProcessMessage:
             received_at=claimed.received_at,
             operator=self._operator,
         )
-        return convert(Message.parse(raw), context)
+        return convert(message, context)
 
     @staticmethod
     def _submission(claimed: Claimed, conversion: Conversion) -> Submission:
@@ -162,3 +174,14 @@ class ProcessMessage:
             again = settlement.state is MessageState.ACCEPTED
             _processed.labels(outcome="retry" if again else settlement.state.value).inc()
         _log.debug("messages processed", batch=len(batch), count=len(settlements))
+
+
+def _parse(raw: bytes, encoding: str) -> Message:
+    """The message, read in `encoding` where it does not say its own and the bytes are valid in it."""
+    message = Message.parse(raw)
+    if "charset-undeclared" not in message.warnings:
+        return message
+    try:
+        return Message.parse(raw.decode(codec_of(encoding) or encoding).encode())
+    except (LookupError, UnicodeDecodeError):
+        return message

@@ -159,7 +159,7 @@ class ReceiveMessage:
                 taken = await self._judge(raw, peer, refusal)
                 self._prepare(taken, max(len(raw), size_bytes) if refusal else len(raw))
                 batch.append(self._enqueue(taken))
-        answers = [answer for answer in await asyncio.gather(*batch) if answer is not None]
+        answers = [answer for done in batch if (answer := await done) is not None]
         _seconds.observe(time.perf_counter() - started)
         return self._batch_answer(answers) if len(answers) > 1 else (answers[0] if answers else None)
 

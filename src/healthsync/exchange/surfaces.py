@@ -1,7 +1,8 @@
 """The register of every route and channel that can carry patient data, each with its gate.
 
-An entry point takes its routes from here, so a route that is not registered does not exist; a test walks the register and
-proves of each surface with patient data that it refuses strangers (401) and falls silent when audit cannot be written (503).
+An entry point takes its routes from here, so a route that is not registered does not exist; a test walks the register
+and proves of each surface with patient data that it refuses strangers (401) and falls silent when audit cannot be
+written (503).
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ SURFACES: tuple[Surface, ...] = (
     Surface("cli.messages.show", "cli", "run", "healthsync messages show", Gate.OPERATOR),
     Surface("cli.messages.list", "cli", "run", "healthsync messages list", Gate.NONE, "control ids, types and states"),
     Surface("cli.messages.replay", "cli", "run", "healthsync messages replay", Gate.INGEST),
-    Surface("cli.audit", "cli", "run", "healthsync audit verify|export", Gate.NONE, "references and codes; queries stay sealed"),
+    Surface("cli.audit", "cli", "run", "healthsync audit", Gate.NONE, "references and codes; queries stay sealed"),
 )
 
 

@@ -67,11 +67,11 @@ def read_settings(
     document = _document(path) if path else Node({}, "defaults")
     folder = (path.parent if path else Path()).resolve()
     reader = Reader(folder=folder, environ=environ)
-    _overlay(document, _from_environment(environ, reader), reader)
-    _overlay(document, {key: Node(value, "command line") for key, value in (overrides or {}).items()}, reader)
+    _overlay(document, _from_environment(environ, reader))
+    _overlay(document, {key: Node(value, "command line") for key, value in (overrides or {}).items()})
     settings = reader.read(Settings, document, "")
     if settings is not None and not insecure_development:
-        reader.problems += _refused_switches(settings, reader, path)
+        reader.problems += _refused_switches(settings, reader)
     if reader.problems:
         raise InvalidSettings(reader.problems)
     return LoadedSettings(_resolved(settings, folder), folder, reader.written)
@@ -105,14 +105,18 @@ def require_startable(settings: Settings) -> None:
 
 
 def _file(source: Path) -> Path:
-    path = source / FILE_NAME if source.is_dir() or not source.suffix else source
+    path = source if source.suffix in {".yaml", ".yml"} and not source.is_dir() else source / FILE_NAME
     if not path.is_file():
         raise ConfigurationError(f"no settings at {path}; run: healthsync init {path.parent}")
     return path
 
 
 def _document(path: Path) -> Node:
-    root = parse(path.read_text(encoding="utf-8"), path.name)
+    try:
+        root = parse(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigurationError(f"{path} cannot be read: {why}") from None
     if not isinstance(root.value, dict) or list(root.value) != ["healthsync"]:
         raise InvalidSettings([Problem("", root.at, "the file must have one block at the top: `healthsync:`")])
     node = root.value["healthsync"]
@@ -136,7 +140,9 @@ def _scalar_of(text: str, name: str, key: str, reader: Reader) -> Node:
         return Node(None, f"environment {name}")
 
 
-def _overlay(document: Node, values: Mapping[str, Node], reader: Reader) -> None:
+def _overlay(document: Node, values: Mapping[str, Node]) -> None:
+    if not isinstance(document.value, dict):
+        return  # the reader says what belongs there
     for key, node in values.items():
         *blocks, last = key.split(".")
         block = document
@@ -148,17 +154,17 @@ def _overlay(document: Node, values: Mapping[str, Node], reader: Reader) -> None
         block.value[last] = node
 
 
-def _refused_switches(settings: Settings, reader: Reader, path: Path | None) -> list[Problem]:
-    """Settlement of the requirements: safety is not switched off by a line in a file."""
-    off = [key for key in SWITCHES if _value(settings, key) is False]
+def _refused_switches(settings: Settings, reader: Reader) -> list[Problem]:
+    """Safety is not switched off by a line in a file alone."""
     return [
         Problem(
             key,
-            path.name if path else "settings",
-            f"false would switch off {SWITCHES[key]}; set it to true, or start with --insecure-development "
+            reader.positions.get(key, "settings"),
+            f"false would switch off {what}; set it to true, or start with --insecure-development "
             "(never for real patients)",
         )
-        for key in off
+        for key, what in SWITCHES.items()
+        if _value(settings, key) is False
     ]
 
 

@@ -24,6 +24,9 @@ from healthsync.errors import ConfigurationError
 OTHER_KEYS = "*"
 """The name of a field (a dict) that takes every key which no other field takes."""
 
+MOST_VALUES = 100_000
+"""A document with more is no configuration but an attack: aliases of aliases grow exponentially."""
+
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path", date: "a date"}
 
@@ -54,6 +57,8 @@ class Node:
 
     value: Any
     at: str
+    size: int = 1
+    """How many values stand in it, itself and those of aliases counted each time."""
 
     def plain(self) -> Any:
         """The value as ordinary Python, without positions."""
@@ -105,39 +110,56 @@ def types_of(kind: type) -> dict[str, Any]:
 
 def parse(text: str, origin: str) -> Node:
     """Parse YAML, keeping lines. Raises InvalidSettings on a syntax error or a key that stands twice."""
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             raise InvalidSettings([Problem("", origin, "the file is empty; run: healthsync init DIR")])
         return _node(root, origin, loader, {})
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        at = f"{origin}:{mark.line + 1}" if mark else origin
         why = getattr(error, "problem", None) or error
-        raise InvalidSettings([Problem("", at, f"this is not YAML: {why}")]) from None
-    finally:
-        loader.dispose()
+        raise _unreadable(f"{origin}:{mark.line + 1}" if mark else origin, f"this is not YAML: {why}") from None
+    except RecursionError:
+        raise _unreadable(origin, "the document is nested too deeply") from None
+
+
+def _unreadable(at: str, why: str) -> InvalidSettings:
+    return InvalidSettings([Problem("", at, why)])
 
 
 def _node(node: yaml.Node, origin: str, loader: yaml.SafeLoader, seen: dict[int, Node]) -> Node:
     if id(node) in seen:  # an alias (*name): converted once, however often it is used
         return seen[id(node)]
     at = f"{origin}:{node.start_mark.line + 1}"
+    size = 1
     if isinstance(node, yaml.MappingNode):
         value: Any = {}
         for key_node, value_node in node.value:
-            key = str(loader.construct_object(key_node))
+            key = str(_scalar(key_node, origin, loader))
             if key in value:
                 where = f"{origin}:{key_node.start_mark.line + 1}"
                 raise InvalidSettings([Problem(key, where, "stands twice in the same block; keep one")])
             value[key] = _node(value_node, origin, loader, seen)
+        size += sum(inner.size for inner in value.values())
     elif isinstance(node, yaml.SequenceNode):
         value = [_node(item, origin, loader, seen) for item in node.value]
+        size += sum(inner.size for inner in value)
     else:
-        value = loader.construct_object(node)
-    seen[id(node)] = Node(value, at)
+        value = _scalar(node, origin, loader)
+    if size > MOST_VALUES:
+        raise _unreadable(at, f"more than {MOST_VALUES} values; its aliases (*name) repeat too much")
+    seen[id(node)] = Node(value, at, size)
     return seen[id(node)]
+
+
+def _scalar(node: yaml.Node, origin: str, loader: yaml.SafeLoader) -> Any:
+    try:
+        return loader.construct_object(node, deep=True)
+    except (ValueError, OverflowError):  # such as the date 2026-13-01
+        raise _unreadable(
+            f"{origin}:{node.start_mark.line + 1}", f"“{node.value}” is no value; put it in quotes"
+        ) from None
 
 
 class Reader:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from healthsync.domains.directory import AckMode, DirectoryService, Partner, Peer, development_partner, recognise
-from healthsync.domains.directory.model import fingerprint, network
+from healthsync.domains.directory import (
+    AckMode,
+    DirectoryService,
+    Partner,
+    Peer,
+    development_partner,
+    fingerprint,
+    network,
+    recognise,
+)
 from healthsync.errors import Conflict, InvalidInput, NotFound
 from healthsync.infrastructure.clock import SystemClock
 from healthsync.infrastructure.database import Database
@@ -57,6 +65,7 @@ def test_two_partners_that_fit_equally_well_are_nobody() -> None:
         lambda: Partner("empty-words", sending_application="", sending_facility=""),
         lambda: Partner("no/slash", sending_facility="X"),
         lambda: Partner("short-print", certificate_fingerprint="ab"),
+        lambda: Partner("odd-letters", sending_facility="X", character_encoding="KLINGON"),
         lambda: network("10.1.0.0/99"),
     ],
 )
@@ -87,7 +96,14 @@ def test_in_development_the_same_header_is_the_same_partner(application: str, fa
 async def test_partners_are_stored_listed_and_removed(database: Database) -> None:
     directory = DirectoryService(SystemClock())
     partner = Partner(
-        "mercy", "EPIC", "MERCY", PRINT, "CN=adt", (network("10.0.0.0/8"), network("fd00::/8")), "Mercy", AckMode.ENHANCED
+        "mercy",
+        "EPIC",
+        "MERCY",
+        PRINT,
+        "CN=adt",
+        (network("10.0.0.0/8"), network("fd00::/8")),
+        "Mercy",
+        AckMode.ENHANCED,
     )
     async with database.transaction() as tx:
         added = await directory.add(tx, partner)

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthsync.domains.messages import Answering, Claimed, MessageState, RetryPolicy, answering, failed, patients_of, runnable
+from healthsync.domains.messages import (
+    Answering,
+    Claimed,
+    MessageState,
+    RetryPolicy,
+    answering,
+    failed,
+    patients_of,
+    runnable,
+)
 from healthsync.errors import InvalidInput, NotSupported, Unavailable
 from healthsync.standards.hl7v2 import AckCode, Message
 
@@ -25,7 +34,7 @@ def message(*segments: str, accept: str = "", application: str = "") -> Message:
     [
         (["PID|1||123^^^MERCY^MR"], [("MERCY", "123")]),
         (["PID|1||123^^^MERCY&1.2.3&ISO^MR~999^^^SSA"], [("MERCY", "123"), ("SSA", "999")]),
-        (["PID|1||~^^^MERCY~\"\"~ 5 ^^^MERCY"], [("MERCY", "5")]),
+        (['PID|1||~^^^MERCY~""~ 5 ^^^MERCY'], [("MERCY", "5")]),
         (["PID|1|77^^^OLD"], [("OLD", "77")]),
         (["PID|1|77^^^OLD|123^^^MERCY"], [("MERCY", "123")]),
         (["PID|1||2^^^MERCY", "MRG|1^^^MERCY"], [("MERCY", "2"), ("MERCY", "1")]),
@@ -120,8 +129,13 @@ def test_the_partner_decides_the_mode_then_the_message_then_the_hub(
 
 
 @pytest.mark.parametrize(
-    ("condition", "on_success", "on_error"), [("AL", True, True), ("NE", False, False), ("ER", False, True), ("SU", True, False)]
+    ("condition", "on_success", "on_error"),
+    [("AL", True, True), ("NE", False, False), ("ER", False, True), ("SU", True, False)],
 )
 def test_an_answer_is_sent_where_the_sender_wants_it(condition: str, on_success: bool, on_error: bool) -> None:
     found = Answering((AckCode.CA, AckCode.CE, AckCode.CR), condition)
-    assert (found.wants(AckCode.CA), found.wants(AckCode.CE), found.wants(AckCode.CR)) == (on_success, on_error, on_error)
+    assert (found.wants(AckCode.CA), found.wants(AckCode.CE), found.wants(AckCode.CR)) == (
+        on_success,
+        on_error,
+        on_error,
+    )

@@ -95,7 +95,12 @@ class Peer:
 async def port(database: Database, tmp_path: Path) -> AsyncIterator[Port]:
     clock, keyring = SystemClock(), InsecureDevelopmentKeyring()
     audit = AuditService(
-        database, clock, query_key=b"q" * 32, signing_key=b"s" * 32, hub_id=keyring.hub_id, heads_file=tmp_path / "heads"
+        database,
+        clock,
+        query_key=b"q" * 32,
+        signing_key=b"s" * 32,
+        hub_id=keyring.hub_id,
+        heads_file=tmp_path / "heads",
     )
     directory = DirectoryService(clock)
     receive = ReceiveMessage(
@@ -112,7 +117,16 @@ async def port(database: Database, tmp_path: Path) -> AsyncIterator[Port]:
 async def test_frames_in_one_write_are_answered_in_their_order(port: Port) -> None:
     await port.listen()
     async with port.peer() as peer:
-        peer.write(VT + adt("K1") + END + b"\0\r\n" + VT + adt("K2") + END + b"".join(VT + adt(f"L{n}") + END for n in range(200)))
+        peer.write(
+            VT
+            + adt("K1")
+            + END
+            + b"\0\r\n"
+            + VT
+            + adt("K2")
+            + END
+            + b"".join(VT + adt(f"L{n}") + END for n in range(200))
+        )
         assert await peer.answers(202) == [("AA", "K1"), ("AA", "K2"), *(("AA", f"L{n}") for n in range(200))]
     assert [control_id for control_id, _, _ in await port.states()] == ["K1", "K2", *(f"L{n}" for n in range(200))]
 
@@ -145,7 +159,11 @@ async def test_a_frame_that_ends_without_cr_is_answered_when_its_sender_waits(po
         (VT + adt("K1")[:70], [("AE", "K1")], [("K1", "dead", "incomplete")]),
         (VT + b"PID|1||5" + END, [("AR", "")], []),
         (VT + END, [("AR", "")], []),
-        (VT + adt("K1") + VT + adt("K2") + END, [("AE", "K1"), ("AA", "K2")], [("K1", "dead", "incomplete"), ("K2", "accepted", None)]),
+        (
+            VT + adt("K1") + VT + adt("K2") + END,
+            [("AE", "K1"), ("AA", "K2")],
+            [("K1", "dead", "incomplete"), ("K2", "accepted", None)],
+        ),
         (VT + b"\xff\xfe" + END, [("AR", "")], []),
         (VT + adt("K1", tail=b"NTE|1||\xe9\xff\x80\r") + END, [("AA", "K1")], [("K1", "accepted", None)]),
         (VT + adt("K1").replace(b"|2.5.1", b"|2.5.1||||||KLINGON") + END, [("AA", "K1")], [("K1", "accepted", None)]),
@@ -276,7 +294,9 @@ async def test_with_mutual_tls_the_partner_is_known_by_its_certificate(port: Por
     client = _write(tmp_path, "client", mercy)
     fingerprint = hashlib.sha256(mercy[0].public_bytes(serialization.Encoding.DER)).hexdigest()
     async with port.database.transaction() as tx:
-        await port.directory.add(tx, Partner("mercy", certificate_fingerprint=fingerprint, certificate_subject="CN=adt.mercy"))
+        await port.directory.add(
+            tx, Partner("mercy", certificate_fingerprint=fingerprint, certificate_subject="CN=adt.mercy")
+        )
     await port.listen(ssl_context=tls_context(*server, ca, require_client_certificate=True))
 
     context = ssl.create_default_context(cafile=str(ca))

@@ -195,3 +195,71 @@ async def test_concurrent_reads_are_each_recorded(admin, patient, hub, database)
     async with database.connection() as tx:
         rows = await hub.audit.search(tx, count=500)
     assert sum(row.entry["interaction"] == "read" for row in rows) == 40
+
+
+async def test_an_auditor_sees_who_looked_and_his_look_is_recorded_too(admin, client_as, patient):
+    id_ = await _known(admin, patient)
+    physician = await client_as("physician")
+    await physician.get(f"/fhir/Patient/{id_}")
+    found = (await admin.get(f"/fhir/AuditEvent?patient={id_}&date=ge2020-01-01")).json()
+    codes = [entry["resource"]["subtype"][0]["code"] for entry in found["entry"]]
+    assert codes == ["read", "create"]
+    again = (await admin.get("/fhir/AuditEvent?_count=1")).json()
+    assert again["entry"][0]["resource"]["subtype"][0]["code"] == "search-type"
+    following = next(link["url"] for link in again["link"] if link["relation"] == "next")
+    assert (await admin.get(following)).json()["entry"][0]["resource"]["id"] != again["entry"][0]["resource"]["id"]
+
+
+@pytest.mark.parametrize(("role", "path", "status"), [
+    ("physician", "AuditEvent", 403), ("admin", "AuditEvent?agent=x", 400), ("admin", "AuditEvent?patient=a,b", 400),
+])  # fmt: skip
+async def test_the_audit_log_is_for_auditors_and_searched_by_patient_and_date(client_as, role, path, status):
+    assert (await (await client_as(role)).get(f"/fhir/{path}")).status_code == status
+
+
+async def test_an_audit_event_or_person_cannot_be_written(admin):
+    for resource_type in ("AuditEvent", "Person"):
+        assert (await admin.post(f"/fhir/{resource_type}", json={"resourceType": resource_type})).status_code == 400
+
+
+async def test_a_person_is_shown_as_the_projection_of_his_source_patients(admin, client_as, hub, database, patient):
+    one = await _known(admin, patient)
+    other = await _known(admin, {**patient, "identifier": [{"system": "urn:oid:4.5.6", "value": "X-9"}]})
+    async with database.connection() as tx:
+        key = await tx.fetchval("SELECT pid FROM resource WHERE id = $1", one)
+        enterprise = (await hub.identity.enterprise_ids(tx, [key]))[key]
+    person = (await admin.get(f"/fhir/Person/{enterprise}")).json()
+    assert {link["target"]["reference"] for link in person["link"]} == {f"Patient/{one}", f"Patient/{other}"}
+    assert {i["value"] for i in person["identifier"]} == {"MRN-000111", "X-9"}
+    await _refuse_consent(admin, one)
+    assert (await (await client_as("physician")).get(f"/fhir/Person/{enterprise}")).status_code == 404
+    assert (await admin.get("/fhir/Person/nobody")).status_code == 404
+
+
+async def test_the_configuration_restricts_what_clients_may_use(database, tmp_path, client_as, hub):
+    import httpx
+
+    from healthsync.bootstrap import build_hub
+    from healthsync.entrypoints.web.application import Application
+    from healthsync.infrastructure.clock import SystemClock
+    from healthsync.settings import load_settings
+
+    overrides = {
+        "audit.heads_path": str(tmp_path / "h"), "fhir.capabilities": ["read", "search"], "fhir.supported_resources": ["Patient"],
+        "fhir.base_url": "https://fhir.example.org/api",
+    }  # fmt: skip
+    limited = build_hub(load_settings(None, environ={}, overrides=overrides), hub.keyring, database, SystemClock())
+
+    async def ready() -> dict:
+        return {}
+
+    _, key = await limited.register_client("x", ["admin"])
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/fhir+json"}
+    transport = httpx.ASGITransport(app=Application(limited, ready))
+    async with httpx.AsyncClient(transport=transport, base_url="http://hub", headers=headers) as client:
+        statement = (await client.get("/api/metadata")).json()
+        assert [(r["type"], [i["code"] for i in r["interaction"]]) for r in statement["rest"][0]["resource"]] == [("Patient", ["read", "search-type"])]
+        assert (await client.get("/api/Patient")).json()["link"][0]["url"].startswith("https://fhir.example.org/api/Patient")
+        assert (await client.post("/fhir/Patient", json={"resourceType": "Patient"})).status_code == 400
+        assert (await client.get("/fhir/Observation/x")).status_code == 404
+    await limited.close()

@@ -32,6 +32,7 @@ class Gate:
 
     fail: Callable[[int], Exception | None] = lambda _sequence: None
     hang: bool = False
+    submissions: list[Submission] = field(default_factory=list)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     def resource_id(self, resource_type: str, source: str, key: str) -> str:
@@ -41,6 +42,7 @@ class Gate:
         sequence = submission.audit.message_sequence
         assert sequence is not None
         await tx.execute("INSERT INTO stored (sequence) VALUES ($1)", sequence)
+        self.submissions.append(submission)
         self.reached.set()
         await (asyncio.Event().wait() if self.hang else asyncio.sleep(0))
         if error := self.fail(sequence):
@@ -62,7 +64,7 @@ class Rig:
     def process(self, database: Database | None = None, **retry: Any) -> ProcessMessage:
         return ProcessMessage(
             database=database or self.database, messages=self.messages, data_keys=self.data_keys, ingest=self.gate,  # type: ignore[arg-type]
-            clock=self.clock, timezone=UTC, retry=RetryPolicy(**retry),
+            clock=self.clock, timezone=UTC, retry=RetryPolicy(**retry), directory=self.directory,
         )  # fmt: skip
 
     def receiver(self, **different: Any) -> ReceiveMessage:
@@ -102,7 +104,12 @@ async def rig(database: Database, tmp_path: Path) -> AsyncIterator[Rig]:
     clock = FixedClock(datetime(2026, 3, 1, 12, tzinfo=UTC))
     keyring = InsecureDevelopmentKeyring()
     audit = AuditService(
-        database, clock, query_key=b"q" * 32, signing_key=b"s" * 32, hub_id=keyring.hub_id, heads_file=tmp_path / "heads"
+        database,
+        clock,
+        query_key=b"q" * 32,
+        signing_key=b"s" * 32,
+        hub_id=keyring.hub_id,
+        heads_file=tmp_path / "heads",
     )
     messages = MessageService(BlindIndex(keyring.derive("blind index")), keyring.hub_id)
     rig = Rig(database, clock, messages, audit, DataKeys(keyring), DirectoryService(clock), Gate(), None)  # type: ignore[arg-type]
@@ -119,7 +126,12 @@ def adt() -> Callable[..., bytes]:
     """An ADT^A01 about a patient; `segments` come behind PID."""
 
     def build(
-        control_id: str, patient: str = "P1", *segments: str, type: str = "ADT^A01^ADT_A01", facility: str = "MERCY", tail: str = ""
+        control_id: str,
+        patient: str = "P1",
+        *segments: str,
+        type: str = "ADT^A01^ADT_A01",
+        facility: str = "MERCY",
+        tail: str = "",
     ) -> bytes:
         pid = f"PID|1||{patient}^^^{facility}^MR||Doe^Jane||19700101|F" if patient else "EVN|A01|20240301"
         header = f"MSH|^~\\&|EPIC|{facility}|HUB|HIE|20240301120000+0000||{type}|{control_id}|P|2.5.1{tail}"

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from healthsync.domains.directory import Partner
 from healthsync.entrypoints.worker import Worker
 from healthsync.errors import InvalidInput, Unavailable
 from healthsync.exchange.receive_message import Peer
@@ -48,7 +49,9 @@ async def test_what_no_map_reads_is_counted(rig: Any, adt: BUILD) -> None:
 
 
 @pytest.mark.parametrize(("type", "code"), [("XYZ^Z99", "not-supported"), ("", "not-supported")])
-async def test_a_message_that_no_map_knows_dies_at_once_with_its_reason(rig: Any, adt: BUILD, type: str, code: str) -> None:
+async def test_a_message_that_no_map_knows_dies_at_once_with_its_reason(
+    rig: Any, adt: BUILD, type: str, code: str
+) -> None:
     await rig.send(adt("C1", type=type), adt("C2"))
     await rig.process()()
     assert await rig.states() == {1: "dead", 2: "processed"}
@@ -114,7 +117,11 @@ async def test_an_outage_kills_no_message_however_long_it_lasts(rig: Any, adt: B
 
 async def test_a_merge_waits_for_both_its_numbers_and_both_wait_for_it(rig: Any, adt: BUILD) -> None:
     await rig.send(
-        adt("C1", "OLD"), adt("C2", "NEW", "MRG|OLD^^^MERCY^MR", type=MERGE), adt("C3", "NEW"), adt("C4", "OLD"), adt("C5", "X")
+        adt("C1", "OLD"),
+        adt("C2", "NEW", "MRG|OLD^^^MERCY^MR", type=MERGE),
+        adt("C3", "NEW"),
+        adt("C4", "OLD"),
+        adt("C5", "X"),
     )
     rig.gate.fail = failing(1)
     await rig.process()()
@@ -219,3 +226,15 @@ async def test_the_worker_wakes_when_a_message_is_accepted_and_stops_when_told(r
     async with asyncio.timeout(5):
         await running
     assert await rig.stored() == [1]
+
+
+@pytest.mark.parametrize(("declared", "family"), [("", "Łoś"), ("||||||8859/1", "£o¶")])
+async def test_a_message_that_names_no_character_set_is_read_in_that_of_its_partner(
+    rig: Any, adt: BUILD, declared: str, family: str
+) -> None:
+    async with rig.database.transaction() as tx:
+        await rig.directory.add(tx, Partner("mercy", sending_facility="MERCY", character_encoding="8859/2"))
+    await rig.send(adt("C1", tail=declared).replace(b"Doe", "Łoś".encode("iso8859-2")))
+    await rig.process()()
+    patient = next(r.resource for r in rig.gate.submissions[0].resources if r.resource["resourceType"] == "Patient")
+    assert patient["name"][0]["family"] == family

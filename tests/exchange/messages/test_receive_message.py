@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from healthsync.domains.directory import AckMode, Partner, PartnerState, Peer
-from healthsync.domains.directory.model import network
+from healthsync.domains.directory import AckMode, Partner, PartnerState, Peer, network
 from healthsync.exchange.receive_message import INCOMPLETE, NO_FRAME, TOO_LARGE
 from healthsync.infrastructure.database import Database
 
@@ -110,7 +109,9 @@ async def test_a_stranger_is_refused_and_told_what_to_do_and_nothing_is_kept(rig
 
 async def test_a_partner_is_recognised_from_the_moment_it_is_added_until_it_is_paused(rig: Any, adt: BUILD) -> None:
     assert codes(await rig.receive(adt("C1"), STRANGER)) == ["AR"]
-    await add(rig, Partner("mercy", sending_facility="MERCY", addresses=(network("192.0.2.0/24"),), organisation="Mercy"))
+    await add(
+        rig, Partner("mercy", sending_facility="MERCY", addresses=(network("192.0.2.0/24"),), organisation="Mercy")
+    )
     await asyncio.sleep(0.25)
     assert codes(await rig.receive(adt("C1"), STRANGER)) == ["AA"]
     assert (await rig.one(1)).source == "mercy"
@@ -127,9 +128,16 @@ async def test_in_development_a_header_cannot_take_the_name_of_a_registered_part
 
 @pytest.mark.parametrize(
     ("payload", "reason", "code"),
-    [(b"GET / HTTP/1.1", "no-msh", "AR"), (b"", "no-msh", "AR"), (b"PID|1||5^^^M\r", "no-msh", "AR"), (b"\xff\x00\xfe", "no-msh", "AR")],
+    [
+        (b"GET / HTTP/1.1", "no-msh", "AR"),
+        (b"", "no-msh", "AR"),
+        (b"PID|1||5^^^M\r", "no-msh", "AR"),
+        (b"\xff\x00\xfe", "no-msh", "AR"),
+    ],
 )
-async def test_what_is_no_message_is_refused_and_its_bytes_are_kept(rig: Any, payload: bytes, reason: str, code: str) -> None:
+async def test_what_is_no_message_is_refused_and_its_bytes_are_kept(
+    rig: Any, payload: bytes, reason: str, code: str
+) -> None:
     await add(rig, Partner("mercy", addresses=(network("192.0.2.0/24"),)))
     first, again = await rig.send(payload, payload, peer=STRANGER)
     assert codes(first) == codes(again) == [code] and b"ERR|" in first

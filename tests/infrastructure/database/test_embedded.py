@@ -21,8 +21,11 @@ import pytest
 
 from healthsync.errors import ConfigurationError, Unavailable
 from healthsync.infrastructure.database import Database, embedded
-from healthsync.infrastructure.database.account import Account, blocking_folder
+from healthsync.infrastructure.database.account import Account, blocking_folder, server_account
 from healthsync.infrastructure.database.embedded import EmbeddedPostgres, running
+
+# Generous, since other tests run beside these; on an idle machine it is 0.5 and 0.1 seconds.
+FIRST_START_SECONDS, LATER_START_SECONDS = 8, 5
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to hand the server to another user")
 
@@ -106,14 +109,14 @@ async def test_a_second_start_finds_the_data_of_the_first_and_is_quick(folder):
     server = EmbeddedPostgres(folder)
     began = time.monotonic()
     url = await server.start()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < FIRST_START_SECONDS
     await ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
     await server.stop()
     assert gone(folder, 1)
 
     began = time.monotonic()
     url = await server.start()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < LATER_START_SECONDS
     assert await ask(url, "SELECT answer FROM kept") == 42
     await server.stop()
     await server.stop()
@@ -180,6 +183,14 @@ async def test_in_the_folder_of_another_user_the_server_runs_as_that_user_who_ke
     assert Path(f"/proc/{postmaster}").stat().st_uid == nobody.pw_uid
     await server.stop()
     assert {path.stat().st_uid for path in (folder / "postgres").iterdir()} == {nobody.pw_uid}
+
+
+@as_root
+def test_a_folder_of_a_user_without_a_name_gets_an_ordinary_server_account_but_a_cluster_keeps_its_own(folder):
+    os.chown(folder, 54321, 54321)  # a volume of the machine outside the container
+    assert server_account(folder, folder / "cluster").name in {"postgres", "nobody"}
+    with pytest.raises(ConfigurationError, match="cannot run as user 54321, who has no name here"):
+        server_account(folder, folder)
 
 
 @as_root
@@ -311,9 +322,8 @@ async def test_a_killed_postmaster_is_started_again_with_its_data_and_the_pool_r
                     assert await tx.fetchval("SELECT answer FROM kept") == 42
                 break
             except Unavailable:
-                assert time.monotonic() - killed < 5
+                assert time.monotonic() - killed < LATER_START_SECONDS
                 await asyncio.sleep(0.02)
-        assert time.monotonic() - killed < 3
         await database.close()
     assert gone(folder, 1)
 
@@ -324,9 +334,9 @@ async def test_a_server_that_cannot_be_restarted_is_tried_again_until_it_can(fol
         right = settings.read_text()
         settings.write_text(right + "nonsense = 1\n")
         os.kill(int((folder / "postgres/cluster/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
         settings.write_text(right)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 10
         while True:
             try:
                 assert await ask(url, "SELECT 1") == 1
@@ -359,7 +369,7 @@ async def test_a_killed_owner_takes_postgresql_with_it_and_the_next_start_works(
     began = time.monotonic()
     server = EmbeddedPostgres(folder)  # at once, while the old one may still be on its way out
     assert await ask(await server.start(), "SELECT 1") == 1
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < LATER_START_SECONDS
     await server.stop()
 
     owner = process(folder, "await asyncio.sleep(60)", owner="serve")

@@ -104,6 +104,7 @@ def test_only_batches_and_transactions_are_carried_out(kind: str | None) -> None
         ("Patient?identifier=urn:f%7Ca,urn:f%7Cc", ("Patient",), [("identifier", "urn:f|a,urn:f|c")]),
         ("Patient?identifier=urn:f%7Cd%5C,e", ("Patient",), [("identifier", r"urn:f|d\,e")]),
         ("Patient?name=", ("Patient",), [("name", "")]),
+        ("ValueSet?url=http://a?b", ("ValueSet",), [("url", "http://a?b")]),
         ("metadata", ("metadata",), []),
         ("", (), []),
     ],
@@ -117,6 +118,10 @@ def test_a_url_in_a_bundle_means_what_it_means_outside(
 @pytest.mark.parametrize("text", ["identifier=a%7Cb&x=1", "?identifier=a%7Cb&x=1", "Patient?identifier=a%7Cb&x=1"])
 def test_the_query_of_a_condition_is_decoded(text: str) -> None:
     assert bundles.parse_query(text) == [("identifier", "a|b"), ("x", "1")]
+
+
+def test_a_question_mark_inside_a_value_divides_nothing() -> None:
+    assert bundles.parse_query("url=http://a?b&x=1") == [("url", "http://a?b"), ("x", "1")]
 
 
 def test_type_id_and_condition_of_an_entry_are_seen() -> None:
@@ -178,6 +183,13 @@ def test_a_searchset_has_links_total_and_modes_and_is_itself_valid() -> None:
     assert [each["search"]["mode"] for each in answer["entry"]] == ["match", "include", "outcome"]
     assert answer["entry"][0]["fullUrl"] == "http://h/fhir/Patient/1"
     assert validate.structure(answer) == []
+
+
+def test_a_score_and_the_address_of_what_was_created_are_kept() -> None:
+    scored = bundles.searchset([Found("Patient", "1", PATIENT, score=0.5)], base="http://h", links={})
+    assert scored["entry"][0]["search"] == {"mode": "match", "score": 0.5}
+    created = bundles.responses("transaction", [Response(201, full_url="http://h/Patient/1")])
+    assert created["entry"][0]["fullUrl"] == "http://h/Patient/1"
 
 
 def test_an_empty_searchset_has_no_entry() -> None:

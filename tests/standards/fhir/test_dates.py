@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.fhir.dates import BEGINNING, END, Prefix, interval, matches, period, widened
+from healthsync.standards.fhir.schema import PRIMITIVE_SCHEMAS
 
 
 def at(*parts: int) -> datetime:
@@ -133,6 +134,17 @@ def test_prefixes_are_consistent_with_each_other(low: datetime, length: timedelt
         assert matches(wide, search, target) is either
     apart = matches(Prefix.STARTS_AFTER, search, target) or matches(Prefix.ENDS_BEFORE, search, target)
     assert matches(Prefix.APPROXIMATELY, search, target) is not apart
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["date", "dateTime", "instant"]).flatmap(
+        lambda kind: st.from_regex(PRIMITIVE_SCHEMAS[kind]["pattern"], fullmatch=True)
+    )
+)
+def test_every_date_that_validation_admits_is_an_interval(text: str) -> None:
+    low, high = interval(text)
+    assert low < high
 
 
 def test_approximate_looks_a_tenth_of_the_distance_to_now_further() -> None:

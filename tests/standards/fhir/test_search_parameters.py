@@ -206,6 +206,8 @@ def test_only_the_outer_limits_of_a_timing_count(timing: dict[str, Any], expecte
         ),
         ({"resourceType": "Observation", "valueCodeableConcept": {"text": "Positive"}}, "strings", "value-string", ["positive"]),
         ({"resourceType": "Encounter", "length": {"value": 3, "unit": "d"}}, "quantities", "length", [(Decimal(3), Decimal(3), None, None, "d")]),
+        ({"resourceType": "RiskAssessment", "prediction": [{"probabilityRange": {"low": {"value": 1}, "high": {"value": 2}}}]}, "numbers", "probability", [(Decimal(1), Decimal(2))]),
+        ({"resourceType": "Observation", "valueQuantity": {"unit": "g"}}, "quantities", "value-quantity", []),
         ({"resourceType": "Encounter", "class": {"system": "urn:c", "code": "AMB"}}, "tokens", "class", [("urn:c", "AMB")]),
         ({"resourceType": "Task", "for": {"reference": "Patient/1"}}, "references", "patient", ["Patient/1"]),
         ({"resourceType": "ValueSet", "url": "http://v", "version": "1"}, "uris", "url", ["http://v"]),

@@ -24,6 +24,8 @@ from healthsync.errors import InvalidInput
 from healthsync.standards.hl7v2 import Message
 from healthsync.standards.maps import MappingContext, convert
 
+from .golden_pairs import resource_id
+
 CLINICAL = ("Patient", "Encounter", "Observation", "DiagnosticReport", "Specimen", "Coverage")
 DIRECTORY = ("RelatedPerson", "Practitioner", "Organization", "Location")
 """CDC writes one for each mention, with everything that mention says; we write one for each number or name."""
@@ -69,7 +71,7 @@ def score(folder: Path) -> Score:
 
 
 def context() -> MappingContext:
-    return MappingContext("cdc", lambda kind, key: f"{abs(hash((kind, key))):x}", UTC, datetime(2026, 1, 1, tzinfo=UTC))
+    return MappingContext("cdc", resource_id, UTC, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def compare(expected: dict[str, Any], ours: list[dict[str, Any]], result: Score) -> None:

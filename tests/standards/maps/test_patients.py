@@ -208,3 +208,18 @@ def test_a_patient_is_not_merged_into_itself() -> None:
     conversion = converted(message("PID|1||B^^^Z^MR||A^B", "MRG|B^^^Z^MR", event="ADT^A40^ADT_A39"))
     assert conversion.merges == []
     assert [issue.code for issue in conversion.issues] == ["merge-into-itself"]
+
+
+def test_several_races_are_one_us_core_extension() -> None:
+    found = patient("PID|1||P^^^Z^MR||A^B|||||2106-3^White^CDCREC~2028-9^Asian^CDCREC")["extension"]
+    assert len(found) == 1
+    assert [part["url"] for part in found[0]["extension"]] == ["ombCategory", "ombCategory", "text"]
+    assert found[0]["extension"][-1]["valueString"] == "White, Asian"
+
+
+def test_an_emergency_contact_is_somebody_to_call_and_no_related_person() -> None:
+    conversion = converted(message("PID|1||P^^^Z^MR||A^B", "NK1|1|Office^The|EMR|||^WPN^PH^^^206^1"))
+    assert [mapped.type for mapped in conversion.resources if mapped.type == "RelatedPerson"] == []
+    contact = conversion.resources[0].resource["contact"][0]
+    assert contact["name"]["family"] == "Office"
+    assert contact["telecom"] == [{"system": "phone", "value": "206 1", "use": "work"}]

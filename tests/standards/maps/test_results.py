@@ -96,6 +96,16 @@ def test_the_digits_of_a_result_are_kept() -> None:
     assert str(observation("OBX|1|NM|T1^Item^L||072.50||||||F")["valueQuantity"]["value"]) == "72.50"
 
 
+def test_a_code_of_another_system_is_not_translated_by_a_table_of_hl7() -> None:
+    told = observation("OBX|1|NM|T1^Item^L||1|||H^Hyper^L|||F")["interpretation"]
+    assert told == [{"coding": [{"system": "urn:healthsync:local:general", "code": "H", "display": "Hyper"}]}]
+    told = observation("OBX|1|NM|T1^Item^L||1|||H^High^2.16.840.1.113883.12.78|||F")["interpretation"]
+    assert [coding["system"].rpartition("/")[2] for coding in told[0]["coding"]] == [
+        "v3-ObservationInterpretation",
+        "v2-0078",
+    ]
+
+
 def test_a_unit_without_coding_system_is_not_called_ucum() -> None:
     assert observation("OBX|1|NM|T1^Item^L||88|µmol/L|||||F")["valueQuantity"] == {"value": 88, "unit": "µmol/L"}
 

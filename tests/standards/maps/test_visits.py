@@ -163,3 +163,8 @@ def test_the_other_form_of_a_choice_goes_when_the_new_one_comes() -> None:
     after = merged(living.resource, dead)
     assert living.resource["deceasedBoolean"] is False
     assert (after["deceasedDateTime"], "deceasedBoolean" in after) == ("2024-03-02", False)
+
+
+def test_an_update_of_the_person_that_names_a_visit_does_not_change_its_class_or_status() -> None:
+    (visit,) = told(ADMISSION, DISCHARGE, adt("A31", at="20240304110000", place="", klass="N"))
+    assert (visit["class"]["code"], visit["status"]) == ("IMP", "finished")

@@ -6,8 +6,18 @@ address and the address outranks the header. Two that fit equally well are nobod
 patients under another.
 """
 
-from healthsync.domains.directory.model import AckMode, Partner, PartnerState, Peer
+from healthsync.domains.directory.model import AckMode, Partner, PartnerState, Peer, fingerprint, network
 from healthsync.domains.directory.recognition import development_partner, recognise
 from healthsync.domains.directory.service import DirectoryService
 
-__all__ = ["AckMode", "DirectoryService", "Partner", "PartnerState", "Peer", "development_partner", "recognise"]
+__all__ = [
+    "AckMode",
+    "DirectoryService",
+    "Partner",
+    "PartnerState",
+    "Peer",
+    "development_partner",
+    "fingerprint",
+    "network",
+    "recognise",
+]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from healthsync.errors import InvalidInput
+from healthsync.standards.hl7v2 import codec_of
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -77,6 +78,10 @@ class Partner:
             )
         if self.certificate_fingerprint is not None and not _FINGERPRINT.fullmatch(self.certificate_fingerprint):
             raise InvalidInput("a certificate fingerprint is the SHA-256 of the certificate in hex", code="value")
+        if self.character_encoding is not None and codec_of(self.character_encoding) is None:
+            raise InvalidInput(
+                "the character encoding is one of HL7 table 0211, such as UNICODE UTF-8 or 8859/1", code="value"
+            )
         if not self.addresses and not self.words:
             raise InvalidInput(
                 f"nothing says how to recognise {self.name}: give a certificate, an address, MSH-3 or MSH-4",

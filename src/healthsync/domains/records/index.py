@@ -26,6 +26,9 @@ DAY_BITS, MONTH_BITS, YEAR_BITS = 13, 10, 8
 PREFIX_LENGTHS = (5, 3)
 """Prefixes that have tokens, longest first; shorter ones would give too much away."""
 
+INDEXED_CHARACTERS = 200
+"""Of a clear string; the rest is looked at after the index."""
+
 _SEALED_DATES = frozenset({"birthdate", "death-date"})
 
 
@@ -65,7 +68,7 @@ class RecordIndex:
             if self.string_is_sealed(resource_type):
                 tokens.update(self._name_tokens(resource_type, parameter, text))
             else:
-                strings.add((self.parameter(resource_type, parameter), text[:200]))
+                strings.add((self.parameter(resource_type, parameter), text[:INDEXED_CHARACTERS]))
         dates: set[tuple[int, datetime, datetime]] = set()
         for parameter, low, high in values.dates:
             if self.date_is_sealed(resource_type, parameter):

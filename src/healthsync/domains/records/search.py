@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from healthsync.domains.records.index import RecordIndex
+from healthsync.domains.records.index import INDEXED_CHARACTERS, RecordIndex
 from healthsync.domains.records.model import StoredResource, Visibility
 from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import dates
@@ -118,7 +118,9 @@ def _condition(resource_type: str, criterion: Criterion, index: RecordIndex, now
             hashes = [_sealed_string(resource_type, criterion, value, index) for value in criterion.values]
             return _by_token(hashes), True
         case "string":
-            return _clear_string(index.parameter(resource_type, name), criterion), False
+            # Accents and case are not in the index, nor is the end of a long text: those are looked at afterwards.
+            inexact = criterion.modifier is Modifier.EXACT or _longest(criterion) > INDEXED_CHARACTERS
+            return _clear_string(index.parameter(resource_type, name), criterion), inexact
         case "date" if RecordIndex.date_is_sealed(resource_type, name):
             hashes = [h for value in criterion.values for h in _sealed_dates(resource_type, name, value, index)]
             return _by_token(hashes), True
@@ -182,15 +184,20 @@ def _clear_string(parameter: int, criterion: Criterion) -> Maker:
         terms = []
         for value in criterion.values:
             assert isinstance(value, StringValue)
-            text = value.normalised.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            indexed = value.normalised[:INDEXED_CHARACTERS]
+            text = indexed.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
             if criterion.modifier is Modifier.EXACT:
-                terms.append(f"value = {bind(value.normalised)}")
+                terms.append(f"value = {bind(indexed)}")
             else:
                 before = "%" if criterion.modifier is Modifier.CONTAINS else ""
                 terms.append(f"value LIKE {bind(f'{before}{text}%')}")
         return f"r.pid IN (SELECT pid FROM index_string WHERE hash = {parameter} AND ({' OR '.join(terms)}))"
 
     return make
+
+
+def _longest(criterion: Criterion) -> int:
+    return max(len(value.normalised) for value in criterion.values if isinstance(value, StringValue))
 
 
 def _clear_date(parameter: int, values: Sequence[Value], now: datetime) -> Maker:
@@ -268,8 +275,9 @@ def _satisfied(criterion: Criterion, values: IndexValues) -> bool:
         texts = {text for parameter, text in values.exact if parameter == name}
         return any(isinstance(value, StringValue) and value.text in texts for value in criterion.values)
     texts = {text for parameter, text in values.strings if parameter == name}
+    fits = str.__contains__ if criterion.modifier is Modifier.CONTAINS else str.startswith
     return any(
-        isinstance(value, StringValue) and any(text.startswith(value.normalised) for text in texts)
+        isinstance(value, StringValue) and any(fits(text, value.normalised) for text in texts)
         for value in criterion.values
     )
 

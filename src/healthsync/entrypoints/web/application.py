@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from healthsync.domains.access import CredentialRefused
 from healthsync.errors import HealthSyncError, NotFound
+from healthsync.exchange.authenticate import CredentialRefused
 from healthsync.infrastructure.telemetry import logger, metrics
 
 from . import answers

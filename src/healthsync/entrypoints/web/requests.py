@@ -8,11 +8,10 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from healthsync.domains.access import Requester
 from healthsync.errors import HealthSyncError, InvalidInput, NotFound
+from healthsync.exchange.authenticate import Requester
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-_ETAG = re.compile(r'^(?:W/)?"(\d{1,9})"$')
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _JSON = {"application/fhir+json", "application/json", "application/*", "*/*", "json", ""}
 
@@ -51,17 +50,6 @@ def negotiate(request: Request) -> None:
     offers = [wanted] if wanted else request.headers.get("accept", "*/*").split(",")
     if not any(offer.partition(";")[0].strip().lower().replace(" ", "+") in _JSON for offer in offers):
         raise NotAcceptable("this server answers in application/fhir+json")
-
-
-def if_match_of(request: Request) -> int | None:
-    """The version of If-Match. Raises InvalidInput when it is none."""
-    header = request.headers.get("if-match")
-    if header is None:
-        return None
-    match = _ETAG.match(header.strip())
-    if match is None:
-        raise InvalidInput('If-Match takes a version such as W/"3"', code="value")
-    return int(match[1])
 
 
 async def body_of(request: Request, media_types: Sequence[str]) -> bytes:

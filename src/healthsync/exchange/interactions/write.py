@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
@@ -13,8 +13,10 @@ from healthsync.errors import InvalidInput, Refused
 from healthsync.exchange.disclose import Disclose
 from healthsync.exchange.ingest import Incoming, Ingest, Stored, Submission
 from healthsync.infrastructure.database import Database, Transaction
-from healthsync.standards.fhir.query import parse as parse_query
+from healthsync.standards.fhir.bundles import Pairs, parse_query
+from healthsync.standards.fhir.query import parse_condition
 
+_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
 _ACTIONS = {"create": Action.CREATE, "update": Action.UPDATE, "delete": Action.DELETE, "transaction": Action.EXECUTE}
 
 
@@ -37,7 +39,7 @@ class Write:
         await self.authorise(requester, Interaction.CREATE, resource["resourceType"])
         async with self._database.transaction() as tx:
             if if_none_exist is not None:
-                found = await self.match(tx, requester, resource["resourceType"], if_none_exist)
+                found = await self.match(tx, requester, resource["resourceType"], parse_query(if_none_exist))
                 if found is not None:
                     return found
             incoming = Incoming({**resource, "id": str(uuid.uuid4())}, "create")
@@ -76,15 +78,12 @@ class Write:
         event = self._event(requester, interaction, Outcome.PERMITTED, (), None)
         return (await self._ingest(tx, Submission(requester.client_id, incoming, event))).stored
 
-    async def match(self, tx: Transaction, requester: Requester, resource_type: str, query: str) -> Stored | None:
+    async def match(self, tx: Transaction, requester: Requester, resource_type: str, condition: Pairs) -> Stored | None:
         """The one resource that a condition finds among those the requester may see.
 
-        Raises InvalidInput: `multiple-matches` (412) for several, or when the query has no criterion.
+        Raises InvalidInput: `multiple-matches` (412) for several, or when the condition is none.
         """
-        parsed = parse_query(resource_type, parse_qsl(query.rpartition("?")[2], keep_blank_values=True))
-        if not parsed.criteria:
-            raise InvalidInput("a condition needs at least one search criterion", code="required")
-        found = await self._disclose.match(tx, requester, parsed)
+        found = await self._disclose.match(tx, requester, parse_condition(resource_type, condition))
         # What a condition finds tells that someone exists: that is recorded like a read.
         entities = tuple(row.reference for row in found) or (resource_type,)
         await self._audit.record(tx, self._event(requester, "conditional", Outcome.PERMITTED, entities, None))
@@ -113,3 +112,13 @@ class Write:
             source_address=requester.source_address,
             consent_mode="enforced",
         )
+
+
+def if_match_version(etag: str | None) -> int | None:
+    """The version that If-Match names (http.html#concurrency). Raises InvalidInput when it names none."""
+    if etag is None:
+        return None
+    match = _ETAG.fullmatch(etag.strip())
+    if match is None:
+        raise InvalidInput('If-Match takes a version such as W/"3"', code="value")
+    return int(match[1])

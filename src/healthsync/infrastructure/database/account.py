@@ -36,22 +36,25 @@ class Account:
 
 
 def server_account(data_folder: Path, cluster: Path) -> Account:
-    """Who runs the server: the caller; for root the owner of the cluster or the data folder, else `postgres`, `nobody`.
+    """Who runs the server: the caller; for root the owner of the cluster, else of the folder, `postgres`, `nobody`.
 
     Raises ConfigurationError when that user has no name on this machine (initdb insists on one).
     """
-    uid = os.geteuid()
-    if uid == 0:
-        owners = [path.stat().st_uid for path in (cluster, data_folder) if path.exists()]
-        uid = next((owner for owner in owners if owner != 0), 0)
-    names = ("postgres", "nobody") if uid == 0 else ()
-    entry = next(filter(None, map(_entry, names or (uid,))), None)
+    candidates: list[int | str] = [os.geteuid()]
+    if candidates == [0]:
+        candidates = [cluster.stat().st_uid] if cluster.exists() else [*_owner(data_folder), "postgres", "nobody"]
+    entry = next(filter(None, map(_entry, candidates)), None)
     if entry is None:
         raise ConfigurationError(
-            f"PostgreSQL cannot run as user id {uid}, which has no name here; add it to /etc/passwd, "
+            f"PostgreSQL cannot run as user {candidates[0]}, who has no name here; add it to /etc/passwd, "
             "run as a named user, or give the address of a PostgreSQL server with --database"
         )
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _owner(folder: Path) -> list[int]:
+    """Who owns `folder`, if that is somebody other than root."""
+    return [uid for uid in ([folder.stat().st_uid] if folder.exists() else []) if uid != 0]
 
 
 def _entry(user: int | str) -> pwd.struct_passwd | None:

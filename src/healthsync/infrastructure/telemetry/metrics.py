@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from healthsync.infrastructure.telemetry.phi_filter import ALLOWED_KEYS
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
+disable_created_metrics()  # a second series for each counter that nobody reads
 _registry = CollectorRegistry()
 _metrics: dict[str, Counter | Gauge | Histogram] = {}
 _Metric = TypeVar("_Metric", Counter, Gauge, Histogram)

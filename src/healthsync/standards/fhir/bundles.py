@@ -133,13 +133,12 @@ def split_url(url: str) -> tuple[tuple[str, ...], Pairs]:
     if "://" in path:
         start = next((place for place, part in enumerate(parts) if part in resource_types()), 0)
         parts = parts[start:]
-    return tuple(parts), parse_query(query)
+    return tuple(parts), parse_qsl(query, keep_blank_values=True)
 
 
 def parse_query(text: str) -> Pairs:
     """Decoded name/value pairs in order, repeated and empty ones kept; a leading `?` or `Type?` is dropped."""
-    _, divider, query = text.partition("?")
-    return parse_qsl(query if divider else text, keep_blank_values=True)
+    return parse_qsl(re.sub(r"^(?:[A-Z][A-Za-z]*)?\?", "", text), keep_blank_values=True)
 
 
 def _check(entry: Entry, expression: str) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import dates, narrative, references
 from healthsync.standards.fhir.definitions import PRIMITIVES, json_name, resource_types
 from healthsync.standards.fhir.outcome import Issue, error
@@ -141,13 +140,10 @@ def _safe_narrative(text: Element) -> Iterator[str]:
 
 
 def _period_in_order(period: Element) -> Iterator[str]:
-    try:
-        if "start" in period and "end" in period:
-            start, end = dates.interval(period["start"]), dates.interval(period["end"])
-            if start[0] >= end[1]:
-                yield "per-1: a period starts before it ends"
-    except InvalidInput:
-        return
+    if "start" in period and "end" in period:
+        start, end = dates.interval(period["start"]), dates.interval(period["end"])
+        if start[0] >= end[1]:
+            yield "per-1: a period starts before it ends"
 
 
 def _extension_value(extension: Element) -> Iterator[str]:

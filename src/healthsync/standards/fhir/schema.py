@@ -40,7 +40,7 @@ _URI = _text(rf"{_SOLID}+")
 _INT32 = 2**31
 
 # datatypes.html#primitive
-_PRIMITIVE_SCHEMAS: dict[str, Schema] = {
+PRIMITIVE_SCHEMAS: dict[str, Schema] = {
     "base64Binary": _text(rf"{_SPACE}*(?:{_BASE64}{{4}})*(?:{_BASE64}{{3}}=|{_BASE64}{{2}}={_SPACE}*=)?{_SPACE}*"),
     "boolean": {"type": "boolean"},
     "canonical": _URI,
@@ -77,7 +77,7 @@ def resource_schema(resource_type: str) -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$ref": f"#/$defs/{resource_type}",
-        "$defs": {name: _PRIMITIVE_SCHEMAS.get(name) or _object(name) for name in _reachable(resource_type)},
+        "$defs": {name: PRIMITIVE_SCHEMAS.get(name) or _object(name) for name in _reachable(resource_type)},
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from healthsync.standards.hl7v2 import Segment
@@ -13,7 +15,7 @@ from healthsync.standards.maps.encounter import NULL_FLAVOR, first_repetition
 from healthsync.standards.maps.identifiers import cx_identifier, ei_identifier, eip_identifier
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import address, organization_of, practitioner
-from healthsync.standards.maps.scribe import Draft, Scribe, part
+from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import code_system
 from healthsync.standards.maps.tables import tables
 from healthsync.standards.maps.values import JOINED_LINES, observation_value
@@ -44,15 +46,32 @@ UNKNOWN = {"coding": [{"system": NULL_FLAVOR, "code": "UNK", "display": "unknown
 # --- about the patient -----------------------------------------------------------------------------------------------
 
 
-def next_of_kin(nk1: Segment, program: Program, patient: Draft, scribe: Scribe) -> None:
-    """NK1[RelatedPerson]. Key: the person's own number, else name and relationship."""
+def next_of_kin(nk1: Segment, programs: Mapping[str, Program], patient: Draft, scribe: Scribe) -> None:
+    """NK1 as somebody to call (Patient.contact) and, unless an institution, as a RelatedPerson.
+
+    Key of the RelatedPerson: the person's own number, else name and relationship.
+    """
+    person = nk1.get(3) not in tables().contact_only
+    contact = Draft({"resourceType": "Patient.contact"}, "")
+    programs["NK1[Patient]"].run(nk1, contact, scribe, again=person)
+    del contact.resource["resourceType"]
+    contacts = patient.resource.get("contact", [])
+    if (
+        contact.resource.keys() & {"name", "telecom", "address", "organization"} and contact.resource not in contacts
+    ):  # pat-1
+        patient.resource["contact"] = [*contacts, contact.resource]
+    if person:
+        _related_person(nk1, programs["NK1[RelatedPerson]"], patient, scribe)
+
+
+def _related_person(nk1: Segment, program: Program, patient: Draft, scribe: Scribe) -> None:
     number = next((rep for at in (33, 12) if (rep := first_repetition(nk1, at))), None)
     found = cx_identifier(number, scribe) if number else None
     name = first_repetition(nk1, 2)
     named = "^".join(part(name, at) for at in (1, 2)).lower() if name else ""
     if not found and not named.strip("^"):
-        named = f"#{nk1.get(1)}"  # an institution, or somebody told by relationship only
-    told = f"{found['system']}|{found['value']}" if found else f"{named}|{nk1.get(3)}"
+        named = f"#{clean(nk1.get(1))}"  # an institution, or somebody told by relationship only
+    told = f"{found['system']}|{found['value']}" if found else f"{named}|{clean(nk1.get(3))}"
     draft = scribe.draft("RelatedPerson", f"{patient.key}|{told}")
     draft.resource["patient"] = patient.reference
     program.run(nk1, draft, scribe)
@@ -60,9 +79,9 @@ def next_of_kin(nk1: Segment, program: Program, patient: Draft, scribe: Scribe) 
 
 def insurance(in1: Segment, program: Program, patient: Draft, scribe: Scribe) -> None:
     """IN1[Coverage]. Key: patient with company and policy number (IN1-36), else plan, else set id."""
-    company, policy = first_repetition(in1, 3), in1.get(36).strip()
-    told = [part(company, 1) if company else "", policy or in1.get(49) or in1.get(2)]
-    draft = scribe.draft("Coverage", f"{patient.key}|" + ("|".join(told) if any(told) else f"#{in1.get(1)}"))
+    company, policy = first_repetition(in1, 3), clean(in1.get(36)).strip()
+    told = [part(company, 1) if company else "", policy or clean(in1.get(49) or in1.get(2))]
+    draft = scribe.draft("Coverage", f"{patient.key}|" + ("|".join(told) if any(told) else f"#{clean(in1.get(1))}"))
     program.run(in1, draft, scribe)
     resource = draft.resource
     resource["status"] = "active"
@@ -86,7 +105,7 @@ def _payor(in1: Segment, scribe: Scribe) -> Resource:
     """The insurance company of IN1-3/4/5 as an Organization; Coverage.payor is required."""
     company = first_repetition(in1, 3)
     number = cx_identifier(company, scribe) if company else None
-    name = in1.get(4).strip()
+    name = clean(in1.get(4)).strip()
     reference = organization_of(number, "" if name == '""' else name, scribe)
     if reference is None:
         return {"display": "unknown"}
@@ -111,11 +130,11 @@ def allergy(al1: Segment, program: Program, patient: Draft, scribe: Scribe) -> N
 
 def diagnosis(dg1: Segment, program: Program, patient: Draft, visit: Draft | None, scribe: Scribe) -> None:
     """DG1[Condition] and DG1[Encounter]. Key: visit (or patient), code and type of diagnosis."""
-    told = coded_key(dg1, 3, scribe) or dg1.get(4).strip().lower()
+    told = coded_key(dg1, 3, scribe) or clean(dg1.get(4)).strip().lower()
     if not told:
         scribe.issue("diagnosis-missing", "DG1-3")
         return
-    draft = scribe.draft("Condition", f"{visit.key if visit else patient.key}|{told}|{dg1.get(6)}")
+    draft = scribe.draft("Condition", f"{visit.key if visit else patient.key}|{told}|{clean(dg1.get(6))}")
     resource = draft.resource
     resource["subject"] = patient.reference
     resource["category"] = [concept("condition-category", "encounter-diagnosis")]
@@ -142,7 +161,9 @@ def _diagnosis_of_visit(dg1: Segment, condition: Draft, visit: Draft, scribe: Sc
     scribe.path = "DG1-15"
     if rank and (number := positive_int(rank, scribe)):
         entry["rank"] = number
-    visit.resource.setdefault("diagnosis", []).append(entry)
+    diagnoses = visit.resource.setdefault("diagnosis", [])
+    if entry not in diagnoses:
+        diagnoses.append(entry)
 
 
 # --- reports and results ---------------------------------------------------------------------------------------------
@@ -154,7 +175,7 @@ def order_name(obr: Segment, orc: Segment | None, patient: Draft, scribe: Scribe
         rep = first_repetition(segment, number) if segment else None
         if rep and (found := ei_identifier(rep, scribe)):
             return f"{found['system']}|{found['value']}"
-    return f"{patient.key}|{coded_key(obr, 4, scribe)}|{obr.get(7)}"
+    return f"{patient.key}|{coded_key(obr, 4, scribe)}|{clean(obr.get(7))}"
 
 
 def report(
@@ -200,7 +221,7 @@ class Results:
         """OBX[Observation]. Key: order name, OBX-3 and OBX-4; the same triple again in one message gets its ordinal."""
         scribe = self._scribe
         test = coded_key(obx, 3, scribe)
-        key = f"{named}|{test}|{obx.get(4)}"
+        key = f"{named}|{test}|{clean(obx.get(4))}"
         self._seen[key] += 1
         if self._seen[key] > 1:
             key = f"{key}|#{self._seen[key]}"
@@ -242,7 +263,9 @@ class Results:
         if len(found) == 1:
             _set_value(resource, *found[0])
         elif found:  # guide: OBX[Observation-Component]
-            resource["component"] = [_set_value({"code": resource["code"]}, name, value) for name, value in found]
+            resource["component"] = [
+                _set_value({"code": deepcopy(resource["code"])}, name, value) for name, value in found
+            ]
         elif obx.get(11) in ("N", "X"):
             absent = "not-asked" if obx.get(11) == "N" else "not-performed"
             resource["dataAbsentReason"] = concept("data-absent-reason", absent)
@@ -270,7 +293,7 @@ def specimen(spm: Segment, program: Program, patient: Draft, named: str, scribe:
     rep = first_repetition(spm, 2)
     numbers = (eip_identifier(rep, scribe, half, "") for half in (2, 1)) if rep else ()
     number = next((found for found in numbers if found), None)
-    told = f"{number['system']}|{number['value']}" if number else f"{named}|#{spm.get(1)}"
+    told = f"{number['system']}|{number['value']}" if number else f"{named}|#{clean(spm.get(1))}"
     draft = scribe.draft("Specimen", told)
     draft.resource["subject"] = patient.reference
     program.run(spm, draft, scribe)
@@ -280,7 +303,11 @@ def specimen(spm: Segment, program: Program, patient: Draft, named: str, scribe:
 def note(nte: Segment, draft: Draft, scribe: Scribe) -> None:
     """NTE comments the segment before it. R4 has no DiagnosticReport.note: there R5's, as an extension."""
     rep = first_repetition(nte, 3)
-    text = "\n".join(rep.text for rep in nte.field(3).repetitions if rep.raw and not rep.is_null).strip() if rep else ""
+    text = (
+        "\n".join(clean(rep.text) for rep in nte.field(3).repetitions if rep.raw and not rep.is_null).strip()
+        if rep
+        else ""
+    )
     if not text:
         return
     made: Resource = {"text": text}

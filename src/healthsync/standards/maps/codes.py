@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from healthsync.standards.hl7v2 import Repetition
 from healthsync.standards.maps.model import Resource
@@ -15,33 +15,15 @@ _CODINGS = ((1, 2, 3, 7), (4, 5, 6, 8), (10, 11, 12, 13))
 
 
 def codeable_concept(rep: Repetition, scribe: Scribe, vocabulary: str = "", *, only: bool = False) -> Resource | None:
-    """CWE[CodeableConcept]. With a vocabulary the FHIR code goes first and what was sent stays beside it (`only`:
-    instead of it, where FHIR requires its own code).
+    """CWE[CodeableConcept], and CE, CNE, CF, IS, ID, which are its beginning.
+
+    With a vocabulary the FHIR code goes first and what was sent stays beside it (`only`: instead of it, where FHIR
+    requires its own code). Without a code the display is the text.
     """
-    codings: list[Resource] = []
-    source = scribe.source
-    count = len(rep.components)
-    for code_at, display_at, system_at, version_at in _CODINGS:
-        if code_at > count:
-            break
-        code = " ".join(part(rep, code_at).split())
-        if not code:
-            continue
-        coding: Resource = {}
-        system = code_system(part(rep, system_at), source) if system_at <= count else None
-        if system is None and code_at == 1 and count >= 14:
-            system = code_system(part(rep, 14), source)
-        if system:
-            coding["system"] = system
-        if version_at <= count and (version := part(rep, version_at)):
-            coding["version"] = version
-        coding["code"] = code
-        if display := part(rep, display_at):
-            coding["display"] = display
-        codings.append(coding)
+    codings = _codings(rep, scribe.source)
     if vocabulary:
         codings = _translated(codings, tables().concepts[vocabulary], only, scribe)
-    text = part(rep, 9) if count >= 9 else ""
+    text = part(rep, 9)
     if not codings and not text and not only:
         text = part(rep, 2) or part(rep, 5)
     made: Resource = {}
@@ -52,18 +34,44 @@ def codeable_concept(rep: Repetition, scribe: Scribe, vocabulary: str = "", *, o
     return made or None
 
 
-def _translated(codings: list[Resource], concepts: Any, only: bool, scribe: Scribe) -> list[Resource]:
+def _codings(rep: Repetition, source: str) -> list[Resource]:
+    codings: list[Resource] = []
+    count = len(rep.components)
+    for code_at, display_at, system_at, version_at in _CODINGS:
+        if code_at > count:
+            break
+        if not (code := " ".join(part(rep, code_at).split())):
+            continue
+        coding: Resource = {}
+        system = code_system(part(rep, system_at), source)
+        if system is None and code_at == 1:
+            system = code_system(part(rep, 14), source)
+        if system:
+            coding["system"] = system
+        if version := part(rep, version_at):
+            coding["version"] = version
+        coding["code"] = code
+        if display := part(rep, display_at):
+            coding["display"] = display
+        codings.append(coding)
+    return codings
+
+
+def _translated(codings: list[Resource], concepts: Mapping[str, Concept], only: bool, scribe: Scribe) -> list[Resource]:
+    """The codings, before them the FHIR code of the first that is of the v2 table (or says no system)."""
     for coding in codings:
-        concept: Concept | None = concepts.get(coding["code"])
-        if concept is None:
+        if (concept := concepts.get(coding["code"])) is None:
             continue
         table, code, display, system = concept
-        made = {"system": system, "code": code, "display": display}
-        made = {key: value for key, value in made.items() if value}
+        of_table = f"http://terminology.hl7.org/CodeSystem/v2-{table[-4:]}"
+        if coding.get("system") not in (None, of_table, system):
+            continue
+        told = {"system": system, "code": code, "display": display}
+        made = {name: text for name, text in told.items() if text}
         if only:
             return [made]
-        coding.setdefault("system", f"http://terminology.hl7.org/CodeSystem/v2-{table[-4:]}")
-        return codings if system == coding["system"] and code == coding["code"] else [made, *codings]
+        coding.setdefault("system", of_table)
+        return codings if (system, code) == (coding["system"], coding["code"]) else [made, *codings]
     if codings and only:
         scribe.issue("code-not-in-table")
     return [] if only else codings

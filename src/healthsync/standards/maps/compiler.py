@@ -83,7 +83,7 @@ def compile_segment(
     by_field: dict[int, list[Row]] = {}
     for row in rows:
         by_field.setdefault(row.field, []).append(row)
-    of_type = lists.get(resource_type, frozenset())
+    of_type = lists.get("Patient.contact" if name == "NK1[Patient]" else resource_type, frozenset())
     steps = {field: tuple(_steps(segment, field, group, of_type)) for field, group in by_field.items()}
     feeds = {field: _elements(group) for field, group in by_field.items()}
     return Program(steps, feeds, _primary(feeds), known | frozenset(by_field))

@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from functools import cache
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Iterator
+from copy import deepcopy
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.hl7v2 import Message, Segment
 from healthsync.standards.maps import clinical, times
-from healthsync.standards.maps.compiler import Program, compile_segment
 from healthsync.standards.maps.encounter import tell_visit, visit_key
 from healthsync.standards.maps.identifiers import V2_0203, cx_identifier
 from healthsync.standards.maps.model import Conversion, MappingContext, PatientMerge, Resource
 from healthsync.standards.maps.parties import organization_of
-from healthsync.standards.maps.scribe import Draft, Scribe, part
+from healthsync.standards.maps.programs import shipped_programs
+from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.maps.tables import Event, tables
 
-Programs = Mapping[str, Program]
-
 RESULT_EVENTS = frozenset({"R01", "R30", "R40"})
 _ANSWERED_ELSEWHERE = frozenset({"MSH", "EVN", "SFT", "UAC", "MRG", "DSC"})
-_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-
-
-@cache
-def shipped_programs() -> Programs:
-    """The segment maps of the tables, compiled."""
-    found = tables()
-    compiled: dict[str, Program] = {
-        name: compile_segment(name, rows, found.consumed.get(name.partition("[")[0], frozenset()), found.lists)
-        for name, rows in found.segments.items()
-    }
-    return MappingProxyType(compiled)
 
 
 def supported(code: str, trigger: str) -> bool:
@@ -76,8 +59,10 @@ class _Conversion:
         self.programs = ctx.operator.programs(message.message_code, trigger) if ctx.operator else shipped_programs()
         self.usual_category = ctx.operator.category(message.message_code, trigger) if ctx.operator else None
         self.event = tables().events.get("R01" if trigger in RESULT_EVENTS else trigger, Event(person_only=True))
+        self.trigger = trigger
         self.merging = trigger in tables().merges
-        self.event_text = _event_time(message)
+        self.event_text = clean(_event_time(message))
+        self.control_id = clean(message.segments[0].get(10)).strip()
         self.results = clinical.Results(self.programs["OBX[Observation]"], self.scribe)
         self.merges: list[PatientMerge] = []
         self.pid: Segment | None = None
@@ -99,10 +84,6 @@ class _Conversion:
         self._provenance()
         scribe = self.scribe
         resources = scribe.resources()
-        if _UNSTORABLE.search(self.message.raw.decode("latin-1")) or b"\\X" in self.message.raw:
-            resources = [
-                replace(mapped, resource=_clean(mapped.resource), key=_clean(mapped.key)) for mapped in resources
-            ]
         event_at = times.moment(self.event_text, scribe.zone)
         return Conversion(resources, self.merges, event_at, dict(scribe.unmapped), scribe.issues)
 
@@ -128,7 +109,7 @@ class _Conversion:
         key = self._patient_key(pid)
         draft = self.patient = self.scribe.draft("Patient", key)
         self.programs["PID[Patient]"].run(pid, draft, self.scribe)
-        _one_of(draft.resource)
+        _settle(draft.resource)
 
     def _patient_key(self, pid: Segment) -> str:
         """Authority and number of the first usable identifier, a medical record number (MR) before others.
@@ -138,7 +119,7 @@ class _Conversion:
         found = [number for at in (3, 2, 4) for number in self._identifiers(pid, at)]
         if not found:
             self.scribe.issue("no-identifier", "PID-3")
-            return f"unidentified|{self.message.control_id}|{self.message.timestamp}"
+            return f"unidentified|{self.control_id}|{clean(self.message.timestamp)}"
         return _key(_preferred(found))
 
     def _identifiers(self, segment: Segment, number: int) -> Iterator[Resource]:
@@ -196,7 +177,7 @@ class _Conversion:
 
     def _nk1(self, nk1: Segment) -> None:
         assert self.patient
-        clinical.next_of_kin(nk1, self.programs["NK1[RelatedPerson]"], self.patient, self.scribe)
+        clinical.next_of_kin(nk1, self.programs, self.patient, self.scribe)
         self.noted = None
 
     def _in1(self, in1: Segment) -> None:
@@ -231,7 +212,7 @@ class _Conversion:
 
     def _obx(self, obx: Segment) -> None:
         assert self.patient
-        named = self.named or f"{(self.visit or self.patient).key}|{obx.get(14)}"
+        named = self.named or f"{(self.visit or self.patient).key}|{clean(obx.get(14))}"
         draft = self.results.observation(obx, named, self.patient, self.visit, self.category)
         if self.report:
             self.report.resource.setdefault("result", []).append(draft.reference)
@@ -263,7 +244,7 @@ class _Conversion:
         """One Provenance for the message: sent by whom, when, what kind of event, with its control id."""
         scribe, message = self.scribe, self.message
         targets = [{"reference": f"{d.resource['resourceType']}/{d.resource['id']}"} for d in scribe.drafts.values()]
-        draft = scribe.draft("Provenance", f"{message.control_id}|{message.timestamp}")
+        draft = scribe.draft("Provenance", f"{self.control_id}|{clean(message.timestamp)}")
         author = _sender(message.segments[0], scribe) or {"display": scribe.source}
         resource = draft.resource
         resource["target"] = targets
@@ -271,15 +252,15 @@ class _Conversion:
             resource["occurredDateTime"] = happened
         resource["recorded"] = scribe.ctx.received_at.isoformat()
         resource["activity"] = {
-            "coding": [{"system": f"{clinical.TERMINOLOGY}v2-0003", "code": message.trigger or "R01"}],
+            "coding": [{"system": f"{clinical.TERMINOLOGY}v2-0003", "code": self.trigger}],
         }
         kind = {"coding": [{"system": f"{clinical.TERMINOLOGY}provenance-participant-type", "code": "author"}]}
         resource["agent"] = [{"type": kind, "who": author}]
-        if message.control_id:
+        if self.control_id:
             number = {
                 "type": {"coding": [{"system": V2_0203, "code": "MSG"}]},
-                "system": authority_system(message.sending_application, "", scribe.source),
-                "value": message.segments[0].get(10),
+                "system": authority_system(clean(message.sending_application).strip(), "", scribe.source),
+                "value": self.control_id,
             }
             resource["entity"] = [{"role": "source", "what": {"identifier": number}}]
 
@@ -314,7 +295,7 @@ def _key(number: Resource) -> str:
     return f"{number['system']}|{number['value']}"
 
 
-def _one_of(patient: Resource) -> None:
+def _settle(patient: Resource) -> None:
     """Of a choice the more exact stands: a date of death before a yes, a birth order before a yes."""
     if "deceasedDateTime" in patient:
         patient.pop("deceasedBoolean", None)
@@ -322,28 +303,31 @@ def _one_of(patient: Resource) -> None:
         patient.pop("multipleBirthBoolean", None)
     if "_birthDate" in patient and not patient.get("birthDate"):
         del patient["_birthDate"]
+    if len(patient.get("extension", ())) > 1:
+        patient["extension"] = _one_of_each(patient["extension"])
+
+
+def _one_of_each(extensions: list[Resource]) -> list[Resource]:
+    """Complex extensions of the same address as one: their codes side by side, their texts joined."""
+    kept: dict[str, Resource] = {}
+    simple = [one for one in extensions if "extension" not in one or "us-core" not in one["url"]]
+    for extension in extensions:
+        if extension in simple:
+            continue
+        *codes, text = extension["extension"]
+        if (first := kept.get(extension["url"])) is None:
+            kept[extension["url"]] = {"url": extension["url"], "extension": [*codes, dict(text)]}
+        else:
+            first["extension"][-1]["valueString"] += f", {text['valueString']}"
+            first["extension"][-1:-1] = codes
+    return [*simple, *kept.values()]
 
 
 def _inherit_time(observation: Resource, report: Resource) -> None:
     """OBX-14 empty: the time of the order's OBR-7 (v2.5.1 §7.4.2.14)."""
     for name in ("effectiveDateTime", "effectivePeriod"):
         if name in report:
-            observation[name] = report[name]
-
-
-def _clean(value: Any) -> Any:
-    """The value without control characters, and without what nothing else was in.
-
-    `\\X00\\` can hide one in any field. They have no place in FHIR text, and PostgreSQL refuses NUL.
-    """
-    if isinstance(value, str):
-        return _UNSTORABLE.sub("", value).strip()
-    if isinstance(value, dict):
-        cleaned = {name: _clean(inner) for name, inner in value.items()}
-        return {name: inner for name, inner in cleaned.items() if inner not in ("", {}, [])}
-    if isinstance(value, list):
-        return [inner for inner in map(_clean, value) if inner not in ("", {}, [])]
-    return value
+            observation[name] = deepcopy(report[name])
 
 
 _HANDLERS = {

@@ -34,7 +34,7 @@ from healthsync.standards.maps.parties import (
     practitioner,
 )
 from healthsync.standards.maps.periods import period
-from healthsync.standards.maps.scribe import Scribe, part
+from healthsync.standards.maps.scribe import Scribe, clean, part
 from healthsync.standards.maps.systems import code_system
 
 Converter = Callable[[Repetition, Scribe], Any]
@@ -104,7 +104,7 @@ def unit(code: str, text: str, system: str, source: str) -> Resource:
 
 def string(rep: Repetition, _scribe: Scribe) -> str | None:
     """ST[string]: the whole text, separators of lower levels kept as text."""
-    text = rep.text.strip()
+    text = clean(rep.text).strip()
     return None if text == '""' else text or None
 
 

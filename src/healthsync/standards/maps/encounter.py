@@ -7,7 +7,7 @@ from healthsync.standards.maps.identifiers import cx_identifier
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import location
 from healthsync.standards.maps.periods import in_order
-from healthsync.standards.maps.scribe import Draft, Scribe
+from healthsync.standards.maps.scribe import Draft, Scribe, clean
 from healthsync.standards.maps.tables import Event, tables
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -37,7 +37,7 @@ def visit_key(
             return f"{kind}|{found['system']}|{found['value']}"
     if pv1.get(2) == NOT_A_VISIT or event.person_only:
         return None
-    admitted = pv1.get(44).strip()
+    admitted = clean(pv1.get(44)).strip()
     if (rep := first_repetition(pid, 18)) and (found := cx_identifier(rep, scribe)):
         return f"account|{found['system']}|{found['value']}|{admitted}"
     if admitted:
@@ -62,11 +62,13 @@ def tell_visit(draft: Draft, pv1: Segment, event: Event, happened: str | None, s
 
 def _tell_class(draft: Draft, pv1: Segment) -> None:
     """Encounter.class is required: unknown where PV1-2 is empty, and then never in the place of a known one."""
-    sent = pv1.get(2).strip()
+    sent = clean(pv1.get(2)).strip()
     concept = tables().concepts["PatientClass[EncounterClass]"].get(sent)
     if concept:
         _, code, display, system = concept
         draft.resource["class"] = {"system": system, "code": code, **({"display": display} if display else {})}
+        if sent == NOT_A_VISIT:
+            draft.unless["class"] = ("*",)
     elif sent and sent != '""':
         draft.resource["class"] = {"system": "http://terminology.hl7.org/CodeSystem/v2-0004", "code": sent}
     else:

@@ -28,7 +28,7 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
         _drop_other_choice(result, name)
         if name == "location" and new["resourceType"] == "Encounter":
             result[name] = _locations(result.get(name, []), value)
-        elif name in mapped.partial and isinstance(result.get(name), dict):
+        elif (name in mapped.partial or name == "meta") and isinstance(result.get(name), dict):
             result[name] = {**result[name], **value}
         else:
             result[name] = value

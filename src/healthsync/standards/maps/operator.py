@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.maps.compiler import MapError, Program, compile_segment
+from healthsync.standards.maps.programs import shipped_programs
 from healthsync.standards.maps.tables import Row, tables
 
 
@@ -78,8 +79,6 @@ class OperatorMapping:
 
     def programs(self, code: str, trigger: str) -> Mapping[str, Program]:
         """Our segment maps with the operator's lines for this message type; compiled once."""
-        from healthsync.standards.maps.conversion import shipped_programs
-
         message_type = f"{code}^{trigger}"
         if message_type not in self._programs:
             ours = shipped_programs()
@@ -121,7 +120,9 @@ def _required(entry: Mapping[str, Any], key: str) -> Any:
 
 
 _FIELD = re.compile(r"([A-Z][A-Z0-9]{2})[.-](\d+)(?:[.-](\d+))?")
-_FEEDS = {name.partition("[")[0]: name for name in tables().segments if not name.startswith("ORC")}
+_FEEDS = {
+    name.partition("[")[0]: name for name in tables().segments if name not in ("ORC[DiagnosticReport]", "NK1[Patient]")
+}
 
 
 def _line(mapping: Mapping[str, Any], line: Mapping[str, Any], logical_tables: Dictionary) -> FieldMapping:
@@ -159,9 +160,8 @@ def _compiled(name: str, lines: tuple[FieldMapping, ...]) -> Program:
     for line in lines:
         if _map_of(line) == name and (row := _row(line)) is not None:
             rows = [other for other in rows if other.field != line.field] + [row]
-    segment = name.partition("[")[0]
     try:
-        return compile_segment(name, rows, found.consumed.get(segment, frozenset()), found.lists)
+        return compile_segment(name, rows, found.taken(name.partition("[")[0]), found.lists)
     except MapError as error:
         raise InvalidInput(f"hl7_processing: {error}", code="business-rule") from None
 

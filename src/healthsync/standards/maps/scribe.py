@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -16,9 +17,20 @@ DEPENDENCY_ORDER = (
 _RANK = {name: rank for rank, name in enumerate(DEPENDENCY_ORDER)}
 
 
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+
+
+def clean(text: str) -> str:
+    """Without control characters, for which FHIR text has no place and PostgreSQL no NUL; `\\X00\\` can hide one."""
+    return text if text.isprintable() else _UNSTORABLE.sub("", text)
+
+
 def part(rep: Repetition, component: int, sub: int = 1) -> str:
     """A component's text without surrounding blanks; the null `""` inside a repetition says nothing."""
-    text = rep.component(component, sub).strip()
+    text = rep.component(component, sub)
+    if not text.isprintable():
+        text = _UNSTORABLE.sub("", text)
+    text = text.strip()
     return "" if text == '""' else text
 
 

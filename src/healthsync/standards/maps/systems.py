@@ -49,8 +49,10 @@ def code_system(name: str, source: str) -> str | None:
     systems = tables().systems
     if upper in systems:
         return systems[upper]
-    if match := re.fullmatch(r"HL7-?(\d{4})", upper):
-        return f"http://terminology.hl7.org/CodeSystem/v2-{match[1]}"
+    if match := re.fullmatch(
+        r"HL7-?(\d{1,4})|2\.16\.840\.1\.113883\.12\.(\d{1,4})", upper
+    ):  # name or OID of a v2 table
+        return f"http://terminology.hl7.org/CodeSystem/v2-{int(match[1] or match[2]):04d}"
     if upper == "L" or upper.startswith("99"):
         return f"urn:healthsync:local:{quote(source, safe='')}" + ("" if upper == "L" else f":{quote(name, safe='')}")
     if _OID.fullmatch(name):

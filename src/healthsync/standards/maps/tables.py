@@ -61,6 +61,11 @@ class Tables:
     events: Mapping[str, Event]
     merges: frozenset[str]
 
+    def taken(self, segment: str) -> frozenset[int]:
+        """The fields of a segment that some map or rule takes."""
+        rows = (row for name, rows in self.segments.items() if name.startswith(f"{segment}[") for row in rows)
+        return self.consumed.get(segment, frozenset()) | {row.field for row in rows}
+
 
 @cache
 def tables() -> Tables:
@@ -121,11 +126,10 @@ def _merged(name: str, guide: list[dict[str, str]], overrides: Mapping[str, Any]
 
 
 def _row(source: str, entry: Mapping[str, str]) -> Row:
+    """`location[1].location(Location)` means a reference to what the converter made; NK1[Patient] is below contact."""
     return Row(
         field=int(source.partition("-")[2]),
-        to=re.sub(
-            r"\(\w+\)$", "", entry["to"]
-        ),  # location[1].location(Location) → a reference to what the converter made
+        to=re.sub(r"\(\w+\)$", "", entry["to"]).removeprefix("contact."),
         when=entry.get("when", ""),
         converter=entry.get("with", ""),
         vocabulary=entry.get("vocabulary", ""),

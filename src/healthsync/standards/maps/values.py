@@ -12,7 +12,7 @@ from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.datatypes import unit
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.periods import period
-from healthsync.standards.maps.scribe import Scribe, part
+from healthsync.standards.maps.scribe import Scribe, clean, part
 
 Valued = tuple[str, Any]
 """Element name (`valueQuantity`, `extension`) and its value."""
@@ -33,7 +33,7 @@ def observation_value(kind: str, rep: Repetition, segment: Segment, scribe: Scri
             return found
         if kind in _NEVER_TEXT:
             return None
-    text = rep.text.strip() if kind in _TEXT or len(rep.components) == 1 else _readable(rep)
+    text = clean(rep.text).strip() if kind in _TEXT or len(rep.components) == 1 else _readable(rep)
     if not text or text == '""':
         return None
     if kind not in _TEXT:
@@ -44,11 +44,12 @@ def observation_value(kind: str, rep: Repetition, segment: Segment, scribe: Scri
 def _readable(rep: Repetition) -> str:
     """Components in reading order, without the separators of v2."""
     count = len(rep.components)
-    return " ".join(text for number in range(1, count + 1) for text in rep.subcomponents(number) if text.strip())
+    return clean(" ".join(text for at in range(1, count + 1) for text in rep.subcomponents(at) if text.strip()))
 
 
 def _unit(segment: Segment, source: str) -> Resource:
-    return unit(segment.get(6).strip(), segment.get(6, 1, 2).strip(), segment.get(6, 1, 3).strip(), source)
+    code, text, system = (clean(segment.get(6, 1, component)).strip() for component in (1, 2, 3))
+    return unit(code, text, system, source)
 
 
 def _quantity(number: Any, comparator: str, segment: Segment, scribe: Scribe) -> Resource:
@@ -75,7 +76,7 @@ def _structured(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | N
     high = numbers.decimal(second)
     if low and not comparator:
         comparator = low[0]
-    shown = " ".join(text for text in (comparator, first, separator, second, segment.get(6)) if text)
+    shown = " ".join(text for text in (comparator, first, separator, second, clean(segment.get(6))) if text)
     measure = _unit(segment, scribe.source)
     if comparator in ("", "=", "<", ">", "<=", ">=") and low is not None:
         if not separator and not second:

@@ -1,0 +1,52 @@
+"""CPU time and memory of a hub: its processes, its workers and its PostgreSQL, told apart."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import suppress
+
+import psutil
+
+
+def part_of(process: psutil.Process) -> str:
+    """hub, worker or database."""
+    if process.name() == "postgres":
+        return "database"
+    command = process.cmdline()
+    return "worker" if "worker" in command else "hub"
+
+
+class CpuMeter:
+    """CPU seconds so far of the hub under a process, by part, and of this process, which is the client."""
+
+    def __init__(self, root_pid: int | None = None) -> None:
+        self._root = psutil.Process(root_pid) if root_pid is not None else None
+
+    def read(self) -> Counter[str]:
+        """Seconds by part. A process that ended is counted by its parent, which waited for it."""
+        spent: Counter[str] = Counter(client=time.process_time())
+        for process in tree(self._root):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                times = process.cpu_times()
+                spent[part_of(process)] += times.user + times.system + times.children_user + times.children_system
+        return spent
+
+    def since(self, before: Counter[str]) -> dict[str, float]:
+        """Seconds by part since an earlier reading."""
+        now = self.read()
+        return {part: now[part] - before[part] for part in ("hub", "worker", "database", "client") if part in now}
+
+
+def memory_by_part(root_pid: int) -> dict[str, float]:
+    """Proportional set size by part, in MB (10^6 bytes): shared pages count once over all processes."""
+    sizes: Counter[str] = Counter()
+    for process in tree(psutil.Process(root_pid)):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            sizes[part_of(process)] += process.memory_full_info().pss
+    return {part: size / 1e6 for part, size in sizes.items()}
+
+
+def tree(root: psutil.Process | None) -> list[psutil.Process]:
+    """A process and all below it."""
+    return [root, *root.children(recursive=True)] if root is not None else []
