@@ -40,6 +40,7 @@ _ADT = "\r".join((
     "NK1|1|%(family)s^Robert^J^^^^L|SPO^Spouse^HL70063|%(patient)d Chestnut Street^Apt 3^Springfield^IL^62704^USA^H|^PRN^PH^^1^217^%(phone)07d||C",
     "PV1|1|I|3WEST^312^A^BENCH^^^^^Three West|E|||4711^Marsh^Helen^^^Dr^^^BENCH^L^^^NPI|4712^Stone^Peter^^^Dr^^^BENCH^L^^^NPI||MED||||7|||"
     "4711^Marsh^Helen^^^Dr^^^BENCH^L^^^NPI|IP|V%(n)09d^^^BENCH^VN|||||||||||||||||||||||||20261125081500+0000",
+    "PV2|||R07.9^Chest pain^I10||||||20261130||||Observation after transfer|||||||N|N",
     "",
 ))  # fmt: skip
 
@@ -53,7 +54,7 @@ _ORU_HEAD = (
 _ORU = (
     _ORU_HEAD
     + "".join(
-        f"OBX|{place}|NM|{code}^{name}^LN||{value}|{unit}^{unit}^UCUM|{usual}|N|||F|||20261125084500+0000\r"
+        f"OBX|{place}|NM|{code}^{name}^LN||{value}|{unit}^{unit}^UCUM|{usual}|N|||F|||20261125084500+0000||||AU5800^BENCH|20261125091500+0000\r"
         for place, (code, name, unit, usual, value) in enumerate(_ANALYTES, 1)
     )
 ).encode()

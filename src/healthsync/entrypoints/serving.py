@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -53,12 +54,13 @@ async def serve(
     settings: Settings,
     *,
     role: Role = Role.ALL,
+    attached: bool = False,
     database_url: str | None = None,
     worker_options: Sequence[str] = (),
     ready: Callable[[Addresses, Hub], Any],
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Run a hub until SIGTERM, SIGINT or `stop`.
+    """Run a hub until SIGTERM, SIGINT or `stop`; `attached` is a worker that another hub process started.
 
     The order of stopping: no new messages and requests, those under way are finished, then workers, then the audit
     log's last head, then the database.
@@ -67,7 +69,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    owner = "command" if role is Role.WORKER else "serve"
+    owner = "command" if attached else "serve"
     async with AsyncExitStack() as stack:
         hub = await stack.enter_async_context(open_hub(data_folder, database_url, settings=settings, owner=owner))
         http = mllp = None
@@ -121,8 +123,9 @@ def _mllp_server(hub: Hub, settings: Settings) -> MllpServer:
 async def _readiness(hub: Hub) -> dict[str, bool]:
     """What the hub needs to do its work, and whether it is there."""
     try:
-        async with asyncio.timeout(2), hub.database.connection() as tx:
-            return {"database": await tx.fetchval("SELECT true")}
+        async with asyncio.timeout(2):
+            await hub.database.ping()
+        return {"database": True}
     except (HealthSyncError, TimeoutError):
         return {"database": False}
 
@@ -180,8 +183,8 @@ class WorkerProcesses:
         while not self._stopping:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "healthsync", "serve", "--role", "worker",
-                "--data", str(self._data_folder), *self._options,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, preexec_fn=_die_with_parent,
+                "--attached", "--data", str(self._data_folder), *self._options,
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, preexec_fn=_die_with(os.getpid()),
             )  # fmt: skip
             self._processes.add(process)
             code = await process.wait()
@@ -191,7 +194,13 @@ class WorkerProcesses:
                 await asyncio.sleep(_RESTART_SECONDS)
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> Callable[[], None]:
     """PR_SET_PDEATHSIG: a worker without its hub would keep the database from being stopped (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+
+    def prepare() -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != parent:  # it died before the call
+                os._exit(1)
+
+    return prepare

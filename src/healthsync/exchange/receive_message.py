@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.directory import DirectoryService, Partner, PartnerState, Peer, development_partner, recognise
-from healthsync.domains.messages import Answering, Arrival, MessageService, Receipt, Warnings, answering
+from healthsync.domains.messages import Answering, Arrival, MessageService, Receipt, MessageWarning, answering
 from healthsync.domains.privacy import DataKeys
 from healthsync.errors import Unavailable
 from healthsync.exchange.events import EventName
@@ -228,7 +228,7 @@ class ReceiveMessage:
             size_bytes=size_bytes,
             lanes=self._messages.lanes(source, message) if message else (),
             acknowledgement=taken.answer,
-            warnings=(*(message.warnings if message else ()), *(() if control_id else (Warnings.CONTROL_ID_MISSING,))),
+            warnings=(*(message.warnings if message else ()), *(() if control_id else (MessageWarning.CONTROL_ID_MISSING,))),
             reason_code=refusal.code if refusal else None,
             reason=refusal.sentence if refusal else None,
         )
@@ -330,7 +330,7 @@ class ReceiveMessage:
         if taken.refusal:
             source = taken.partner.name if taken.partner else None
             _log.warning("message refused", reason=taken.refusal.code, source=source, peer=taken.peer.address)
-        elif receipt and not duplicate and Warnings.CONTROL_ID_REUSED in receipt.warnings:
+        elif receipt and not duplicate and MessageWarning.CONTROL_ID_REUSED in receipt.warnings:
             _log.warning("control id used again with other content", source=taken.partner and taken.partner.name,
                          sequence=receipt.sequence)  # fmt: skip
 

@@ -294,12 +294,10 @@ class Fhir:
     capabilities: tuple[Interaction, ...] | None = setting(
         "Interactions offered to clients; never restricts what partners send in. Absent: all.",
         default=None,
-        later="every interaction that is built is offered; restricting them comes with the full FHIR server",
     )
     supported_resources: tuple[str, ...] | None = setting(
         "Resource types offered to clients; never restricts what partners send in. Absent: all.",
         default=None,
-        later="every type is offered; restricting them comes with the full FHIR server",
     )
 
     @property

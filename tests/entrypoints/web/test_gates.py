@@ -236,6 +236,7 @@ async def test_a_person_is_shown_as_the_projection_of_his_source_patients(admin,
     assert (await admin.get("/fhir/Person/nobody")).status_code == 404
 
 
+@pytest.mark.shows("fhir.capabilities", "fhir.supported_resources", "fhir.base_url")
 async def test_the_configuration_restricts_what_clients_may_use(database, tmp_path, client_as, hub):
     import httpx
 
@@ -244,11 +245,12 @@ async def test_the_configuration_restricts_what_clients_may_use(database, tmp_pa
     from healthsync.infrastructure.clock import SystemClock
     from healthsync.settings import load_settings
 
-    overrides = {
-        "audit.heads_path": str(tmp_path / "h"), "fhir.capabilities": ["read", "search"], "fhir.supported_resources": ["Patient"],
-        "fhir.base_url": "https://fhir.example.org/api",
-    }  # fmt: skip
-    limited = build_hub(load_settings(None, environ={}, overrides=overrides), hub.keyring, database, SystemClock())
+    file = tmp_path / "healthsync.yaml"
+    file.write_text(
+        "healthsync: {fhir: {base_url: 'https://fhir.example.org/api', capabilities: [read, search],"
+        " supported_resources: [Patient]}}"
+    )
+    limited = build_hub(load_settings(file, environ={}), hub.keyring, database, SystemClock())
 
     async def ready() -> dict:
         return {}

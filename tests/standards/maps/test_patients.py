@@ -217,7 +217,7 @@ def test_several_races_are_one_us_core_extension() -> None:
     assert found[0]["extension"][-1]["valueString"] == "White, Asian"
 
 
-def test_an_emergency_contact_is_somebody_to_call_and_no_related_person() -> None:
+def test_an_employer_is_somebody_to_call_and_no_related_person() -> None:
     conversion = converted(message("PID|1||P^^^Z^MR||A^B", "NK1|1|Office^The|EMR|||^WPN^PH^^^206^1"))
     assert [mapped.type for mapped in conversion.resources if mapped.type == "RelatedPerson"] == []
     contact = conversion.resources[0].resource["contact"][0]

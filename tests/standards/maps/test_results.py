@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from healthsync.standards.fhir import validate
-from healthsync.standards.maps import Conversion
+from healthsync.standards.maps import Conversion, merged
 
 from .golden_pairs import converted
 
@@ -164,6 +164,40 @@ def test_a_result_is_named_by_filler_number_test_and_sub_id() -> None:
     assert len(set(keys)) == 3
     corrected = oru(OBR, "OBX|1|NM|T1^Item renamed^L|2|9||||||C")
     assert [mapped.key for mapped in corrected.resources if mapped.type == "Observation"] == [keys[1]]
+
+
+@pytest.mark.parametrize(
+    "obx",
+    [
+        "OBX|1|NM|T1^Item^L||5||||||F",
+        "OBX|1|ST|T1^Item^L||high||||||C",
+        "OBX|1|CWE|T1^Item^L||A~B||||||C",
+        "OBX|1|NM|T1^Item^L||||||||X",
+        "OBX|1|NM|T1^Item^L||||||||W",
+    ],
+)
+def test_a_later_form_of_a_result_takes_the_place_of_the_earlier(obx: str) -> None:
+    for earlier in ("OBX|1|NM|T1^Item^L||4||||||P", "OBX|1|CWE|T1^Item^L||A~B||||||P", "OBX|1|NM|T1^Item^L||||||||X"):
+        first, second = (
+            next(m for m in oru(OBR, text).resources if m.type == "Observation") for text in (earlier, obx)
+        )
+        after = merged(first.resource, second)
+        assert validate.structure(after) == []
+        assert after["status"] == second.resource["status"]
+        forms = ("value", "component", "dataAbsentReason")
+        told = [name for name in second.resource if name.startswith(forms)]
+        assert [name for name in after if name.startswith(forms)] == (
+            told or [name for name in first.resource if name.startswith(forms)]
+        )
+
+
+def test_a_correction_of_one_result_leaves_the_report_its_others() -> None:
+    first = oru(OBR, "OBX|1|NM|T1^Item^L||5||||||F", "OBX|2|NM|T2^Item^L||6||||||F")
+    second = oru(OBR, "OBX|1|NM|T2^Item^L||7||||||C", "OBX|2|NM|T3^Item^L||8||||||F")
+    before, told = (next(m for m in c.resources if m.type == "DiagnosticReport") for c in (first, second))
+    after = merged(before.resource, told)
+    assert after["result"] == [*before.resource["result"], told.resource["result"][1]]
+    assert merged(after, told) == after
 
 
 def test_a_report_is_named_by_its_placer_number_where_the_filler_has_none() -> None:

@@ -12,11 +12,14 @@ from healthsync.standards.maps import merged
 
 from .golden_pairs import converted
 
+PID = "PID|1||P1^^^ZHOSP^MR||Linnet^Ora^^^^^L||19640428|F"
+
 
 def adt(
     event: str,
     *,
     at: str,
+    pid: str = PID,
     place: str = "W1^101^A^ZHOSP",
     admitted: str = "",
     discharged: str = "",
@@ -38,7 +41,7 @@ def adt(
         [
             rf"MSH|^~\&|ZHIS|ZHOSP|ZHUB|ZHIE|{at}+0000||ADT^{event}|{event}{at}|P|2.5.1",
             f"EVN|{event}|{at}+0000",
-            "PID|1||P1^^^ZHOSP^MR||Linnet^Ora^^^^^L||19640428|F",
+            pid,
             "|".join(pv1),
         ]
     )
@@ -153,18 +156,45 @@ def test_diagnoses_are_conditions_of_the_visit_and_a_deleted_one_is_entered_in_e
     assert after["verificationStatus"]["coding"][0]["code"] == "entered-in-error"
     assert "clinicalStatus" not in after
     assert validate.structure(after) == []
+    assert validate.structure(merged(after, condition)) == []
     encounter = next(m.resource for m in first.resources if m.type == "Encounter")
     assert encounter["diagnosis"][0]["condition"] == {"reference": condition.reference}
 
 
 def test_the_other_form_of_a_choice_goes_when_the_new_one_comes() -> None:
-    living = converted(adt("A08", at="20240301080000").replace("|F\n", "|F" + "|" * 22 + "N\n")).resources[0]
-    dead = converted(adt("A08", at="20240302080000").replace("|F\n", "|F" + "|" * 21 + "20240302|Y\n")).resources[0]
+    living = converted(adt("A08", at="20240301080000", pid=PID + "|" * 22 + "N")).resources[0]
+    dead = converted(adt("A08", at="20240302080000", pid=PID + "|" * 21 + "20240302|Y")).resources[0]
     after = merged(living.resource, dead)
     assert living.resource["deceasedBoolean"] is False
     assert (after["deceasedDateTime"], "deceasedBoolean" in after) == ("2024-03-02", False)
 
 
+def test_a_field_that_is_empty_this_time_keeps_what_it_told_before() -> None:
+    two_numbers = PID.replace("MR|", "MR~N9^^^ZCARD^PI|")
+    full = adt("A01", at="20240301080000", pid=f"{two_numbers}||2106-3|||(206)1|(206)2|||||523111234")
+    bare = adt("A08", at="20240302080000", pid=f"{PID}|||||(206)3")
+    first, second = (converted(text).resources[0] for text in (full, bare))
+    after = merged(first.resource, second)
+    assert [number["value"] for number in after["identifier"]] == ["P1", "N9", "523111234"]
+    assert [phone["value"] for phone in after["telecom"]] == ["(206)3", "(206)2"]
+    assert after["extension"] == first.resource["extension"]
+    assert merged(after, second) == after
+
+
+def test_a_new_number_of_the_same_authority_and_type_replaces_the_old_one() -> None:
+    old, new = (
+        converted(adt("A08", at="20240302080000", pid=PID.replace("MR|", f"MR~{number}^^^ZCARD^PI|"))).resources[0]
+        for number in ("N1", "N2")
+    )
+    assert [number["value"] for number in merged(old.resource, new)["identifier"]] == ["P1", "N2"]
+
+
 def test_an_update_of_the_person_that_names_a_visit_does_not_change_its_class_or_status() -> None:
     (visit,) = told(ADMISSION, DISCHARGE, adt("A31", at="20240304110000", place="", klass="N"))
     assert (visit["class"]["code"], visit["status"]) == ("IMP", "finished")
+
+
+def test_a_visit_never_ends_before_it_begins() -> None:
+    early = adt("A03", at="20240201100000", discharged="20240201100000")
+    for order in ((ADMISSION, early), (early, ADMISSION)):
+        assert len(told(*order)) == 1

@@ -21,7 +21,7 @@ from healthsync.domains.messages.model import (
     SealingKey,
     Settlement,
     StoredMessage,
-    Warnings,
+    MessageWarning,
 )
 from healthsync.domains.messages.retry import RetryPolicy, failed
 from healthsync.domains.messages.service import ACCEPTED_CHANNEL, MessageService
@@ -39,7 +39,7 @@ __all__ = [
     "SealingKey",
     "Settlement",
     "StoredMessage",
-    "Warnings",
+    "MessageWarning",
     "answering",
     "failed",
     "patients_of",

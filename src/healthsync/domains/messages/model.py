@@ -18,7 +18,7 @@ class MessageState(StrEnum):
     """It cannot be processed, or could not be accepted; its reason says why. Replay puts it back."""
 
 
-class Warnings(StrEnum):
+class MessageWarning(StrEnum):
     """What an operator should know of a message that was accepted all the same."""
 
     CONTROL_ID_REUSED = "control-id-reused"

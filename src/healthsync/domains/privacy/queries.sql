@@ -2,10 +2,6 @@
 -- The wrapped data key that new writes of a scope use.
 SELECT version, wrapped_by, wrapped FROM data_key WHERE scope = $1 ORDER BY version DESC LIMIT 1;
 
--- name: key_of_version
--- The wrapped data key under which something was sealed.
-SELECT version, wrapped_by, wrapped FROM data_key WHERE scope = $1 AND version = $2;
-
 -- name: keys_of_scopes
 -- The wrapped data keys of a page of search results.
 SELECT k.scope, k.version, k.wrapped_by, k.wrapped

@@ -24,8 +24,10 @@ class SealingPolicy:
 
     types: Mapping[str, Mapping[str, str]]
     any_type: Mapping[str, str]
+    parts: frozenset[str]
     free_text: frozenset[str]
-    not_free_text: frozenset[str]
+    readable: Mapping[str, str]
+    not_looked_into: Mapping[str, str]
 
     @classmethod
     @cache
@@ -35,8 +37,10 @@ class SealingPolicy:
         return cls(
             types=document["types"],
             any_type=document["any"],
+            parts=frozenset(document["parts"]),
             free_text=frozenset(document["free_text"]),
-            not_free_text=frozenset(document["not_free_text"]),
+            readable=document["readable"],
+            not_looked_into=document["not_looked_into"],
         )
 
     def class_of(self, resource_type: str, element: str, value: Any) -> SensitivityClass | None:
@@ -45,31 +49,25 @@ class SealingPolicy:
         verdict = named.get(element.removeprefix("_")) or named.get("*") or self.any_type.get(element.removeprefix("_"))
         if verdict is not None:
             return None if verdict == _CLEAR else SensitivityClass(verdict)
-        if element in self.not_free_text:
-            return None
-        if isinstance(value, str):
-            return SensitivityClass.NARRATIVE if element in self.free_text else None
-        return SensitivityClass.NARRATIVE if self._holds_free_text(element, value) else None
+        told = element not in self.not_looked_into and self._tells(element, value)
+        return SensitivityClass.NARRATIVE if told else None
 
-    def _holds_free_text(self, element: str, value: Any) -> bool:
+    def _tells(self, name: str, value: Any) -> bool:
+        """Whether an element is, or has inside it, something that a person wrote or that names one."""
+        if isinstance(value, str):
+            return name.removeprefix("_") in self.free_text
         if isinstance(value, list):
-            if element in self.free_text:
-                return True
-            return any(self._holds_free_text(element, item) for item in value)
+            return any(self._tells(name, item) for item in value)
         if not isinstance(value, dict):
             return False
-        for name, child in value.items():
-            if name in self.free_text:
-                if name == "display" and "reference" not in value and "identifier" not in value:
-                    continue  # Coding.display repeats a dictionary
-                if name == "text" and value.get("coding"):
-                    continue  # CodeableConcept.text beside a code names the code
-                return True
-            if name in self.not_free_text:
-                continue
-            if (isinstance(child, dict) or (isinstance(child, list) and child)) and self._holds_free_text(name, child):
-                return True
-        return False
+        return any(self._part_tells(value, part, child) for part, child in value.items())
+
+    def _part_tells(self, holder: dict[str, Any], part: str, child: Any) -> bool:
+        if part == "display" and "reference" not in holder and "identifier" not in holder:
+            return False  # Coding.display repeats a dictionary
+        if part == "text" and holder.get("coding"):
+            return False  # CodeableConcept.text beside a code names the code
+        return part in self.parts or (part not in self.not_looked_into and self._tells(part, child))
 
 
 def _associated_data(hub_id: str, reference: str, version: int, sensitivity: str, key: DataKey) -> bytes:

@@ -14,11 +14,6 @@ async def newest_key(tx: Transaction, scope: str) -> asyncpg.Record | None:
     return await tx.fetchrow(_SQL.newest_key, scope)
 
 
-async def key_of_version(tx: Transaction, scope: str, version: int) -> asyncpg.Record | None:
-    """One wrapped key: version, wrapped_by, wrapped."""
-    return await tx.fetchrow(_SQL.key_of_version, scope, version)
-
-
 async def keys_of_scopes(tx: Transaction, scopes: list[str], versions: list[int]) -> list[asyncpg.Record]:
     """Several wrapped keys at once: scope, version, wrapped_by, wrapped."""
     return await tx.fetch(_SQL.keys_of_scopes, scopes, versions)

@@ -208,9 +208,7 @@ async def _database(data_folder: Path, url: str | None) -> Finding:
     async with running(data_folder, url) as address:
         database = await Database.connect(address)
         try:
-            async with database.connection() as tx:
-                version = await tx.fetchval("SELECT current_setting('server_version')")
-                size = await tx.fetchval("SELECT pg_database_size(current_database())")
+            version, size = await database.ping()
             waiting = await pending(database)
         finally:
             await database.close()

@@ -45,6 +45,7 @@ def run_loop(main: Any) -> Any:
 @click.option("--database", "database_url", metavar="URL", help="A PostgreSQL of yours instead of the hub's own.")
 @click.option("--role", type=click.Choice([role.value for role in Role]), default="all", show_default=True,
               help="Run one part only, for a hub spread over machines.")  # fmt: skip
+@click.option("--attached", is_flag=True, hidden=True, help="A worker that a hub on the same data folder started.")
 @click.option("--insecure-development", is_flag=True, help="Allow settings that switch protection off. Never for patients.")
 def command(
     data_folder: Path,
@@ -52,6 +53,7 @@ def command(
     mllp_place: str | None,
     database_url: str | None,
     role: str,
+    attached: bool,
     insecure_development: bool,
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM.
@@ -78,6 +80,7 @@ def command(
             data_folder,
             settings,
             role=Role(role),
+            attached=attached,
             database_url=database_url,
             worker_options=worker_options,
             ready=ready,

@@ -137,6 +137,13 @@ class Database:
             yield tx
         tx._committed()
 
+    async def ping(self) -> tuple[str, int]:
+        """Version of the server and size of the database in bytes. Raises Unavailable when it does not answer."""
+        async with self.connection() as tx:
+            row = await tx.fetchrow("SELECT current_setting('server_version'), pg_database_size(current_database())")
+            assert row is not None
+            return row[0], row[1]
+
     async def listen(self, channel: str, wake: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
         """Call `wake(payload)` for each NOTIFY on `channel`, on a connection of its own; returns the way to stop.
 

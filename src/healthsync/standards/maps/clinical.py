@@ -148,6 +148,7 @@ def diagnosis(dg1: Segment, program: Program, patient: Draft, visit: Draft | Non
         draft.cleared.append("clinicalStatus")  # con-5: none beside entered-in-error
         return
     resource["clinicalStatus"] = concept("condition-clinical", "active")
+    draft.cleared.append("verificationStatus")  # where DG1-6 tells none: a diagnosis sent again is no error any more
     if visit:
         _diagnosis_of_visit(dg1, draft, visit, scribe)
 

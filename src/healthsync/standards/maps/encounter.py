@@ -80,7 +80,8 @@ def _tell_status(draft: Draft, pv1: Segment, event: Event) -> None:
     concept = tables().concepts["PatientClass[EncounterStatus]"].get(pv1.get(2))
     of_class = concept[1] if concept else "unknown"
     status, unless = event.status or of_class, event.unless
-    if draft.resource.get("period", {}).get("end") and event.from_class:
+    ended = "end" in draft.resource.get("period", {}) and not event.reopens
+    if ended and (event.from_class or status == "in-progress"):
         status, unless = "finished", ("cancelled",)  # guide: PV1-45 valued
     draft.resource["status"] = status
     if unless:

@@ -1,17 +1,40 @@
 """How a mapped resource goes over the stored one: *empty keeps, `""` deletes* (HL7 v2.5.1 §2.5.3).
 
 An element that the message does not have is kept; one that it has replaces the stored one; one that it deletes goes.
-What only some events know (Encounter.period) is merged entry by entry, and an event that arrives late does not undo a
-later one.
+Where several fields or messages feed one element (PID-3 and PID-19 are identifiers, each correction tells one result of
+a report), its entries are merged one by one. An event that arrives late does not undo a later one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
 
 from healthsync.standards.maps import times
 from healthsync.standards.maps.model import MappedResource, Resource
 
 CHOICES = ("deceased", "multipleBirth", "value", "effective", "onset", "collected")
 """Elements with a choice of types: of each at most one stands on a resource."""
+
+RESULT_FORMS = ("value", "component", "dataAbsentReason")
+"""How an Observation tells its result: one excludes the others (obs-6, obs-7)."""
+
+
+def _coded(concept: Resource | None) -> str | None:
+    """The first code of a CodeableConcept."""
+    return next((coding.get("code") for coding in (concept or {}).get("coding", ())), None)
+
+
+_SAME: dict[str, Callable[[Resource], Hashable]] = {
+    "identifier": lambda entry: (entry.get("system"), _coded(entry.get("type"))),
+    "telecom": lambda entry: (entry.get("system"), entry.get("use")),
+    "extension": lambda entry: entry.get("url"),
+    "participant": lambda entry: tuple(_coded(kind) for kind in entry.get("type", ())),
+    "class": lambda entry: _coded(entry.get("type")),
+    "result": lambda entry: entry.get("reference"),
+    "specimen": lambda entry: entry.get("reference"),
+}
+"""Lists fed by several fields or messages → what an entry is about; a new entry replaces the stored ones about it."""
 
 
 def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
@@ -25,14 +48,30 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
     for name, value in new.items():
         if name in stored and _stands_against(stored[name], mapped.unless.get(name, ())):
             continue
-        _drop_other_choice(result, name)
+        _drop_other_forms(result, name)
         if name == "location" and new["resourceType"] == "Encounter":
             result[name] = _locations(result.get(name, []), value)
+        elif name == "period" and name in mapped.partial:
+            result[name] = _period(result.get(name, {}), value)
+        elif name in _SAME and isinstance(value, list):
+            result[name] = _entries(result.get(name, []), value, _SAME[name])
         elif (name in mapped.partial or name == "meta") and isinstance(result.get(name), dict):
             result[name] = {**result[name], **value}
         else:
             result[name] = value
     return result
+
+
+def _entries(stored: list[Any], told: list[Any], about: Callable[[Any], Hashable]) -> list[Any]:
+    """The stored entries in their order, those told anew in the places of the old ones, and behind them what is new."""
+    anew: dict[Hashable, list[Any]] = {}
+    for entry in told:
+        anew.setdefault(about(entry), []).append(entry)
+    topics, result = set(anew), []
+    for entry in stored:
+        topic = about(entry)
+        result += anew.pop(topic, []) if topic in topics else [entry]
+    return result + [entry for entries in anew.values() for entry in entries]
 
 
 def _stands_against(stored: object, values: tuple[str, ...]) -> bool:
@@ -52,12 +91,27 @@ def _clear(result: Resource, path: str) -> None:
             del result[head]
 
 
-def _drop_other_choice(result: Resource, name: str) -> None:
-    for choice in CHOICES:
-        if name.startswith(choice) and name[len(choice) : len(choice) + 1].isupper():
-            for other in [key for key in result if key.lstrip("_").startswith(choice) and key.lstrip("_") != name]:
-                if other.lstrip("_")[len(choice) : len(choice) + 1].isupper():
-                    del result[other]
+def _choice(name: str) -> str:
+    """`value` for `valueQuantity` and `_valueString`; the name itself where the element has one type."""
+    bare = name.lstrip("_")
+    return next((choice for choice in CHOICES if bare.startswith(choice) and bare[len(choice) :][:1].isupper()), bare)
+
+
+def _drop_other_forms(result: Resource, name: str) -> None:
+    """Remove what cannot stand beside the element: its other types, and other forms of a result."""
+    choice = _choice(name)
+    if choice not in CHOICES and choice not in RESULT_FORMS:
+        return
+    excluded = RESULT_FORMS if choice in RESULT_FORMS else (choice,)
+    for other in [key for key in result if key.lstrip("_") != name.lstrip("_") and _choice(key) in excluded]:
+        del result[other]
+
+
+def _period(stored: Resource, told: Resource) -> Resource:
+    """Both halves; where they contradict each other (per-1), what is told now."""
+    both = {**stored, **told}
+    ends_early = "start" in both and "end" in both and times.is_before(both["end"], both["start"])
+    return dict(told) if ends_early else both
 
 
 def _locations(stored: list[Resource], told: list[Resource]) -> list[Resource]:

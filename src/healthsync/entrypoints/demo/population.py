@@ -1,0 +1,208 @@
+"""Who lives in the town: households with marriages, moves, twins, juniors and newborns. Pure, by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from random import Random
+
+from healthsync.entrypoints.demo import names
+
+TODAY = date(2026, 3, 2)
+"""The day on which the story ends: fixed, so that every run tells the same one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a household lives."""
+
+    line: str
+    town: str
+    postal_code: str
+    state: str = "VT"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody, as she is: what sources know of her may differ.
+
+    `nickname`, `maiden` and `former_address` are what else she is known by; `newborn` has no given name at his first
+    registration; `twin` is the place in a multiple birth; `has_double` says that somebody else has the same name, sex
+    and birth date, so that only the SSN tells them apart.
+    """
+
+    id: str
+    sex: str
+    given: str
+    middle: str
+    family: str
+    born: date
+    ssn: str
+    phone: str
+    address: Address
+    suffix: str = ""
+    maiden: str | None = None
+    former_address: Address | None = None
+    newborn: bool = False
+    twin: int | None = None
+    has_double: bool = False
+    household: int = 0
+
+    @property
+    def nickname(self) -> str:
+        """The short form of the given name."""
+        return names.nickname(self.given)
+
+    def age(self, on: date = TODAY) -> int:
+        """In whole years."""
+        return on.year - self.born.year - ((on.month, on.day) < (self.born.month, self.born.day))
+
+
+@dataclass(slots=True)
+class _Town:
+    """What has been given away already: no two people share a number, and siblings no sound."""
+
+    chance: Random
+    persons: list[Person] = field(default_factory=list)
+    ssns: set[str] = field(default_factory=set)
+    phones: set[str] = field(default_factory=set)
+    streets: int = 0
+    household: int = 0
+
+    def ssn(self) -> str:
+        while (number := f"{self.chance.randint(401, 649)}{self.chance.randint(11, 98)}{self.chance.randint(1101, 9898)}"):
+            if number not in self.ssns:
+                self.ssns.add(number)
+                return number
+        raise AssertionError
+
+    def phone(self) -> str:
+        while (number := f"802{self.chance.randint(220, 989)}{self.chance.randint(1100, 9899)}"):
+            if number not in self.phones:
+                self.phones.add(number)
+                return number
+        raise AssertionError
+
+    def address(self) -> Address:
+        street = self.chance.choice(names.STREETS)
+        kind = self.chance.choice(("Lane", "Road", "Court"))
+        line = f"{self.chance.randint(101, 989)} {street} {kind}"
+        return Address(line, self.chance.choice(names.TOWNS), f"05{self.chance.randint(110, 899)}")
+
+    def born(self, youngest: int, oldest: int) -> date:
+        days = self.chance.randint(youngest * 365 + 200, oldest * 365)
+        return TODAY - timedelta(days=days)
+
+    def given(self, sex: str, taken: tuple[str, ...] = ()) -> str:
+        """A given name whose beginning no one of `taken` shares."""
+        choices = names.FEMALE if sex == "F" else names.MALE
+        return self.chance.choice([name for name in choices if name[:4] not in {one[:4] for one in taken}])
+
+    def family(self) -> str:
+        return self.chance.choice(names.ACCENTED if self.chance.random() < 0.08 else names.FAMILY)
+
+    def person(self, sex: str, family: str, born: date, address: Address, **more: object) -> Person:
+        given = str(more.pop("given", "") or self.given(sex))
+        middle = str(more.pop("middle", "") or self.given(sex, (given,)))
+        made = Person(
+            f"P{len(self.persons) + 1:04d}", sex, given, middle, family, born, self.ssn(), self.phone(), address,
+            household=self.household,
+        )  # fmt: skip
+        made = replace(made, **more)  # type: ignore[arg-type]
+        self.persons.append(made)
+        return made
+
+
+def populate(count: int, seed: int) -> tuple[Person, ...]:
+    """The first `count` persons of the town of this seed.
+
+    The first households show one hard case each (newborn twins, twins, junior, marriage, move, double), so that also
+    a small town has them.
+    """
+    town = _Town(Random(seed))  # noqa: S311 chance that can be repeated is what is wanted
+    cases = iter((_twins, _newborn, _marriage, _junior, _double, _move, _hyphenated))
+    while len(town.persons) < count:
+        town.household += 1
+        household = next(cases, None) or town.chance.choices(
+            (_family, _couple, _single, _marriage, _move, _hyphenated, _junior, _twins, _newborn),
+            (30, 20, 20, 7, 8, 4, 3, 3, 3),
+        )[0]
+        household(town)
+    kept = town.persons[:count]
+    doubles = {(p.given, p.family, p.born) for p in kept if p.has_double}
+    whole = {key for key in doubles if sum((p.given, p.family, p.born) == key for p in kept) > 1}
+    return tuple(replace(p, has_double=(p.given, p.family, p.born) in whole) for p in kept)
+
+
+def _couple(town: _Town, **more: object) -> tuple[Person, Person]:
+    family, address = town.family(), town.address()
+    born = town.born(24, 78)
+    one = town.person("F", family, born, address, **more)
+    other = town.person("M", family, born + timedelta(days=town.chance.randint(-1500, 1500)), address)
+    return one, other
+
+
+def _children(town: _Town, parents: tuple[Person, Person], number: int) -> Iterator[Person]:
+    taken: list[str] = []
+    for _ in range(number):
+        sex = town.chance.choice("FM")
+        given = town.given(sex, tuple(taken))
+        taken.append(given)
+        yield town.person(sex, parents[0].family, town.born(1, 17), parents[0].address, given=given)
+
+
+def _family(town: _Town) -> None:
+    list(_children(town, _couple(town), town.chance.randint(1, 3)))
+
+
+def _single(town: _Town) -> None:
+    town.person(town.chance.choice("FM"), town.family(), town.born(19, 92), town.address())
+
+
+def _marriage(town: _Town) -> None:
+    """She took his name lately; half the town still has the old one."""
+    _couple(town, maiden=town.family())
+
+
+def _move(town: _Town) -> None:
+    former = town.address()
+    _couple(town, former_address=former)
+
+
+def _hyphenated(town: _Town) -> None:
+    first, second = town.chance.sample(names.FAMILY, 2)
+    town.person("F", f"{first}-{second}", town.born(22, 70), town.address())
+
+
+def _junior(town: _Town) -> None:
+    """Father and son of one name at one address."""
+    family, address, given, middle = town.family(), town.address(), town.given("M"), town.given("M")
+    town.person("M", family, town.born(48, 75), address, given=given, middle=middle, suffix="Sr")
+    town.person("M", family, town.born(18, 27), address, given=given, middle=middle, suffix="Jr")
+
+
+def _twins(town: _Town) -> None:
+    """Same birth date, family and address; SSNs that differ by one."""
+    mother, _ = _couple(town)
+    born = town.born(3, 15)
+    first = town.given("F")
+    one = town.person("F", mother.family, born, mother.address, given=first, twin=1)
+    sex = town.chance.choice("FM")
+    next_number = f"{int(one.ssn) + 1:09d}"
+    town.ssns.add(next_number)
+    town.person(sex, mother.family, born, mother.address, given=town.given(sex, (first,)), twin=2, ssn=next_number)
+
+
+def _newborn(town: _Town) -> None:
+    """Registered as BABY BOY before he has a name and a number."""
+    mother, _ = _couple(town)
+    born = TODAY - timedelta(days=town.chance.randint(3, 9))
+    town.person(town.chance.choice("FM"), mother.family, born, mother.address, newborn=True)
+
+
+def _double(town: _Town) -> None:
+    """Two strangers with the same name and birth date: what a name alone would take for one person."""
+    one = town.person("M", town.family(), town.born(30, 60), town.address(), has_double=True)
+    town.household += 1
+    town.person("M", one.family, one.born, town.address(), given=one.given, has_double=True)

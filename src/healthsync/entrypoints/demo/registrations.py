@@ -1,0 +1,165 @@
+"""How each source knows the people: its own numbers, and the mistakes that registration desks make. Pure, by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from random import Random
+
+from healthsync.entrypoints.demo.names import without_accents
+from healthsync.entrypoints.demo.population import Address, Person
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Somebody who sends: a hospital over MLLP, or the clinic (`application` None) over FHIR.
+
+    `universal_id` is the OID of its numbers; a source without one sends the name of the authority only. `charset` is
+    what MSH-18 says and its messages are written in.
+    """
+
+    name: str
+    title: str
+    application: str | None
+    facility: str
+    universal_id: str
+    version: str
+    charset: str
+    number_form: str
+
+    @property
+    def system(self) -> str:
+        """What FHIR knows its patient numbers by."""
+        return f"urn:oid:{self.universal_id}" if self.universal_id else f"urn:healthsync:authority:{self.facility}"
+
+
+RIVERBEND = Source("riverbend", "Riverbend General Hospital", "RVB_ADT", "RIVERBEND",
+                   "2.16.840.1.113883.19.5.11", "2.5.1", "UNICODE UTF-8", "RVB{:07d}")  # fmt: skip
+NORTHGATE = Source("northgate", "Northgate Medical Center", "NGMC", "NORTHGATE",
+                   "2.16.840.1.113883.19.5.12", "2.4", "8859/1", "NG-{:06d}-T")  # fmt: skip
+HARBOR = Source("harbor", "Harbor Children's Hospital", "HARBORCARE", "HARBORCH",
+                "", "2.3.1", "", "H{:07d}K")  # fmt: skip
+CLINIC = Source("meadow-clinic", "Meadow Family Clinic", None, "MEADOW",
+                "2.16.840.1.113883.19.5.40", "", "", "MFC-{:06d}")  # fmt: skip
+HOSPITALS = (RIVERBEND, NORTHGATE, HARBOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One person in the books of one source. `duplicate_of` is the number under which he stood there already; when it
+    `is_resolved`, the source finds out and says so (A40)."""
+
+    source: Source
+    number: str
+    person: Person
+    given: str
+    middle: str
+    family: str
+    suffix: str
+    born: date
+    ssn: str | None
+    phone: str
+    address: Address
+    duplicate_of: str | None = None
+    is_resolved: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """(source, identifier system, number): what the ground truth is kept by."""
+        return self.source.name, self.source.system, self.number
+
+
+def register(persons: Sequence[Person], seed: int) -> tuple[Registration, ...]:
+    """The books of all sources. Every person is in one at least."""
+    chance = Random(f"{seed} registrations")  # noqa: S311
+    numbers = {source.name: iter(chance.sample(range(100_000, 899_999), 2 * len(persons))) for source in (*HOSPITALS, CLINIC)}
+    mothers = {p.household: p for p in reversed(persons) if p.sex == "F" and p.age() > 20}
+    made: list[Registration] = []
+    for place, person in enumerate(persons):
+        for nth, source in enumerate(_sources(chance, person, first=place == 0)):
+            known = _known(chance, source, person, nth, mothers)
+            first = replace(known, number=source.number_form.format(next(numbers[source.name])))
+            made.append(first)
+            if source is not CLINIC and not (person.has_double or person.newborn) and chance.random() < 0.07:
+                again = _known(chance, source, person, nth, {})
+                number = source.number_form.format(next(numbers[source.name]))
+                made.append(replace(again, number=number, duplicate_of=first.number, is_resolved=chance.random() < 0.7))
+    return tuple(made)
+
+
+def _sources(chance: Random, person: Person, *, first: bool) -> Iterator[Source]:
+    """Children are seen in the children's hospital, the others mostly elsewhere; the first person has been everywhere."""
+    if first:
+        yield from (*HOSPITALS, CLINIC)
+        return
+    preferred = [HARBOR, RIVERBEND] if person.age() < 18 else [RIVERBEND, NORTHGATE]
+    if not person.newborn:
+        chance.shuffle(preferred)
+    number = chance.choices((1, 2, 3), (45, 40, 15))[0]
+    yield from [*preferred, *(h for h in HOSPITALS if h not in preferred)][:number]
+    if chance.random() < 0.35 and not person.newborn:
+        yield CLINIC
+
+
+def _known(chance: Random, source: Source, person: Person, nth: int, mothers: dict[int, Person]) -> Registration:
+    """What the `nth` source that meets a person writes down."""
+    made = Registration(
+        source, "", person, person.given, _middle(chance, person), person.family, person.suffix, person.born,
+        person.ssn, person.phone, person.address,
+    )  # fmt: skip
+    if person.has_double:  # only the number tells these apart, so nobody leaves it out
+        return _as_written(source, replace(made, middle=""))
+    if person.newborn:
+        sex = "GIRL" if person.sex == "F" else "BOY"
+        return _as_written(source, replace(made, given=f"BABY {sex}" if nth == 0 else person.given, middle="", ssn=None))
+    if person.maiden and nth == 0:
+        made = replace(made, family=person.maiden)
+    if person.former_address and nth == 0:
+        made = replace(made, address=person.former_address)
+    made = _without_number(chance, made, mothers)
+    return _as_written(source, _mistaken(chance, made))
+
+
+def _middle(chance: Random, person: Person) -> str:
+    return chance.choices((person.middle, person.middle[0], ""), (30, 30, 40))[0]
+
+
+def _without_number(chance: Random, made: Registration, mothers: dict[int, Person]) -> Registration:
+    """No SSN, or for a child the mother's: the classic mistake of a desk."""
+    is_child = made.person.age() < 18
+    mother = mothers.get(made.person.household)
+    if is_child and mother and chance.random() < 0.04:
+        return replace(made, ssn=mother.ssn)
+    return replace(made, ssn=None) if chance.random() < (0.45 if is_child else 0.2) else made
+
+
+def _mistaken(chance: Random, made: Registration) -> Registration:
+    """Typing errors, nicknames, half of a double name, a lost suffix, day for month."""
+    if "-" in made.family and chance.random() < 0.4:
+        made = replace(made, family=made.family.partition("-")[0])
+    if made.suffix and chance.random() < 0.3:
+        made = replace(made, suffix="")
+    kind = chance.random()
+    if kind < 0.04:
+        return replace(made, given=_swapped(chance, made.given))
+    if kind < 0.08:
+        return replace(made, family=_swapped(chance, made.family))
+    if kind < 0.13:
+        return replace(made, given=made.person.nickname, middle="")
+    if kind < 0.15 and made.ssn and made.born.day <= 12 and made.born.day != made.born.month:
+        return replace(made, born=made.born.replace(month=made.born.day, day=made.born.month))
+    return made
+
+
+def _swapped(chance: Random, name: str) -> str:
+    """Two neighbouring letters in each other's place, the first letter stays."""
+    at = chance.randint(1, len(name) - 3)
+    return name[:at] + name[at + 1] + name[at] + name[at + 2 :]
+
+
+def _as_written(source: Source, made: Registration) -> Registration:
+    """What the character set of the source leaves of the name."""
+    if source.charset == "UNICODE UTF-8" or source is CLINIC:
+        return made
+    return replace(made, family=without_accents(made.family))
