@@ -224,7 +224,7 @@ class Ingest:
     async def _compare_and_seal(self, tx: Transaction, submission: Submission, work: _Work) -> None:
         keys = sorted({entry.key for entry in work.incoming})
         heads = await self._records.heads(tx, keys)
-        digests = {id(e): self._blind.digest("content", json.dump(e.resource)) for e in work.incoming}
+        digests = {id(e): self._blind.digest("content", _content(e)) for e in work.incoming}
         changed = [e.key for e in work.incoming if not _same(heads.get(e.key), digests[id(e)], e)]
         known = await self._records.current(tx, sorted({key for key in changed if key in heads}))
         contents = dict(zip(known, await self._vault.open(tx, list(known.values())), strict=True))
@@ -293,7 +293,7 @@ class Ingest:
         if entry.mapped is None:
             raise InvalidInput(f"{entry.key[0]}/{entry.key[1]} stands twice in one transaction", code="duplicate")
         first = work.written[entry.key]
-        resource = _merged(first.resource, entry) | {"meta": first.resource["meta"]}
+        resource = _with_meta(_merged(first.resource, entry), first.change.version, work.now, "")
         change = replace(
             first.change,
             content=self._vault.seal(resource, await self._key(tx, work, first.change.patient_key)),
@@ -430,6 +430,12 @@ class Ingest:
 def submission_audit(action: Action, interaction: str, **details: Any) -> AuditEvent:
     """The audit event of a submission that was permitted."""
     return AuditEvent(action=action, interaction=interaction, outcome=Outcome.PERMITTED, **details)
+
+
+def _content(entry: Incoming) -> bytes:
+    """What tells a resend from news: the resource and, for a snapshot, what it deletes."""
+    cleared = entry.mapped.cleared if entry.mapped is not None else ()
+    return json.dump(entry.resource) + "\x1f".join(("", *cleared)).encode()
 
 
 def _same(head: Any, digest: bytes, entry: Incoming) -> bool:

@@ -228,7 +228,10 @@ class ReceiveMessage:
             size_bytes=size_bytes,
             lanes=self._messages.lanes(source, message) if message else (),
             acknowledgement=taken.answer,
-            warnings=(*(message.warnings if message else ()), *(() if control_id else (MessageWarning.CONTROL_ID_MISSING,))),
+            warnings=(
+                *(message.warnings if message else ()),
+                *(() if control_id else (MessageWarning.CONTROL_ID_MISSING,)),
+            ),
             reason_code=refusal.code if refusal else None,
             reason=refusal.sentence if refusal else None,
         )

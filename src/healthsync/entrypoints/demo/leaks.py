@@ -15,6 +15,7 @@ import base64
 import json
 import mmap
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -74,7 +75,7 @@ class LeakScanner:
             for text in notations(needle):
                 self._add(text, count - 1)
         self.needles = count
-        self._pieces = _pieces(self._any_case), _pieces(self._exact)
+        self._any_case_pieces, self._exact_pieces = _Pieces(self._any_case), _Pieces(self._exact)
         self._longest = max(map(len, (*self._any_case, *self._exact)), default=0)
 
     def _add(self, text: str, needle: int) -> None:
@@ -92,11 +93,11 @@ class LeakScanner:
         for start in range(0, len(data), _CHUNK):
             chunk = data[max(0, start - 1) : start + _CHUNK + self._longest]
             lowered = chunk.lower()
-            for text, variants, pieces in ((lowered, self._any_case, self._pieces[0]),
-                                           (chunk, self._exact, self._pieces[1])):  # fmt: skip
-                for variant in _candidates(text, pieces):
-                    if (at := _found(text, variant, variants[variant])) is not None:
-                        hit = variants[variant]
+            for text, variants, pieces in ((lowered, self._any_case, self._any_case_pieces),
+                                           (chunk, self._exact, self._exact_pieces)):  # fmt: skip
+                for variant in pieces.candidates(text):
+                    hit = variants[variant]
+                    if (at := _found(text, variant, hit.is_number)) is not None:
                         yield Leak(where, max(0, start - 1) + at, hit.form, hit.needle)
 
     def scan_file(self, path: Path, where: str | None = None) -> Iterator[Leak]:
@@ -134,37 +135,30 @@ def _base64(raw: bytes) -> Iterator[bytes]:
         yield encoded[first:last].replace(b"+", b"-").replace(b"/", b"_")
 
 
-def _pieces(variants: Iterable[bytes]) -> dict[int, list[bytes]]:
-    pieces: dict[int, list[bytes]] = {}
-    for variant in variants:
-        for at in range(len(variant) - _PIECE + 1):
-            pieces.setdefault(int.from_bytes(variant[at : at + _PIECE], _NATIVE), []).append(variant)
-    return pieces
+class _Pieces:
+    """Which variants hold a piece of four bytes."""
+
+    def __init__(self, variants: Iterable[bytes]) -> None:
+        self._variants: dict[int, set[bytes]] = {}
+        for variant in variants:
+            for at in range(len(variant) - _PIECE + 1):
+                piece = int.from_bytes(variant[at : at + _PIECE], sys.byteorder)
+                self._variants.setdefault(piece, set()).add(variant)
+        self._known = frozenset(self._variants)
+
+    def candidates(self, text: bytes) -> set[bytes]:
+        """The variants of which a piece stands in `text` at an offset divisible by four."""
+        whole = memoryview(text[: len(text) - len(text) % _PIECE]).cast("I")
+        return {variant for piece in self._known.intersection(whole) for variant in self._variants[piece]}
 
 
-_NATIVE = "little" if memoryview(b"\1\0\0\0").cast("I")[0] == 1 else "big"
-
-
-def _candidates(text: bytes, pieces: dict[int, list[bytes]]) -> set[bytes]:
-    """The variants of which a piece stands in `text`."""
-    whole = memoryview(text[: len(text) - len(text) % _PIECE]).cast("I")
-    return {variant for piece in pieces.keys() & set(whole) for variant in pieces[piece]}
-
-
-def _found(text: bytes, variant: bytes, of: _Variant) -> int | None:
+def _found(text: bytes, variant: bytes, alone: bool) -> int | None:
     at = text.find(variant)
     while at >= 0:
-        if not of.is_number or _stands_alone(text, at, at + len(variant)):
+        if not alone or (text[at - 1 : at] not in _DIGITS and text[at + len(variant) :][:1] not in _DIGITS):
             return at
         at = text.find(variant, at + 1)
     return None
 
 
-_WORD = frozenset(b"0123456789abcdef")
-
-
-def _stands_alone(text: bytes, start: int, end: int) -> bool:
-    return text[start - 1 : start] not in _SINGLE and text[end : end + 1] not in _SINGLE
-
-
-_SINGLE = frozenset(bytes([byte]) for byte in _WORD)
+_DIGITS = frozenset(bytes([byte]) for byte in b"0123456789abcdef")

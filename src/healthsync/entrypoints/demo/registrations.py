@@ -33,6 +33,10 @@ class Source:
         """What FHIR knows its patient numbers by."""
         return f"urn:oid:{self.universal_id}" if self.universal_id else f"urn:healthsync:authority:{self.facility}"
 
+    def writes(self, name: str) -> str:
+        """What its character set leaves of a name."""
+        return name if self.charset == "UNICODE UTF-8" else without_accents(name)
+
 
 RIVERBEND = Source("riverbend", "Riverbend General Hospital", "RVB_ADT", "RIVERBEND",
                    "2.16.840.1.113883.19.5.11", "2.5.1", "UNICODE UTF-8", "RVB{:07d}")  # fmt: skip
@@ -41,7 +45,7 @@ NORTHGATE = Source("northgate", "Northgate Medical Center", "NGMC", "NORTHGATE",
 HARBOR = Source("harbor", "Harbor Children's Hospital", "HARBORCARE", "HARBORCH",
                 "", "2.3.1", "", "H{:07d}K")  # fmt: skip
 CLINIC = Source("meadow-clinic", "Meadow Family Clinic", None, "MEADOW",
-                "2.16.840.1.113883.19.5.40", "", "", "MFC-{:06d}")  # fmt: skip
+                "2.16.840.1.113883.19.5.40", "", "UNICODE UTF-8", "MFC-{:06d}")  # fmt: skip
 HOSPITALS = (RIVERBEND, NORTHGATE, HARBOR)
 
 
@@ -105,20 +109,20 @@ def _sources(chance: Random, person: Person, *, first: bool) -> Iterator[Source]
 def _known(chance: Random, source: Source, person: Person, nth: int, mothers: dict[int, Person]) -> Registration:
     """What the `nth` source that meets a person writes down."""
     made = Registration(
-        source, "", person, person.given, _middle(chance, person), person.family, person.suffix, person.born,
+        source, "", person, person.given, _middle(chance, person), source.writes(person.family), person.suffix, person.born,
         person.ssn, person.phone, person.address,
     )  # fmt: skip
     if person.has_double:  # only the number tells these apart, so nobody leaves it out
-        return _as_written(source, replace(made, middle=""))
+        return replace(made, middle="")
     if person.newborn:
         sex = "GIRL" if person.sex == "F" else "BOY"
-        return _as_written(source, replace(made, given=f"BABY {sex}" if nth == 0 else person.given, middle="", ssn=None))
+        return replace(made, given=f"BABY {sex}" if nth == 0 else person.given, middle="", ssn=None)
     if person.maiden and nth == 0:
-        made = replace(made, family=person.maiden)
+        made = replace(made, family=source.writes(person.maiden))
     if person.former_address and nth == 0:
         made = replace(made, address=person.former_address)
     made = _without_number(chance, made, mothers)
-    return _as_written(source, _mistaken(chance, made))
+    return _mistaken(chance, made)
 
 
 def _middle(chance: Random, person: Person) -> str:
@@ -156,10 +160,3 @@ def _swapped(chance: Random, name: str) -> str:
     """Two neighbouring letters in each other's place, the first letter stays."""
     at = chance.randint(1, len(name) - 3)
     return name[:at] + name[at + 1] + name[at] + name[at + 2 :]
-
-
-def _as_written(source: Source, made: Registration) -> Registration:
-    """What the character set of the source leaves of the name."""
-    if source.charset == "UNICODE UTF-8" or source is CLINIC:
-        return made
-    return replace(made, family=without_accents(made.family))

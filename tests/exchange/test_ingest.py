@@ -1,0 +1,210 @@
+"""The gate in, fed by HL7 v2 messages through the real flows and by submissions."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from healthsync.domains.directory import Peer
+from healthsync.entrypoints.worker import Worker
+from healthsync.errors import Conflict, InvalidInput
+from healthsync.exchange.authenticate import Requester
+from healthsync.exchange.ingest import Incoming, InvalidResource, Submission, submission_audit
+from healthsync.domains.audit import Action
+
+PEER = Peer("127.0.0.1")
+ADMIN = Requester("tester", ("admin",), "TREAT")
+_number = iter(range(10_000))
+
+
+def adt(trigger: str, mrn: str, *, name="Quennell^Ottoline", birth="19710309", extra="", facility="ZHOSP", more="") -> bytes:
+    lines = [
+        f"MSH|^~\\&|ZHIS|{facility}|HUB|HIE|20240301115530+0000||ADT^{trigger}|C{next(_number)}|P|2.5.1",
+        f"EVN|{trigger}|20240301115500+0000",
+        f"PID|1||{mrn}^^^{facility}^MR||{name}^^^^^L||{birth}|F|||4 Weir Lane^^Holbrook^MA^02343^USA^H{more}",
+        *(extra.splitlines() or ["PV1|1|N"]),
+    ]
+    return "\r".join(lines).encode() + b"\r"
+
+
+@pytest.fixture
+def send(hub):
+    async def send(*messages: bytes) -> None:
+        for message in messages:
+            answer = await hub.receive_message(message, PEER)
+            assert answer is not None
+            assert b"MSA|AA" in answer
+        await Worker(hub.process_message, hub.database).drain()
+        async with hub.database.connection() as tx:
+            unfinished = await tx.fetch("SELECT state, reason_code, reason FROM message WHERE state <> 'processed'")
+        assert unfinished == []
+
+    return send
+
+
+async def _found(hub, resource_type: str, query: str = "") -> list[dict]:
+    from urllib.parse import parse_qsl
+
+    from healthsync.standards.fhir import json
+    from healthsync.standards.fhir.query import parse
+
+    page = await hub.disclose.search(ADMIN, parse(resource_type, parse_qsl(query)), after=None, count=100, asked=query)
+    return [json.parse(entry.text.encode()) for entry in page.entries]
+
+
+async def _counts(hub) -> dict[str, int]:
+    async with hub.database.connection() as tx:
+        return {
+            table: await tx.fetchval(f"SELECT count(*) FROM {table}")
+            for table in ("resource", "resource_history", "index_token", "index_date")
+        }
+
+
+async def test_a_resend_with_another_control_id_changes_nothing(hub, send):
+    visit = "PV1|1|I|W1^101^A^ZHOSP||||1234^Doc^Tor|||MED||||||||||V77^^^ZHOSP^VN\nDG1|1||I10^Hypertension^I10||20240301|A\nAL1|1|DA|PEN^Penicillin^L|SV|Hives"
+    await send(adt("A01", "P1", extra=visit))
+    before = await _counts(hub)
+    await send(adt("A01", "P1", extra=visit))
+    after = await _counts(hub)
+    assert after["resource"] - before["resource"] == 1, "only the Provenance of the second message is new"
+    assert after["resource_history"] == before["resource_history"]
+
+
+async def test_an_empty_field_keeps_and_a_null_field_deletes(hub, send):
+    await send(adt("A28", "P1", more="||^PRN^PH^^1^206^5550173"))
+    await send(adt("A31", "P1"))
+    [patient] = await _found(hub, "Patient", "identifier=P1")
+    assert patient["telecom"]
+    await send(adt("A31", "P1", more='||""'))
+    [patient] = await _found(hub, "Patient", "identifier=P1")
+    assert "telecom" not in patient
+
+
+async def test_a_patient_keeps_the_numbers_that_a_later_message_does_not_repeat(hub, send):
+    await send(adt("A28", "P1^^^ZHOSP^MR~X9"), adt("A31", "P1"))
+    [patient] = await _found(hub, "Patient", "identifier=P1")
+    assert {number["value"] for number in patient["identifier"]} == {"P1", "X9"}
+    assert await _found(hub, "Patient", "identifier=X9")
+
+
+async def test_two_facilities_have_two_records_of_one_person(hub, send):
+    await send(adt("A28", "P1"), adt("A28", "Q1", facility="ZCLIN"))
+    patients = await _found(hub, "Patient", "family=quennell")
+    assert len(patients) == 2
+    async with hub.database.connection() as tx:
+        keys = [row["pid"] for row in await tx.fetch("SELECT pid FROM resource WHERE resource_type = 'Patient'")]
+        assert len(set((await hub.identity.enterprise_ids(tx, keys)).values())) == 1
+
+
+async def test_a_merge_retires_the_old_record_and_late_results_reach_the_survivor(hub, send):
+    merge = "PV1|1|N\nMRG|A1^^^ZHOSP^MR"
+    await send(adt("A28", "A1"), adt("A28", "B1"), adt("A40", "B1", extra=merge))
+    [survivor] = [p for p in await _found(hub, "Patient", "identifier=B1") if p.get("active", True)]
+    [retired] = [p for p in await _found(hub, "Patient", "identifier=A1") if not p.get("active", True)]
+    assert retired["link"][0]["other"]["reference"] == f"Patient/{survivor['id']}"
+    result = "OBR|1||F1^LAB|PN^Panel^L|||20240301080000+0000|||||||||||||||20240301100000+0000||LAB|F\nOBX|1|NM|GLU^Glucose^L||5.50|mmol/L|||||F"
+    await send(adt("A28", "A1", extra=result).replace(b"ADT^A28", b"ORU^R01"))
+    [observation] = await _found(hub, "Observation", "code=GLU")
+    assert observation["subject"]["reference"] == f"Patient/{survivor['id']}"
+    assert str(observation["valueQuantity"]["value"]) == "5.50"
+
+
+async def test_a_merge_back_leaves_one_active_record_and_none_lost(hub, send):
+    await send(
+        adt("A28", "A1"), adt("A28", "B1"),
+        adt("A40", "A1", extra="MRG|B1^^^ZHOSP^MR"), adt("A40", "B1", extra="MRG|A1^^^ZHOSP^MR"),
+    )  # fmt: skip
+    patients = await _found(hub, "Patient", "family=quennell")
+    assert len(patients) == 2
+    assert sum(patient.get("active", True) for patient in patients) == 1
+    assert await _found(hub, "Patient", "identifier=A1")
+    assert await _found(hub, "Patient", "identifier=B1")
+
+
+async def test_a_merge_with_an_unknown_number_stores_the_survivor(hub, send):
+    await send(adt("A40", "B1", extra="MRG|A1^^^ZHOSP^MR"))
+    [patient] = await _found(hub, "Patient", "identifier=B1")
+    assert patient.get("active", True)
+
+
+async def test_what_was_stored_is_announced_once(hub, send, database):
+    visit = "PV1|1|I|W1^101^A^ZHOSP||||||||||||||||V77^^^ZHOSP^VN"
+    await send(adt("A01", "P1", extra=visit), adt("A01", "P1", extra=visit), adt("A08", "P1", name="Ames^Ottoline", extra=visit))
+    async with database.connection() as tx:
+        names = [row["name"] for row in await tx.fetch("SELECT name FROM event_log ORDER BY position")]
+    assert names.count("patient.created") == 1
+    assert names.count("patient.updated") == 1
+    assert names.count("encounter.admitted") == 1
+    assert names.count("raw.message.received") == 3
+
+
+def _submission(*resources: dict, mode="create") -> Submission:
+    return Submission("tester", [Incoming(r, mode) for r in resources], submission_audit(Action.CREATE, "create"))
+
+
+@pytest.mark.parametrize(
+    ("resources", "error"),
+    [
+        ([{"resourceType": "Patient", "id": "p", "gender": "purple"}], InvalidResource),
+        ([{"resourceType": "Patient", "id": "p"}, {"resourceType": "Observation", "id": "o"}], InvalidResource),
+        ([{"resourceType": "Patient", "id": "p"}, {"resourceType": "Patient", "id": "p", "active": True}], InvalidInput),
+        ([{"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "subject": {"reference": "Patient/none"}}], InvalidInput),
+    ],
+)
+async def test_one_fault_refuses_the_whole_submission_and_leaves_nothing(hub, database, resources, error):
+    with pytest.raises(error):
+        async with database.transaction() as tx:
+            await hub.ingest(tx, _submission(*resources))
+    assert (await _counts(hub))["resource"] == 0
+
+
+async def test_a_create_of_an_id_that_exists_is_a_conflict(hub, database):
+    patient = {"resourceType": "Patient", "id": "p", "active": True}
+    async with database.transaction() as tx:
+        await hub.ingest(tx, _submission(patient))
+    with pytest.raises(Conflict):
+        async with database.transaction() as tx:
+            await hub.ingest(tx, _submission({**patient, "active": False}))
+
+
+async def test_two_writers_of_one_resource_make_two_versions_or_a_conflict_and_never_lose_one(hub, database):
+    patient = {"resourceType": "Patient", "id": "p"}
+    async with database.transaction() as tx:
+        await hub.ingest(tx, _submission(patient))
+
+    async def update(number: int) -> bool:
+        try:
+            async with database.transaction() as tx:
+                await hub.ingest(tx, _submission({**patient, "name": [{"family": f"N{number}"}]}, mode="update"))
+        except Conflict:
+            return False
+        return True
+
+    done = await asyncio.gather(*(update(number) for number in range(6)))
+    async with database.connection() as tx:
+        version = await tx.fetchval("SELECT version FROM resource WHERE id = 'p'")
+        kept = await tx.fetchval("SELECT count(*) FROM resource_history")
+    assert version == 1 + sum(done)
+    assert kept == sum(done)
+
+
+async def test_index_rows_follow_the_resource(hub, database):
+    patient = {"resourceType": "Patient", "id": "p", "name": [{"family": "Quennell"}], "birthDate": "1971-03-09"}
+    async with database.transaction() as tx:
+        await hub.ingest(tx, _submission(patient))
+    async with database.transaction() as tx:
+        await hub.ingest(tx, _submission({**patient, "name": [{"family": "Ames"}]}, mode="update"))
+    assert await _found(hub, "Patient", "family=quennell") == []
+    assert len(await _found(hub, "Patient", "family=ames&birthdate=1971-03-09")) == 1
+    async with database.transaction() as tx:
+        await hub.ingest(tx, _submission({"resourceType": "Patient", "id": "p"}, mode="delete"))
+    counts = await _counts(hub)
+    assert (counts["index_token"], counts["index_date"]) == (0, 0)
+
+
+async def test_the_id_of_a_resource_is_the_same_for_every_resend_and_tells_nothing(hub):
+    one = hub.ingest.resource_id("Patient", "ZHIS", "MRN-0001")
+    assert one == hub.ingest.resource_id("Patient", "ZHIS", "MRN-0001")
+    assert one != hub.ingest.resource_id("Patient", "ZCLIN", "MRN-0001")
+    assert "0001" not in one
