@@ -31,7 +31,7 @@ _ANALYTES = (
 )  # fmt: skip
 
 _ADT = "\r".join((
-    "MSH|^~\\&|ADT1|BENCH|HUB|HIE|20261125083000+0000||ADT^A01^ADT_A01|A%(n)09d|P|2.5.1|||AL|NE||UNICODE UTF-8",
+    "MSH|^~\\&|ADT1|BENCH|HUB|HIE|20261125083000+0000||ADT^A01^ADT_A01|A%(n)09d|P|2.5.1||||||UNICODE UTF-8",
     "EVN|A01|20261125083000+0000|||4711^Marsh^Helen^^^Dr^^^BENCH&2.16.840.1.113883.19.4&ISO",
     "PID|1||%(patient)08d^^^BENCH&2.16.840.1.113883.19.5&ISO^MR~%(n)09d^^^BENCH^AN||%(family)s^%(given)s^M^^^^L|Moss^Anna"
     "|%(birth)s|%(sex)s||2106-3^White^HL70005|%(patient)d Chestnut Street^Apt 3^Springfield^IL^62704^USA^H||"
@@ -45,7 +45,7 @@ _ADT = "\r".join((
 ))  # fmt: skip
 
 _ORU_HEAD = (
-    "MSH|^~\\&|LAB1|BENCH|HUB|HIE|20261125093000+0000||ORU^R01^ORU_R01|R%(n)09d|P|2.5.1|||AL|NE||UNICODE UTF-8\r"
+    "MSH|^~\\&|LAB1|BENCH|HUB|HIE|20261125093000+0000||ORU^R01^ORU_R01|R%(n)09d|P|2.5.1||||||UNICODE UTF-8\r"
     "PID|1||%(patient)08d^^^BENCH&2.16.840.1.113883.19.5&ISO^MR||%(family)s^%(given)s^M^^^^L||%(birth)s|%(sex)s\r"
     "ORC|RE|P%(n)09d^EHR|F%(n)09d^LAB||CM||||20261125082000+0000|||4711^Marsh^Helen^^^Dr^^^BENCH^L^^^NPI\r"
     "OBR|1|P%(n)09d^EHR|F%(n)09d^LAB|24323-8^Comprehensive panel^LN|||20261125084500+0000|||||||||"

@@ -89,7 +89,9 @@ def shared_data() -> Path:
 @pytest.fixture
 async def hub(database: Database, tmp_path: Path) -> AsyncIterator[Hub]:
     """A whole hub on a fresh database, with insecure keys and a clock that runs."""
-    settings = load_settings(None, environ={}, overrides={"audit.heads_path": str(tmp_path / "heads"), "development": True})
+    settings = load_settings(
+        None, environ={}, overrides={"audit.heads_path": str(tmp_path / "heads"), "development": True}
+    )
     hub = build_hub(settings, InsecureDevelopmentKeyring(), database, SystemClock())
     yield hub
     await hub.close()

@@ -82,7 +82,7 @@ async def open_hub(
     """Open the hub of a data folder; works beside one that runs there already.
 
     Without a database address (argument, settings) the hub's own PostgreSQL is joined, or started until the end of the
-    block. Raises ConfigurationError for settings or keys that do not hold, Unavailable when the database does not answer.
+    block. Raises ConfigurationError for settings or keys that do not hold, Unavailable without a database.
     """
     loaded = settings or load_settings(data_folder)
     keyring = LocalKeyring.load(loaded.compliance.hipaa.encryption.keyring_path)

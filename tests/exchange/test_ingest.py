@@ -6,19 +6,21 @@ import asyncio
 
 import pytest
 
+from healthsync.domains.audit import Action
 from healthsync.domains.directory import Peer
 from healthsync.entrypoints.worker import Worker
 from healthsync.errors import Conflict, InvalidInput
 from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.ingest import Incoming, InvalidResource, Submission, submission_audit
-from healthsync.domains.audit import Action
 
 PEER = Peer("127.0.0.1")
 ADMIN = Requester("tester", ("admin",), "TREAT")
 _number = iter(range(10_000))
 
 
-def adt(trigger: str, mrn: str, *, name="Quennell^Ottoline", birth="19710309", extra="", facility="ZHOSP", more="") -> bytes:
+def adt(
+    trigger: str, mrn: str, *, name="Quennell^Ottoline", birth="19710309", extra="", facility="ZHOSP", more=""
+) -> bytes:
     lines = [
         f"MSH|^~\\&|ZHIS|{facility}|HUB|HIE|20240301115530+0000||ADT^{trigger}|C{next(_number)}|P|2.5.1",
         f"EVN|{trigger}|20240301115500+0000",
@@ -130,7 +132,11 @@ async def test_a_merge_with_an_unknown_number_stores_the_survivor(hub, send):
 
 async def test_what_was_stored_is_announced_once(hub, send, database):
     visit = "PV1|1|I|W1^101^A^ZHOSP||||||||||||||||V77^^^ZHOSP^VN"
-    await send(adt("A01", "P1", extra=visit), adt("A01", "P1", extra=visit), adt("A08", "P1", name="Ames^Ottoline", extra=visit))
+    await send(
+        adt("A01", "P1", extra=visit),
+        adt("A01", "P1", extra=visit),
+        adt("A08", "P1", name="Ames^Ottoline", extra=visit),
+    )
     async with database.connection() as tx:
         names = [row["name"] for row in await tx.fetch("SELECT name FROM event_log ORDER BY position")]
     assert names.count("patient.created") == 1
@@ -148,8 +154,14 @@ def _submission(*resources: dict, mode="create") -> Submission:
     [
         ([{"resourceType": "Patient", "id": "p", "gender": "purple"}], InvalidResource),
         ([{"resourceType": "Patient", "id": "p"}, {"resourceType": "Observation", "id": "o"}], InvalidResource),
-        ([{"resourceType": "Patient", "id": "p"}, {"resourceType": "Patient", "id": "p", "active": True}], InvalidInput),
-        ([{"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "subject": {"reference": "Patient/none"}}], InvalidInput),
+        (
+            [{"resourceType": "Patient", "id": "p"}, {"resourceType": "Patient", "id": "p", "active": True}],
+            InvalidInput,
+        ),
+        (
+            [{"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "subject": {"reference": "Patient/none"}}],
+            InvalidInput,
+        ),
     ],
 )
 async def test_one_fault_refuses_the_whole_submission_and_leaves_nothing(hub, database, resources, error):

@@ -156,7 +156,7 @@ def _place(address: tuple[str, int] | None) -> str | None:
 
 
 class WorkerProcesses:
-    """Worker processes of this hub: started, restarted when they die, stopped with the hub, and gone when it is killed."""
+    """Worker processes of this hub: started, restarted when they die, stopped with the hub, gone when it is killed."""
 
     def __init__(self, count: int, data_folder: Path, options: Sequence[str]) -> None:
         self._count, self._data_folder, self._options = count, data_folder, options

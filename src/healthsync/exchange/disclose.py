@@ -103,7 +103,9 @@ class Disclose:
     async def _one(
         self, requester: Requester, interaction: str, resource_type: str, id_: str, version: int | None
     ) -> Disclosed | Refusal:
-        if (refusal := await self._authorise(requester, interaction, Interaction.READ, resource_type)) is not None:  # (1)
+        if (
+            refusal := await self._authorise(requester, interaction, Interaction.READ, resource_type)
+        ) is not None:  # (1)
             return refusal
         visibility = self.visibility(requester)
         async with self._database.connection() as tx:  # (2)
@@ -268,7 +270,9 @@ class Disclose:
         if shown is None or row.deleted:
             return text
         document = json.parse(text.encode())
-        kept = {name: value for name, value in document.items() if name in shown or name in ("resourceType", "id", "meta")}
+        kept = {
+            name: value for name, value in document.items() if name in shown or name in ("resourceType", "id", "meta")
+        }
         meta = {**kept["meta"], "tag": [*kept["meta"].get("tag", []), SUBSETTED]}
         return json.dump({**kept, "meta": meta}).decode()
 

@@ -79,8 +79,8 @@ class Incoming:
 class Submission:
     """What arrives together and is stored together or not at all.
 
-    `source` is the namespace of the sender's numbers; `audit` is the event that this submission is recorded by, to which
-    the gate adds what was touched.
+    `source` is the namespace of the sender's numbers; `audit` is the event that this submission is recorded by: the
+    gate adds what was touched.
     """
 
     source: str
@@ -151,7 +151,7 @@ class Ingest:
         self._audit, self._events, self._blind, self._clock = audit, events, blind_index, clock
 
     def resource_id(self, resource_type: str, source: str, key: str) -> str:
-        """The id of a resource that a sender knows by `key`: the same for every resend, and telling nothing of the key."""
+        """The id of what a sender knows by `key`: the same for every resend, and telling nothing of the key."""
         digest = self._blind.digest("resource id", f"{resource_type}\x1f{source}\x1f{key}".encode())
         return str(uuid.UUID(bytes=digest, version=4))
 
@@ -160,7 +160,7 @@ class Ingest:
         return (await self._records.heads(tx, [key])).get(key)
 
     async def __call__(self, tx: Transaction, submission: Submission) -> IngestResult:
-        """Bring a submission in. Raises InvalidResource, InvalidInput, Conflict or PreconditionFailed; then nothing is stored."""
+        """Bring a submission in. Raises InvalidResource, InvalidInput, Conflict or PreconditionFailed."""
         work = _Work(self._clock.now(), list(submission.resources))
         self._validate(work)  # (1)
         await self._identify(tx, submission, work)  # (2)
@@ -216,7 +216,7 @@ class Ingest:
             for patient in patients:
                 if patient not in work.patient_keys:
                     raise InvalidInput(
-                        f"{resource_type}/{id_} names Patient/{patient}, whom this hub does not know; send the patient first",
+                        f"{resource_type}/{id_} names Patient/{patient}, who is not known here; send the patient first",
                         code="not-found",
                     )
 
@@ -240,7 +240,9 @@ class Ingest:
             else:
                 before = known.get(entry.key)
                 pid = before.pid if before else self._new_pid(entry, work, fresh)
-                await self._change(tx, submission, work, entry, before, contents.get(entry.key), pid, digests[id(entry)])
+                await self._change(
+                    tx, submission, work, entry, before, contents.get(entry.key), pid, digests[id(entry)]
+                )
 
     @staticmethod
     def _new_pid(entry: Incoming, work: _Work, fresh: Any) -> int:
@@ -340,7 +342,7 @@ class Ingest:
         await self._consent.align(tx, [member.patient_key for member in members])
 
     async def _merge(self, tx: Transaction, submission: Submission, work: _Work, merge: PatientMerge) -> list[Event]:
-        """A sender says that two of its numbers are one person (HL7 v2.5.1 §3.3.40): the retired record points at the survivor."""
+        """Two numbers of a sender are one person (HL7 v2.5.1 §3.3.40): the retired record points at the survivor."""
         source = submission.source
         survivor = await self._identity.find_source_patient(tx, source, merge.survivor_identifiers)
         retired = await self._identity.find_source_patient(tx, source, merge.retired_identifiers)
@@ -350,7 +352,11 @@ class Ingest:
         await self._align_consents(tx, outcome.enterprise_id)
         if outcome.retired is not None:
             await self._retire(tx, submission, work, outcome.survivor, outcome.retired)
-        return [Event(EventName.PATIENT_MERGED, f"Patient/{survivor.patient_id}", {"retired": f"Patient/{retired.patient_id}"})]
+        return [
+            Event(
+                EventName.PATIENT_MERGED, f"Patient/{survivor.patient_id}", {"retired": f"Patient/{retired.patient_id}"}
+            )
+        ]
 
     async def _retire(
         self, tx: Transaction, submission: Submission, work: _Work, survivor: SourcePatient, retired: SourcePatient

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.directory import DirectoryService, Partner, PartnerState, Peer, development_partner, recognise
-from healthsync.domains.messages import Answering, Arrival, MessageService, Receipt, MessageWarning, answering
+from healthsync.domains.messages import Answering, Arrival, MessageService, MessageWarning, Receipt, answering
 from healthsync.domains.privacy import DataKeys
 from healthsync.errors import Unavailable
 from healthsync.exchange.events import EventName

@@ -39,7 +39,9 @@ def _requester(*roles: str, scopes: str | None = None) -> Requester:
 
 
 def _verifier(**changes) -> TokenVerifier:
-    return TokenVerifier(**{"issuer": "https://idp", "audience": "hub", "keys": KEYS, "clock": FixedClock(NOON)} | changes)
+    return TokenVerifier(
+        **{"issuer": "https://idp", "audience": "hub", "keys": KEYS, "clock": FixedClock(NOON)} | changes
+    )
 
 
 def _token(key=RSA, algorithm="RS256", header=None, **claims) -> str:
@@ -90,12 +92,19 @@ def test_a_scope_narrows_and_never_widens_what_the_roles_give(roles, scopes, int
 def test_elements_of_several_roles_add_up_and_one_unlimited_role_shows_all():
     assert visible_elements(POLICY, _requester("billing"), "Patient") == {"identifier", "name", "active", "link"}
     assert visible_elements(POLICY, _requester("billing", "nurse"), "Patient") is None
-    assert visible_elements(POLICY, _requester("billing", "researcher"), "Patient") == {"identifier", "name", "active", "link"}
+    assert visible_elements(POLICY, _requester("billing", "researcher"), "Patient") == {
+        "identifier",
+        "name",
+        "active",
+        "link",
+    }
     assert visible_elements(POLICY, _requester("billing"), "Coverage") is None
     assert visible_elements(POLICY, _requester("researcher"), "Patient") == set()
 
 
-@pytest.mark.parametrize(("asked", "code"), [(None, "TREAT"), (" ", "TREAT"), ("treatment", "TREAT"), ("etreat", "ETREAT")])
+@pytest.mark.parametrize(
+    ("asked", "code"), [(None, "TREAT"), (" ", "TREAT"), ("treatment", "TREAT"), ("etreat", "ETREAT")]
+)
 def test_the_purpose_is_the_one_asked_for_or_the_first_of_the_role(asked, code):
     assert purpose_of_use(POLICY, ["physician"], asked) == code
 
@@ -217,7 +226,13 @@ async def test_without_an_issuer_tokens_are_refused(clock, database):
 async def test_a_token_gives_client_user_roles_and_scope(access, database):
     token = _token(scope="user/Patient.r", azp="app", organisation="Mercy")
     client, user, scope = await access.recognise(database, token)
-    assert (client.client_id, client.roles, client.organisation, user, scope) == ("app", ("nurse",), "Mercy", "u1", "user/Patient.r")
+    assert (client.client_id, client.roles, client.organisation, user, scope) == (
+        "app",
+        ("nurse",),
+        "Mercy",
+        "u1",
+        "user/Patient.r",
+    )
     odd, _, none = await access.recognise(database, _token(roles="admin", scope=["x"], organisation=7))
     assert (odd.roles, odd.organisation, none) == ((), None, None)
 

@@ -28,7 +28,12 @@ def _consent(**changes) -> dict:
         (_consent(provision={"type": "permit", "purpose": [{"code": "TREAT"}]}), "permit", {"TREAT"}, "provision"),
         (_consent(provision={}, policyRule={"coding": [{"code": "OPTIN"}]}), "permit", set(), "policy-rule"),
         (_consent(provision={}, policyRule={"coding": [{"code": "OPTOUT"}]}), "deny", set(), "policy-rule"),
-        (_consent(provision={}, policyRule={"coding": [{"code": "OPTIN"}, {"code": "OPTOUT"}]}), "deny", set(), "policy-rule"),
+        (
+            _consent(provision={}, policyRule={"coding": [{"code": "OPTIN"}, {"code": "OPTOUT"}]}),
+            "deny",
+            set(),
+            "policy-rule",
+        ),
         ({"id": "c1", "status": "active"}, "deny", set(), "policy-rule"),
         (_consent(provision={"type": "permit", "provision": [{}]}), "deny", set(), "not-understood"),
         (_consent(provision={"type": "permit", "actor": [{}]}), "deny", set(), "not-understood"),
@@ -48,9 +53,14 @@ def test_only_an_active_consent_speaks(status):
 
 
 def test_the_period_is_half_open_and_a_day_lasts_to_its_end():
-    directive = compile_consent(_consent(provision={"type": "deny", "period": {"start": "2026-01-02", "end": "2026-01-03"}}))
+    directive = compile_consent(
+        _consent(provision={"type": "deny", "period": {"start": "2026-01-02", "end": "2026-01-03"}})
+    )
     assert directive is not None
-    assert (directive.starts_at, directive.ends_at) == (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC))
+    assert (directive.starts_at, directive.ends_at) == (
+        datetime(2026, 1, 2, tzinfo=UTC),
+        datetime(2026, 1, 4, tzinfo=UTC),
+    )
     unbounded = compile_consent(_consent())
     assert unbounded is not None
     assert (unbounded.starts_at, unbounded.ends_at) == (ALWAYS, FOREVER)
@@ -99,7 +109,11 @@ def test_adding_a_deny_never_shows_more(directives, more, policy):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
-@given(directives=_DIRECTIVES, policy=st.sampled_from(ConsentPolicy), purpose=st.sampled_from(["TREAT", "HRESCH", "PATRQT"]))
+@given(
+    directives=_DIRECTIVES,
+    policy=st.sampled_from(ConsentPolicy),
+    purpose=st.sampled_from(["TREAT", "HRESCH", "PATRQT"]),
+)
 async def test_the_sql_face_decides_as_the_pure_one(database, directives, policy, purpose):
     from healthsync.domains.consent import store
 

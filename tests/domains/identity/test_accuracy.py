@@ -66,12 +66,19 @@ def test_links_on_febrl_are_right_and_what_is_doubtful_is_reviewed(
 def miis(line: str) -> Demographics:
     """One side of a pair."""
     said = dict(part.split("=", 1) for part in line.split(": ", 1)[1].rstrip(",\n").split(",") if "=" in part)
-    identifiers: list[dict[str, Any]] = [{"system": SSN, "value": said.get("ssn", "")}, {"system": "medicaid", "value": said.get("medicaid", "")}]
+    identifiers: list[dict[str, Any]] = [
+        {"system": SSN, "value": said.get("ssn", "")},
+        {"system": "medicaid", "value": said.get("medicaid", "")},
+    ]
     for number in said.get("mrns", "").split():
         facility, _, value = number.partition("-")
         identifiers.append({"system": f"facility-{facility}", "value": value, "type": {"coding": [{"code": "MR"}]}})
     name = {"family": said["nameLast"], "given": [said.get("nameFirst", "")], "suffix": [said.get("nameSuffix", "")]}
-    patient: dict[str, Any] = {"identifier": identifiers, "name": [name], "birthDate": _dashed(said.get("birthDate", ""))}
+    patient: dict[str, Any] = {
+        "identifier": identifiers,
+        "name": [name],
+        "birthDate": _dashed(said.get("birthDate", "")),
+    }
     if said.get("nameLastHyph"):
         patient["name"].append(name | {"family": f"{said['nameLast']}-{said['nameLastHyph']}"})
     return demographics_of(patient | {"gender": {"M": "male", "F": "female"}.get(said.get("gender", ""))})

@@ -66,7 +66,9 @@ def test_a_score_counts_pairs_and_records() -> None:
     result = score(found, truth)
     assert (result.records, result.persons_found, result.persons_known) == (4, 2, 2)
     assert (result.precision, result.recall, result.f1) == pytest.approx((1 / 3, 1 / 2, 0.4))
-    assert (result.b3_precision, result.b3_recall) == pytest.approx(((2 / 3 + 2 / 3 + 1 / 3 + 1) / 4, (1 + 1 + 0.5 + 0.5) / 4))
+    assert (result.b3_precision, result.b3_recall) == pytest.approx(
+        ((2 / 3 + 2 / 3 + 1 / 3 + 1) / 4, (1 + 1 + 0.5 + 0.5) / 4)
+    )
 
 
 def test_a_score_without_one_right_pair_is_zero() -> None:

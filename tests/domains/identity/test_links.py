@@ -61,7 +61,9 @@ def test_replaying_the_log_gives_the_state(acts: list[tuple[str, int, int]]) -> 
 
 
 @given(st.lists(ACT, max_size=40))
-def test_a_person_is_a_tree_with_one_first_member_and_redirects_lead_to_a_person(acts: list[tuple[str, int, int]]) -> None:
+def test_a_person_is_a_tree_with_one_first_member_and_redirects_lead_to_a_person(
+    acts: list[tuple[str, int, int]],
+) -> None:
     ledger = ledger_of(12)
     for one in acts:
         act(ledger, *one)

@@ -23,7 +23,9 @@ def record(
     """What a Patient says; `mr` is a number of the hospital, `other` (authority, type, value) any other."""
     identifiers = [{"system": "http://hl7.org/fhir/sid/us-ssn", "value": ssn}] if ssn else []
     for authority, type_, value in [("hospital", "MR", mr)] * bool(mr) + [other] * bool(other):
-        identifiers.append({"system": authority, "value": value} | ({"type": {"coding": [{"code": type_}]}} if type_ else {}))
+        identifiers.append(
+            {"system": authority, "value": value} | ({"type": {"coding": [{"code": type_}]}} if type_ else {})
+        )
     name = {"family": family, "given": [first] if first else [], "suffix": [suffix] if suffix else []}
     patient = {"identifier": identifiers, "name": [name], "birthDate": born, "gender": sex, **more}
     return demographics_of(patient, today=TODAY)
@@ -166,7 +168,12 @@ def test_names_of_other_scripts_are_kept() -> None:
 
 
 def test_what_is_not_fhir_says_nothing() -> None:
-    odd = {"name": "Holm", "identifier": [1, {"value": 5}, {"type": "MR", "system": "s", "value": "x"}], "gender": "unknown", "birthDate": 1967}
+    odd = {
+        "name": "Holm",
+        "identifier": [1, {"value": 5}, {"type": "MR", "system": "s", "value": "x"}],
+        "gender": "unknown",
+        "birthDate": 1967,
+    }
     said = demographics_of(odd)
     assert said.names == said.birth_dates == said.sexes == frozenset()
     assert [identifier.value for identifier in said.identifiers] == ["x"]
@@ -224,7 +231,9 @@ def test_the_link_goes_through_the_record_that_gives_the_strongest_evidence() ->
 
 def test_two_merged_records_may_give_the_evidence_together() -> None:
     together = Profile(2, {2: record(ssn=SSN), 5: record(first="Signe")})
-    assert [match.patient_key for match in resolve(profile(3, ssn=SSN, first="Signe"), {ONE: [together]}, {}).matches] == [2]
+    assert [
+        match.patient_key for match in resolve(profile(3, ssn=SSN, first="Signe"), {ONE: [together]}, {}).matches
+    ] == [2]
 
 
 def test_numbers_that_their_authority_merged_are_no_second_numbers() -> None:

@@ -40,7 +40,12 @@ def ssn(value: str) -> dict[str, Any]:
 
 
 def person(
-    *identifiers: dict[str, Any], family: str = "Holm", first: str = "Signe", born: str = "1967-12-13", sex: str = "female", **more: Any
+    *identifiers: dict[str, Any],
+    family: str = "Holm",
+    first: str = "Signe",
+    born: str = "1967-12-13",
+    sex: str = "female",
+    **more: Any,
 ) -> dict[str, Any]:
     """A Patient."""
     return {
@@ -80,7 +85,9 @@ class Hub:
         async with self.database.transaction() as tx:
             return await self.identity.unlink(tx, patient(one), patient(other), "steward", "papers-seen")
 
-    async def find(self, *identifiers: dict[str, Any], source: str = "east", follow: bool = True) -> SourcePatient | None:
+    async def find(
+        self, *identifiers: dict[str, Any], source: str = "east", follow: bool = True
+    ) -> SourcePatient | None:
         async with self.database.connection() as tx:
             return await self.identity.find_source_patient(tx, source, identifiers, follow_merges=follow)
 
@@ -91,8 +98,12 @@ class Hub:
     async def tables(self) -> LinkState:
         """The state that the tables hold."""
         async with self.database.connection() as tx:
-            patients = await tx.fetch("SELECT patient_key, enterprise_id, linked_to, retired_into FROM identity_patient")
-            redirects = await tx.fetch("SELECT enterprise_id, merged_into FROM identity_enterprise WHERE merged_into IS NOT NULL")
+            patients = await tx.fetch(
+                "SELECT patient_key, enterprise_id, linked_to, retired_into FROM identity_patient"
+            )
+            redirects = await tx.fetch(
+                "SELECT enterprise_id, merged_into FROM identity_enterprise WHERE merged_into IS NOT NULL"
+            )
             decisions = await tx.fetch("SELECT patient_key, other_patient_key, kind FROM identity_decision")
             reviews = await tx.fetch("SELECT patient_key, other_patient_key, reasons FROM identity_review")
         return LinkState(
@@ -294,7 +305,9 @@ async def test_a_person_may_link_what_the_rules_would_not_and_unlink_it_again(hu
     before = await hub.tables()
     await hub.link(1, 2)
     assert await hub.persons() == {frozenset({1, 2})}
-    update = await hub.register(2, person(number("B"), first="Bill", address=[{"city": "Harbor"}], multipleBirthInteger=2))
+    update = await hub.register(
+        2, person(number("B"), first="Bill", address=[{"city": "Harbor"}], multipleBirthInteger=2)
+    )
     assert not update.flags, "a decision is not questioned by the rules"
     await hub.unlink(1, 2)
     assert (await hub.tables()).person_of == before.person_of
@@ -317,9 +330,13 @@ async def test_a_merge_does_not_bring_together_what_a_person_keeps_apart(hub: Hu
 
 async def test_a_record_that_matches_two_persons_makes_them_one(hub: Hub) -> None:
     first = await hub.register(1, person(number("A"), ssn("219-09-1234"), first="Signe"))
-    other = await hub.register(2, person(number("B", CLINIC), family="Berg", first="Signe", born="1967-12-13"), "clinic")
+    other = await hub.register(
+        2, person(number("B", CLINIC), family="Berg", first="Signe", born="1967-12-13"), "clinic"
+    )
     await hub.register(3, person(number("B", CLINIC), number("X", "urn:x"), family="Berg"), "x")
-    bridge = await hub.register(4, person(number("B", CLINIC), ssn("219-09-1234"), number("L", LABORATORY)), "laboratory")
+    bridge = await hub.register(
+        4, person(number("B", CLINIC), ssn("219-09-1234"), number("L", LABORATORY)), "laboratory"
+    )
     assert bridge.enterprise_id == first.enterprise_id
     assert bridge.changed_members == (2, 3)
     async with hub.database.connection() as tx:
@@ -401,7 +418,9 @@ async def test_simultaneous_registrations_of_one_new_person_make_one_person(hub:
 async def test_simultaneous_merge_and_registration_agree(hub: Hub) -> None:
     for key in range(1, 21):
         await hub.register(key, person(number(f"N{key}"), first=f"Signe{'abcdefghijklmnopqrst'[key - 1] * 3}x"))
-    hub.records |= {f"p{key + 100}": person(number(f"N{key}"), number("1", f"urn:{key}"), first="") for key in range(1, 21)}
+    hub.records |= {
+        f"p{key + 100}": person(number(f"N{key}"), number("1", f"urn:{key}"), first="") for key in range(1, 21)
+    }
     async with asyncio.TaskGroup() as group:
         for key in range(1, 21):
             group.create_task(hub.register(key + 100, hub.records[f"p{key + 100}"], "laboratory"))
@@ -433,7 +452,18 @@ async def test_no_value_of_a_patient_stands_in_the_tables(hub: Hub) -> None:
         tables = [row[0] for row in await tx.fetch("SELECT tablename FROM pg_tables WHERE tablename LIKE 'identity%'")]
         dump = str([dict(row) for table in tables for row in await tx.fetch(f"SELECT * FROM {table}")]).casefold()
     assert len(tables) == 7
-    for value in ("4711", "219-09", "219091234", "holm", "signe", "zebra", "xerxes", "1967-12-13", "1967, 12, 13", "female"):
+    for value in (
+        "4711",
+        "219-09",
+        "219091234",
+        "holm",
+        "signe",
+        "zebra",
+        "xerxes",
+        "1967-12-13",
+        "1967, 12, 13",
+        "female",
+    ):
         assert value not in dump
 
 

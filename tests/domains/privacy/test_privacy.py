@@ -114,7 +114,9 @@ def test_every_string_that_can_stand_in_a_patients_resource_was_judged():
 
 
 def test_nothing_sealed_is_readable_and_all_of_it_comes_back():
-    patient = _resource("Patient", name=[{"family": "Quennell"}], birthDate="1971-03-09", gender="female", text={"div": "Ottoline"})
+    patient = _resource(
+        "Patient", name=[{"family": "Quennell"}], birthDate="1971-03-09", gender="female", text={"div": "Ottoline"}
+    )
     sealed = _sealed(patient)
     stored = sealed.clear.encode() + (sealed.identity or b"") + (sealed.narrative or b"")
     for secret in (b"Quennell", b"1971-03-09", b"Ottoline"):
@@ -123,7 +125,9 @@ def test_nothing_sealed_is_readable_and_all_of_it_comes_back():
 
 
 def test_a_number_keeps_its_digits_through_sealing():
-    observation = json.parse(b'{"resourceType":"Observation","id":"x1","meta":{"versionId":"1"},"valueQuantity":{"value":72.50}}')
+    observation = json.parse(
+        b'{"resourceType":"Observation","id":"x1","meta":{"versionId":"1"},"valueQuantity":{"value":72.50}}'
+    )
     sealed = _sealed(observation)
     assert sealed.identity is sealed.narrative is None
     assert "72.50" in unseal_members(sealed, reference="Observation/x1", version=1, key=KEY, hub_id="hub")

@@ -25,7 +25,7 @@ from healthsync.domains.directory import DirectoryService, Partner
 from healthsync.domains.messages import MessageService
 from healthsync.domains.privacy import DataKeys
 from healthsync.entrypoints.mllp import MllpServer, tls_context
-from healthsync.errors import InvalidInput, Unavailable
+from healthsync.errors import ConfigurationError, InvalidInput, Unavailable
 from healthsync.exchange.receive_message import ReceiveMessage
 from healthsync.infrastructure.clock import SystemClock
 from healthsync.infrastructure.crypto import BlindIndex, InsecureDevelopmentKeyring
@@ -263,6 +263,12 @@ async def test_on_shutdown_what_has_arrived_is_answered_and_nothing_new_is_taken
     assert len(await port.states()) == len(answers) > 0
     with pytest.raises(OSError):
         await asyncio.open_connection(*port.address)
+
+
+async def test_an_address_that_is_taken_is_said_so(port: Port) -> None:
+    await port.listen()
+    with pytest.raises(ConfigurationError, match="--mllp"):
+        await MllpServer(port.receive, *port.address).start()
 
 
 def _certificate(name: str, issuer: Any = None) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:

@@ -33,7 +33,9 @@ async def client_as(hub: Hub, application: Application) -> AsyncIterator[Callabl
                 _, key = await hub.access.create_client(tx, "-".join(roles), roles)
             headers["Authorization"] = f"Bearer {key}"
         transport = httpx.ASGITransport(app=application)
-        client = httpx.AsyncClient(transport=transport, base_url="http://hub", headers={"Content-Type": "application/fhir+json", **headers})
+        client = httpx.AsyncClient(
+            transport=transport, base_url="http://hub", headers={"Content-Type": "application/fhir+json", **headers}
+        )
         opened.append(client)
         return client
 

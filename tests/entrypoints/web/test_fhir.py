@@ -216,7 +216,9 @@ async def test_a_batch_answers_each_entry_by_itself(admin, patient):
 
 async def test_a_conditional_create_finds_the_one_that_is_there(admin, patient):
     id_ = await _created(admin, patient)
-    again = await admin.post("/fhir/Patient", json=patient, headers={"If-None-Exist": "identifier=urn:oid:1.2.3|MRN-000111"})
+    again = await admin.post(
+        "/fhir/Patient", json=patient, headers={"If-None-Exist": "identifier=urn:oid:1.2.3|MRN-000111"}
+    )
     assert again.status_code == 200
     assert again.headers["Location"].startswith(f"/fhir/Patient/{id_}/")
 

@@ -19,7 +19,9 @@ async def _refuse_consent(admin, patient_id: str, **provision) -> str:
     consent = {
         "resourceType": "Consent",
         "status": "active",
-        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
+        "scope": {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
+        },
         "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
         "patient": {"reference": f"Patient/{patient_id}"},
         "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
@@ -34,7 +36,11 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
     path = surface.path.format(type="Patient", id=id_, version="1")
     body = {"resourceType": "Patient", "id": id_, "active": True}
     if surface.name == "fhir.bundle":
-        body = {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", "url": f"Patient/{id_}"}}]}
+        body = {
+            "resourceType": "Bundle",
+            "type": "batch",
+            "entry": [{"request": {"method": "GET", "url": f"Patient/{id_}"}}],
+        }
     return surface.method, path, body
 
 
@@ -56,7 +62,9 @@ async def test_a_stranger_gets_401_on_every_surface_with_patient_data(surface, c
 
 
 @pytest.mark.parametrize("surface", PATIENT_SURFACES, ids=lambda s: s.name)
-async def test_with_the_audit_log_unwritable_every_surface_answers_503_and_no_byte_of_phi(surface, admin, patient, database):
+async def test_with_the_audit_log_unwritable_every_surface_answers_503_and_no_byte_of_phi(
+    surface, admin, patient, database
+):
     id_ = await _known(admin, patient)
     async with database.transaction() as tx:
         await tx.execute("ALTER TABLE audit_event RENAME TO audit_event_away")
@@ -117,7 +125,9 @@ async def test_an_opt_out_hides_the_patient_and_his_data_everywhere(admin, clien
         assert (answer["total"], answer.get("entry", [])) == (0, [])
 
 
-async def test_revoked_consent_hides_the_resource_from_search_totals_and_withdrawal_brings_it_back(admin, client_as, patient):
+async def test_revoked_consent_hides_the_resource_from_search_totals_and_withdrawal_brings_it_back(
+    admin, client_as, patient
+):
     id_ = await _known(admin, patient)
     physician = await client_as("physician")
     assert (await physician.get("/fhir/Patient?_summary=count")).json()["total"] == 1
@@ -168,7 +178,15 @@ async def test_billing_sees_of_a_patient_only_what_billing_needs(client_as, admi
 
 @pytest.mark.parametrize(
     ("purpose", "status"),
-    [("treatment", 200), ("TREAT", 200), (None, 200), ("research", 403), ("HPAYMT", 403), ("curiosity", 400), ("PATRQT", 400)],
+    [
+        ("treatment", 200),
+        ("TREAT", 200),
+        (None, 200),
+        ("research", 403),
+        ("HPAYMT", 403),
+        ("curiosity", 400),
+        ("PATRQT", 400),
+    ],
 )
 async def test_the_purpose_of_use_must_be_known_and_open_to_the_role(client_as, admin, patient, purpose, status):
     id_ = await _known(admin, patient)
@@ -260,8 +278,14 @@ async def test_the_configuration_restricts_what_clients_may_use(database, tmp_pa
     transport = httpx.ASGITransport(app=Application(limited, ready))
     async with httpx.AsyncClient(transport=transport, base_url="http://hub", headers=headers) as client:
         statement = (await client.get("/api/metadata")).json()
-        assert [(r["type"], [i["code"] for i in r["interaction"]]) for r in statement["rest"][0]["resource"]] == [("Patient", ["read", "search-type"])]
-        assert (await client.get("/api/Patient")).json()["link"][0]["url"].startswith("https://fhir.example.org/api/Patient")
+        assert [(r["type"], [i["code"] for i in r["interaction"]]) for r in statement["rest"][0]["resource"]] == [
+            ("Patient", ["read", "search-type"])
+        ]
+        assert (
+            (await client.get("/api/Patient"))
+            .json()["link"][0]["url"]
+            .startswith("https://fhir.example.org/api/Patient")
+        )
         assert (await client.post("/fhir/Patient", json={"resourceType": "Patient"})).status_code == 400
         assert (await client.get("/fhir/Observation/x")).status_code == 404
     await limited.close()

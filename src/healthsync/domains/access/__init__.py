@@ -1,7 +1,7 @@
 """Who asks: clients with API keys, signed tokens, roles with scopes, and the purpose of use.
 
-Deny by default: a role that is not in `roles.yaml` gives nothing, a scope only narrows what the roles give, an unknown purpose
-is an error. What a role may see of one patient is decided with consent in `exchange.disclose`.
+Deny by default: a role that is not in `roles.yaml` gives nothing, a scope only narrows what the roles give, an
+unknown purpose is an error. What a role may see of one patient is decided with consent in `exchange.disclose`.
 """
 
 from healthsync.domains.access.errors import CredentialRefused, PurposeNotAllowed

@@ -46,7 +46,9 @@ class RolePolicy:
     @cache
     def load(cls) -> RolePolicy:
         """The roles that ship with the hub (`roles.yaml`)."""
-        document = yaml.safe_load(files("healthsync.domains.access").joinpath("roles.yaml").read_text(encoding="utf-8"))["roles"]
+        document = yaml.safe_load(
+            files("healthsync.domains.access").joinpath("roles.yaml").read_text(encoding="utf-8")
+        )["roles"]
         return cls(
             interactions={
                 role: {

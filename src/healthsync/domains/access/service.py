@@ -19,7 +19,9 @@ from healthsync.infrastructure.database import Database, Transaction
 _KEY_PREFIX = "hs"
 _TRUST_FOR = timedelta(seconds=2)
 """How long a recognised key is believed without asking the database: a revoked key works no longer than this."""
-_REFUSED = "no valid credential; send Authorization: Bearer with an API key (healthsync client create) or a signed token"
+_REFUSED = (
+    "no valid credential; send Authorization: Bearer with an API key (healthsync client create) or a signed token"
+)
 
 
 class AccessService:

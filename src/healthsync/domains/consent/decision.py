@@ -33,7 +33,7 @@ class Decision:
 
 
 def decide(directives: Iterable[Directive], purpose: str, at: datetime, policy: ConsentPolicy) -> Decision:
-    """(1) the patient's own request passes; (2) any applicable deny decides; (3) else any applicable permit; (4) else the policy."""
+    """(1) the patient's own request passes, (2) else a deny decides, (3) else a permit, (4) else the policy."""
     if purpose == PATIENT_REQUEST:  # (1)
         return Decision(True, "patient-request")
     applicable = [d for d in directives if d.starts_at <= at < d.ends_at and (not d.purposes or purpose in d.purposes)]

@@ -19,7 +19,9 @@ class ConsentService:
         self._clock = clock
         self.policy = policy
 
-    async def record(self, tx: Transaction, consent: Mapping[str, Any], given_for: int, person: Sequence[int]) -> Directive | None:
+    async def record(
+        self, tx: Transaction, consent: Mapping[str, Any], given_for: int, person: Sequence[int]
+    ) -> Directive | None:
         """Compile a stored Consent of source patient `given_for` for all source patients of the person.
 
         A consent that is no longer active loses its directive. Returns what holds now.

@@ -16,12 +16,12 @@ from healthsync.domains.messages.model import (
     Arrival,
     Claimed,
     MessageState,
+    MessageWarning,
     Receipt,
     SealedMessage,
     SealingKey,
     Settlement,
     StoredMessage,
-    MessageWarning,
 )
 from healthsync.domains.messages.retry import RetryPolicy, failed
 from healthsync.domains.messages.service import ACCEPTED_CHANNEL, MessageService
@@ -33,13 +33,13 @@ __all__ = [
     "Claimed",
     "MessageService",
     "MessageState",
+    "MessageWarning",
     "Receipt",
     "RetryPolicy",
     "SealedMessage",
     "SealingKey",
     "Settlement",
     "StoredMessage",
-    "MessageWarning",
     "answering",
     "failed",
     "patients_of",

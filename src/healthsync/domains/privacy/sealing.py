@@ -33,7 +33,9 @@ class SealingPolicy:
     @cache
     def load(cls) -> SealingPolicy:
         """The policy that ships with the hub."""
-        document = yaml.safe_load(files("healthsync.domains.privacy").joinpath("policy.yaml").read_text(encoding="utf-8"))
+        document = yaml.safe_load(
+            files("healthsync.domains.privacy").joinpath("policy.yaml").read_text(encoding="utf-8")
+        )
         return cls(
             types=document["types"],
             any_type=document["any"],

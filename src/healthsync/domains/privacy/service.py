@@ -49,7 +49,7 @@ class DataKeys:
             await store.add_key(tx, scope, _FIRST_VERSION, *self._keyring.wrap(fresh))
             row = await store.newest_key(tx, scope)  # ours, or that of a transaction which was first
             if row is None:
-                raise Unavailable(f"the data key of scope {scope.split('/')[0]} vanished while it was made")
+                raise Unavailable("a data key vanished while it was made")
         key = DataKey(scope, row["version"], self._keyring.unwrap(row["wrapped_by"], row["wrapped"]))
         tx.after_commit(lambda: self._remember(key, newest=True))
         return key

@@ -1,8 +1,9 @@
 """The FHIR repository: versions, history, search index, compartments.
 
-Content is opaque here: clear JSON text and ciphertexts, as `exchange.ingest` hands them over and `exchange.disclose` takes
-them back; only those two may import this package. Index values of sealed elements are keyed tokens (`index.py`).
-Every read takes a `Visibility`: the condition on rows that the gate decided, part of the SQL of every count and page.
+Content is opaque here: clear JSON text and ciphertexts, as `exchange.ingest` hands them over and
+`exchange.disclose` takes them back; only those two may import this package. Index values of sealed elements are
+keyed tokens (`index.py`). Every read takes a `Visibility`: the condition on rows that the gate decided, part of the
+SQL of every count and page.
 """
 
 from healthsync.domains.records.errors import VersionConflict

@@ -69,7 +69,7 @@ class StoredResource:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new version of a resource. `replaces` is the version in store that it was made from, None for a new resource."""
+    """A new version of a resource. `replaces` is the version that it was made from, None for a new resource."""
 
     pid: int
     resource_type: str

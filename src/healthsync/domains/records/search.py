@@ -1,8 +1,9 @@
-"""How is a search answered? Criteria become conditions over `r` (table resource), and what they cannot decide alone a filter.
+"""How is a search answered? Criteria become conditions over `r` (table resource), and where those are coarse, a
+filter.
 
-Each criterion is a semi-join (`r.pid IN (…)`), so a resource with several matching values stands once in the answer. Values
-are bound, hashes of parameter names are our own numbers. Where a parameter reads sealed elements, the condition looks for
-truncated tokens and `matches` decides after decryption.
+Each criterion is a semi-join (`r.pid IN (…)`), so a resource with several matching values stands once in the
+answer. Values are bound, hashes of parameter names are our own numbers. Where a parameter reads sealed elements,
+the condition looks for truncated tokens and `matches` decides after decryption.
 """
 
 from __future__ import annotations
@@ -253,9 +254,8 @@ def _plan_sort(plan: SearchPlan, resource_type: str, sort: Sequence[Sort], index
         last = "'-infinity'" if key.descending else "'infinity'"
         hash_ = index.parameter(resource_type, name)
         bound = "max(d.high)" if key.descending else "min(d.low)"
-        plan.sort_key = (
-            f"COALESCE((SELECT {bound} FROM index_date d WHERE d.hash = {hash_} AND d.pid = r.pid), {last}::timestamptz)"
-        )
+        value = f"SELECT {bound} FROM index_date d WHERE d.hash = {hash_} AND d.pid = r.pid"
+        plan.sort_key = f"COALESCE(({value}), {last}::timestamptz)"
     elif key.parameter.type == "string" and not RecordIndex.string_is_sealed(resource_type):
         hash_ = index.parameter(resource_type, name)
         bound, last = ("max", "''") if key.descending else ("min", "U&'\\FFFF'")

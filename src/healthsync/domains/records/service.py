@@ -1,4 +1,4 @@
-"""The verbs of the repository. Only `exchange.ingest` writes through it and only `exchange.disclose` reads for others."""
+"""The verbs of the repository: `exchange.ingest` writes through it, `exchange.disclose` reads for others."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RecordsService:
         """The current versions of (type, id), deleted ones too."""
         return await store.current(tx, references) if references else {}
 
-    async def heads(self, tx: Transaction, references: Sequence[tuple[str, str]]):  # noqa: ANN201
+    async def heads(self, tx: Transaction, references: Sequence[tuple[str, str]]):
         """Version, digest, patient and state of (type, id), without content."""
         return await store.heads(tx, references) if references else {}
 
@@ -130,7 +130,9 @@ class RecordsService:
         total, after = 0, None
         while True:
             condition, parameters = plan.condition(visibility, after)
-            rows = await store.select(tx, condition, parameters, sort_key=plan.sort_key, order=plan.order, limit=_FILTER_BATCH)
+            rows = await store.select(
+                tx, condition, parameters, sort_key=plan.sort_key, order=plan.order, limit=_FILTER_BATCH
+            )
             total += len(await _kept(rows, plan, keep))
             if len(rows) < _FILTER_BATCH:
                 return total

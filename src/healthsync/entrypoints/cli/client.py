@@ -19,7 +19,9 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(ROLES), help="May be given several times.")
+@click.option(
+    "--role", "roles", multiple=True, required=True, type=click.Choice(ROLES), help="May be given several times."
+)
 @click.option("--organisation", help="Whom the client works for.")
 @data_option
 @json_option
@@ -38,7 +40,9 @@ def create(name: str, roles: tuple[str, ...], organisation: str | None, data_fol
     if as_json:
         echo_json({"client_id": client_id, "api_key": key})
     else:
-        click.echo(f"client  {client_id}\nkey     {key}\n\nThe key is not shown again; keep it where passwords are kept.")
+        click.echo(
+            f"client  {client_id}\nkey     {key}\n\nThe key is not shown again; keep it where passwords are kept."
+        )
 
 
 @command.command("list")
@@ -54,8 +58,8 @@ def list_clients(data_folder: Path, as_json: bool) -> None:
     for client in asyncio.run(run()):
         state = "revoked" if client.revoked_at else "active"
         if as_json:
-            echo_json({"client_id": client.client_id, "name": client.name, "roles": client.roles,
-                       "organisation": client.organisation, "state": state, "created_at": client.created_at})  # fmt: skip
+            told = ("client_id", "name", "roles", "organisation", "created_at")
+            echo_json({**{name: getattr(client, name) for name in told}, "state": state})
         else:
             click.echo(f"{client.client_id}  {state:8}  {','.join(client.roles):20}  {client.name}")
 

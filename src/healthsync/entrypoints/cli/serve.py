@@ -46,7 +46,9 @@ def run_loop(main: Any) -> Any:
 @click.option("--role", type=click.Choice([role.value for role in Role]), default="all", show_default=True,
               help="Run one part only, for a hub spread over machines.")  # fmt: skip
 @click.option("--attached", is_flag=True, hidden=True, help="A worker that a hub on the same data folder started.")
-@click.option("--insecure-development", is_flag=True, help="Allow settings that switch protection off. Never for patients.")
+@click.option(
+    "--insecure-development", is_flag=True, help="Allow settings that switch protection off. Never for patients."
+)
 def command(
     data_folder: Path,
     http_place: str | None,

@@ -42,7 +42,7 @@ RIVERBEND = Source("riverbend", "Riverbend General Hospital", "RVB_ADT", "RIVERB
                    "2.16.840.1.113883.19.5.11", "2.5.1", "UNICODE UTF-8", "RVB{:07d}")  # fmt: skip
 NORTHGATE = Source("northgate", "Northgate Medical Center", "NGMC", "NORTHGATE",
                    "2.16.840.1.113883.19.5.12", "2.4", "8859/1", "NG-{:06d}-T")  # fmt: skip
-HARBOR = Source("harbor", "Harbor Children's Hospital", "HARBORCARE", "HARBORCH",
+HARBOR = Source("harbor", "Harbor Community Hospital", "HARBORCARE", "HARBORCOM",
                 "", "2.3.1", "", "H{:07d}K")  # fmt: skip
 CLINIC = Source("meadow-clinic", "Meadow Family Clinic", None, "MEADOW",
                 "2.16.840.1.113883.19.5.40", "", "UNICODE UTF-8", "MFC-{:06d}")  # fmt: skip
@@ -93,7 +93,7 @@ def register(persons: Sequence[Person], seed: int) -> tuple[Registration, ...]:
 
 
 def _sources(chance: Random, person: Person, *, first: bool) -> Iterator[Source]:
-    """Children are seen in the children's hospital, the others mostly elsewhere; the first person has been everywhere."""
+    """Children are mostly seen in Harbor, the others elsewhere; the first person has been everywhere."""
     if first:
         yield from (*HOSPITALS, CLINIC)
         return

@@ -104,7 +104,7 @@ def next_of_kin(source: Source, relative: Person, relationship: tuple[str, str])
 def insurance(known: Registration, payer: tuple[str, str], policy: str) -> Fields:
     """IN1."""
     return {1: 1, 2: [["STD", "Standard plan"]], 3: [[payer[0], "", "", "NAIC"]], 4: payer[1],
-            16: [[known.family, known.given]], 17: [["SEL", "Self", "HL70063"]], 36: policy}  # fmt: skip
+            17: [["SEL", "Self", "HL70063"]], 36: policy}  # fmt: skip
 
 
 def allergy(code: str, name: str, severity: str, reaction: str) -> Fields:

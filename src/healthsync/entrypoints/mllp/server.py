@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol, cast
 
 from healthsync.entrypoints.mllp.tls import peer_of
+from healthsync.errors import ConfigurationError
 from healthsync.exchange.receive_message import INCOMPLETE, NO_FRAME, TOO_LARGE, FrameRefusal, Peer
 from healthsync.infrastructure.telemetry import logger, metrics
 from healthsync.standards.hl7v2 import FaultReason, FrameFault, MllpDecoder, frame
@@ -69,17 +70,21 @@ class MllpServer:
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> tuple[str, int]:
-        """Listen; returns address and port."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Connection(self),
-            self._host,
-            self._port,
-            ssl=self._ssl_context,
-            ssl_handshake_timeout=10.0 if self._ssl_context else None,
-            backlog=512,
-            reuse_port=self._reuse_port or None,
-        )
+        """Listen; returns address and port. Raises ConfigurationError when the address cannot be had."""
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: _Connection(self),
+                self._host,
+                self._port,
+                ssl=self._ssl_context,
+                ssl_handshake_timeout=10.0 if self._ssl_context else None,
+                backlog=512,
+                reuse_port=self._reuse_port or None,
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"MLLP cannot listen on {self._host}:{self._port} ({error.strerror}); choose another with --mllp"
+            ) from None
         self._watcher = asyncio.create_task(self._watch(), name="mllp-watch")
         return self._server.sockets[0].getsockname()[:2]
 

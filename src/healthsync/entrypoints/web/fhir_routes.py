@@ -69,9 +69,7 @@ class FhirRoutes:
     async def capabilities(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET metadata: what this server does, made from what is registered."""
         offered = [code for name, code in _CODES.items() if self._interactions is None or name in self._interactions]
-        everything = capability.Operation(
-            "everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"
-        )
+        everything = capability.Operation("everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything")
         supported = [
             capability.ResourceSupport(
                 resource_type,
@@ -165,13 +163,17 @@ class FhirRoutes:
         resource = await self._resource(request, names["type"])
         if resource.get("id") != names["id"]:
             raise InvalidInput("the resource must carry the id of its URL", code="invalid", expression="Resource.id")
-        stored = await self._hub.write.update(requester, resource, if_match=if_match_version(request.headers.get("if-match")))
+        stored = await self._hub.write.update(
+            requester, resource, if_match=if_match_version(request.headers.get("if-match"))
+        )
         return self._written(request, stored)
 
     async def delete(self, request: Request, names: Mapping[str, str]) -> Response:
         """DELETE Type/id: the current version goes, history stays."""
         requester = await self._begin(request, names, "delete")
-        await self._hub.write.delete(requester, names["type"], names["id"], if_match=if_match_version(request.headers.get("if-match")))
+        await self._hub.write.delete(
+            requester, names["type"], names["id"], if_match=if_match_version(request.headers.get("if-match"))
+        )
         return Response(status_code=204)
 
     async def bundle(self, request: Request, names: Mapping[str, str]) -> Response:
@@ -275,7 +277,9 @@ class FhirRoutes:
         try:
             return plain_json.loads(open_sealed(self._cursor_key, base64.urlsafe_b64decode(token), b"cursor"))
         except (HealthSyncError, ValueError):
-            raise InvalidInput("this page link was not made by this hub; begin the search again", code="value") from None
+            raise InvalidInput(
+                "this page link was not made by this hub; begin the search again", code="value"
+            ) from None
 
     def _seal_search_cursor(self, asked: Sequence[tuple[str, str]], position: tuple[Any, int]) -> str:
         value, pid = position

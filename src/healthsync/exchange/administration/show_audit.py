@@ -1,7 +1,7 @@
 """The audit log as FHIR AuditEvents: who looked at what, for those who may know.
 
-The log is the truth and the resource a view of it: an AuditEvent is never created, updated or deleted by a client. Looking
-is recorded like any other look.
+The log is the truth and the resource a view of it: an AuditEvent is never created, updated or deleted by a client.
+Looking is recorded like any other look.
 """
 
 from __future__ import annotations

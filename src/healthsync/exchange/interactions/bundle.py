@@ -1,7 +1,7 @@
 """batch and transaction (http.html#transaction).
 
-A transaction is one submission: every identity is resolved first (new ids, conditions, references between entries), then all
-is stored in one commit or nothing. A batch is a row of independent requests, each with its own answer.
+A transaction is one submission: every identity is resolved first (new ids, conditions, references between entries),
+then all is stored in one commit or nothing. A batch is a row of independent requests, each with its own answer.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ProcessBundle:
         return bundles.responses(kind, answers)
 
     async def _transaction(self, requester: Requester, entries: Sequence[Entry]) -> list[Response]:
-        """(1) authorise all, (2) resolve every identity, (3) point the references there, (4) store together, (5) read."""
+        """(1) authorise all, (2) resolve identities, (3) point the references there, (4) store together, (5) read."""
         for entry in entries:  # (1)
             _refuse_unserved(entry)
             if entry.method in _INTERACTIONS:
@@ -65,7 +65,9 @@ class ProcessBundle:
             bundles.refuse_overlaps(targets.values())
             links = bundles.link_map(writes, targets)
             changes = [entry for entry in writes if entry.position not in known]
-            incoming = [await self._incoming(tx, requester, entry, ids[entry.position], links) for entry in changes]  # (3)
+            incoming = [
+                await self._incoming(tx, requester, entry, ids[entry.position], links) for entry in changes
+            ]  # (3)
             stored = await self._write.submit(tx, requester, "transaction", incoming) if incoming else []  # (4)
         for position, found in [*known.items(), *zip((e.position for e in changes), stored, strict=True)]:
             answers[position] = _written(found)

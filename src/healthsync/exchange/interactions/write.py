@@ -45,10 +45,8 @@ class Write:
             incoming = Incoming({**resource, "id": str(uuid.uuid4())}, "create")
             return (await self.submit(tx, requester, "create", [incoming]))[0]
 
-    async def update(
-        self, requester: Requester, resource: dict[str, Any], *, if_match: int | None = None
-    ) -> Stored:
-        """Store a resource under its id, new or as the next version. Raises Refused, InvalidInput, PreconditionFailed."""
+    async def update(self, requester: Requester, resource: dict[str, Any], *, if_match: int | None = None) -> Stored:
+        """Store a resource under its id, new or as a next version. Raises Refused, InvalidInput, PreconditionFailed."""
         await self.authorise(requester, Interaction.UPDATE, resource["resourceType"])
         async with self._database.transaction() as tx:
             return (await self.submit(tx, requester, "update", [Incoming(resource, "update", if_match=if_match)]))[0]
