@@ -24,12 +24,14 @@ from healthsync.entrypoints.web.application import Application
 from healthsync.entrypoints.web.server import WebServer
 from healthsync.entrypoints.worker import Worker
 from healthsync.errors import HealthSyncError
-from healthsync.infrastructure.telemetry import logger
+from healthsync.infrastructure.telemetry import logger, metrics
 from healthsync.settings import Settings
 
 _log = logger(__name__)
 _RESTART_SECONDS = 1.0
 _STOP_SECONDS = 15.0
+_METRICS_SECONDS = 2.0
+_METRICS_FOLDER = Path("run/metrics")
 
 
 class Role(StrEnum):
@@ -74,6 +76,8 @@ async def serve(
         hub = await stack.enter_async_context(open_hub(data_folder, database_url, settings=settings, owner=owner))
         http = mllp = None
         if role is not Role.WORKER:
+            for stale in _snapshots(data_folder):  # of workers of a hub that was killed
+                stale.unlink(missing_ok=True)
             _in_background(stack, hub.audit.sequencer.run(settings.audit.head_interval_seconds), "audit-sequencer")
             stack.push_async_callback(_last_head, hub)
         if role is Role.ALL:
@@ -84,10 +88,10 @@ async def serve(
             worker = Worker(hub.process_message, hub.database, batch_size=settings.worker.batch_size)
             work = asyncio.create_task(worker.run(stop), name="worker")
             stack.push_async_callback(lambda: asyncio.wait([work], timeout=_STOP_SECONDS))
+            _in_background(stack, _tell_metrics(data_folder), "metrics")
         if role in (Role.ALL, Role.API):
-            web = WebServer(
-                Application(hub, lambda: _readiness(hub)), settings.http.host, settings.http.port, settings.http.tls
-            )
+            application = Application(hub, lambda: _readiness(hub), lambda: _snapshots(data_folder))
+            web = WebServer(application, settings.http.host, settings.http.port, settings.http.tls)
             http = await web.start()
             stack.push_async_callback(web.stop)
         if role in (Role.ALL, Role.MLLP):
@@ -136,6 +140,22 @@ async def _last_head(hub: Hub) -> None:
         await hub.audit.sequencer.catch_up()
     except HealthSyncError as problem:
         _log.warning("the audit log was not sequenced at the end", error=type(problem).__name__)
+
+
+def _snapshots(data_folder: Path) -> list[Path]:
+    """Where the worker processes of this data folder leave what they counted."""
+    return list((data_folder / _METRICS_FOLDER).glob("*.prom"))
+
+
+async def _tell_metrics(data_folder: Path) -> None:
+    """Prometheus asks one process; a worker leaves its counts where that one finds them."""
+    file = data_folder / _METRICS_FOLDER / f"{os.getpid()}.prom"
+    try:
+        while True:
+            metrics.write_snapshot(file)
+            await asyncio.sleep(_METRICS_SECONDS)
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _in_background(stack: AsyncExitStack, work: Any, name: str) -> None:

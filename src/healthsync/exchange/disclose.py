@@ -290,7 +290,10 @@ class Disclose:
     async def _refuse(
         self, requester: Requester, interaction: str, entity: str, reason: str, patients: Sequence[str]
     ) -> None:
-        await self._record(requester, interaction, Outcome.REFUSED, [entity], patients, reason, None)
+        """An id that nobody has is what the requester typed, a record number perhaps: it is sealed, as queries are."""
+        unknown = reason == "unknown"
+        shown, query = (entity.partition("/")[0], entity) if unknown else (entity, None)
+        await self._record(requester, interaction, Outcome.REFUSED, [shown], patients, reason, query)
 
     async def _record(
         self,

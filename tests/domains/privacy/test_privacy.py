@@ -65,6 +65,7 @@ def _opened(sealed, *, reference="Patient/x1", version=1, key=KEY, hub_id="hub")
         ("Encounter", "subject", {"reference": "Patient/1", "display": "Ann X"}, "narrative"),
         ("Encounter", "subject", {"identifier": {"value": "1"}}, "narrative"),
         ("Encounter", "participant", [{"individual": {"reference": "Practitioner/1", "display": "Dr Y"}}], "narrative"),
+        ("Coverage", "payor", [{"display": "Ann X"}], "narrative"),
         ("Observation", "code", {"coding": [{"code": "1", "display": "Glucose"}], "text": "Glucose"}, None),
         ("Observation", "code", {"text": "what the patient calls the spins"}, "narrative"),
         ("Observation", "valueString", "walks his dog", "narrative"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -289,3 +290,13 @@ async def test_the_configuration_restricts_what_clients_may_use(database, tmp_pa
         assert (await client.post("/fhir/Patient", json={"resourceType": "Patient"})).status_code == 400
         assert (await client.get("/fhir/Observation/x")).status_code == 404
     await limited.close()
+
+
+@pytest.mark.parametrize("path", ["/fhir/Patient/{}", "/fhir/Patient/{}/_history", "/fhir/Patient/{}/_history/1", "/fhir/Patient/{}/$everything",
+                                  "/fhir/Person/{}", "/api/v1/healthsync/patients/{}"])  # fmt: skip
+async def test_an_id_that_nobody_has_is_recorded_sealed_because_it_may_be_a_record_number(path, hub, admin):
+    assert (await admin.get(path.format("MRN-000111"))).status_code == 404
+    async with hub.database.connection() as tx:
+        entry = await tx.fetchval("SELECT entry::text FROM audit_event ORDER BY position DESC LIMIT 1")
+    assert "MRN-000111" not in entry
+    assert "MRN-000111" in hub.audit.open_query(json.loads(entry))

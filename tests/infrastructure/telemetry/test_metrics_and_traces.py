@@ -67,3 +67,12 @@ def test_a_span_shows_permitted_codes_and_of_an_exception_only_the_class(monkeyp
 def test_without_the_sdk_a_span_does_nothing():
     with span("ingest", interaction="create") as current:
         assert not current.is_recording()
+
+
+def test_the_counts_of_other_processes_are_added_to_ours(tmp_path):
+    counted = metrics.counter("test_added_up", "Counted in two processes.", ("outcome",))
+    counted.labels(outcome="accepted").inc(2)
+    metrics.write_snapshot(tmp_path / "1.prom")
+    counted.labels(outcome="accepted").inc(3)
+    text = metrics.render([tmp_path / "1.prom", tmp_path / "gone.prom"]).decode()
+    assert 'test_added_up_total{outcome="accepted"} 7.0' in text

@@ -65,8 +65,8 @@ class SealingPolicy:
         return any(self._part_tells(value, part, child) for part, child in value.items())
 
     def _part_tells(self, holder: dict[str, Any], part: str, child: Any) -> bool:
-        if part == "display" and "reference" not in holder and "identifier" not in holder:
-            return False  # Coding.display repeats a dictionary
+        if part == "display" and ("code" in holder or "system" in holder):
+            return False  # Coding.display repeats a dictionary; a Reference may consist of a person's name alone
         if part == "text" and holder.get("coding"):
             return False  # CodeableConcept.text beside a code names the code
         return part in self.parts or (part not in self.not_looked_into and self._tells(part, child))

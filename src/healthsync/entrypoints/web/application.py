@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -27,8 +28,8 @@ _seconds = metrics.histogram("healthsync_http_seconds", "Time from the request's
 class Application:
     """HTTP face of a hub."""
 
-    def __init__(self, hub: Any, ready: Callable[[], Any]) -> None:
-        self._ready = ready
+    def __init__(self, hub: Any, ready: Callable[[], Any], others_metrics: Callable[[], Iterable[Path]] = list) -> None:
+        self._ready, self._others_metrics = ready, others_metrics
         self.router = Router()
         FhirRoutes(hub).register(self.router)
         HealthsyncRoutes(hub).register(self.router)
@@ -73,7 +74,7 @@ class Application:
             return answers.unexpected()
 
     async def _metrics(self, request: Request, names: Mapping[str, str]) -> Response:
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+        return Response(metrics.render(self._others_metrics()), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def _livez(self, request: Request, names: Mapping[str, str]) -> Response:
         return answers.plain({"status": "alive"})

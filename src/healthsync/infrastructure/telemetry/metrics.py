@@ -6,10 +6,21 @@ of the PHI filter: an unknown label name is a programming error and raises Value
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from healthsync.infrastructure.telemetry.phi_filter import ALLOWED_KEYS
 
@@ -37,9 +48,57 @@ def histogram(name: str, help: str, labels: Sequence[str] = (), *, buckets: Sequ
     return _once(Histogram, name, labels, lambda: Histogram(name, help, labels, buckets=buckets, registry=_registry))
 
 
-def render() -> bytes:
-    """Everything counted so far, in the text format that Prometheus scrapes (`CONTENT_TYPE`)."""
-    return generate_latest(_registry)
+def render(others: Iterable[Path] = ()) -> bytes:
+    """Everything counted so far, in the text format that Prometheus scrapes (`CONTENT_TYPE`).
+
+    `others` are the files of `write_snapshot` of further processes of this hub: their samples are added to ours.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Sum([_registry, *map(_read, others)]))
+    return generate_latest(registry)
+
+
+def write_snapshot(file: Path) -> None:
+    """Leave what this process counted where the process that Prometheus asks can find it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    waiting = file.with_suffix(".new")
+    waiting.write_bytes(generate_latest(_registry))
+    waiting.replace(file)
+
+
+def _read(file: Path) -> _Fixed:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError:  # the process has just ended
+        text = ""
+    return _Fixed(list(text_string_to_metric_families(text)))
+
+
+class _Fixed(Collector):
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+class _Sum(Collector):
+    """The same metrics of several processes, sample by sample."""
+
+    def __init__(self, parts: Sequence[Collector | CollectorRegistry]) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        totals: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
+        for family in (family for part in self._parts for family in part.collect()):
+            families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            for sample in family.samples:
+                place = (family.name, sample.name, tuple(sample.labels.items()))
+                totals[place] = totals.get(place, 0.0) + sample.value
+        for (family_name, name, labels), value in totals.items():
+            families[family_name].add_sample(name, dict(labels), value)
+        return families.values()
 
 
 def _once(kind: type[_Metric], name: str, labels: Sequence[str], make: Callable[[], _Metric]) -> _Metric:

@@ -1,0 +1,76 @@
+"""`healthsync demo`: a hub with three simulated hospitals and a clinic on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from healthsync.entrypoints.cli.init import make_data_folder
+from healthsync.entrypoints.cli.options import echo_json, json_option
+from healthsync.entrypoints.demo.house import free_place, fresh_folder
+from healthsync.entrypoints.demo.play import Stage, play
+from healthsync.entrypoints.demo.scenario import Scenario, tell
+from healthsync.entrypoints.demo.screen import Screen
+from healthsync.entrypoints.demo.summary import Summary
+from healthsync.infrastructure.telemetry import configure
+
+HTTP, MLLP = "127.0.0.1:8080", "127.0.0.1:2575"
+
+
+@click.command()
+@click.option("--exit", "exits", is_flag=True, help="End after the summary; exit code 0 only if every promise held.")
+@click.option("--persons", type=click.IntRange(10, 5000), default=200, show_default=True, help="People in the town.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another town.")
+@click.option("--data", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-data"),
+              show_default=True, help="The data folder, made anew; only one of an earlier demo is replaced.")  # fmt: skip
+@click.option("--http", "http_place", metavar="HOST:PORT", help=f"Where FHIR listens. Default {HTTP}, or a free port.")
+@click.option("--mllp", "mllp_place", metavar="HOST:PORT", help=f"Where HL7 v2 listens. Default {MLLP}, or a free port.")
+@click.option("--database", "database_url", metavar="URL", help="An empty PostgreSQL database instead of the hub's own.")
+@json_option
+def command(
+    exits: bool,
+    persons: int,
+    seed: int,
+    folder: Path,
+    http_place: str | None,
+    mllp_place: str | None,
+    database_url: str | None,
+    as_json: bool,
+) -> int:
+    """Play a day of three hospitals and a clinic through a real hub, and show what it made of it.
+
+    People, numbers and addresses are made up. It keeps serving until Ctrl-C, or ends with --exit.
+    """
+    configure(level="error", json=as_json)
+    screen = Screen(quiet=as_json)
+    screen.say(f"\n[bold]HealthSync[/]: a made-up town of {persons} people, seed {seed}\n")
+    scenario = tell(persons, seed)
+    with fresh_folder(folder) as empty:
+        make_data_folder(empty, "HealthSync demo", development=True)
+        http, mllp = (free_place(place or usual) for place, usual in ((http_place, HTTP), (mllp_place, MLLP)))
+        stage = Stage(empty, http, mllp, database_url, seed)
+        return 0 if asyncio.run(_run(stage, scenario, screen, exits=exits, as_json=as_json)) else 1
+
+
+async def _run(stage: Stage, scenario: Scenario, screen: Screen, *, exits: bool, as_json: bool) -> bool:
+    """Play; Ctrl-C and SIGTERM stop the hub in order, whenever they come."""
+    stop = asyncio.Event()
+
+    async def at_end(summary: Summary) -> None:
+        if as_json:
+            echo_json(summary.as_json())
+        screen.summary(summary)
+        if not exits:
+            screen.say("\nThe hub serves until Ctrl-C.")
+            await stop.wait()
+
+    playing = asyncio.ensure_future(play(stage, scenario, screen, at_end))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    return await _settle(playing, stopping, summary_shown=False)
