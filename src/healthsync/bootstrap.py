@@ -166,6 +166,8 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         clock=clock,
         timezone=settings.hub.time_zone.zone,
         operator=_operator_mapping(settings),
+        character_encoding=settings.hl7.character_encoding,
+        directory=directory,
         retry=RetryPolicy(
             settings.worker.max_attempts, settings.worker.backoff_seconds, settings.worker.backoff_max_seconds
         ),

@@ -121,15 +121,18 @@ class HubProcess:
 
     def stop(self) -> int:
         """SIGTERM, as service managers do; returns the exit code."""
+        os.kill(self.pid, signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Until the serving process has ended; returns the exit code."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
         return self._process.wait(PATIENCE_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL for the serving process alone."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(PATIENCE_SECONDS)
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
 
     def end(self) -> None:
         """Leave nothing behind, whatever the test did."""

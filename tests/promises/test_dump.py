@@ -74,7 +74,8 @@ def feed_fhir(admin: httpx.Client, person: Person) -> None:
 def feed_refused(admin: httpx.Client, person: Person, patient_id: str) -> None:
     """Errors tempt a server to repeat what it was given."""
     for wrong in ({"birthDate": person.family}, {person.family: 1}, {"gender": person.ssn}, {"id": person.family + "!"},
-                  {"name": person.given}, {"managingOrganization": {"reference": person.mrn}}):  # fmt: skip
+                  {"name": person.given}, {"managingOrganization": {"reference": person.mrn}},
+                  {"managingOrganization": {"reference": f"Organization?name={person.family}"}}):  # fmt: skip
         admin.post("/fhir/Patient", content=json.dumps(patient(person) | wrong))
     admin.post("/fhir/Patient", content=json.dumps(patient(person))[:-30])
     admin.put(f"/fhir/Patient/{patient_id}", content=json.dumps(patient(person)), headers={"If-Match": person.ssn})
@@ -87,6 +88,7 @@ def ask(admin: httpx.Client, person: Person) -> None:
                        {"phone": person.phone}, {"email": person.email}, {"address-city": person.city}, {person.family: "1"}):  # fmt: skip
         admin.get("/fhir/Patient", params=parameters)
         admin.post("/fhir/Patient/_search", data=parameters, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    admin.delete(f"/fhir/Patient/{person.mrn}")
     for path in (f"/fhir/Patient/{person.mrn}", f"/{person.family}", f"/fhir/{person.given}/1", f"/api/v1/healthsync/patients/{person.mrn}"):
         admin.get(path)
 

@@ -34,7 +34,7 @@ from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.events import Event, EventLog
 from healthsync.standards.fhir import compartments, json, references, validate
-from healthsync.standards.fhir.outcome import Issue
+from healthsync.standards.fhir.outcome import Issue, error
 from healthsync.standards.maps import MappedResource, PatientMerge, merged
 
 Key = tuple[str, str]
@@ -177,7 +177,7 @@ class Ingest:
         for entry in work.incoming:
             if entry.mode != "delete":
                 issues = [issue for issue in validate.structure(entry.resource) if issue.is_error]
-                if issues:
+                if issues := issues or _no_addresses(entry.resource):
                     raise InvalidResource(issues)
 
     # (2)
@@ -442,6 +442,16 @@ def _content(entry: Incoming) -> bytes:
     """What tells a resend from news: the resource and, for a snapshot, what it deletes."""
     cleared = entry.mapped.cleared if entry.mapped is not None else ()
     return json.dump(entry.resource) + "\x1f".join(("", *cleared)).encode()
+
+
+def _no_addresses(resource: dict[str, Any]) -> list[Issue]:
+    """References stay readable in store, so that one must be an address: any other text might tell who somebody is."""
+    told = "a reference is Type/id, an absolute URL, a urn or #id; a condition is followed in a transaction only"
+    return [
+        error("value", told, expression)
+        for expression, text in references.referenced(resource)
+        if not references.parse(text).is_address
+    ]
 
 
 def _same(head: Any, digest: bytes, entry: Incoming) -> bool:

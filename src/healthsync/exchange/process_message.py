@@ -34,7 +34,7 @@ from healthsync.errors import NotFound
 from healthsync.exchange.ingest import Incoming, Ingest, Submission, submission_audit
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
-from healthsync.infrastructure.telemetry import logger, metrics
+from healthsync.infrastructure.telemetry import logger, metrics, span
 from healthsync.standards.hl7v2 import Message, codec_of
 from healthsync.standards.maps import Conversion, MappingContext, OperatorMapping, convert
 
@@ -118,8 +118,10 @@ class ProcessMessage:
     async def _attempt(self, tx: Transaction, claimed: Claimed, encodings: Mapping[str, str]) -> Settlement:
         started = time.perf_counter()
         try:
-            async with tx.savepoint():
-                return await self._process(tx, claimed, encodings.get(claimed.source, self._character_encoding))
+            encoding = encodings.get(claimed.source, self._character_encoding)
+            with span("process message", sequence=claimed.sequence, source=claimed.source):
+                async with tx.savepoint():
+                    return await self._process(tx, claimed, encoding)
         except Exception as error:
             jitter = secrets.randbelow(1000) / 1000
             settlement = failed(claimed, error, self._retry, self._clock.now(), jitter)

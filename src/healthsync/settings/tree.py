@@ -225,7 +225,7 @@ class Mllp:
         default=MllpTls,
     )
     max_message_bytes: int = setting(
-        "A longer message is refused and its connection closed.",
+        "A longer message is refused; the connection goes on.",
         default=16 * MIB,
         minimum=1024,
         maximum=1024 * MIB,
@@ -261,7 +261,6 @@ class Hl7:
     character_encoding: str = setting(
         "Read a message that names no character set (MSH-18) in this one.",
         default="UTF-8",
-        later="the character set of a message that names none is found from its bytes; no other default is built yet",
     )
     processing_path: Path | None = setting(
         "An `hl7_processing` document whose mappings override ours field by field.",

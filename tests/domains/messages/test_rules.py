@@ -98,6 +98,7 @@ def test_what_would_fail_again_dies_at_once_and_an_outage_kills_nothing(
     assert (settlement.next_attempt_at is None) == (state is MessageState.DEAD)
 
 
+@pytest.mark.shows("worker.backoff_seconds", "worker.backoff_max_seconds")
 def test_waits_double_up_to_the_longest_and_are_spread() -> None:
     policy = RetryPolicy(first_wait_seconds=1, longest_wait_seconds=60)
     assert [policy.wait_seconds(n, 1.0) for n in (1, 2, 3, 7, 500)] == [1, 2, 4, 60, 60]

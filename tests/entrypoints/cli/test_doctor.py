@@ -16,8 +16,10 @@ from healthsync.entrypoints.cli import doctor, init
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """The data folder of a new hub, which every user may enter."""
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The data folder of a new hub, which every user may enter; its ports are any, for a hub may run on this machine."""
+    monkeypatch.setenv("HEALTHSYNC_HTTP__PORT", "0")
+    monkeypatch.setenv("HEALTHSYNC_HL7__MLLP__PORT", "0")
     folder = Path(tempfile.mkdtemp(prefix="hs-doctor-", dir="/tmp"))
     folder.chmod(0o755)
     assert CliRunner().invoke(init.command, [str(folder), "--development"]).exit_code == 0

@@ -275,3 +275,11 @@ async def test_the_rest_api_answers_with_its_alias(admin, patient):
     answer = await admin.get(f"/api/v1/healthsync/patients/pat_{id_}", headers={"X-Purpose": "treatment"})
     assert answer.json()["id"] == f"pat_{id_}"
     assert (await admin.get(f"/api/fhir/Patient/{id_}")).json()["id"] == id_
+
+
+@pytest.mark.parametrize("reference", ["Patient?identifier=urn:oid:1.2.3|MRN-000111", "MRN-000111", "name:Quennell"])
+async def test_a_reference_that_is_no_address_is_refused_because_references_stay_readable(admin, patient, reference):
+    answer = await admin.post("/fhir/Patient", json={**patient, "managingOrganization": {"reference": reference}})
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["expression"] == ["Patient.managingOrganization.reference"]
+    assert reference not in answer.text

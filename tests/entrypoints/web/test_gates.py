@@ -107,6 +107,7 @@ async def test_every_answer_and_every_refusal_has_its_audit_row(admin, client_as
     assert not any("quennell" in str(row.entry).lower() for row in rows)
 
 
+@pytest.mark.shows("consent.policy")
 async def test_an_opt_out_hides_the_patient_and_his_data_everywhere(admin, client_as, patient, observation):
     id_ = await _known(admin, patient)
     observed = (await admin.post("/fhir/Observation", json=observation(id_))).json()["id"]

@@ -40,6 +40,7 @@ async def lines(audit: AuditService) -> list[str]:
     return out.getvalue().splitlines()
 
 
+@pytest.mark.shows("audit.heads_path")
 async def test_an_export_and_a_heads_file_are_enough(audit: AuditService, lines: list[str], tmp_path: Path):
     heads = (tmp_path / "heads.jsonl").read_text().splitlines()
     for key in (None, audit.public_key.hex()):

@@ -91,6 +91,7 @@ async def test_a_dead_letter_frees_its_lane_and_replay_puts_it_back(rig: Any, ad
     assert await rig.stored() == [2, 1]
 
 
+@pytest.mark.shows("worker.max_attempts")
 async def test_after_the_last_attempt_a_message_is_dead(rig: Any, adt: BUILD) -> None:
     await accept(rig, adt, "P1", "P1")
     rig.gate.fail = failing(1)

@@ -121,6 +121,7 @@ async def test_a_partner_is_recognised_from_the_moment_it_is_added_until_it_is_p
     assert await rig.states() == {1: "accepted"}
 
 
+@pytest.mark.shows("development")
 async def test_in_development_a_header_cannot_take_the_name_of_a_registered_partner(rig: Any, adt: BUILD) -> None:
     await add(rig, Partner("MERCY.EPIC", addresses=(network("192.0.2.0/24"),)))
     assert codes(await rig.receive(adt("C1"), Peer("127.0.0.1"))) == ["AR"]

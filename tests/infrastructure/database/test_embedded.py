@@ -461,6 +461,7 @@ def test_two_processes_that_start_at_once_on_a_new_folder_share_one_server(folde
     assert gone(folder, 1)
 
 
+@pytest.mark.shows("database.url")
 def test_a_plain_with_block_serves_a_command_and_a_given_address_starts_nothing(folder):
     with running(folder) as url:
         assert asyncio.run(ask(url, "SELECT 1")) == 1

@@ -62,6 +62,7 @@ async def test_what_waits_for_the_commit_runs_after_it_and_never_on_rollback(dat
     assert ran == ["committed", "single statements"]
 
 
+@pytest.mark.shows("database.statement_timeout_seconds")
 async def test_every_connection_has_a_statement_timeout_that_answers_unavailable(narrow):
     for opened in (narrow.transaction, narrow.connection):
         async with opened() as tx:

@@ -145,6 +145,7 @@ def test_each_key_admits_its_own_shape_only(key, value, shown):
     assert filtered({key: value}) == (({key: value}, []) if shown else ({}, [key]))
 
 
+@pytest.mark.shows("logging.level")
 def test_levels_below_the_configured_one_are_silent_and_text_is_for_people(capsys):
     try:
         configure("warning", json=False)

@@ -78,3 +78,15 @@ def test_rewriting_leaves_the_original_alone_and_shares_what_does_not_change() -
     assert RESOURCE["subject"] == {"reference": "urn:uuid:1", "display": "urn:uuid:1"}
     assert rewritten["contained"] is RESOURCE["contained"]
     assert references.rewrite(RESOURCE, {"urn:uuid:7": "Patient/9"}) is RESOURCE
+
+
+@pytest.mark.parametrize(
+    ("text", "is_address"),
+    [
+        ("Patient/1", True), ("https://example.org/fhir/Patient/1", True), ("https://example.org/people.html", True), ("#p1", True),
+        ("urn:uuid:c0f2", True), ("urn:isbn:1", True), ("Patient?identifier=a|b", False), ("000-11-2222", False), ("Jane Doe", False),
+        ("Patient/", False), ("name:Doe", False),
+    ],
+)  # fmt: skip
+def test_what_can_be_followed_is_told_from_other_text(text, is_address):
+    assert references.parse(text).is_address is is_address

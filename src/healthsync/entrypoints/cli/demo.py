@@ -27,8 +27,12 @@ HTTP, MLLP = "127.0.0.1:8080", "127.0.0.1:2575"
 @click.option("--data", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-data"),
               show_default=True, help="The data folder, made anew; only one of an earlier demo is replaced.")  # fmt: skip
 @click.option("--http", "http_place", metavar="HOST:PORT", help=f"Where FHIR listens. Default {HTTP}, or a free port.")
-@click.option("--mllp", "mllp_place", metavar="HOST:PORT", help=f"Where HL7 v2 listens. Default {MLLP}, or a free port.")
-@click.option("--database", "database_url", metavar="URL", help="An empty PostgreSQL database instead of the hub's own.")
+@click.option(
+    "--mllp", "mllp_place", metavar="HOST:PORT", help=f"Where HL7 v2 listens. Default {MLLP}, or a free port."
+)
+@click.option(
+    "--database", "database_url", metavar="URL", help="An empty PostgreSQL database instead of the hub's own."
+)
 @json_option
 def command(
     exits: bool,
@@ -57,9 +61,10 @@ def command(
 
 async def _run(stage: Stage, scenario: Scenario, screen: Screen, *, exits: bool, as_json: bool) -> bool:
     """Play; Ctrl-C and SIGTERM stop the hub in order, whenever they come."""
-    stop = asyncio.Event()
+    stop, at_the_end = asyncio.Event(), asyncio.Event()
 
     async def at_end(summary: Summary) -> None:
+        at_the_end.set()
         if as_json:
             echo_json(summary.as_json())
         screen.summary(summary)
@@ -68,9 +73,13 @@ async def _run(stage: Stage, scenario: Scenario, screen: Screen, *, exits: bool,
             await stop.wait()
 
     playing = asyncio.ensure_future(play(stage, scenario, screen, at_end))
-    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        stop.set() if at_the_end.is_set() else playing.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({playing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    return await _settle(playing, stopping, summary_shown=False)
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
+    try:
+        return await playing
+    except asyncio.CancelledError:
+        raise click.Abort from None

@@ -21,6 +21,7 @@ from healthsync.infrastructure.crypto import LocalKeyring
 from healthsync.settings import FILE_NAME
 from healthsync.settings.template import render
 
+KEYRING = Path("keys", "keyring.json")
 CERTIFICATE_DAYS = 397
 """The longest life that browsers and the CA/Browser Forum accept for a server certificate."""
 
@@ -40,7 +41,16 @@ def command(folder: Path, name: str, development: bool, as_json: bool) -> None:
     Nothing that exists is overwritten. Keep a copy of keys/keyring.json in another place: without it the data of this
     hub cannot be read by anyone.
     """
-    settings_file, keyring_file = folder / FILE_NAME, folder / "keys" / "keyring.json"
+    hub_id = make_data_folder(folder, name, development=development)
+    _report(folder, folder / FILE_NAME, folder / KEYRING, hub_id, development, as_json)
+
+
+def make_data_folder(folder: Path, name: str, *, development: bool) -> str:
+    """Write settings, keys and, unless for development, a certificate; returns the id of the new hub.
+
+    Raises ConfigurationError rather than overwrite anything.
+    """
+    settings_file, keyring_file = folder / FILE_NAME, folder / KEYRING
     for file in (settings_file, keyring_file):
         if file.exists():
             raise ConfigurationError(f"{file} exists and is never overwritten; choose another folder or move it away")
@@ -51,7 +61,7 @@ def command(folder: Path, name: str, development: bool, as_json: bool) -> None:
         _write_certificate(folder / "tls", name)
     values = {"hub.id": hub_id, "hub.name": name, "hl7.mllp.tls": not development, "development": development}
     _write_private(settings_file, render(values).encode())
-    _report(folder, settings_file, keyring_file, hub_id, development, as_json)
+    return hub_id
 
 
 def _report(folder: Path, settings: Path, keyring: Path, hub_id: str, development: bool, as_json: bool) -> None:

@@ -72,7 +72,11 @@ def _transaction(resources: Sequence[Resource], patient: str) -> Resource:
 
 def _patient(known: Registration) -> Resource:
     number = {"type": _concept(f"{_TERMINOLOGY}/v2-0203", "MR"), "system": CLINIC.system, "value": known.number}
-    ssn = {"type": _concept(f"{_TERMINOLOGY}/v2-0203", "SS"), "system": "http://hl7.org/fhir/sid/us-ssn", "value": known.ssn}
+    ssn = {
+        "type": _concept(f"{_TERMINOLOGY}/v2-0203", "SS"),
+        "system": "http://hl7.org/fhir/sid/us-ssn",
+        "value": known.ssn,
+    }
     name = {"use": "official", "family": known.family, "given": [part for part in (known.given, known.middle) if part]}
     address = known.address
     patient: Resource = {

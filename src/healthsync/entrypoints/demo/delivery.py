@@ -31,10 +31,18 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer over HTTP; `body` is None when it is no JSON."""
+    """An answer over HTTP."""
 
     status: int
-    body: Any
+    content: bytes
+
+    @property
+    def body(self) -> Any:
+        """The document that came, None when it is no JSON."""
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            return None
 
 
 class Api:
@@ -59,11 +67,7 @@ class Api:
     def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
         self._connection.request(method, path, body, self._headers)
         response = self._connection.getresponse()
-        content = response.read()
-        try:
-            return Answer(response.status, json.loads(content))
-        except ValueError:
-            return Answer(response.status, None)
+        return Answer(response.status, response.read())
 
 
 async def deliver(
@@ -114,5 +118,6 @@ async def _post(clinic: Api, bundles: Sequence[Any], delivery: Delivery, progres
 
 
 def _diagnostics(answer: Answer) -> str:
-    issues = answer.body.get("issue", []) if isinstance(answer.body, dict) else []
+    body = answer.body
+    issues = body.get("issue", []) if isinstance(body, dict) else []
     return "; ".join(issue.get("diagnostics", issue.get("code", "")) for issue in issues)

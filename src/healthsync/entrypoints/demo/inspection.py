@@ -29,6 +29,8 @@ COUNTED = (
     "Coverage", "MedicationRequest", "Practitioner", "Location", "Organization", "Provenance",
 )  # fmt: skip
 _EVENT_PAGE = 500
+_REFUSED = "4"
+"""http://hl7.org/fhir/audit-event-outcome: minor failure."""
 
 
 async def wait_until_processed(hub: Hub, progress: Any) -> dict[str, int]:
@@ -80,7 +82,7 @@ async def read_as_all(
         rows = await hub.audit.search(tx, agent=researcher_id)
         if opted_out:
             rows += await hub.audit.search(tx, patient=f"Patient/{opted_out}")
-    recorded = sum(row.entry["outcome"] == "refused" for row in rows)
+    recorded = sum(row.entry["outcome"] == _REFUSED for row in rows)
     return Reads(permitted.status, refused.status, hidden.status if hidden else None, recorded)
 
 
@@ -108,7 +110,7 @@ async def prove_audit(hub: Hub) -> Audit:
     return Audit(report.holds and report.signed_size > 0, report.events, report.signed_size, root, report.sentence())
 
 
-async def look_for_leaks(hub: Hub, folder: Path, admin: Api, needles: Sequence[str | date], step: Any) -> Leaks:
+async def look_for_leaks(hub: Hub, folder: Path, admin: Api, needles: Sequence[str | date]) -> Leaks:
     """Look for the people's values in every table, in PostgreSQL's files and write-ahead log, in the data folder
     (but for the file with the truth) and in the metrics."""
     scanner = LeakScanner(needles)
@@ -117,13 +119,12 @@ async def look_for_leaks(hub: Hub, folder: Path, admin: Api, needles: Sequence[s
         searched.data(rows, table)
         await asyncio.sleep(0)
     metrics = await admin.get("/metrics")
-    searched.data(json.dumps(metrics.body).encode(), "metrics")
+    searched.data(metrics.content, "metrics")
     cluster = cluster_of(folder)
     for root in [folder, *([cluster] if cluster and not cluster.is_relative_to(folder) else [])]:
         for path in _files(root):
             if path != folder / MARK:
                 searched.file(path, root)
-                step()
                 await asyncio.sleep(0)
     return Leaks(scanner.needles, searched.bytes, [_shown(leak) for leak in searched.found])
 

@@ -19,7 +19,7 @@ from healthsync.entrypoints.demo.screen import Screen
 from healthsync.entrypoints.demo.summary import Identity, Messages, Summary, timeline
 from healthsync.errors import ConfigurationError
 from healthsync.exchange.administration.inspect_messages import InspectMessages
-from healthsync.exchange.administration.onboard_partner import OnboardPartner, Partner
+from healthsync.exchange.administration.onboard_partner import OnboardPartner
 from healthsync.exchange.administration.score_identity import IdentityFindings, Record, ScoreIdentity
 
 CLIENTS = {"physician": "physician", "researcher": "researcher", "clinic": "system", "operator": "admin"}
@@ -72,7 +72,13 @@ async def _register(hub: Hub) -> dict[str, Client]:
     if await messages.counted(state=None, source=None) or await partners.partners():
         raise ConfigurationError("the database of --database holds data already; give the demonstration an empty one")
     for source in HOSPITALS:
-        await partners.add(Partner(source.name, source.application, source.facility, organisation=source.title), "demo")
+        await partners.add(
+            source.name,
+            operator="demo",
+            sending_application=source.application,
+            sending_facility=source.facility,
+            organisation=source.title,
+        )
     clients = {}
     for name, role in CLIENTS.items():
         client, key = await hub.register_client(name, [role], CLINIC.title if name == "clinic" else None)

@@ -71,14 +71,16 @@ class _Town:
     household: int = 0
 
     def ssn(self) -> str:
-        while (number := f"{self.chance.randint(401, 649)}{self.chance.randint(11, 98)}{self.chance.randint(1101, 9898)}"):
+        while (
+            number := f"{self.chance.randint(401, 649)}{self.chance.randint(11, 98)}{self.chance.randint(1101, 9898)}"
+        ):
             if number not in self.ssns:
                 self.ssns.add(number)
                 return number
         raise AssertionError
 
     def phone(self) -> str:
-        while (number := f"802{self.chance.randint(220, 989)}{self.chance.randint(1100, 9899)}"):
+        while number := f"802{self.chance.randint(220, 989)}{self.chance.randint(1100, 9899)}":
             if number not in self.phones:
                 self.phones.add(number)
                 return number
@@ -124,10 +126,13 @@ def populate(count: int, seed: int) -> tuple[Person, ...]:
     cases = iter((_twins, _newborn, _marriage, _junior, _double, _move, _hyphenated))
     while len(town.persons) < count:
         town.household += 1
-        household = next(cases, None) or town.chance.choices(
-            (_family, _couple, _single, _marriage, _move, _hyphenated, _junior, _twins, _newborn),
-            (30, 20, 20, 7, 8, 4, 3, 3, 3),
-        )[0]
+        household = (
+            next(cases, None)
+            or town.chance.choices(
+                (_family, _couple, _single, _marriage, _move, _hyphenated, _junior, _twins, _newborn),
+                (30, 20, 20, 7, 8, 4, 3, 3, 3),
+            )[0]
+        )
         household(town)
     kept = town.persons[:count]
     doubles = {(p.given, p.family, p.born) for p in kept if p.has_double}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from random import Random
@@ -77,24 +77,31 @@ class Registration:
 def register(persons: Sequence[Person], seed: int) -> tuple[Registration, ...]:
     """The books of all sources. Every person is in one at least."""
     chance = Random(f"{seed} registrations")  # noqa: S311
-    numbers = {source.name: iter(chance.sample(range(100_000, 899_999), 2 * len(persons))) for source in (*HOSPITALS, CLINIC)}
+    numbers = {
+        source.name: iter(chance.sample(range(100_000, 899_999), 2 * len(persons))) for source in (*HOSPITALS, CLINIC)
+    }
     mothers = {p.household: p for p in reversed(persons) if p.sex == "F" and p.age() > 20}
     made: list[Registration] = []
     for place, person in enumerate(persons):
-        for nth, source in enumerate(_sources(chance, person, first=place == 0)):
-            known = _known(chance, source, person, nth, mothers)
+        is_first = place == 0
+        for nth, source in enumerate(_sources(chance, person, is_first)):
+            known = _true(source, person) if is_first else _known(chance, source, person, nth, mothers)
             first = replace(known, number=source.number_form.format(next(numbers[source.name])))
             made.append(first)
-            if source is not CLINIC and not (person.has_double or person.newborn) and chance.random() < 0.07:
+            if (
+                source is not CLINIC
+                and not (is_first or person.has_double or person.newborn)
+                and chance.random() < 0.06
+            ):
                 again = _known(chance, source, person, nth, {})
                 number = source.number_form.format(next(numbers[source.name]))
-                made.append(replace(again, number=number, duplicate_of=first.number, is_resolved=chance.random() < 0.7))
+                made.append(replace(again, number=number, duplicate_of=first.number, is_resolved=chance.random() < 0.8))
     return tuple(made)
 
 
-def _sources(chance: Random, person: Person, *, first: bool) -> Iterator[Source]:
+def _sources(chance: Random, person: Person, is_first: bool) -> Iterator[Source]:
     """Children are mostly seen in Harbor, the others elsewhere; the first person has been everywhere."""
-    if first:
+    if is_first:
         yield from (*HOSPITALS, CLINIC)
         return
     preferred = [HARBOR, RIVERBEND] if person.age() < 18 else [RIVERBEND, NORTHGATE]
@@ -106,12 +113,17 @@ def _sources(chance: Random, person: Person, *, first: bool) -> Iterator[Source]
         yield CLINIC
 
 
-def _known(chance: Random, source: Source, person: Person, nth: int, mothers: dict[int, Person]) -> Registration:
-    """What the `nth` source that meets a person writes down."""
-    made = Registration(
-        source, "", person, person.given, _middle(chance, person), source.writes(person.family), person.suffix, person.born,
+def _true(source: Source, person: Person) -> Registration:
+    """All that there is to know."""
+    return Registration(
+        source, "", person, person.given, person.middle, source.writes(person.family), person.suffix, person.born,
         person.ssn, person.phone, person.address,
     )  # fmt: skip
+
+
+def _known(chance: Random, source: Source, person: Person, nth: int, mothers: Mapping[int, Person]) -> Registration:
+    """What the `nth` source that meets a person writes down."""
+    made = replace(_true(source, person), middle=_middle(chance, person))
     if person.has_double:  # only the number tells these apart, so nobody leaves it out
         return replace(made, middle="")
     if person.newborn:
@@ -129,7 +141,7 @@ def _middle(chance: Random, person: Person) -> str:
     return chance.choices((person.middle, person.middle[0], ""), (30, 30, 40))[0]
 
 
-def _without_number(chance: Random, made: Registration, mothers: dict[int, Person]) -> Registration:
+def _without_number(chance: Random, made: Registration, mothers: Mapping[int, Person]) -> Registration:
     """No SSN, or for a child the mother's: the classic mistake of a desk."""
     is_child = made.person.age() < 18
     mother = mothers.get(made.person.household)

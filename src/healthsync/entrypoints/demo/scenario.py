@@ -158,7 +158,12 @@ class _Teller:
         """What happens to one person in one hospital."""
         chance = self.chance
         arrives = self._arrival(known)
-        if known.duplicate_of is None and chance.random() < 0.1 and not self._is_first(known) and not known.person.newborn:
+        if (
+            known.duplicate_of is None
+            and chance.random() < 0.1
+            and not self._is_first(known)
+            and not known.person.newborn
+        ):
             self._adt(known, "A28", "ADT_A05", arrives, self._about(known, arrives))
             left = arrives
         else:

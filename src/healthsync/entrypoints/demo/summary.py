@@ -189,11 +189,19 @@ def _observation(observation: Mapping[str, Any]) -> Iterator[tuple[str, str, boo
 
 def _report(report: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     corrected = ", corrected" if report.get("status") in ("corrected", "amended") else ""
-    yield report.get("issued", ""), f"{_name(report['code'])}: {len(report.get('result', ()))} results{corrected}", False
+    yield (
+        report.get("issued", ""),
+        f"{_name(report['code'])}: {len(report.get('result', ()))} results{corrected}",
+        False,
+    )
 
 
 def _condition(condition: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
-    yield condition.get("recordedDate") or condition.get("onsetDateTime", ""), f"diagnosis {_name(condition['code'])}", False
+    yield (
+        condition.get("recordedDate") or condition.get("onsetDateTime", ""),
+        f"diagnosis {_name(condition['code'])}",
+        False,
+    )
 
 
 def _order(order: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:

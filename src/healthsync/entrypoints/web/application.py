@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from healthsync.errors import HealthSyncError, NotFound
 from healthsync.exchange.authenticate import CredentialRefused
-from healthsync.infrastructure.telemetry import logger, metrics
+from healthsync.infrastructure.telemetry import logger, metrics, span
 
 from . import answers
 from .fhir_routes import FhirRoutes
@@ -50,7 +50,8 @@ class Application:
         if route is None:
             response = _nowhere(allowed)
         else:
-            response = await self._answer(route.handler, Request(scope, receive), names, name)
+            with span("http request", surface=name):
+                response = await self._answer(route.handler, Request(scope, receive), names, name)
         await response(scope, receive, send)
         _requests.labels(surface=name, status=str(response.status_code)).inc()
         _seconds.labels(surface=name).observe(time.perf_counter() - started)

@@ -16,6 +16,7 @@ _RESTFUL = re.compile(
     r"(?:/_history/(?P<version>[A-Za-z0-9.-]{1,64}))?(?:#(?P<fragment>.+))?"
 )
 
+_URI = re.compile(r"urn:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986 §3
 _LINK = re.compile(r"""((?:href|src)\s*=\s*["'])(urn:[^"']+)""")
 
 
@@ -40,6 +41,11 @@ class Reference:
     id: str | None = None
     version: str | None = None
     base: str | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it can be followed as it stands: no condition, and no text that only looks like a reference."""
+        return self.kind is not Kind.CONDITIONAL and (self.kind is not Kind.OTHER or bool(_URI.match(self.text)))
 
     @property
     def target(self) -> str:
