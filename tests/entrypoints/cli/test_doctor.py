@@ -68,13 +68,11 @@ def test_what_is_wrong_is_a_fault_with_its_remedy_and_the_other_checks_still_run
     assert found["database"]["state"] == "note"
 
 
-def test_a_port_in_use_is_a_fault(folder):
+def test_a_port_in_use_is_a_fault(folder, monkeypatch):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        settings = folder / "healthsync.yaml"
-        written = settings.read_text().replace("  #http:", "  http:")
-        settings.write_text(written.replace("    #port: 8080", f"    port: {other.getsockname()[1]}"))
+        monkeypatch.setenv("HEALTHSYNC_HTTP__PORT", str(other.getsockname()[1]))
         code, found = examine(folder)
     assert code == 1
     assert found["http port"]["state"] == "fault"
