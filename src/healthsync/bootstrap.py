@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from healthsync.domains.access import AccessService, RolePolicy, TokenVerifier
+from healthsync.domains.access import AccessService, KeySetFile, RolePolicy, TokenVerifier
 from healthsync.domains.audit import AuditService
 from healthsync.domains.consent import ConsentPolicy, ConsentService
 from healthsync.domains.directory import DirectoryService
@@ -212,6 +212,10 @@ def _token_verifier(settings: Settings, clock: Clock) -> TokenVerifier | None:
     jwt = settings.authentication.jwt
     if jwt is None:
         return None
-    return TokenVerifier.from_file(
-        jwt.jwks_path, issuer=jwt.issuer, audience=jwt.audience, clock=clock, algorithms=jwt.algorithms
+    return TokenVerifier(
+        issuer=jwt.issuer,
+        audience=jwt.audience,
+        keys=KeySetFile(jwt.jwks_path),
+        clock=clock,
+        algorithms=jwt.algorithms,
     )

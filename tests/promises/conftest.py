@@ -28,7 +28,7 @@ def new_hub(place: Path) -> Iterator[Callable[..., HubProcess]]:
     with ExitStack() as stack:
 
         def make(name: str = "hub", *init_options: str, **environment: str) -> HubProcess:
-            return stack.enter_context(ended(HubProcess(place / name, *init_options, **environment)))
+            return stack.enter_context(ended(HubProcess.init(place / name, *init_options, **environment)))
 
         yield make
 

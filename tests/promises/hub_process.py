@@ -6,9 +6,9 @@ looks like, because that is what gets killed.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -55,14 +55,21 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
 
 
 class HubProcess:
-    """The hub of one data folder. `environment` are settings (`HEALTHSYNC_…`) for the hub and for commands."""
+    """A serving process of a data folder. `environment` are settings (`HEALTHSYNC_…`) for it and for commands."""
 
-    def __init__(self, folder: Path, *init_options: str, **environment: str) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder, self.environment = folder, environment
-        self.output, self.errors = folder.with_suffix(".out"), folder.with_suffix(".err")
+        number = next(n for n in itertools.count() if not folder.with_suffix(f".{n}.err").exists())
+        self.output, self.errors = folder.with_suffix(f".{number}.out"), folder.with_suffix(f".{number}.err")
+        self.errors.touch()
         self.http = self.mllp = ""
         self._process: subprocess.Popen[bytes] | None = None
-        healthsync("init", folder, *init_options)
+
+    @classmethod
+    def init(cls, folder: Path, *options: str, **environment: str) -> HubProcess:
+        """One for a new data folder."""
+        healthsync("init", folder, *options)
+        return cls(folder, **environment)
 
     def start(self) -> float:
         """Serve on free ports; returns the seconds until the ready line."""
@@ -148,7 +155,7 @@ class HubProcess:
 
     def stderr(self) -> str:
         """What the hub and its workers have written to standard error so far."""
-        return self.errors.read_text(errors="replace") if self.errors.exists() else ""
+        return self.errors.read_text(errors="replace")
 
     def run(self, *arguments: str | Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """A command on the data folder of this hub."""
@@ -263,7 +270,9 @@ def ended(hub: HubProcess) -> Iterator[HubProcess]:
         hub.end()
 
 
-def adt(control_id: str, facility: str, mrn: str, name: str = "Doe^Jane", *, phone: str = "", trigger: str = "A08") -> bytes:
+def adt(
+    control_id: str, facility: str, mrn: str, name: str = "Doe^Jane", *, phone: str = "", trigger: str = "A08"
+) -> bytes:
     """An ADT about one patient."""
     return "\r".join(
         (
@@ -287,8 +296,3 @@ def oru(control_id: str, facility: str, mrn: str, name: str = "Doe^Jane", *, pho
             "",
         )
     ).encode()
-
-
-def pick(seed: int) -> random.Random:
-    """Chance that repeats itself."""
-    return random.Random(seed)

@@ -130,7 +130,10 @@ def _message(*segments: str) -> bytes:
 def patient(person: Person) -> dict[str, Any]:
     """A FHIR Patient with everything that a person has, and a narrative that repeats it."""
     p = person
-    name, address = {"family": p.family, "given": [p.given, p.middle]}, {"line": [p.street], "city": p.city, "postalCode": "02139"}
+    name, address = (
+        {"family": p.family, "given": [p.given, p.middle]},
+        {"line": [p.street], "city": p.city, "postalCode": "02139"},
+    )
     return {
         "resourceType": "Patient",
         "text": {
@@ -163,8 +166,25 @@ def about(person: Person, patient_id: str) -> Iterator[dict[str, Any]]:
     yield {"resourceType": "AllergyIntolerance", "patient": subject, "code": {"text": p.remark},
            "clinicalStatus": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}]},
            "reaction": [{"manifestation": [concept], "description": p.remark}]}  # fmt: skip
-    yield {"resourceType": "Coverage", "status": "active", "beneficiary": subject, "subscriberId": p.policy, "payor": [{"display": p.kin}]}
-    yield {"resourceType": "Communication", "status": "completed", "subject": subject, "payload": [{"contentString": p.remark}]}
-    yield {"resourceType": "DiagnosticReport", "status": "final", "code": concept, "subject": subject, "conclusion": p.finding}
+    yield {
+        "resourceType": "Coverage",
+        "status": "active",
+        "beneficiary": subject,
+        "subscriberId": p.policy,
+        "payor": [{"display": p.kin}],
+    }
+    yield {
+        "resourceType": "Communication",
+        "status": "completed",
+        "subject": subject,
+        "payload": [{"contentString": p.remark}],
+    }
+    yield {
+        "resourceType": "DiagnosticReport",
+        "status": "final",
+        "code": concept,
+        "subject": subject,
+        "conclusion": p.finding,
+    }
     yield {"resourceType": "Encounter", "status": "finished", "class": {"code": "IMP"}, "subject": subject,
            "identifier": [{"system": "urn:oid:1.2.3.5", "value": p.visit}], "reasonCode": [concept]}  # fmt: skip

@@ -124,7 +124,7 @@ def test_a_frame_of_100_megabytes_is_answered_at_its_limit_takes_no_memory_and_t
     connection.socket.sendall(CR + FS + CR)
     assert connection.send(good("GOOD900010")).code == "AA"
     assert process.memory_info().rss - before < 80 * MEGABYTE
-    assert ["too-large"] == [m["reason_code"] for m in dead(hub) if m["control_id"] == "GOOD900003"]
+    assert [m["reason_code"] for m in dead(hub) if m["control_id"] == "GOOD900003"] == ["too-large"]
 
 
 def test_a_frame_just_over_the_limit_is_answered_with_the_reason(connection):
@@ -173,7 +173,9 @@ def test_a_charset_that_is_not_what_the_message_says_is_accepted_with_a_warning(
     wrong = header.rstrip(CR) + b"||||||UNICODE UTF-8" + CR + b"EVN" + pid.replace(b"Doe", b"M\xfcller")
     answer = connection.send(wrong)
     assert (answer.code, answer.control_id) == ("AA", "GOOD900007")
-    stored = until(lambda: [m for m in hub.lines("messages", "list") if m["control_id"] == "GOOD900007"], "it is stored")
+    stored = until(
+        lambda: [m for m in hub.lines("messages", "list") if m["control_id"] == "GOOD900007"], "it is stored"
+    )
     assert stored[0]["warnings"]
 
 
@@ -222,7 +224,8 @@ def outcome(response: httpx.Response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "authorization", ["Bearer nonsense", "Bearer hs_0123456789abcdef_AAAA", "Basic YTpi", "Bearer", "Bearer ..", "Bearer a.b.c"]
+    "authorization",
+    ["Bearer nonsense", "Bearer hs_0123456789abcdef_AAAA", "Basic YTpi", "Bearer", "Bearer ..", "Bearer a.b.c"],
 )
 def test_an_invalid_token_is_refused(hub, authorization):
     response = httpx.get(f"http://{hub.http}/fhir/Patient", headers={"Authorization": authorization})
@@ -268,7 +271,9 @@ def test_an_unknown_method_is_refused(admin, method, status):
     assert admin.request(method, "/fhir/Patient/x").status_code == status
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/fhir/Nonsense", "/fhir/Patient/..%2f..%2fetc", "/fhir/Patient/" + "x" * 65])
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/fhir/Nonsense", "/fhir/Patient/..%2f..%2fetc", "/fhir/Patient/" + "x" * 65]
+)
 def test_an_address_that_is_none_is_not_found(admin, path):
     response = admin.get(path)
     assert response.status_code == 404
@@ -276,7 +281,10 @@ def test_an_address_that_is_none_is_not_found(admin, path):
 
 
 def test_a_body_in_another_format_is_refused(admin):
-    assert admin.post("/fhir/Patient", content=b"<Patient/>", headers={"Content-Type": "application/xml"}).status_code == 415
+    assert (
+        admin.post("/fhir/Patient", content=b"<Patient/>", headers={"Content-Type": "application/xml"}).status_code
+        == 415
+    )
 
 
 def test_an_unknown_search_parameter_is_refused(admin):
@@ -285,7 +293,17 @@ def test_an_unknown_search_parameter_is_refused(admin):
     assert "nonsense" in outcome(response)["diagnostics"]
 
 
-@pytest.mark.parametrize("request_bytes", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"NONSENSE\r\n\r\n", b"GET /fhir/Patient HTTP/1.1\r\n" + b"X: y\r\n" * 50_000])
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"NONSENSE\r\n\r\n",
+        b"GET /fhir/Patient HTTP/1.1\r\n" + b"X: y\r\n" * 50_000,
+        b"GET /fhir/Patient/\xff HTTP/1.1\r\n\r\n",
+        b"GET /fhir/Patient HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["TLS", "nonsense", "a head without end", "a path that is no text", "two lengths"],
+)
 def test_bytes_that_are_no_http_end_their_connection_only(hub, request_bytes):
     host, _, port = hub.http.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=10) as raw:

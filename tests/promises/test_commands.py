@@ -108,10 +108,25 @@ def test_the_audit_log_is_exported_and_verified_here_and_elsewhere(hub, tmp_path
     told = hub.ask("audit", "export", "--out", export)
     assert told["events"] > 3
     assert export.stat().st_mode & 0o077 == 0
-    report = until(lambda: (r := hub.ask("audit", "verify"))["waiting"] == 0 and r, "the log is sequenced") if hub.is_running else hub.ask("audit", "verify")
+    report = (
+        until(lambda: (r := hub.ask("audit", "verify"))["waiting"] == 0 and r, "the log is sequenced")
+        if hub.is_running
+        else hub.ask("audit", "verify")
+    )
     assert report["holds"], report
     heads = next(hub.folder.rglob("heads.jsonl"))
-    elsewhere = hub.run("audit", "verify", "--export", export, "--heads", heads, "--public-key", told["public_key"], "--json", expect=None)
+    elsewhere = hub.run(
+        "audit",
+        "verify",
+        "--export",
+        export,
+        "--heads",
+        heads,
+        "--public-key",
+        told["public_key"],
+        "--json",
+        expect=None,
+    )
     assert json.loads(elsewhere.stdout)["findings"] == []
 
 

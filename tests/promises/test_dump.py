@@ -46,13 +46,22 @@ def feed_messages(connection: MllpConnection, person: Person, control_id: str) -
     connection.send(merge(person, f"{control_id}M", "MERCY"))
     # one that no map exists for, one with a date that is none, one that says another charset than it has
     connection.send(admission(person, f"{control_id}Z", "MERCY", type="ZZZ", trigger="Z99"))
-    connection.send(admission(person, f"{control_id}D", "MERCY").replace(f"|{person.born:%Y%m%d}|".encode(), f"|born {person.born}|".encode()))
+    connection.send(
+        admission(person, f"{control_id}D", "MERCY").replace(
+            f"|{person.born:%Y%m%d}|".encode(), f"|born {person.born}|".encode()
+        )
+    )
     connection.send(admission(person, f"{control_id}C", "MERCY").replace(b"UNICODE UTF-8", b"ASCII"))
 
 
 def feed_broken_frames(hub: HubProcess, person: Person) -> None:
     message = admission(person, "BROKEN", "MERCY")
-    for bad in (message, VT + message[:-200], VT + message[20:] + FS + b"\r", VT + message + b"NTE|1||" + b"x" * 17_000_000 + FS + b"\r"):
+    for bad in (
+        message,
+        VT + message[:-200],
+        VT + message[20:] + FS + b"\r",
+        VT + message + b"NTE|1||" + b"x" * 17_000_000 + FS + b"\r",
+    ):
         with hub.connect() as connection:
             connection.socket.sendall(bad)
             connection.socket.shutdown(1)
@@ -63,7 +72,9 @@ def feed_fhir(admin: httpx.Client, person: Person) -> None:
     resource = patient(person)
     made = admin.post("/fhir/Patient", content=json.dumps(resource)).raise_for_status().json()
     for other in about(person, made["id"]):
-        assert admin.post(f"/fhir/{other['resourceType']}", content=json.dumps(other)).status_code == 201, other["resourceType"]
+        assert admin.post(f"/fhir/{other['resourceType']}", content=json.dumps(other)).status_code == 201, other[
+            "resourceType"
+        ]
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [
         {"resource": resource, "request": {"method": "PUT", "url": f"Patient?identifier={person.mrn}"}}]}  # fmt: skip
     admin.post("/fhir", content=json.dumps(bundle))
@@ -87,9 +98,16 @@ def ask(admin: httpx.Client, person: Person) -> None:
     for parameters in ({"family": person.family}, {"name": person.given}, {"identifier": person.mrn}, {"birthdate": person.born.isoformat()},
                        {"phone": person.phone}, {"email": person.email}, {"address-city": person.city}, {person.family: "1"}):  # fmt: skip
         admin.get("/fhir/Patient", params=parameters)
-        admin.post("/fhir/Patient/_search", data=parameters, headers={"Content-Type": "application/x-www-form-urlencoded"})
+        admin.post(
+            "/fhir/Patient/_search", data=parameters, headers={"Content-Type": "application/x-www-form-urlencoded"}
+        )
     admin.delete(f"/fhir/Patient/{person.mrn}")
-    for path in (f"/fhir/Patient/{person.mrn}", f"/{person.family}", f"/fhir/{person.given}/1", f"/api/v1/healthsync/patients/{person.mrn}"):
+    for path in (
+        f"/fhir/Patient/{person.mrn}",
+        f"/{person.family}",
+        f"/fhir/{person.given}/1",
+        f"/api/v1/healthsync/patients/{person.mrn}",
+    ):
         admin.get(path)
 
 
@@ -181,7 +199,9 @@ async def dump(data_folder: Path, into: Path) -> None:
     try:
         connection = await asyncpg.connect(server.administrator_url.replace("@/postgres?", "@/healthsync?"))
         await connection.execute("ANALYZE")
-        tables = await connection.fetch("SELECT relnamespace::regnamespace::text AS schema, relname FROM pg_class WHERE relkind IN ('r', 'm')")
+        tables = await connection.fetch(
+            "SELECT relnamespace::regnamespace::text AS schema, relname FROM pg_class WHERE relkind IN ('r', 'm')"
+        )
         for schema, table in tables:
             await connection.copy_from_table(table, schema_name=schema, output=into / f"{schema}.{table}")
         await connection.close()

@@ -77,13 +77,34 @@ def test_a_killed_hub_starts_again_at_once(hub):
     assert hub.is_ready()
 
 
-def test_a_second_hub_on_the_same_ports_says_so_in_one_sentence_and_the_first_goes_on(hub):
+@pytest.mark.parametrize("taken", ["http", "mllp"])
+def test_a_second_hub_on_a_taken_port_says_so_in_one_sentence_and_the_first_goes_on(hub, taken):
     if not hub.is_running:
         hub.start()
-    done = hub.run("serve", "--http", hub.http, "--mllp", hub.mllp, expect=1)
+    places = {"http": "127.0.0.1:0", "mllp": "127.0.0.1:0"} | {taken: getattr(hub, taken)}
+    done = hub.run("serve", "--http", places["http"], "--mllp", places["mllp"], expect=1)
+    assert f"cannot listen on {places[taken]}" in done.stderr
+    assert "already in use" in done.stderr.lower()
     assert "Traceback" not in done.stderr
-    assert "in use" in done.stderr
+    assert done.stdout == ""
     assert hub.is_ready()
+    assert hub.postmaster_pid
+
+
+def test_a_second_hub_on_the_same_data_folder_joins_and_takes_over_when_the_first_is_killed(hub):
+    if not hub.is_running:
+        hub.start()
+    second = HubProcess(hub.folder)
+    with ended(second):
+        second.start()
+        assert second.is_ready()
+        assert second.postmaster_pid == hub.postmaster_pid
+        hub.kill()
+        until(lambda: second.is_ready() and second.postmaster_pid, "the second hub runs PostgreSQL", 20)
+        with second.connect() as connection:
+            assert connection.send(adt("SECOND1", "MERCY", "1")).code == "AA"
+        second.wait_until_processed()
+        assert second.stop() == 0
 
 
 def test_a_hub_that_was_never_made_says_what_to_do(place):
@@ -97,7 +118,7 @@ def test_a_hub_that_was_never_made_says_what_to_do(place):
 def closed_hub(tmp_path: Path) -> Iterator[HubProcess]:
     """A hub in a folder that nobody else may enter (pytest's are 0700), in which root's PostgreSQL cannot live."""
     tmp_path.chmod(0o700)
-    with ended(HubProcess(tmp_path / "hub", "--development")) as hub:
+    with ended(HubProcess.init(tmp_path / "hub", "--development")) as hub:
         yield hub
     if not hub.cluster.is_relative_to(tmp_path):
         shutil.rmtree(hub.cluster.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,7 @@ from healthsync.domains.access import (
     AccessService,
     CredentialRefused,
     Interaction,
+    KeySetFile,
     PurposeNotAllowed,
     Requester,
     RolePolicy,
@@ -40,7 +42,7 @@ def _requester(*roles: str, scopes: str | None = None) -> Requester:
 
 def _verifier(**changes) -> TokenVerifier:
     return TokenVerifier(
-        **{"issuer": "https://idp", "audience": "hub", "keys": KEYS, "clock": FixedClock(NOON)} | changes
+        **{"issuer": "https://idp", "audience": "hub", "keys": lambda: KEYS, "clock": FixedClock(NOON)} | changes
     )
 
 
@@ -158,15 +160,43 @@ def test_an_algorithm_that_was_not_configured_is_refused():
         _verifier(algorithms=["ES384"]).verify(_token())
 
 
-def test_the_key_set_is_read_from_a_file_and_a_broken_file_is_a_configuration_error(tmp_path):
+def _write(file, text: str) -> None:
+    file.write_text(text)
+    later = file.stat().st_mtime_ns + 1_000_000_000
+    os.utime(file, ns=(later, later))
+
+
+def test_the_key_set_file_is_read_again_when_it_changes(tmp_path):
     file = tmp_path / "jwks.json"
+    _write(file, json.dumps(KeySet([EC]).as_dict(private=False)))
+    verifier = _verifier(keys=KeySetFile(file))
+    with pytest.raises(CredentialRefused):
+        verifier.verify(_token())
     file.write_text(json.dumps(KEYS.as_dict(private=False)))
-    verifier = TokenVerifier.from_file(file, issuer="https://idp", audience="hub", clock=FixedClock(NOON))
     assert verifier.verify(_token())["sub"] == "u1"
-    for text in ("{", "{}", '{"keys": 1}'):
+    _write(file, "{")
+    assert verifier.verify(_token())["sub"] == "u1", "a damaged file does not lock everyone out"
+    file.unlink()
+    assert verifier.verify(_token())["sub"] == "u1"
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"keys": 1}', None])
+def test_a_file_that_is_no_key_set_is_a_configuration_error(tmp_path, text):
+    file = tmp_path / "jwks.json"
+    if text is not None:
         file.write_text(text)
-        with pytest.raises(ConfigurationError):
-            TokenVerifier.from_file(file, issuer="i", audience="a", clock=FixedClock(NOON))
+    with pytest.raises(ConfigurationError):
+        KeySetFile(file)
+
+
+@pytest.mark.parametrize(("leeway_seconds", "holds"), [(60, True), (5, False)])
+def test_clocks_may_differ_by_the_leeway(leeway_seconds, holds):
+    token, verifier = _token(exp=NOON.timestamp() - 30), _verifier(leeway_seconds=leeway_seconds)
+    if holds:
+        assert verifier.verify(token)
+    else:
+        with pytest.raises(CredentialRefused):
+            verifier.verify(token)
 
 
 @pytest.fixture

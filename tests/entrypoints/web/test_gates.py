@@ -301,3 +301,45 @@ async def test_an_id_that_nobody_has_is_recorded_sealed_because_it_may_be_a_reco
         entry = await tx.fetchval("SELECT entry::text FROM audit_event ORDER BY position DESC LIMIT 1")
     assert "MRN-000111" not in entry
     assert "MRN-000111" in hub.audit.open_query(json.loads(entry))
+
+
+@pytest.mark.shows("authentication.jwt.issuer", "authentication.jwt.audience", "authentication.jwt.jwks_path")
+async def test_a_signed_token_of_the_configured_issuer_opens_the_door(database, tmp_path, hub, patient):
+    import json as plain_json
+    import time
+
+    import httpx
+    from joserfc import jwt
+    from joserfc.jwk import ECKey, KeySet
+
+    from healthsync.bootstrap import build_hub
+    from healthsync.entrypoints.web.application import Application
+    from healthsync.infrastructure.clock import SystemClock
+    from healthsync.settings import load_settings
+
+    key = ECKey.generate_key("P-384", {"kid": "k"})
+    (tmp_path / "jwks.json").write_text(plain_json.dumps(KeySet([key]).as_dict(private=False)))
+    file = tmp_path / "healthsync.yaml"
+    file.write_text("healthsync: {authentication: {jwt: {issuer: idp, audience: hub, jwks_path: jwks.json}}}")
+    trusting = build_hub(load_settings(file, environ={}), hub.keyring, database, SystemClock())
+
+    def headers(**claims) -> dict:
+        body = {"iss": "idp", "aud": "hub", "sub": "dr-1", "roles": ["physician"], "exp": time.time() + 60} | claims
+        token = jwt.encode({"alg": "ES384", "kid": "k"}, body, key, algorithms=["ES384"])
+        return {"Authorization": f"Bearer {token}", "Content-Type": "application/fhir+json"}
+
+    async def ready() -> dict:
+        return {}
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=Application(trusting, ready)), base_url="http://hub"
+    ) as client:
+        created = await client.post("/fhir/Patient", json=patient, headers=headers())
+        path = f"/fhir/Patient/{created.json()['id']}"
+        assert (await client.get(path, headers=headers())).status_code == 200
+        assert (await client.get(path, headers=headers(scope="user/Observation.rs"))).status_code == 403
+        assert (await client.get(path, headers=headers(aud="other"))).status_code == 401
+    async with database.connection() as tx:
+        rows = await hub.audit.search(tx, agent="dr-1")
+    assert rows
+    await trusting.close()

@@ -8,13 +8,14 @@ from healthsync.domains.access.errors import CredentialRefused, PurposeNotAllowe
 from healthsync.domains.access.model import Client, Interaction, Requester, RolePolicy
 from healthsync.domains.access.scopes import granted, parse_scopes, purpose_of_use
 from healthsync.domains.access.service import AccessService
-from healthsync.domains.access.tokens import TokenVerifier
+from healthsync.domains.access.tokens import KeySetFile, TokenVerifier
 
 __all__ = [
     "AccessService",
     "Client",
     "CredentialRefused",
     "Interaction",
+    "KeySetFile",
     "PurposeNotAllowed",
     "Requester",
     "RolePolicy",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+R = TypeVar("R", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Score:
     b3_f1: float
 
 
-def score(found: Mapping[Hashable, Hashable], truth: Mapping[Hashable, Hashable]) -> Score:
+def score(found: Mapping[R, Hashable], truth: Mapping[R, Hashable]) -> Score:
     """Compare `found` (record → person) with `truth`; records that stand in one of them only do not count."""
     both = [(found[record], truth[record]) for record in found if record in truth]
     shared = Counter(both)

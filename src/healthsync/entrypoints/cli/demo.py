@@ -25,7 +25,7 @@ HTTP, MLLP = "127.0.0.1:8080", "127.0.0.1:2575"
 @click.option("--persons", type=click.IntRange(10, 5000), default=200, show_default=True, help="People in the town.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another town.")
 @click.option("--data", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-data"),
-              show_default=True, help="The data folder, made anew; only one of an earlier demo is replaced.")  # fmt: skip
+              show_default=True, help="Data folder, made anew; only that of an earlier demo is replaced.")  # fmt: skip
 @click.option("--http", "http_place", metavar="HOST:PORT", help=f"Where FHIR listens. Default {HTTP}, or a free port.")
 @click.option(
     "--mllp", "mllp_place", metavar="HOST:PORT", help=f"Where HL7 v2 listens. Default {MLLP}, or a free port."

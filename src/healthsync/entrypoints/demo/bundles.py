@@ -26,7 +26,7 @@ _DRUGS = (("314076", "lisinopril 10 MG Oral Tablet"), ("860975", "metformin hydr
 def post_all(
     registrations: Sequence[Registration], opted_out: Registration | None, chance: Random
 ) -> tuple[tuple[Resource, ...], list[str]]:
-    """The bundles, and the numbers that the clinic gave in them. `opted_out` objects to any use, in a bundle of its own."""
+    """The bundles, and the numbers that the clinic gave in them; `opted_out` objects to any use in the last one."""
     posted = [_bundle(known, chance) for known in registrations]
     if opted_out:
         posted.append(_objection(opted_out))

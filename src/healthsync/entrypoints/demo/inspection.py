@@ -126,7 +126,8 @@ async def look_for_leaks(hub: Hub, folder: Path, admin: Api, needles: Sequence[s
             if path != folder / MARK:
                 searched.file(path, root)
                 await asyncio.sleep(0)
-    return Leaks(scanner.needles, searched.bytes, [_shown(leak) for leak in searched.found])
+    control = {leak.needle for leak in scanner.scan_file(folder / MARK)} == set(range(scanner.needles))
+    return Leaks(scanner.needles, control, searched.bytes, [_shown(leak) for leak in searched.found])
 
 
 class _Searched:

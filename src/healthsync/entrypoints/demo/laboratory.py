@@ -9,7 +9,7 @@ from random import Random
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A test of adults. Beyond `critical` somebody is called (CLIA 42 CFR 493.1291(g)); the numbers are customary ones."""
+    """A test of adults. Beyond `critical` somebody is called (42 CFR 493.1291(g)); the limits are customary ones."""
 
     code: str
     name: str

@@ -4,9 +4,9 @@ A *needle* is a value (a name, a number, a date). It is looked for as it may hav
 Latin-1, UTF-16 or JSON escapes, as hex, as base64 wherever in the encoded text it begins; dates and phone numbers in
 their usual notations. What is compressed or encrypted is not opened.
 
-How: of every variant all pieces of four bytes are put into a set. An occurrence of seven bytes covers a whole piece
-at an offset divisible by four, so it is enough to look up every fourth offset of the file, which Python does in C; only
-where a piece is found, the variants that hold it are compared.
+How: wherever an occurrence of seven bytes or more begins, it covers a whole piece of four bytes at an offset divisible
+by four. So of every variant four pieces are put into a set, one for each place at which it may begin, and every fourth
+offset of the file is looked up there, which Python does in C; only where a piece is found, its variants are compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import json
 import mmap
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,12 +26,12 @@ SHORTEST = 7
 """Bytes of the shortest needle: anything shorter occurs by chance, and is not found by looking at every fourth byte."""
 
 _PIECE = 4
-_CHUNK = 1 << 18
+_CHUNK = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A value that was found: where, how it was written, and which needle it was (its place in the list, not its text)."""
+    """A value that was found: where, how it was written, and which needle it was (its place in the list, no text)."""
 
     where: str
     offset: int
@@ -136,20 +137,27 @@ def _base64(raw: bytes) -> Iterator[bytes]:
 
 
 class _Pieces:
-    """Which variants hold a piece of four bytes."""
+    """Which variants to compare where a piece of four bytes is found."""
 
-    def __init__(self, variants: Iterable[bytes]) -> None:
+    def __init__(self, variants: Collection[bytes]) -> None:
+        common = Counter(piece for variant in variants for piece in set(_pieces(variant)))
         self._variants: dict[int, set[bytes]] = {}
         for variant in variants:
-            for at in range(len(variant) - _PIECE + 1):
-                piece = int.from_bytes(variant[at : at + _PIECE], sys.byteorder)
-                self._variants.setdefault(piece, set()).add(variant)
+            pieces = _pieces(variant)
+            for begin in range(_PIECE):
+                rarest = min(pieces[begin::_PIECE], key=common.__getitem__)
+                self._variants.setdefault(rarest, set()).add(variant)
         self._known = frozenset(self._variants)
 
     def candidates(self, text: bytes) -> set[bytes]:
-        """The variants of which a piece stands in `text` at an offset divisible by four."""
+        """The variants that may stand in `text`."""
         whole = memoryview(text[: len(text) - len(text) % _PIECE]).cast("I")
         return {variant for piece in self._known.intersection(whole) for variant in self._variants[piece]}
+
+
+def _pieces(variant: bytes) -> list[int]:
+    """All pieces of four bytes, as numbers of this machine."""
+    return [int.from_bytes(variant[at : at + _PIECE], sys.byteorder) for at in range(len(variant) - _PIECE + 1)]
 
 
 def _found(text: bytes, variant: bytes, alone: bool) -> int | None:

@@ -46,9 +46,8 @@ TOWNS = ("Tarnwickhamby", "Oldvrakestead", "Pellisbournea", "Graymarlinford")
 
 
 def nickname(given: str) -> str:
-    """What friends and some registration desks say: `Mirrelana` is `Mirrelie`."""
-    stem = given[:6]
-    return f"{stem}ie" if not stem.endswith("i") else f"{stem}ke"
+    """What friends and some registration desks say: the beginning of the name."""
+    return given[:7]
 
 
 def without_accents(name: str) -> str:
@@ -56,19 +55,4 @@ def without_accents(name: str) -> str:
     return name.translate(_PLAIN)
 
 
-_PLAIN = str.maketrans(
-    {
-        "Á": "A",
-        "á": "a",
-        "é": "e",
-        "Ž": "Z",
-        "ó": "o",
-        "Ö": "O",
-        "å": "a",
-        "í": "i",
-        "ñ": "n",
-        "ø": "o",
-        "œ": "oe",
-        "ç": "c",
-    }
-)
+_PLAIN = str.maketrans(dict(zip("ÁáéŽóÖåíñøç", "AaeZoOainoc", strict=True)) | {"œ": "oe"})

@@ -223,9 +223,7 @@ def _next(stage: Stage, running: RunningHub, clients: dict[str, Client], patient
     data = f"--data {stage.folder}"
     return {
         "a physician's key": key,
-        "read the patient": f'curl -H "Authorization: Bearer {key}" "{base}/fhir/Patient/{patient}/$everything"'.replace(
-            "$", "\\$"
-        ),
+        "read the patient": f'curl -H "Authorization: Bearer {key}" "{base}/fhir/Patient/{patient}/\\$everything"',
         "every message": f"healthsync messages list {data}",
         "the audit proof": f"healthsync audit verify {data}",
         "send your own": f"healthsync send --to {running.mllp} FILE.hl7",

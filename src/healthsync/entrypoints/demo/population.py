@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from random import Random
@@ -65,26 +65,26 @@ class _Town:
 
     chance: Random
     persons: list[Person] = field(default_factory=list)
-    ssns: set[str] = field(default_factory=set)
-    phones: set[str] = field(default_factory=set)
-    streets: int = 0
+    taken: set[str] = field(default_factory=set)
     household: int = 0
 
     def ssn(self) -> str:
-        while (
-            number := f"{self.chance.randint(401, 649)}{self.chance.randint(11, 98)}{self.chance.randint(1101, 9898)}"
-        ):
-            if number not in self.ssns:
-                self.ssns.add(number)
-                return number
-        raise AssertionError
+        """A social security number that nobody has."""
+        return self._unused(lambda: f"{self._between(401, 649)}{self._between(11, 98)}{self._between(1101, 9898)}")
 
     def phone(self) -> str:
-        while number := f"802{self.chance.randint(220, 989)}{self.chance.randint(1100, 9899)}":
-            if number not in self.phones:
-                self.phones.add(number)
-                return number
-        raise AssertionError
+        """A telephone number that nobody has."""
+        return self._unused(lambda: f"802{self._between(220, 989)}{self._between(1100, 9899)}")
+
+    def _between(self, low: int, high: int) -> int:
+        return self.chance.randint(low, high)
+
+    def _unused(self, make: Callable[[], str]) -> str:
+        number = make()
+        while number in self.taken:
+            number = make()
+        self.taken.add(number)
+        return number
 
     def address(self) -> Address:
         street = self.chance.choice(names.STREETS)
@@ -149,7 +149,7 @@ def _couple(town: _Town, **more: object) -> tuple[Person, Person]:
 
 
 def _children(town: _Town, parents: tuple[Person, Person], number: int) -> Iterator[Person]:
-    taken: list[str] = []
+    taken = [parent.given for parent in parents]
     for _ in range(number):
         sex = town.chance.choice("FM")
         given = town.given(sex, tuple(taken))
@@ -189,21 +189,22 @@ def _junior(town: _Town) -> None:
 
 def _twins(town: _Town) -> None:
     """Same birth date, family and address; SSNs that differ by one."""
-    mother, _ = _couple(town)
+    mother, father = _couple(town)
     born = town.born(3, 15)
-    first = town.given("F")
+    first = town.given("F", (mother.given,))
     one = town.person("F", mother.family, born, mother.address, given=first, twin=1)
     sex = town.chance.choice("FM")
-    next_number = f"{int(one.ssn) + 1:09d}"
-    town.ssns.add(next_number)
-    town.person(sex, mother.family, born, mother.address, given=town.given(sex, (first,)), twin=2, ssn=next_number)
+    second = town.given(sex, (first, mother.given, father.given))
+    town.person(sex, mother.family, born, mother.address, given=second, twin=2, ssn=f"{int(one.ssn) + 1:09d}")
 
 
 def _newborn(town: _Town) -> None:
     """Registered as BABY BOY before he has a name and a number."""
-    mother, _ = _couple(town)
+    mother, father = _couple(town)
     born = TODAY - timedelta(days=town.chance.randint(3, 9))
-    town.person(town.chance.choice("FM"), mother.family, born, mother.address, newborn=True)
+    sex = town.chance.choice("FM")
+    given = town.given(sex, (mother.given, father.given))
+    town.person(sex, mother.family, born, mother.address, given=given, newborn=True)
 
 
 def _double(town: _Town) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -51,12 +52,14 @@ class Screen:
         """The end of the demonstration."""
         console = self._console
         console.print()
-        console.print(Panel(Group(_numbers(summary)), title="What happened", box=box.ROUNDED, title_align="left"))
+        console.print(Panel(_numbers(summary), title="What happened", box=box.ROUNDED, title_align="left"))
         console.print(Panel(_timeline(summary.timeline), title="One patient across hospitals, as a physician reads it",
                             box=box.ROUNDED, title_align="left"))  # fmt: skip
         console.print(Panel(_promises(summary), title="What was promised", box=box.ROUNDED, title_align="left"))
         if summary.next:
-            console.print(Panel(_next(summary), title="Where to go next", box=box.ROUNDED, title_align="left"))
+            console.print("[bold]Where to go next[/]")
+            for name, text in summary.next.items():  # not in a box: a command is copied whole
+                console.print(f"  {name:18}[cyan]{escape(text)}[/]", soft_wrap=True)
 
 
 def _numbers(s: Summary) -> Table:
@@ -84,7 +87,7 @@ def _numbers(s: Summary) -> Table:
     return table
 
 
-def _timeline(moments: tuple[Moment, ...] | list[Moment]) -> Table:  # type: ignore[valid-type]
+def _timeline(moments: Sequence[Moment]) -> Table:
     table = Table.grid(padding=(0, 2))
     for moment in moments[:_TIMELINE]:
         table.add_row(Text(moment.at, style="cyan"), Text(moment.source, style="magenta"),
@@ -103,10 +106,3 @@ def _promises(summary: Summary) -> Text:
         text.append(f"    value {leak['needle']} as {leak['form']} in {leak['where']}\n", style="red")
     text.rstrip()
     return text
-
-
-def _next(summary: Summary) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for name, text in summary.next.items():
-        table.add_row(Text(name, style="bold"), Text(text, no_wrap=False))
-    return table

@@ -84,9 +84,11 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """Looking for the people's values in the database, its files, logs and metrics."""
+    """Looking for the people's values in the database, its files, logs and metrics. `control` says that all of them
+    were found where they do stand, in the file with the truth: a search that finds nothing must be able to find."""
 
     values: int
+    control: bool
     bytes_searched: int
     found: Sequence[Mapping[str, Any]]
 
@@ -142,7 +144,7 @@ def promises(s: Summary) -> tuple[Promise, ...]:
         Promise(
             f"none of {s.leaks.values} names, numbers, dates, phones and addresses readable in "
             f"{s.leaks.bytes_searched / 1e6:.0f} MB of database, files, logs and metrics",
-            not s.leaks.found and s.leaks.bytes_searched > 0,
+            not s.leaks.found and s.leaks.control,
         ),
     )
 

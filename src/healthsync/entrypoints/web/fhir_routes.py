@@ -33,8 +33,8 @@ from .router import Router
 
 DEFAULT_COUNT, MAX_COUNT = 50, 1000
 
-VIEWS = frozenset({"AuditEvent", "Person"})
-"""Types that show what other parts of the hub hold: the audit log and the master patient index."""
+VIEWS = {"AuditEvent": ("search-type",), "Person": ("read",)}
+"""Types that show what other parts of the hub hold, the audit log and the master patient index, and how."""
 
 _CODES = {
     "read": "read",
@@ -45,7 +45,6 @@ _CODES = {
     "create": "create",
     "search": "search-type",
 }
-_VIEW_CODES = frozenset({"read", "search-type"})
 
 
 class FhirRoutes:
@@ -73,7 +72,7 @@ class FhirRoutes:
         supported = [
             capability.ResourceSupport(
                 resource_type,
-                tuple(code for code in offered if code in _VIEW_CODES or resource_type not in VIEWS),
+                tuple(code for code in offered if code in VIEWS.get(resource_type, offered)),
                 operations=(everything,) if resource_type == "Patient" else (),
                 parameter_types=frozenset({"token", "string", "date", "reference", "uri"}),
                 conditional_create="create" in offered and resource_type not in VIEWS,

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from healthsync.errors import ConfigurationError
 from healthsync.settings.tree import HttpTls
+
+MOST_HEAD_BYTES = 64 * 1024
+MOST_HEAD_SECONDS = 20.0
 
 
 class WebServer(uvicorn.Server):
-    """Serves an ASGI application until `stop`; requests in flight are finished."""
+    """Serves an ASGI application until `stop`; requests in flight are finished.
+
+    Raises ConfigurationError when the address cannot be had.
+    """
 
     def __init__(self, application: Any, host: str, port: int, tls: HttpTls | None = None) -> None:
         super().__init__(
@@ -24,7 +33,7 @@ class WebServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                http="httptools",
+                http=BoundedHttp,
                 ws="none",
                 timeout_graceful_shutdown=10,
                 ssl_certfile=tls.certificate if tls else None,
@@ -32,7 +41,13 @@ class WebServer(uvicorn.Server):
             )
         )
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=1024)
+        try:
+            self._socket = socket.create_server((host, port), family=family, backlog=1024)
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else type(error).__name__
+            raise ConfigurationError(
+                f"HTTP cannot listen on {host}:{port} ({why}); choose another with --http"
+            ) from None
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._task: asyncio.Task[None] | None = None
 
@@ -55,3 +70,53 @@ class WebServer(uvicorn.Server):
         self.should_exit = True
         if self._task is not None:
             await asyncio.wait([self._task], timeout=12)
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn waits for the head of a request for ever and takes any size of it; here both have an end."""
+
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first head is expected."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """It has ended; from here on the application reads the body, which it bounds itself."""
+        self._expect_no_head()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to a head that goes on."""
+        super().data_received(data)
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._give_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more is expected."""
+        self._expect_no_head()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        self._expect_no_head()
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(MOST_HEAD_SECONDS, self._give_up)
+
+    def _expect_no_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._expect_no_head()
+        if not self.transport.is_closing():
+            self.send_400_response("the head of a request is too long, or takes too long")
