@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from healthsync.infrastructure.crypto import BlindIndex
@@ -29,6 +30,7 @@ PREFIX_LENGTHS = (5, 3)
 INDEXED_CHARACTERS = 200
 """Of a clear string; the rest is looked at after the index."""
 
+_KEPT_TOKENS = 16_384
 _SEALED_DATES = frozenset({"birthdate", "death-date"})
 
 
@@ -50,6 +52,9 @@ class RecordIndex:
     def __init__(self, blind_index: BlindIndex) -> None:
         self._blind = blind_index
         self._identity_hashes: dict[str, int] = {}
+        # Codes, and the patient of a message, recur: most tokens of a laboratory result were made a moment ago.
+        self._coded = lru_cache(_KEPT_TOKENS)(self._token_pair)
+        self.reference = lru_cache(_KEPT_TOKENS)(self._reference)
 
     def rows(self, resource: dict[str, Any]) -> IndexRows:
         """All index rows of a resource."""
@@ -57,8 +62,7 @@ class RecordIndex:
         values = search_parameters.index(resource)
         tokens: set[int] = set()
         for parameter, system, code in values.tokens:
-            tokens.add(self.token(resource_type, parameter, system or "", code))
-            tokens.add(self.token(resource_type, parameter, None, code))
+            tokens.update(self._coded(resource_type, parameter, system or "", code))
         for parameter, target in values.references:
             tokens.add(self.reference(resource_type, parameter, target))
         for parameter, uri in values.uris:
@@ -100,7 +104,11 @@ class RecordIndex:
         kind = "any" if system is None else f"in {system}"
         return self._blind.token("token", f"{resource_type}.{parameter}\x1f{kind}\x1f{code}")
 
-    def reference(self, resource_type: str, parameter: str, target: str) -> int:
+    def _token_pair(self, resource_type: str, parameter: str, system: str, code: str) -> tuple[int, int]:
+        """A code is found with its system and without."""
+        return self.token(resource_type, parameter, system, code), self.token(resource_type, parameter, None, code)
+
+    def _reference(self, resource_type: str, parameter: str, target: str) -> int:
         """A reference to `Type/id` or to a URL."""
         return self._blind.token("reference", f"{resource_type}.{parameter}\x1f{target}")
 
