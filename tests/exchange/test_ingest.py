@@ -220,3 +220,21 @@ async def test_the_id_of_a_resource_is_the_same_for_every_resend_and_tells_nothi
     assert one == hub.ingest.resource_id("Patient", "ZHIS", "MRN-0001")
     assert one != hub.ingest.resource_id("Patient", "ZCLIN", "MRN-0001")
     assert "0001" not in one
+
+
+async def test_two_who_create_the_same_resource_at_once_make_one_and_a_conflict(hub, database):
+    practitioner = {"resourceType": "Practitioner", "id": "p", "active": True}
+
+    async def create(second) -> str:
+        try:
+            async with database.transaction() as tx:
+                await hub.ingest(tx, _submission(practitioner))
+                second.set()
+                await asyncio.sleep(0.05)
+        except Conflict:
+            return "conflict"
+        return "created"
+
+    started = asyncio.Event()
+    outcomes = await asyncio.gather(create(started), create(started))
+    assert sorted(outcomes) == ["conflict", "created"]

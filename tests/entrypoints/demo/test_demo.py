@@ -72,6 +72,16 @@ def test_an_interrupt_in_the_middle_leaves_nothing_running(folder: Path) -> None
         playing.kill()
 
 
+@pytest.mark.slow
+async def test_it_plays_in_a_database_of_yours_if_that_is_empty(folder: Path, database_url: str) -> None:
+    command = [*DEMO, "--exit", "--persons", "10", "--data", str(folder), "--database", database_url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr + done.stdout
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 1 and "give the demonstration an empty one" in again.stderr
+    assert not (folder / "postgres").exists()
+
+
 def test_a_folder_that_is_not_the_demonstrations_own_is_left_alone(tmp_path: Path) -> None:
     precious = tmp_path / "thesis.txt"
     precious.write_text("years of work")

@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 
+from healthsync.domains.records.errors import VersionConflict
 from healthsync.domains.records.model import Change, StoredResource, Visibility
 from healthsync.infrastructure.database import Queries, Transaction
 
@@ -44,7 +45,14 @@ async def heads(tx: Transaction, references: Sequence[tuple[str, str]]) -> dict[
 
 
 async def insert(tx: Transaction, changes: Sequence[Change]) -> None:
-    """New resources with content and index rows."""
+    """New resources with content and index rows. Raises VersionConflict when another transaction was first with one."""
+    try:
+        await _insert(tx, changes)
+    except asyncpg.UniqueViolationError:
+        raise VersionConflict("someone else created the resource at the same time; read it and repeat") from None
+
+
+async def _insert(tx: Transaction, changes: Sequence[Change]) -> None:
     await tx.execute(
         _SQL.insert,
         [c.pid for c in changes],
