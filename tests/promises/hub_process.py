@@ -30,12 +30,12 @@ PATIENCE_SECONDS = 60.0
 """For things that take a second on an idle machine."""
 
 
-def until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+def until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS, *, every: float = 0.02) -> Any:
     """Wait until `holds()` is true and return it; fails with `what` when it takes too long."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(every)
     return found
 
 
@@ -175,7 +175,7 @@ class HubProcess:
 
     def wait_until_processed(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Until no accepted message waits."""
-        until(lambda: self.count("accepted") == 0, "every accepted message is processed", seconds)
+        until(lambda: self.count("accepted") == 0, "every accepted message is processed", seconds, every=0.3)
 
     def client(self, role: str = "admin", **headers: str) -> httpx.Client:
         """An HTTP client with a new key of a role."""

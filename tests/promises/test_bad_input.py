@@ -154,7 +154,8 @@ def test_a_sender_of_one_byte_now_and_then_is_answered_and_cut_off(connection):
             break
         time.sleep(0.01)
     assert answer is not None
-    assert (answer.code, answer.control_id) in {("AE", "GOOD900006"), ("AE", "")}
+    assert answer.code == "AE"
+    assert "GOOD900006".startswith(answer.control_id), "as far as it had come"
     assert connection.hung_up()
     assert READ_TIMEOUT_SECONDS - 0.1 < time.monotonic() - began < READ_TIMEOUT_SECONDS + 5
 
@@ -173,9 +174,7 @@ def test_a_charset_that_is_not_what_the_message_says_is_accepted_with_a_warning(
     wrong = header.rstrip(CR) + b"||||||UNICODE UTF-8" + CR + b"EVN" + pid.replace(b"Doe", b"M\xfcller")
     answer = connection.send(wrong)
     assert (answer.code, answer.control_id) == ("AA", "GOOD900007")
-    stored = until(
-        lambda: [m for m in hub.lines("messages", "list") if m["control_id"] == "GOOD900007"], "it is stored"
-    )
+    stored = [m for m in hub.lines("messages", "list", "--limit", "0") if m["control_id"] == "GOOD900007"]
     assert stored[0]["warnings"]
 
 
@@ -204,7 +203,7 @@ def test_a_frame_without_a_usable_msh_is_refused(connection, content):
 
 def test_a_message_of_an_unsupported_type_becomes_a_dead_letter_with_its_reason(hub, connection):
     assert connection.send(good("GOOD900009").replace(b"ADT^A08^ADT_A01", b"ZZZ^Z99^ZZZ_Z99")).code == "AA"
-    found = until(lambda: [m for m in dead(hub) if m["control_id"] == "GOOD900009"], "it is dead")
+    found = until(lambda: [m for m in dead(hub) if m["control_id"] == "GOOD900009"], "it is dead", every=0.3)
     assert found[0]["reason_code"] == "not-supported"
     assert "ZZZ^Z99" in found[0]["reason"]
 

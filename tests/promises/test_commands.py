@@ -12,7 +12,7 @@ import pytest
 from .hub_process import HubProcess, MllpConnection, adt, healthsync, until
 
 
-@pytest.fixture(scope="module", params=["beside a hub", "without a hub"])
+@pytest.fixture(scope="module", params=["beside a hub", pytest.param("without a hub", marks=pytest.mark.slow)])
 def hub(request: pytest.FixtureRequest, new_hub: Callable[..., HubProcess]) -> HubProcess:
     """A hub with two processed messages and a dead one; it runs, or it has been stopped."""
     hub = new_hub(request.param.replace(" ", "-"), "--development")
@@ -157,6 +157,7 @@ def test_messages_are_sent(hub, tmp_path: Path, runs):
 @pytest.mark.parametrize("arguments", [("messages", "show", "999999", "--reason", "x"), ("messages", "list", "--state", "nonsense"),
                                        ("client", "revoke", "nobody"), ("partner", "remove", "nobody"),
                                        ("partner", "add", "x", "--address", "nonsense")], ids=" ".join)  # fmt: skip
+@pytest.mark.parametrize("hub", ["beside a hub"], indirect=True)
 def test_a_mistake_is_told_in_one_sentence(hub, arguments):
     done = hub.run(*arguments, expect=None)
     assert done.returncode in (1, 2)

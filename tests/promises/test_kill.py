@@ -22,7 +22,7 @@ from .facility import Facility, Patient, phone
 from .hub_process import HubProcess, until
 
 SEED = 20261125
-ROUNDS = ["hub"] * 8 + ["postgresql"] * 7 + ["worker"] * 4 + ["backend"] * 3 + ["hub and postgresql"] * 2
+ROUNDS = ["hub"] * 7 + ["postgresql"] * 6 + ["worker"] * 3 + ["backend"] * 3 + ["hub and postgresql"] * 2
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,7 @@ def facilities(hub: HubProcess) -> list[Facility]:
         facility.start()
     chance = random.Random(SEED)
     for what in chance.sample(ROUNDS, len(ROUNDS)):
-        time.sleep(chance.uniform(0.1, 1.0))
+        time.sleep(chance.uniform(0.1, 0.8))
         KILLS[what](hub, chance)
     until(hub.is_ready, "the hub is ready after the last kill")
     for facility in facilities:

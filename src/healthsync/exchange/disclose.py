@@ -18,10 +18,11 @@ from typing import Any
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.access.scopes import visible_elements
-from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
+from healthsync.domains.audit import Action, AuditService, Outcome
 from healthsync.domains.consent import ConsentService
 from healthsync.domains.identity import IdentityService, golden_record
 from healthsync.domains.records import Keep, Page, RecordsService, SearchPlan, StoredResource, Visibility, plan_search
+from healthsync.exchange.recording import audit_event
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
@@ -305,25 +306,11 @@ class Disclose:
         reason: str | None,
         query: str | None,
     ) -> None:
-        searching = interaction in ("search-type", "$everything")
-        await self._audit.record_and_commit(
-            AuditEvent(
-                action=Action.EXECUTE if searching else Action.READ,
-                interaction=interaction,
-                outcome=outcome,
-                client=requester.client_id,
-                user=requester.user,
-                organisation=requester.organisation,
-                roles=requester.roles,
-                purpose_of_use=requester.purpose_of_use,
-                entities=tuple(entities),
-                patients=tuple(patients),
-                reason=reason,
-                source_address=requester.source_address,
-                query=query,
-                consent_mode="enforced",
-            )
+        action = Action.EXECUTE if interaction in ("search-type", "$everything") else Action.READ
+        event = audit_event(
+            requester, action, interaction, outcome, entities, patients=patients, reason=reason, query=query
         )
+        await self._audit.record_and_commit(event)
 
     async def _patients(self, tx: Transaction, *rows: StoredResource | None) -> tuple[str, ...]:
         """References to the patients whose data these rows are."""

@@ -77,9 +77,17 @@ def test_noise_and_other_names_are_no_leak() -> None:
     assert not list(scanner.scan(NOISE + b"Quorrim Sund, 1984-03-10, RVB0412346" + NOISE.hex().encode(), "here"))
 
 
-@given(text=st.text("abcdefghijklmnopqrstuvwxyz", min_size=SHORTEST, max_size=20), before=st.binary(max_size=40), after=st.binary(max_size=40))
+@given(
+    text=st.text("abcdefghijklmnopqrstuvwxyz", min_size=SHORTEST, max_size=20),
+    before=st.binary(max_size=40),
+    after=st.binary(max_size=40),
+)
 def test_what_was_planted_is_found(text: str, before: bytes, after: bytes) -> None:
-    for planted in (text.encode(), base64.b64encode(before + text.encode() + after), (before + text.encode()).hex().encode()):
+    for planted in (
+        text.encode(),
+        base64.b64encode(before + text.encode() + after),
+        (before + text.encode()).hex().encode(),
+    ):
         assert list(LeakScanner([text]).scan(before + planted + after, "here"))
 
 

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -42,7 +43,9 @@ def test_people_differ_in_what_must_tell_them_apart(count: int, seed: int) -> No
     for numbers in ([p.id for p in persons], [p.ssn for p in persons], [p.phone for p in persons]):
         assert len(set(numbers)) == count
     same = Counter((p.given, p.family, p.born, p.sex) for p in persons)
-    assert {key for key, n in same.items() if n > 1} == {(p.given, p.family, p.born, p.sex) for p in persons if p.has_double}
+    assert {key for key, n in same.items() if n > 1} == {
+        (p.given, p.family, p.born, p.sex) for p in persons if p.has_double
+    }
     assert all(p.born <= TODAY for p in persons)
 
 
@@ -75,7 +78,11 @@ def test_the_cases_that_make_identity_hard_are_all_there() -> None:
     town = tell(200, 7)
     persons, registrations = town.persons, town.registrations
     assert any(p.twin for p in persons) and any(p.newborn for p in persons) and any(p.has_double for p in persons)
-    assert any(p.suffix == "Jr" for p in persons) and any(p.maiden for p in persons) and any("-" in p.family for p in persons)
+    assert (
+        any(p.suffix == "Jr" for p in persons)
+        and any(p.maiden for p in persons)
+        and any("-" in p.family for p in persons)
+    )
     assert any(r.given.startswith("BABY ") for r in registrations) and any(r.ssn is None for r in registrations)
     assert any(r.duplicate_of and r.is_resolved for r in registrations)
     assert any(r.duplicate_of and not r.is_resolved for r in registrations)
@@ -97,7 +104,7 @@ def test_every_kind_of_message_is_sent_by_some_hospital_and_some_twice() -> None
 def test_a_hospital_sends_in_order_of_time_and_repeats_only_what_it_just_sent(seed: int) -> None:
     for sent in tell(60, seed).dispatches.values():
         assert [one.at for one in sent] == sorted(one.at for one in sent)
-        assert all(again.raw == first.raw for first, again in zip(sent, sent[1:], strict=False) if again.is_resend)
+        assert all(again.raw == first.raw for first, again in pairwise(sent) if again.is_resend)
         control_ids = [Message.parse(one.raw).control_id for one in sent if not one.is_resend]
         assert len(set(control_ids)) == len(control_ids)
 

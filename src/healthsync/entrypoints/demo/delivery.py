@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,19 +72,19 @@ class Api:
 
 async def deliver(
     mllp: str,
-    dispatches: dict[str, Sequence[Dispatch]],
+    dispatches: Mapping[str, Sequence[Dispatch]],
     clinic: Api,
     bundles: Sequence[Any],
-    sent: Callable[[str], Progress],
+    progress: Mapping[str, Progress],
 ) -> Delivery:
     """Send everything: one connection per hospital, in order, each message after the answer to the one before; the
-    clinic meanwhile. `sent(source)` gives what to call for each."""
+    clinic meanwhile. `progress` has what to call for each, by sender."""
     delivery = Delivery()
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for source, messages in dispatches.items():
-            group.create_task(_send(mllp, messages, delivery, sent(source)))
-        group.create_task(_post(clinic, bundles, delivery, sent("clinic")))
+            group.create_task(_send(mllp, messages, delivery, progress[source]))
+        group.create_task(_post(clinic, bundles, delivery, progress["clinic"]))
     delivery.seconds = time.perf_counter() - started
     return delivery
 

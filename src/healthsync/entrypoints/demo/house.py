@@ -115,7 +115,7 @@ async def serving(folder: Path, http: str, mllp: str, database_url: str | None) 
     arguments = ["serve", "--data", str(folder), "--http", http, "--mllp", mllp]
     arguments += ["--database", database_url] if database_url else []
     started = time.perf_counter()
-    with (folder / LOG).open("ab") as log:
+    with os.fdopen(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "healthsync", *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,

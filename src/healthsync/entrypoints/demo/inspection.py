@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -33,7 +33,7 @@ _REFUSED = "4"
 """http://hl7.org/fhir/audit-event-outcome: minor failure."""
 
 
-async def wait_until_processed(hub: Hub, progress: Any) -> dict[str, int]:
+async def wait_until_processed(hub: Hub, progress: Callable[[int], None]) -> dict[str, int]:
     """Wait while messages wait; `progress(left)` is told how many. Returns the number of messages by state."""
     messages = _inspect(hub)
     left, moved_at = -1, time.monotonic()
@@ -72,7 +72,7 @@ async def read_everything(physician: Api, patient_id: str) -> tuple[int, list[di
 
 
 async def read_as_all(
-    hub: Hub, physician: Api, researcher: Api, researcher_id: str, shown: str, opted_out: str | None
+    hub: Hub, physician: Api, researcher: Api, *, researcher_id: str, shown: str, opted_out: str | None
 ) -> Reads:
     """The permitted read and the two refused ones, and whether the refusals were recorded."""
     permitted = await physician.get(f"/fhir/Patient/{shown}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from healthsync.entrypoints.demo.house import RunningHub, serving, write_mark
 from healthsync.entrypoints.demo.registrations import CLINIC, HOSPITALS
 from healthsync.entrypoints.demo.scenario import Scenario, stories
 from healthsync.entrypoints.demo.screen import Screen
-from healthsync.entrypoints.demo.summary import Identity, Messages, Summary, timeline
+from healthsync.entrypoints.demo.summary import Identity, Messages, Reads, Summary, timeline
 from healthsync.errors import ConfigurationError
 from healthsync.exchange.administration.inspect_messages import InspectMessages
 from healthsync.exchange.administration.onboard_partner import OnboardPartner
@@ -56,11 +55,9 @@ async def play(stage: Stage, scenario: Scenario, screen: Screen, at_end: Callabl
     async with serving(stage.folder, stage.http, stage.mllp, stage.database_url) as running:
         screen.say(f"[green]✓[/] healthsync serve: FHIR at http://{running.http}/fhir, MLLP at {running.mllp}")
         async with open_hub(stage.folder, stage.database_url) as hub:
-            with ExitStack() as stack:
-                apis = {name: Api(running.http, client.key) for name, client in clients.items()}
-                for api in apis.values():
-                    stack.callback(api.close)
-                summary = await _observe(stage, scenario, screen, hub, running, apis, clients, first_start, started)
+            summary = await _Performance(stage, scenario, screen, running, hub, clients).run()
+        seconds = time.perf_counter() - started
+        summary = replace(summary, first_start_seconds=first_start, seconds=seconds)
         await at_end(summary)
     return summary.held
 
@@ -86,72 +83,88 @@ async def _register(hub: Hub) -> dict[str, Client]:
     return clients
 
 
-async def _observe(
-    stage: Stage,
-    scenario: Scenario,
-    screen: Screen,
-    hub: Hub,
-    running: RunningHub,
-    apis: dict[str, Api],
-    clients: dict[str, Client],
-    first_start: float,
-    started: float,
-) -> Summary:
-    began = time.perf_counter()
-    delivery, states = await _send_all(scenario, screen, hub, running, apis["clinic"])
-    processed_seconds = time.perf_counter() - began
-    memory = running.memory_bytes()
-    with screen.working("who is who, compared with the truth"):
-        findings = await ScoreIdentity(database=hub.database, identity=hub.identity)(_truth(scenario, clients))
-    with screen.working("reading as a physician, a researcher, and about somebody who objected"):
-        ids = findings.patient_ids
-        shown = ids[_record(scenario.shown, clients)]
-        opted_out = ids.get(_record(scenario.opted_out, clients)) if scenario.opted_out else None
-        resources = await inspection.count_resources(apis["physician"])
-        _, story = await inspection.read_everything(apis["physician"], shown)
-        reads = await inspection.read_as_all(
-            hub, apis["physician"], apis["researcher"], clients["researcher"].id, shown, opted_out
-        )
-    alerts = await inspection.count_alerts(hub)
-    with screen.working("proving the audit log"):
-        audit = await inspection.prove_audit(hub)
-    with screen.working("looking for names, numbers and dates in the database, its files, logs and metrics"):
-        leaks = await inspection.look_for_leaks(hub, stage.folder, apis["operator"], scenario.needles)
-    titles = {source.name: source.title for source in HOSPITALS} | {clients["clinic"].id: CLINIC.title}
-    return Summary(
-        seed=stage.seed,
-        messages=_messages(scenario, delivery, states, processed_seconds),
-        bundles=len(scenario.bundles),
-        bundles_stored=delivery.posted,
-        resources=resources,
-        identity=_identity(findings),
-        reads=reads,
-        critical_results=scenario.critical_results,
-        critical_alerts=alerts,
-        audit=audit,
-        leaks=leaks,
-        timeline=timeline(story, titles),
-        first_start_seconds=first_start,
-        start_seconds=running.start_seconds,
-        memory_bytes=memory,
-        seconds=time.perf_counter() - started,
-        next=_next(stage, running, clients, shown),
-    )
+class _Performance:
+    """What happens between a hub that serves and the summary."""
 
+    def __init__(
+        self,
+        stage: Stage,
+        scenario: Scenario,
+        screen: Screen,
+        running: RunningHub,
+        hub: Hub,
+        clients: Mapping[str, Client],
+    ) -> None:
+        self._stage, self._scenario, self._screen = stage, scenario, screen
+        self._running, self._hub, self._clients = running, hub, clients
+        self._apis = {name: Api(running.http, client.key) for name, client in clients.items()}
 
-async def _send_all(
-    scenario: Scenario, screen: Screen, hub: Hub, running: RunningHub, clinic: Api
-) -> tuple[Delivery, dict[str, int]]:
-    with screen.bars() as bar:
-        totals = {name: len(sent) for name, sent in scenario.dispatches.items()} | {"clinic": len(scenario.bundles)}
-        counting = {name: _counter(bar(f"{name} sends", total)) for name, total in totals.items()}
-        delivery = await deliver(
-            running.mllp, dict(scenario.dispatches), clinic, scenario.bundles, lambda name: counting[name]
+    async def run(self) -> Summary:
+        """(1) send, (2) find out who is who, (3) read, (4) prove, (5) look for leaks."""
+        hub, scenario, working = self._hub, self._scenario, self._screen.working
+        delivery, messages = await self._send()  # (1)
+        memory = self._running.memory_bytes()
+        with working("who is who, compared with the truth"):  # (2)
+            findings = await ScoreIdentity(database=hub.database, identity=hub.identity)(
+                _truth(scenario, self._clients)
+            )
+        shown = findings.patient_ids[_record(scenario.shown, self._clients)]
+        with working("reading as a physician, as a researcher, and about somebody who objected"):  # (3)
+            reads = await self._read(findings, shown)
+            resources = await inspection.count_resources(self._apis["physician"])
+            _, story = await inspection.read_everything(self._apis["physician"], shown)
+            alerts = await inspection.count_alerts(hub)
+        with working("proving the audit log"):  # (4)
+            audit = await inspection.prove_audit(hub)
+        with working("looking for people's values in the database, its files, logs and metrics"):  # (5)
+            leaks = await inspection.look_for_leaks(hub, self._stage.folder, self._apis["operator"], scenario.needles)
+        for api in self._apis.values():
+            api.close()
+        return Summary(
+            seed=self._stage.seed,
+            messages=messages,
+            bundles=len(scenario.bundles),
+            bundles_stored=delivery.posted,
+            resources=resources,
+            identity=_identity(findings),
+            reads=reads,
+            critical_results=scenario.critical_results,
+            critical_alerts=alerts,
+            audit=audit,
+            leaks=leaks,
+            timeline=timeline(story, self._titles()),
+            start_seconds=self._running.start_seconds,
+            memory_bytes=memory,
+            next=_next(self._stage, self._running, self._clients, shown),
         )
+
+    async def _send(self) -> tuple[Delivery, Messages]:
+        """Send everything, and wait until it is stored."""
+        scenario, began = self._scenario, time.perf_counter()
         stored = scenario.messages - scenario.resends
-        done = bar("stored as FHIR", stored)
-        states = await inspection.wait_until_processed(hub, lambda waiting: done(stored - waiting))
-    return delivery, states
+        totals = {name: len(sent) for name, sent in scenario.dispatches.items()} | {"clinic": len(scenario.bundles)}
+        with self._screen.bars() as bar:
+            counting = {name: _counter(bar(f"{name} sends", total)) for name, total in totals.items()}
+            delivery = await deliver(
+                self._running.mllp, scenario.dispatches, self._apis["clinic"], scenario.bundles, counting
+            )
+            done = bar("stored as FHIR", stored)
+            states = await inspection.wait_until_processed(self._hub, lambda waiting: done(stored - waiting))
+        return delivery, _messages(scenario, delivery, states, time.perf_counter() - began)
+
+    async def _read(self, findings: IdentityFindings, shown: str) -> Reads:
+        objected = self._scenario.opted_out
+        return await inspection.read_as_all(
+            self._hub,
+            self._apis["physician"],
+            self._apis["researcher"],
+            researcher_id=self._clients["researcher"].id,
+            shown=shown,
+            opted_out=findings.patient_ids.get(_record(objected, self._clients)) if objected else None,
+        )
+
+    def _titles(self) -> dict[str, str]:
+        return {source.name: source.title for source in HOSPITALS} | {self._clients["clinic"].id: CLINIC.title}
 
 
 def _counter(show: Callable[[int], None]) -> Callable[[], None]:
@@ -194,17 +207,17 @@ def _identity(findings: IdentityFindings) -> Identity:
     )
 
 
-def _record(key: Record, clients: dict[str, Client]) -> Record:
+def _record(key: Record, clients: Mapping[str, Client]) -> Record:
     """The clinic's numbers are known to the hub under the id of its client."""
     source, system, number = key
     return (clients["clinic"].id if source == CLINIC.name else source), system, number
 
 
-def _truth(scenario: Scenario, clients: dict[str, Client]) -> dict[Record, str]:
+def _truth(scenario: Scenario, clients: Mapping[str, Client]) -> dict[Record, str]:
     return {_record(key, clients): person for key, person in scenario.truth.items()}
 
 
-def _mark(stage: Stage, scenario: Scenario, clients: dict[str, Client]) -> dict[str, Any]:
+def _mark(stage: Stage, scenario: Scenario, clients: Mapping[str, Client]) -> dict[str, Any]:
     """What only the demonstration knows: who is who, the values that nobody else may read, and the keys."""
     return {
         "made_by": "healthsync demo",
@@ -218,7 +231,7 @@ def _mark(stage: Stage, scenario: Scenario, clients: dict[str, Client]) -> dict[
     }
 
 
-def _next(stage: Stage, running: RunningHub, clients: dict[str, Client], patient: str) -> dict[str, str]:
+def _next(stage: Stage, running: RunningHub, clients: Mapping[str, Client], patient: str) -> dict[str, str]:
     base, key = f"http://{running.http}", clients["physician"].key
     data = f"--data {stage.folder}"
     return {

@@ -109,11 +109,11 @@ class Summary:
     audit: Audit
     leaks: Leaks
     timeline: Sequence[Moment]
-    first_start_seconds: float
     start_seconds: float
     memory_bytes: int | None
-    seconds: float
     next: Mapping[str, str] = field(default_factory=dict)
+    first_start_seconds: float = 0.0
+    seconds: float = 0.0
 
     @property
     def held(self) -> bool:

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
-from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
+from healthsync.domains.audit import Action, AuditService, Outcome
 from healthsync.errors import InvalidInput, NotSupported, Refused
+from healthsync.exchange.recording import audit_event
 from healthsync.infrastructure.database import Database
 from healthsync.standards.fhir.dates import Prefix
 from healthsync.standards.fhir.query import DateValue, ReferenceValue, SearchQuery
@@ -53,22 +54,10 @@ class ShowAudit:
     async def _record(
         self, requester: Requester, interaction: str, outcome: Outcome, reason: str | None, patients: Sequence[str]
     ) -> None:
-        await self._audit.record_and_commit(
-            AuditEvent(
-                action=Action.EXECUTE,
-                interaction=interaction,
-                outcome=outcome,
-                client=requester.client_id,
-                user=requester.user,
-                organisation=requester.organisation,
-                roles=requester.roles,
-                purpose_of_use=requester.purpose_of_use,
-                entities=("AuditEvent",),
-                patients=tuple(patients),
-                reason=reason,
-                source_address=requester.source_address,
-            )
+        event = audit_event(
+            requester, Action.EXECUTE, interaction, outcome, ["AuditEvent"], patients=patients, reason=reason
         )
+        await self._audit.record_and_commit(event)
 
 
 def _criteria(query: SearchQuery) -> tuple[str | None, datetime | None, datetime | None]:

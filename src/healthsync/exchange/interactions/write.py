@@ -12,6 +12,7 @@ from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.errors import InvalidInput, Refused
 from healthsync.exchange.disclose import Disclose
 from healthsync.exchange.ingest import Incoming, Ingest, Stored, Submission
+from healthsync.exchange.recording import audit_event
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.standards.fhir.bundles import Pairs, parse_query
 from healthsync.standards.fhir.query import parse_condition
@@ -96,20 +97,8 @@ class Write:
     def _event(
         self, requester: Requester, interaction: str, outcome: Outcome, entities: tuple[str, ...], reason: str | None
     ) -> AuditEvent:
-        return AuditEvent(
-            action=_ACTIONS.get(interaction, Action.EXECUTE),
-            interaction=interaction,
-            outcome=outcome,
-            client=requester.client_id,
-            user=requester.user,
-            organisation=requester.organisation,
-            roles=requester.roles,
-            purpose_of_use=requester.purpose_of_use,
-            entities=entities,
-            reason=reason,
-            source_address=requester.source_address,
-            consent_mode="enforced",
-        )
+        action = _ACTIONS.get(interaction, Action.EXECUTE)
+        return audit_event(requester, action, interaction, outcome, entities, reason=reason)
 
 
 def if_match_version(etag: str | None) -> int | None:
