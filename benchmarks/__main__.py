@@ -16,7 +16,9 @@ from benchmarks.harness import SCENARIOS, Options, Result, as_document, as_line
 @click.command()
 @click.option("--only", multiple=True, type=click.Choice(list(SCENARIOS)), help="Run this scenario; may be repeated.")
 @click.option("--quick", is_flag=True, help="A tenth of the load, once: shows that everything runs.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write machine and results here.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write machine and results here."
+)
 @click.option("--list", "only_list", is_flag=True, help="Name the scenarios and what they measure.")
 def main(only: tuple[str, ...], quick: bool, json_file: Path | None, only_list: bool) -> None:
     """Measure a hub of this machine. Nothing else should run meanwhile."""
@@ -29,7 +31,8 @@ def main(only: tuple[str, ...], quick: bool, json_file: Path | None, only_list: 
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(as_document(results), indent=1) + "\n")
     missed = [result.name for result in results if result.verdict == "missed"]
-    click.echo(f"\n{len(results)} figures; " + (f"short of their aim: {', '.join(missed)}" if missed else "all aims met"))
+    verdict = f"short of their aim: {', '.join(missed)}" if missed else "all aims met"
+    click.echo(f"\n{len(results)} figures; {verdict}")
 
 
 async def _run(names: tuple[str, ...], options: Options) -> list[Result]:

@@ -1,7 +1,7 @@
 """What every benchmark shares: scenarios by name, warm-up and repeats, percentiles, CPU per operation, JSON out.
 
-On a machine that others use, wall-clock figures vary; CPU time per operation hardly does. So both are taken, the quietest
-of the repeats is kept, and the load average stands beside it.
+On a machine that others use, wall-clock figures vary and CPU time per operation hardly does. So both are taken, the
+quietest of the repeats is kept, and the load average stands beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -38,6 +39,7 @@ class Load:
     operations: int
     seconds: float
     latencies: Sequence[float] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ async def measure(
             aim,
             {part: 1000 * seconds / load.operations for part, seconds in spent.items()},
             percentiles(load.latencies),
-            {"operations": load.operations, "seconds": round(load.seconds, 3)},
+            {"operations": load.operations, "seconds": round(load.seconds, 3), **load.details},
             os.getloadavg()[0],
         )
         if best is None or result.value > best.value:
@@ -137,7 +139,9 @@ def time_calls(
         number *= 4
     number = max(1, int(number * (0.02 if options.quick else 0.2) / seconds))
     least = min(_loop(call, number) for _ in range(1 if options.quick else 5)) / number
-    return Result(scenario_name, name, least * 1e6, "µs CPU", aim, details={"calls": number}, load_average=os.getloadavg()[0])
+    return Result(
+        scenario_name, name, least * 1e6, "µs CPU", aim, details={"calls": number}, load_average=os.getloadavg()[0]
+    )
 
 
 def _loop(call: Callable[[], Any], number: int) -> float:
@@ -170,11 +174,11 @@ def machine() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        names = []
-    return names[0] if names else platform.processor()
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def as_document(results: Sequence[Result]) -> dict[str, Any]:
@@ -188,6 +192,8 @@ def as_line(result: Result) -> str:
     parts = [f"{result.name:<46} {value:>9} {result.unit:<8}"]
     if result.cpu_ms:
         parts.append("CPU ms/op " + " ".join(f"{part} {ms:.2f}" for part, ms in result.cpu_ms.items() if ms >= 0.005))
+    if result.details and not result.cpu_ms:
+        parts.append(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result.details.items()))
     if result.latency_ms:
         parts.append(" ".join(f"{name} {ms:.1f} ms" for name, ms in result.latency_ms.items()))
     if result.aim:

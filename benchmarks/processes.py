@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import suppress
 
 import psutil
@@ -23,24 +23,26 @@ class CpuMeter:
     def __init__(self, root_pid: int | None = None) -> None:
         self._root = psutil.Process(root_pid) if root_pid is not None else None
 
-    def read(self) -> Counter[str]:
+    def read(self) -> dict[str, float]:
         """Seconds by part. A process that ended is counted by its parent, which waited for it."""
-        spent: Counter[str] = Counter(client=time.process_time())
+        spent: defaultdict[str, float] = defaultdict(float, client=time.process_time())
         for process in tree(self._root):
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 times = process.cpu_times()
                 spent[part_of(process)] += times.user + times.system + times.children_user + times.children_system
         return spent
 
-    def since(self, before: Counter[str]) -> dict[str, float]:
+    def since(self, before: dict[str, float]) -> dict[str, float]:
         """Seconds by part since an earlier reading."""
         now = self.read()
-        return {part: now[part] - before[part] for part in ("hub", "worker", "database", "client") if part in now}
+        return {
+            part: now[part] - before.get(part, 0) for part in ("hub", "worker", "database", "client") if part in now
+        }
 
 
 def memory_by_part(root_pid: int) -> dict[str, float]:
     """Proportional set size by part, in MB (10^6 bytes): shared pages count once over all processes."""
-    sizes: Counter[str] = Counter()
+    sizes: defaultdict[str, float] = defaultdict(float)
     for process in tree(psutil.Process(root_pid)):
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
             sizes[part_of(process)] += process.memory_full_info().pss

@@ -1,6 +1,6 @@
 """Where does the CPU time of processing a message go? `python -m benchmarks.profile_ingest [--kind adt|oru|read]`
 
-cProfile makes small functions look dear: believe the order, and measure a change with `python -m benchmarks --only parts`.
+cProfile makes small functions look dear: believe the order, measure a change with `python -m benchmarks --only parts`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ _PATIENTS = range(1, 501)
 
 @scenario("mllp-accepts")
 async def accepts(options: Options) -> AsyncIterator[Result]:
-    """Accepts a second of `serve --role mllp` (nothing is processed meanwhile): ADT of 1 kB, ORU of 4 kB with 30 OBX."""
+    """Accepts a second of `serve --role mllp`, which processes nothing: ADT of 1 kB, ORU of 4 kB with 30 OBX."""
     numbers = itertools.count(1)
     kinds = {
         "ADT 1 kB": lambda: messages.adt(next(numbers), _PATIENTS[0]),
@@ -27,7 +27,7 @@ async def accepts(options: Options) -> AsyncIterator[Result]:
             for connections in CONNECTIONS:
                 count = options.sized(1500 if connections == 1 else 6000)
 
-                async def send(count: int = count, connections: int = connections, make=make) -> loads.Load:  # noqa: ANN001
+                async def send(count: int = count, connections: int = connections, make=make) -> loads.Load:
                     return await loads.mllp(hub.mllp, iter([make() for _ in range(count)]), connections)
 
                 yield await measure(

@@ -32,7 +32,7 @@ _CONTEXT = MappingContext(
 
 @scenario("parts")
 async def parts(options: Options) -> AsyncIterator[Result]:
-    """CPU time of codec, conversion, validation, indexing, sealing; of ingest as a whole; of a group of audit commits."""
+    """CPU time of codec, conversion, validation, indexing, sealing; of ingest as a whole; of audit commits."""
     for name, raw in (("ADT 1 kB", messages.adt(1)), ("ORU 30 OBX", messages.oru(1, 1))):
         framed, parsed = frame(raw), Message.parse(raw)
         calls = {
@@ -95,7 +95,9 @@ async def _ingest_and_audit(options: Options) -> AsyncIterator[Result]:
             spent = (time.process_time() - started) / count
             least = spent if least is None else min(least, spent)
         assert least is not None
-        yield Result("parts", "process an ORU with 30 OBX, hub side", least * 1e6, "µs CPU", details={"messages": count})
+        yield Result(
+            "parts", "process an ORU with 30 OBX, hub side", least * 1e6, "µs CPU", details={"messages": count}
+        )
 
         event = AuditEvent(
             action=Action.READ, interaction="read", outcome=Outcome.PERMITTED, client="bench", roles=("physician",),

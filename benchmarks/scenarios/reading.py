@@ -28,8 +28,10 @@ async def reading(options: Options) -> AsyncIterator[Result]:
         paths = {kind: _paths(hub, key, kind) for kind in ("Patient", "Observation")}
         for kind, connections in itertools.product(paths, CONNECTIONS):
             aim = _READS if connections == 16 else None
-            yield await _measured(hub, key, f"read {kind}, {connections} connections", paths[kind], connections, options,
-                                  1000 if connections == 1 else 6000, aim)  # fmt: skip
+            yield await _measured(
+                hub, key, f"read {kind}, {connections} connections", paths[kind], connections, options,
+                1000 if connections == 1 else 6000, aim,
+            )  # fmt: skip
         searches = {
             "search Patient by identifier": [f"/fhir/Patient?identifier={_SYSTEM}|{n:08}" for n in patients],
             "search Patient by family and birthdate": [_by_name(n) for n in patients],

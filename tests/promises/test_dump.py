@@ -78,6 +78,8 @@ def feed_fhir(admin: httpx.Client, person: Person) -> None:
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [
         {"resource": resource, "request": {"method": "PUT", "url": f"Patient?identifier={person.mrn}"}}]}  # fmt: skip
     admin.post("/fhir", content=json.dumps(bundle))
+    admin.post("/fhir/Patient", content=json.dumps(resource), headers={"If-None-Exist": f"identifier={person.mrn}"})
+    admin.put("/fhir/Patient", params={"identifier": person.mrn}, content=json.dumps(resource))
     feed_refused(admin, person, made["id"])
     ask(admin, person)
 

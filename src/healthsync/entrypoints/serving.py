@@ -11,7 +11,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,7 +25,7 @@ from healthsync.entrypoints.web.server import WebServer
 from healthsync.entrypoints.worker import Worker
 from healthsync.errors import HealthSyncError
 from healthsync.infrastructure.telemetry import logger, metrics
-from healthsync.settings import Settings
+from healthsync.settings import Settings, environment_with
 
 _log = logger(__name__)
 _RESTART_SECONDS = 1.0
@@ -81,7 +81,8 @@ async def serve(
             _in_background(stack, hub.audit.sequencer.run(settings.audit.head_interval_seconds), "audit-sequencer")
             stack.push_async_callback(_last_head, hub)
         if role is Role.ALL:
-            workers = WorkerProcesses(settings.worker.process_count, data_folder, worker_options)
+            environment = environment_with({"database.url": database_url} if database_url else {})
+            workers = WorkerProcesses(settings.worker.process_count, data_folder, worker_options, environment)
             _in_background(stack, workers.run(), "worker-processes")
             stack.push_async_callback(workers.stop)
         if role is Role.WORKER:
@@ -178,8 +179,8 @@ def _place(address: tuple[str, int] | None) -> str | None:
 class WorkerProcesses:
     """Worker processes of this hub: started, restarted when they die, stopped with the hub, gone when it is killed."""
 
-    def __init__(self, count: int, data_folder: Path, options: Sequence[str]) -> None:
-        self._count, self._data_folder, self._options = count, data_folder, options
+    def __init__(self, count: int, data_folder: Path, options: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._count, self._data_folder, self._options, self._environment = count, data_folder, options, environment
         self._processes: set[asyncio.subprocess.Process] = set()
         self._stopping = False
 
@@ -204,6 +205,7 @@ class WorkerProcesses:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "healthsync", "serve", "--role", "worker",
                 "--attached", "--data", str(self._data_folder), *self._options,
+                env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, preexec_fn=_die_with(os.getpid()),
             )  # fmt: skip
             self._processes.add(process)

@@ -9,6 +9,7 @@ Paths in the tree are absolute. Every key is described in `tree.py`, from which 
 from healthsync.settings.loading import (
     FILE_NAME,
     LoadedSettings,
+    environment_with,
     load_settings,
     read_settings,
     require_startable,
@@ -25,6 +26,7 @@ __all__ = [
     "LoadedSettings",
     "Problem",
     "Settings",
+    "environment_with",
     "load_settings",
     "read_settings",
     "require_startable",

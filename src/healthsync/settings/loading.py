@@ -123,6 +123,12 @@ def _document(path: Path) -> Node:
     return Node({}, node.at) if node.value is None else node
 
 
+def environment_with(overrides: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that shall see other values of some dotted keys: secrets do not belong in arguments."""
+    named = {PREFIX + key.upper().replace(".", "__"): value for key, value in overrides.items()}
+    return {**os.environ, **named}  # noqa: TID251 - the one place that reads it
+
+
 def _from_environment(environ: Mapping[str, str], reader: Reader) -> dict[str, Node]:
     found = {}
     for name, text in sorted(environ.items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -109,6 +110,16 @@ def test_two_demonstrations_do_not_share_a_folder(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="is running"), fresh_folder(tmp_path / "demo"):
             pass
         assert (made / "hub.log").read_text() == "mine"
+
+
+def test_a_folder_in_which_a_hub_runs_is_left_alone(tmp_path: Path) -> None:
+    with fresh_folder(tmp_path / "demo") as made:
+        (made / "postgres").mkdir()
+    with (made / "postgres" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigurationError, match="is running"), fresh_folder(made):
+            pass
+        assert (made / "postgres" / "lock").exists()
 
 
 def test_a_port_that_is_taken_gives_way_to_a_free_one() -> None:

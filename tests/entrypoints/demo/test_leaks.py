@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import date
 from pathlib import Path
 from random import Random
 
@@ -13,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.entrypoints.demo.leaks import SHORTEST, LeakScanner
+from healthsync.infrastructure.database import Database
+from healthsync.infrastructure.database.dump import tables_as_text
 
 NAME = "Quorrimsund"
 NOISE = Random(3).randbytes(150_000)
@@ -45,7 +46,7 @@ def test_a_name_is_found_in_every_form_and_at_every_place(form: str, place: int)
 
 @pytest.mark.parametrize("written", ["1984-03-09", "19840309", "03/09/1984", "|19840309|", '"birthDate":"1984-03-09"'])
 def test_a_birth_date_is_found_in_its_notations(written: str) -> None:
-    assert list(LeakScanner([date(1984, 3, 9)]).scan(NOISE[:777] + written.encode() + NOISE[:9], "here"))
+    assert list(LeakScanner(["1984-03-09"]).scan(NOISE[:777] + written.encode() + NOISE[:9], "here"))
 
 
 @pytest.mark.parametrize("written", ["8025551234", "(802)555-1234", "(802) 555-1234", "802-555-1234", "802 5551234"])
@@ -60,7 +61,7 @@ def test_a_social_security_number_is_found_in_its_notations(written: str) -> Non
 
 @pytest.mark.parametrize("context", ["a19840309f", "1198403091", "deadbeef19840309deadbeef"])
 def test_digits_inside_hex_or_a_longer_number_are_chance(context: str) -> None:
-    assert not list(LeakScanner([date(1984, 3, 9)]).scan(context.encode(), "here"))
+    assert not list(LeakScanner(["1984-03-09"]).scan(context.encode(), "here"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le"])
@@ -73,7 +74,7 @@ def test_accents_are_found_as_json_escapes() -> None:
 
 
 def test_noise_and_other_names_are_no_leak() -> None:
-    scanner = LeakScanner([NAME, date(1984, 3, 9), "8025551234", "RVB0412345"])
+    scanner = LeakScanner([NAME, "1984-03-09", "8025551234", "RVB0412345"])
     assert not list(scanner.scan(NOISE + b"Quorrim Sund, 1984-03-10, RVB0412346" + NOISE.hex().encode(), "here"))
 
 
@@ -103,3 +104,17 @@ def test_files_are_searched_and_those_without_concern_are_not(tmp_path: Path) ->
     (tmp_path / "base" / "2").write_bytes(b"")
     found = list(LeakScanner([NAME]).scan_folder(tmp_path, without=[tmp_path / "truth.json"]))
     assert [(leak.where, leak.form) for leak in found] == [("base/1", "text")]
+
+
+async def test_a_value_is_found_in_whatever_column_it_stands(database: Database) -> None:
+    scanner = LeakScanner([NAME])
+    long = NAME + "x" * 20_000  # PostgreSQL compresses it
+    async with database.transaction() as tx:
+        await tx.execute("CREATE TABLE planted (a text, b jsonb, c bytea)")
+        await tx.execute("CREATE TABLE clean (a text); INSERT INTO clean VALUES ('nobody')")
+        await tx.execute("INSERT INTO planted VALUES ($1, NULL, NULL)", long)
+        await tx.execute("INSERT INTO planted VALUES (NULL, $1, NULL)", json.dumps({"name": NAME}))
+        await tx.execute("INSERT INTO planted VALUES (NULL, NULL, $1)", base64.b64encode(b"!" + NAME.encode()))
+    rows = {table: text async for table, text in tables_as_text(database)}
+    assert [table for table, text in rows.items() if list(scanner.scan(text, table))] == ["public.planted"]
+    assert sum(bool(list(scanner.scan(row, "row"))) for row in rows["public.planted"].split(b"\n")) == 3

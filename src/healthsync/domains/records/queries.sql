@@ -1,3 +1,6 @@
+-- LATERAL with LIMIT 1 is a lookup by index whatever the planner believes: a plan that is made while the tables are
+-- almost empty is kept for minutes, and a scan of the whole table is what it would choose then.
+
 -- name: take_pids
 -- A block of internal numbers.
 SELECT nextval(pg_get_serial_sequence('resource', 'pid')) FROM generate_series(1, $1);
@@ -7,14 +10,18 @@ SELECT nextval(pg_get_serial_sequence('resource', 'pid')) FROM generate_series(1
 SELECT r.pid, r.resource_type, r.id, r.version, r.updated_at, r.patient_key, r.deleted, r.digest,
        c.clear, c.identity, c.narrative, c.key_scope, c.key_version
 FROM unnest($1::text[], $2::text[]) AS wanted (resource_type, id)
-JOIN resource r ON r.resource_type = wanted.resource_type AND r.id = wanted.id
-JOIN resource_content c ON c.pid = r.pid;
+CROSS JOIN LATERAL (
+    SELECT * FROM resource WHERE resource_type = wanted.resource_type AND id = wanted.id LIMIT 1
+) r
+CROSS JOIN LATERAL (SELECT * FROM resource_content WHERE pid = r.pid LIMIT 1) c;
 
 -- name: heads
 -- What decides whether a resend changes anything: version and digest, without content.
 SELECT r.pid, r.resource_type, r.id, r.version, r.updated_at, r.patient_key, r.deleted, r.digest
 FROM unnest($1::text[], $2::text[]) AS wanted (resource_type, id)
-JOIN resource r ON r.resource_type = wanted.resource_type AND r.id = wanted.id;
+CROSS JOIN LATERAL (
+    SELECT * FROM resource WHERE resource_type = wanted.resource_type AND id = wanted.id LIMIT 1
+) r;
 
 -- name: insert
 -- New resources with content and index rows: one round trip.
@@ -87,7 +94,9 @@ ON CONFLICT DO NOTHING;
 
 -- name: patient_keys
 -- The internal numbers of source patients.
-SELECT id, pid FROM resource WHERE resource_type = 'Patient' AND id = ANY ($1::text[]);
+SELECT r.id, r.pid
+FROM unnest($1::text[]) AS wanted (id)
+CROSS JOIN LATERAL (SELECT * FROM resource WHERE resource_type = 'Patient' AND id = wanted.id LIMIT 1) r;
 
 -- name: patient_ids
 -- The ids of source patients.
@@ -97,4 +106,7 @@ SELECT pid, id FROM resource WHERE pid = ANY ($1::bigint[]) AND resource_type = 
 -- Which of these resources exist and are not deleted.
 SELECT wanted.resource_type, wanted.id
 FROM unnest($1::text[], $2::text[]) AS wanted (resource_type, id)
-JOIN resource r ON r.resource_type = wanted.resource_type AND r.id = wanted.id AND NOT r.deleted;
+CROSS JOIN LATERAL (
+    SELECT * FROM resource WHERE resource_type = wanted.resource_type AND id = wanted.id LIMIT 1
+) r
+WHERE NOT r.deleted;

@@ -10,6 +10,7 @@ import click
 
 from healthsync.entrypoints.cli.init import make_data_folder
 from healthsync.entrypoints.cli.options import echo_json, json_option
+from healthsync.entrypoints.cli.serve import place_overrides
 from healthsync.entrypoints.demo.house import free_place, fresh_folder
 from healthsync.entrypoints.demo.play import Stage, play
 from healthsync.entrypoints.demo.scenario import Scenario, tell
@@ -48,6 +49,7 @@ def command(
 
     People, numbers and addresses are made up. It keeps serving until Ctrl-C, or ends with --exit.
     """
+    place_overrides(http_place, mllp_place)  # a place that is none ends here
     configure(level="error", json=as_json)
     screen = Screen(quiet=as_json)
     screen.say(f"\n[bold]HealthSync[/]: a made-up town of {persons} people, seed {seed}\n")
@@ -55,11 +57,11 @@ def command(
     with fresh_folder(folder) as empty:
         make_data_folder(empty, "HealthSync demo", development=True)
         http, mllp = (free_place(place or usual) for place, usual in ((http_place, HTTP), (mllp_place, MLLP)))
-        stage = Stage(empty, http, mllp, database_url, seed)
-        return 0 if asyncio.run(_run(stage, scenario, screen, exits=exits, as_json=as_json)) else 1
+        stage = Stage(empty, http, mllp, database_url, seed, exits)
+        return 0 if asyncio.run(_run(stage, scenario, screen, as_json=as_json)) else 1
 
 
-async def _run(stage: Stage, scenario: Scenario, screen: Screen, *, exits: bool, as_json: bool) -> bool:
+async def _run(stage: Stage, scenario: Scenario, screen: Screen, *, as_json: bool) -> bool:
     """Play; Ctrl-C and SIGTERM stop the hub in order, whenever they come."""
     stop, at_the_end = asyncio.Event(), asyncio.Event()
 
@@ -68,7 +70,7 @@ async def _run(stage: Stage, scenario: Scenario, screen: Screen, *, exits: bool,
         if as_json:
             echo_json(summary.as_json())
         screen.summary(summary)
-        if not exits:
+        if not stage.exits:
             screen.say("\nThe hub serves until Ctrl-C.")
             await stop.wait()
 

@@ -70,8 +70,7 @@ def command(
     if role != Role.WORKER:
         for warning in warnings_of(settings):
             click.echo(f"warning: {warning}", err=True)
-    worker_options = [*(["--database", database_url] if database_url else []),
-                      *(["--insecure-development"] if insecure_development else [])]  # fmt: skip
+    worker_options = ["--insecure-development"] if insecure_development else []
 
     def ready(addresses: Addresses, _hub: Any) -> None:
         echo_json({"event": "ready", "http": addresses.http, "mllp": addresses.mllp})

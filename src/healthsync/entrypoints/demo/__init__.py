@@ -6,8 +6,9 @@ Pure, the same for the same seed:
     population      who lives in the town
     registrations   how each source knows them: typing errors, maiden names, duplicates, missing numbers
     laboratory      tests with units, ranges and critical limits
-    visits          what happens to them, source by source
-    scenario        as HL7 v2 messages and FHIR bundles, in the order in which they are sent
+    segments        what a source knows as HL7 v2 segments
+    bundles         what the clinic knows as FHIR transactions
+    scenario        what happens: all messages and bundles in the order in which they are sent, and the truth
     leaks           looking for their values in files where none may stand
     summary         what the demonstration promises, and whether it held
 

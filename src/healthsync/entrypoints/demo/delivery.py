@@ -12,7 +12,7 @@ from typing import Any
 
 from healthsync.connectors.mllp import MllpClient
 from healthsync.entrypoints.demo.scenario import Dispatch
-from healthsync.errors import HealthSyncError
+from healthsync.errors import HealthSyncError, Unavailable
 from healthsync.standards.hl7v2 import AckCode
 
 Progress = Callable[[], None]
@@ -46,7 +46,10 @@ class Answer:
 
 
 class Api:
-    """A client of the hub's HTTP face, with an API key. One connection, one request at a time."""
+    """A client of the hub's HTTP face, with an API key. One connection, one request at a time.
+
+    Raises Unavailable when the hub does not answer.
+    """
 
     def __init__(self, place: str, key: str) -> None:
         self._connection = http.client.HTTPConnection(place, timeout=60)
@@ -65,9 +68,12 @@ class Api:
         self._connection.close()
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
-        self._connection.request(method, path, body, self._headers)
-        response = self._connection.getresponse()
-        return Answer(response.status, response.read())
+        try:
+            self._connection.request(method, path, body, self._headers)
+            response = self._connection.getresponse()
+            return Answer(response.status, response.read())
+        except (OSError, http.client.HTTPException) as problem:
+            raise Unavailable(f"the hub does not answer over HTTP ({type(problem).__name__})") from problem
 
 
 async def deliver(
@@ -113,8 +119,8 @@ async def _post(clinic: Api, bundles: Sequence[Any], delivery: Delivery, progres
             else:
                 delivery.refusals.append(f"bundle {answer.status}: {_diagnostics(answer)}")
             progress()
-    except (OSError, http.client.HTTPException) as problem:
-        delivery.refusals.append(f"the hub did not answer over HTTP ({type(problem).__name__})")
+    except HealthSyncError as problem:
+        delivery.refusals.append(str(problem))
 
 
 def _diagnostics(answer: Answer) -> str:

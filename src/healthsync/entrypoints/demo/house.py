@@ -43,6 +43,7 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
             raise ConfigurationError(f"{folder} was not made by the demonstration; name another folder with --data")
         with mark.open("rb") as file:
             _lock(file.fileno(), folder)
+            _refuse_running(folder)
             _remove(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(mark, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
@@ -66,7 +67,13 @@ def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ConfigurationError(f"a demonstration is running in {folder}; end it, or name another --data") from None
+        raise ConfigurationError(f"a hub is running in {folder}; end it, or name another folder with --data") from None
+
+
+def _refuse_running(folder: Path) -> None:
+    """Whoever runs PostgreSQL in a data folder holds this lock."""
+    with suppress(FileNotFoundError), (folder / "postgres" / "lock").open("rb") as file:
+        _lock(file.fileno(), folder)
 
 
 def _remove(folder: Path) -> None:

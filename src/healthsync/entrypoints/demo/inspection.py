@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,16 @@ _REFUSED = "4"
 """http://hl7.org/fhir/audit-event-outcome: minor failure."""
 
 
+async def count_messages(hub: Hub, state: str | None = None) -> int:
+    """Messages in store, in one state or in all."""
+    flow = InspectMessages(database=hub.database, messages=hub.messages, data_keys=hub.data_keys, audit=hub.audit)
+    return await flow.counted(state=state, source=None)
+
+
 async def wait_until_processed(hub: Hub, progress: Callable[[int], None]) -> dict[str, int]:
     """Wait while messages wait; `progress(left)` is told how many. Returns the number of messages by state."""
-    messages = _inspect(hub)
     left, moved_at = -1, time.monotonic()
-    while (waiting := await messages.counted(state="accepted", source=None)) > 0:
+    while (waiting := await count_messages(hub, "accepted")) > 0:
         if waiting != left:
             left, moved_at = waiting, time.monotonic()
         if time.monotonic() - moved_at > PATIENCE_SECONDS:
@@ -45,7 +49,7 @@ async def wait_until_processed(hub: Hub, progress: Callable[[int], None]) -> dic
         progress(waiting)
         await asyncio.sleep(0.1)
     progress(waiting)
-    return {state: await messages.counted(state=state, source=None) for state in ("accepted", "processed", "dead")}
+    return {state: await count_messages(hub, state) for state in ("accepted", "processed", "dead")}
 
 
 async def count_resources(physician: Api) -> dict[str, int]:
@@ -110,7 +114,7 @@ async def prove_audit(hub: Hub) -> Audit:
     return Audit(report.holds and report.signed_size > 0, report.events, report.signed_size, root, report.sentence())
 
 
-async def look_for_leaks(hub: Hub, folder: Path, admin: Api, needles: Sequence[str | date]) -> Leaks:
+async def look_for_leaks(hub: Hub, folder: Path, admin: Api, needles: Sequence[str]) -> Leaks:
     """Look for the people's values in every table, in PostgreSQL's files and write-ahead log, in the data folder
     (but for the file with the truth) and in the metrics."""
     scanner = LeakScanner(needles)
@@ -154,7 +158,3 @@ def _files(root: Path) -> Iterator[Path]:
 
 def _shown(leak: Leak) -> Mapping[str, Any]:
     return {"where": leak.where, "offset": leak.offset, "form": leak.form, "needle": leak.needle}
-
-
-def _inspect(hub: Hub) -> InspectMessages:
-    return InspectMessages(database=hub.database, messages=hub.messages, data_keys=hub.data_keys, audit=hub.audit)

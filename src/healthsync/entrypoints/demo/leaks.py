@@ -19,7 +19,6 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 SHORTEST = 7
@@ -47,13 +46,12 @@ class _Variant:
     """A number is found only where it stands alone: inside hex or a longer number any digits occur by chance."""
 
 
-def notations(value: str | date) -> tuple[str, ...]:
-    """The usual ways to write a date, or a US phone or social security number; other text as it is.
-
-    Raises ValueError for a value too short to look for.
-    """
-    if isinstance(value, date):
-        return f"{value:%Y-%m-%d}", f"{value:%Y%m%d}", f"{value:%m/%d/%Y}"
+def notations(value: str) -> tuple[str, ...]:
+    """The usual ways to write a date (given as YYYY-MM-DD), a US phone number (ten digits) or social security number
+    (nine digits); other text as it is. Raises ValueError for a value too short to look for."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        year, month, day = value.split("-")
+        return value, f"{year}{month}{day}", f"{month}/{day}/{year}"
     if re.fullmatch(r"\d{10}", value):
         area, exchange, line = value[:3], value[3:6], value[6:]
         return (value, f"({area}){exchange}-{line}", f"({area}) {exchange}-{line}", f"{area}-{exchange}-{line}",
@@ -68,7 +66,7 @@ def notations(value: str | date) -> tuple[str, ...]:
 class LeakScanner:
     """Needles, made ready to be looked for in any amount of data."""
 
-    def __init__(self, needles: Iterable[str | date]) -> None:
+    def __init__(self, needles: Iterable[str]) -> None:
         self._any_case: dict[bytes, _Variant] = {}
         self._exact: dict[bytes, _Variant] = {}
         count = 0

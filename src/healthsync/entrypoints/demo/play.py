@@ -11,13 +11,12 @@ from typing import Any
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.demo import inspection
 from healthsync.entrypoints.demo.delivery import Api, Delivery, deliver
-from healthsync.entrypoints.demo.house import RunningHub, serving, write_mark
+from healthsync.entrypoints.demo.house import MARK, RunningHub, serving, write_mark
 from healthsync.entrypoints.demo.registrations import CLINIC, HOSPITALS
 from healthsync.entrypoints.demo.scenario import Scenario, stories
 from healthsync.entrypoints.demo.screen import Screen
 from healthsync.entrypoints.demo.summary import Identity, Messages, Reads, Summary, timeline
 from healthsync.errors import ConfigurationError
-from healthsync.exchange.administration.inspect_messages import InspectMessages
 from healthsync.exchange.administration.onboard_partner import OnboardPartner
 from healthsync.exchange.administration.score_identity import IdentityFindings, Record, ScoreIdentity
 
@@ -27,13 +26,15 @@ CLIENTS = {"physician": "physician", "researcher": "researcher", "clinic": "syst
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where it plays: an empty data folder with settings and keys, and where the hub shall listen."""
+    """Where it plays: an empty data folder with settings and keys, where the hub shall listen, and whether it ends
+    after the summary."""
 
     folder: Path
     http: str
     mllp: str
     database_url: str | None
     seed: int
+    exits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,8 @@ async def play(stage: Stage, scenario: Scenario, screen: Screen, at_end: Callabl
 
 async def _register(hub: Hub) -> dict[str, Client]:
     """The partners and the clients, before the hub serves. Raises ConfigurationError when its database is not empty."""
-    messages = InspectMessages(database=hub.database, messages=hub.messages, data_keys=hub.data_keys, audit=hub.audit)
     partners = OnboardPartner(database=hub.database, directory=hub.directory, audit=hub.audit)
-    if await messages.counted(state=None, source=None) or await partners.partners():
+    if await inspection.count_messages(hub) or await partners.partners():
         raise ConfigurationError("the database of --database holds data already; give the demonstration an empty one")
     for source in HOSPITALS:
         await partners.add(
@@ -227,20 +227,22 @@ def _mark(stage: Stage, scenario: Scenario, clients: Mapping[str, Client]) -> di
             {"source": source, "system": system, "value": value, "person": person}
             for (source, system, value), person in _truth(scenario, clients).items()
         ],
-        "values": [str(needle) for needle in scenario.needles],
+        "values": scenario.needles,
     }
 
 
 def _next(stage: Stage, running: RunningHub, clients: Mapping[str, Client], patient: str) -> dict[str, str]:
-    base, key = f"http://{running.http}", clients["physician"].key
-    data = f"--data {stage.folder}"
-    return {
+    base, key, data = f"http://{running.http}", clients["physician"].key, f"--data {stage.folder}"
+    while_it_serves = {
         "a physician's key": key,
         "read the patient": f'curl -H "Authorization: Bearer {key}" "{base}/fhir/Patient/{patient}/\\$everything"',
-        "every message": f"healthsync messages list {data}",
-        "the audit proof": f"healthsync audit verify {data}",
         "send your own": f"healthsync send --to {running.mllp} FILE.hl7",
         "metrics": f"{base}/metrics",
-        "serve it again": f"healthsync serve {data}",
-        "the truth": f"{stage.folder / 'demo.json'} (who is who, all keys)",
     }
+    always = {
+        "every message": f"healthsync messages list {data}",
+        "the audit proof": f"healthsync audit verify {data}",
+        "serve it again": f"healthsync serve {data}",
+        "the truth": f"{stage.folder / MARK} (who is who, and all keys)",
+    }
+    return always if stage.exits else while_it_serves | always

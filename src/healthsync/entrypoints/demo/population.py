@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from random import Random
+from typing import Any
 
 from healthsync.entrypoints.demo import names
 
@@ -87,12 +88,14 @@ class _Town:
         return number
 
     def address(self) -> Address:
+        """A new address."""
         street = self.chance.choice(names.STREETS)
         kind = self.chance.choice(("Lane", "Road", "Court"))
         line = f"{self.chance.randint(101, 989)} {street} {kind}"
         return Address(line, self.chance.choice(names.TOWNS), f"05{self.chance.randint(110, 899)}")
 
     def born(self, youngest: int, oldest: int) -> date:
+        """The birth date of somebody between these ages."""
         days = self.chance.randint(youngest * 365 + 200, oldest * 365)
         return TODAY - timedelta(days=days)
 
@@ -102,50 +105,47 @@ class _Town:
         return self.chance.choice([name for name in choices if name[:4] not in {one[:4] for one in taken}])
 
     def family(self) -> str:
+        """A family name, now and then an accented one."""
         return self.chance.choice(names.ACCENTED if self.chance.random() < 0.08 else names.FAMILY)
 
-    def person(self, sex: str, family: str, born: date, address: Address, **more: object) -> Person:
-        given = str(more.pop("given", "") or self.given(sex))
-        middle = str(more.pop("middle", "") or self.given(sex, (given,)))
+    def person(self, sex: str, family: str, born: date, address: Address, **more: Any) -> Person:
+        """Somebody new; `more` are fields of Person that are not left to chance."""
+        given = more.pop("given", None) or self.given(sex)
+        middle = more.pop("middle", None) or self.given(sex, (given,))
         made = Person(
             f"P{len(self.persons) + 1:04d}", sex, given, middle, family, born, self.ssn(), self.phone(), address,
             household=self.household,
         )  # fmt: skip
-        made = replace(made, **more)  # type: ignore[arg-type]
-        self.persons.append(made)
-        return made
+        self.persons.append(replace(made, **more))
+        return self.persons[-1]
 
 
 def populate(count: int, seed: int) -> tuple[Person, ...]:
     """The first `count` persons of the town of this seed.
 
-    The first households show one hard case each (newborn twins, twins, junior, marriage, move, double), so that also
-    a small town has them.
+    The first households show one hard case each, so that also a small town has them.
     """
     town = _Town(Random(seed))  # noqa: S311 chance that can be repeated is what is wanted
     cases = iter((_twins, _newborn, _marriage, _junior, _double, _move, _hyphenated))
     while len(town.persons) < count:
         town.household += 1
-        household = (
-            next(cases, None)
-            or town.chance.choices(
-                (_family, _couple, _single, _marriage, _move, _hyphenated, _junior, _twins, _newborn),
-                (30, 20, 20, 7, 8, 4, 3, 3, 3),
-            )[0]
-        )
-        household(town)
+        (next(cases, None) or town.chance.choices(tuple(_OFTEN), tuple(_OFTEN.values()))[0])(town)
     kept = town.persons[:count]
     doubles = {(p.given, p.family, p.born) for p in kept if p.has_double}
     whole = {key for key in doubles if sum((p.given, p.family, p.born) == key for p in kept) > 1}
     return tuple(replace(p, has_double=(p.given, p.family, p.born) in whole) for p in kept)
 
 
-def _couple(town: _Town, **more: object) -> tuple[Person, Person]:
+def _couple(town: _Town, oldest: int = 78, **of_hers: Any) -> tuple[Person, Person]:
     family, address = town.family(), town.address()
-    born = town.born(24, 78)
-    one = town.person("F", family, born, address, **more)
-    other = town.person("M", family, born + timedelta(days=town.chance.randint(-1500, 1500)), address)
+    born = town.born(24, oldest)
+    one = town.person("F", family, born, address, **of_hers)
+    other = town.person("M", family, born + timedelta(days=town.chance.randint(-1200, 1200)), address)
     return one, other
+
+
+def _parents(town: _Town) -> tuple[Person, Person]:
+    return _couple(town, oldest=44)
 
 
 def _children(town: _Town, parents: tuple[Person, Person], number: int) -> Iterator[Person]:
@@ -154,11 +154,13 @@ def _children(town: _Town, parents: tuple[Person, Person], number: int) -> Itera
         sex = town.chance.choice("FM")
         given = town.given(sex, tuple(taken))
         taken.append(given)
-        yield town.person(sex, parents[0].family, town.born(1, 17), parents[0].address, given=given)
+        yield town.person(
+            sex, parents[0].family, town.born(1, max(2, parents[0].age() - 21)), parents[0].address, given=given
+        )
 
 
 def _family(town: _Town) -> None:
-    list(_children(town, _couple(town), town.chance.randint(1, 3)))
+    list(_children(town, _parents(town), town.chance.randint(1, 3)))
 
 
 def _single(town: _Town) -> None:
@@ -189,18 +191,20 @@ def _junior(town: _Town) -> None:
 
 def _twins(town: _Town) -> None:
     """Same birth date, family and address; SSNs that differ by one."""
-    mother, father = _couple(town)
-    born = town.born(3, 15)
+    mother, father = _parents(town)
+    born = town.born(1, max(2, mother.age() - 21))
     first = town.given("F", (mother.given,))
     one = town.person("F", mother.family, born, mother.address, given=first, twin=1)
     sex = town.chance.choice("FM")
     second = town.given(sex, (first, mother.given, father.given))
-    town.person(sex, mother.family, born, mother.address, given=second, twin=2, ssn=f"{int(one.ssn) + 1:09d}")
+    neighbour = f"{int(one.ssn) + 1:09d}"
+    town.taken.add(neighbour)
+    town.person(sex, mother.family, born, mother.address, given=second, twin=2, ssn=neighbour)
 
 
 def _newborn(town: _Town) -> None:
     """Registered as BABY BOY before he has a name and a number."""
-    mother, father = _couple(town)
+    mother, father = _parents(town)
     born = TODAY - timedelta(days=town.chance.randint(3, 9))
     sex = town.chance.choice("FM")
     given = town.given(sex, (mother.given, father.given))
@@ -212,3 +216,9 @@ def _double(town: _Town) -> None:
     one = town.person("M", town.family(), town.born(30, 60), town.address(), has_double=True)
     town.household += 1
     town.person("M", one.family, one.born, town.address(), given=one.given, has_double=True)
+
+
+_OFTEN: dict[Callable[[_Town], object], int] = {
+    _family: 30, _couple: 20, _single: 20, _marriage: 7, _move: 8, _hyphenated: 4, _junior: 3, _twins: 3, _newborn: 3,
+}  # fmt: skip
+"""How often each kind of household occurs, in relation to each other."""

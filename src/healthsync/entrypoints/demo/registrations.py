@@ -88,11 +88,8 @@ def register(persons: Sequence[Person], seed: int) -> tuple[Registration, ...]:
             known = _true(source, person) if is_first else _known(chance, source, person, nth, mothers)
             first = replace(known, number=source.number_form.format(next(numbers[source.name])))
             made.append(first)
-            if (
-                source is not CLINIC
-                and not (is_first or person.has_double or person.newborn)
-                and chance.random() < 0.06
-            ):
+            is_simple = is_first or person.has_double or person.newborn or source is CLINIC
+            if not is_simple and chance.random() < 0.06:
                 again = _known(chance, source, person, nth, {})
                 number = source.number_form.format(next(numbers[source.name]))
                 made.append(replace(again, number=number, duplicate_of=first.number, is_resolved=chance.random() < 0.8))

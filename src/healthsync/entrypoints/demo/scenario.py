@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -65,7 +65,7 @@ class Scenario:
     opted_out: tuple[str, str, str] | None
     shown: tuple[str, str, str]
     critical_results: int
-    needles: tuple[str | date, ...]
+    needles: tuple[str, ...]
 
     @property
     def messages(self) -> int:
@@ -82,7 +82,7 @@ def tell(count: int, seed: int) -> Scenario:
     """The story of a town of `count` people."""
     persons = populate(count, seed)
     registrations = register(persons, seed)
-    teller = _Teller(persons, seed)
+    teller = _Teller(persons, {known.number: known for known in registrations}, seed)
     for known in registrations:
         if known.source is not CLINIC:
             teller.tell(known)
@@ -104,13 +104,13 @@ def tell(count: int, seed: int) -> Scenario:
 
 def _needles(
     persons: Sequence[Person], registrations: Sequence[Registration], numbers: Sequence[str]
-) -> tuple[str | date, ...]:
+) -> tuple[str, ...]:
     """Every value of a person that must not stand readable anywhere.
 
     Not among them: middle initials, postal codes and house numbers alone (too short to be told from chance), and birth
     dates of newborns, which are also dates of care.
     """
-    found: dict[str | date, None] = {}
+    found: dict[str, None] = {}
     for person in persons:
         words = [person.given, person.middle, person.nickname, *person.family.split("-")]
         words += [person.maiden] if person.maiden else []
@@ -118,13 +118,13 @@ def _needles(
             words += [address.line, address.line.split()[1], address.town]
         found.update(dict.fromkeys([*words, person.ssn, person.phone]))
         if not person.newborn:
-            found[person.born] = None
+            found[str(person.born)] = None
     for known in registrations:
         found.update(dict.fromkeys([known.number, known.given, *known.family.split("-")]))
         if not known.person.newborn:
-            found[known.born] = None
+            found[str(known.born)] = None
     found.update(dict.fromkeys(numbers))
-    return tuple(needle for needle in found if not str(needle).startswith("BABY "))
+    return tuple(needle for needle in found if not needle.startswith("BABY "))
 
 
 @dataclass(slots=True)
@@ -132,6 +132,7 @@ class _Teller:
     """Writes the messages of one registration after the other; the order between them comes from their times."""
 
     persons: Sequence[Person]
+    by_number: Mapping[str, Registration]
     seed: int
     chance: Random = field(init=False)
     sent: dict[str, list[tuple[datetime, str, Any]]] = field(init=False)
@@ -205,21 +206,15 @@ class _Teller:
         return ward, f"{self.chance.randint(1, 29):02d}", self.chance.choice("AB")
 
     def _later(self, known: Registration, at: datetime) -> None:
-        """What the source learns afterwards."""
-        person, source = known.person, known.source
-        now = known
-        if person.newborn and known.given.startswith("BABY "):
-            now = replace(now, given=person.given, ssn=person.ssn)
-            self._adt(now, "A31", "ADT_A05", at, {"PID": segments.pid(now)})
-        elif person.maiden and known.family == source.writes(person.maiden) and known.duplicate_of is None:
-            now = replace(now, family=source.writes(person.family))
-            self._adt(now, "A31", "ADT_A05", at, {"PID": segments.pid(now, formerly=known.family)})
-        elif person.former_address == known.address and known.duplicate_of is None:
-            now = replace(now, address=person.address)
-            self._adt(now, "A31", "ADT_A05", at, {"PID": segments.pid(now)})
-        if known.duplicate_of and known.is_resolved:
-            survivor = replace(known, number=known.duplicate_of)
-            fields = {"PID": segments.pid(survivor), "MRG": segments.merged(source, known.number)}
+        """What the source learns afterwards (A31), and a duplicate put right (A40)."""
+        if known.duplicate_of is None:
+            now = _learned(known)
+            if now != known:
+                formerly = known.family if now.family != known.family else None
+                self._adt(now, "A31", "ADT_A05", at, {"PID": segments.pid(now, formerly)})
+        elif known.is_resolved:
+            survivor = _learned(self.by_number[known.duplicate_of])
+            fields = {"PID": segments.pid(survivor), "MRG": segments.merged(known.source, known.number)}
             self._adt(survivor, "A40", "ADT_A39", at + timedelta(hours=3), fields)
 
     def _admission(self, known: Registration, visit: Visit) -> dict[str, Any]:
@@ -314,6 +309,16 @@ class _Teller:
             return message.encode()
 
         self.sent[known.source.name].append((at, "R01", write))
+
+
+def _learned(known: Registration) -> Registration:
+    """What a source knows after the name of a newborn, a marriage or a move has reached it."""
+    person, source = known.person, known.source
+    if person.newborn:
+        return replace(known, given=person.given, ssn=person.ssn)
+    if person.maiden and known.family == source.writes(person.maiden):
+        return replace(known, family=source.writes(person.family))
+    return replace(known, address=person.address)
 
 
 def _report(

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from healthsync.entrypoints.demo.summary import Moment, Summary, promises
 
-_TIMELINE = 18
+_TIMELINE = 24
 
 
 class Screen:
