@@ -124,7 +124,7 @@ def _document(path: Path) -> Node:
 
 
 def environment_with(overrides: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that shall see other values of some dotted keys: secrets do not belong in arguments."""
+    """The environment of a child that shall see other values of some dotted keys: secrets are no arguments."""
     named = {PREFIX + key.upper().replace(".", "__"): value for key, value in overrides.items()}
     return {**os.environ, **named}  # noqa: TID251 - the one place that reads it
 
