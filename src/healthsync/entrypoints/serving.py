@@ -206,7 +206,7 @@ class WorkerProcesses:
                 sys.executable, "-m", "healthsync", "serve", "--role", "worker",
                 "--attached", "--data", str(self._data_folder), *self._options,
                 env=self._environment,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, preexec_fn=_die_with(os.getpid()),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, preexec_fn=die_with(os.getpid()),
             )  # fmt: skip
             self._processes.add(process)
             code = await process.wait()
@@ -216,7 +216,7 @@ class WorkerProcesses:
                 await asyncio.sleep(_RESTART_SECONDS)
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def die_with(parent: int) -> Callable[[], None]:
     """PR_SET_PDEATHSIG: a worker without its hub would keep the database from being stopped (Linux only)."""
 
     def prepare() -> None:

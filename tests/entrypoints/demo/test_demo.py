@@ -41,7 +41,7 @@ def test_the_demonstration_keeps_its_promises_and_ends(folder: Path) -> None:
         text=True,
         timeout=240,
     )
-    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.returncode == 0, done.stderr + done.stdout + (folder / "hub.log").read_text()
     summary = json.loads(done.stdout)
     assert [promise["promise"] for promise in summary["promises"] if not promise["held"]] == []
     assert summary["identity"]["precision"] == 1.0 and summary["identity"]["recall"] > 0.7

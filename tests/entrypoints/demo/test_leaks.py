@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import date
 from pathlib import Path
 from random import Random
 
@@ -47,6 +48,10 @@ def test_a_name_is_found_in_every_form_and_at_every_place(form: str, place: int)
 @pytest.mark.parametrize("written", ["1984-03-09", "19840309", "03/09/1984", "|19840309|", '"birthDate":"1984-03-09"'])
 def test_a_birth_date_is_found_in_its_notations(written: str) -> None:
     assert list(LeakScanner(["1984-03-09"]).scan(NOISE[:777] + written.encode() + NOISE[:9], "here"))
+
+
+def test_a_date_may_be_given_as_a_date() -> None:
+    assert list(LeakScanner([date(1984, 3, 9)]).scan(b"|19840309|", "here"))
 
 
 @pytest.mark.parametrize("written", ["8025551234", "(802)555-1234", "(802) 555-1234", "802-555-1234", "802 5551234"])

@@ -30,7 +30,7 @@ PREFIX_LENGTHS = (5, 3)
 INDEXED_CHARACTERS = 200
 """Of a clear string; the rest is looked at after the index."""
 
-_KEPT_TOKENS = 16_384
+_KEPT_TOKENS = 4_096
 _SEALED_DATES = frozenset({"birthdate", "death-date"})
 
 

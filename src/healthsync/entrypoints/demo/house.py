@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import fcntl
 import json
 import os
 import shutil
-import signal
 import socket
 import sys
 import time
@@ -18,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from healthsync.entrypoints.serving import die_with
 from healthsync.errors import ConfigurationError, Unavailable
 from healthsync.infrastructure.database.cluster import SHELTER, find_place
+from healthsync.settings import environment_with
 
 MARK = "demo.json"
 """The file that says that a data folder is the demonstration's own, with the truth about its people (mode 0600)."""
@@ -120,13 +120,13 @@ async def serving(folder: Path, http: str, mllp: str, database_url: str | None) 
     Its log goes to `hub.log`. Raises Unavailable when it ends or is not ready in time.
     """
     arguments = ["serve", "--data", str(folder), "--http", http, "--mllp", mllp]
-    arguments += ["--database", database_url] if database_url else []
+    environment = environment_with({"database.url": database_url} if database_url else {})
     started = time.perf_counter()
     with os.fdopen(os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "healthsync", *arguments,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
-            start_new_session=True, preexec_fn=_end_with_parent,  # Ctrl-C is for us: we then stop the hub in order
+            env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
+            start_new_session=True, preexec_fn=die_with(os.getpid()),  # Ctrl-C is for us: we then stop the hub in order
         )  # fmt: skip
     try:
         ready = await _first_line(process, folder)
@@ -153,12 +153,6 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         except TimeoutError:
             process.kill()
             await process.wait()
-
-
-def _end_with_parent() -> None:
-    """PR_SET_PDEATHSIG: a hub without its demonstration would serve for ever (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
 
 
 def _family(pid: int) -> list[int]:

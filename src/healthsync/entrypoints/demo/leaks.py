@@ -19,6 +19,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 SHORTEST = 7
@@ -66,12 +67,12 @@ def notations(value: str) -> tuple[str, ...]:
 class LeakScanner:
     """Needles, made ready to be looked for in any amount of data."""
 
-    def __init__(self, needles: Iterable[str]) -> None:
+    def __init__(self, needles: Iterable[str | date]) -> None:
         self._any_case: dict[bytes, _Variant] = {}
         self._exact: dict[bytes, _Variant] = {}
         count = 0
         for count, needle in enumerate(needles, 1):
-            for text in notations(needle):
+            for text in notations(str(needle)):
                 self._add(text, count - 1)
         self.needles = count
         self._any_case_pieces, self._exact_pieces = _Pieces(self._any_case), _Pieces(self._exact)

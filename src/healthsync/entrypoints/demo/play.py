@@ -108,7 +108,7 @@ class _Performance:
             findings = await ScoreIdentity(database=hub.database, identity=hub.identity)(
                 _truth(scenario, self._clients)
             )
-        shown = findings.patient_ids[_record(scenario.shown, self._clients)]
+        shown = findings.patient_ids.get(_record(scenario.shown, self._clients), "not-stored")
         with working("reading as a physician, as a researcher, and about somebody who objected"):  # (3)
             reads = await self._read(findings, shown)
             resources = await inspection.count_resources(self._apis["physician"])

@@ -346,4 +346,4 @@ def _report(
 def stories(scenario: Scenario) -> Iterator[tuple[str, Counter[str]]]:
     """Per source, how many messages of each kind."""
     for name, sent in scenario.dispatches.items():
-        yield name, Counter(one.kind for one in sent)
+        yield name, Counter(dict(sorted(Counter(one.kind for one in sent).items())))
