@@ -63,6 +63,7 @@ REVIEWED = [
     ("another order in a multiple birth", record(**SIGNE, multipleBirthInteger=1, mr="1"), record(**SIGNE, multipleBirthInteger=2, mr="1"), {"multiple-birth"}),
     ("two children of a multiple birth with like names", record(**SIGNE | {"first": "Jayden"}, multipleBirthBoolean=True, mr="1"), record(**SIGNE | {"first": "Jaylen"}, multipleBirthBoolean=True, mr="1"), {"multiple-birth"}),
     ("twins under one SSN", record(**SIGNE, ssn=SSN), record(**SIGNE | {"first": "Olga"}, ssn=SSN), {"twin-suspected"}),
+    ("a child under its mother's SSN and name", record(**SIGNE, ssn=SSN), record(**SIGNE | {"born": "1990-02-03"}, ssn=SSN), {"generations-suspected"}),
     ("twins under one number", record(**SIGNE, mr="1"), record(**SIGNE | {"first": "Olga"}, mr="1"), {"twin-suspected"}),
     ("other names under one number", record(**SIGNE, mr="1"), record(**SIGNE | {"family": "Berg", "first": "Olga"}, mr="1"), {"demographics-disagree"}),
     ("another birth date and family under one SSN", record(**SIGNE, ssn=SSN), record(**SIGNE | {"family": "Berg", "born": "1950-02-03"}, ssn=SSN), {"demographics-disagree"}),

@@ -32,6 +32,9 @@ from healthsync.domains.identity.model import Decision, Demographics, pair
 SAME_NAME_MISSPELT = 0.88
 """Jaro–Winkler similarity from which two names may be one."""
 
+GENERATION_YEARS = 14
+"""Years between two births from which one person may be the other's parent."""
+
 T = TypeVar("T")
 
 SINGLE_NUMBER_TYPES = frozenset({"MR", "PI", "PT", ""})
@@ -110,7 +113,7 @@ def compare(one: Demographics, other: Demographics) -> Comparison:
         rule=rule,
         evidence=tuple(name for name in fields if name in agreeing),
         vetoes=tuple(_vetoes(one, other, fields)),
-        gates=tuple(_gates(fields)),
+        gates=tuple(_gates(one, other, fields)),
         flags=tuple(_flags(rule, fields)),
     )
 
@@ -138,12 +141,14 @@ def _vetoes(one: Demographics, other: Demographics, fields: Mapping[str, Agreeme
         yield "multiple-birth"
 
 
-def _gates(fields: Mapping[str, Agreement]) -> Iterable[str]:
+def _gates(one: Demographics, other: Demographics, fields: Mapping[str, Agreement]) -> Iterable[str]:
     first, family, born = fields["first-name"], fields["family"], fields["birth-date"]
     if born is Agreement.AGREES and family is not Agreement.DIFFERS and first is Agreement.DIFFERS:
         yield "twin-suspected"
     if [first, family, born].count(Agreement.DIFFERS) > 1:
         yield "demographics-disagree"
+    elif born is Agreement.DIFFERS and _a_generation_apart(one.birth_dates, other.birth_dates):
+        yield "generations-suspected"  # a child registered under its mother's number, whose name it bears
 
 
 def _flags(rule: Rule | None, fields: Mapping[str, Agreement]) -> Iterable[str]:
@@ -175,6 +180,10 @@ def _may_be_one_date(one: date, other: date) -> bool:
     """One digit mistyped, two neighbours swapped, or day and month swapped."""
     swapped = (one.year, one.month, one.day) == (other.year, other.day, other.month)
     return swapped or OSA.distance(one.isoformat(), other.isoformat()) == 1
+
+
+def _a_generation_apart(ones: frozenset[date], others: frozenset[date]) -> bool:
+    return all(abs(one.year - other.year) >= GENERATION_YEARS for one, other in product(ones, others))
 
 
 def _identifiers(one: Demographics, other: Demographics) -> Agreement:
