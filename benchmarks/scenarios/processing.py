@@ -44,8 +44,10 @@ async def processing(options: Options) -> AsyncIterator[Result]:
             next_number += count
             return next_number - count
 
-        patients = range(1, options.sized(1000) + 1)
+        patients = range(1, options.sized(250) + 1)
         await send_and_settle(hub, messages.adts(numbers(len(patients)), len(patients)))
+        # The laboratory is a source of its own: with a first result of each, its patients are known too.
+        await send_and_settle(hub, messages.orus(numbers(len(patients)), len(patients), patients))
 
         async def admissions() -> Load:
             count = options.sized(1000)

@@ -264,6 +264,10 @@ class Ingest:
         resource_type, id_ = entry.key
         live = content if before is not None and not before.deleted else None
         resource = _merged(live, entry) if entry.mapped is not None else entry.resource
+        if entry.mapped is not None and before is not None and resource == live:
+            # The snapshot told nothing new, though not in the words of the last one.
+            work.stored.append(Stored(resource_type, id_, before.version, before.updated_at, "unchanged", resource))
+            return
         version = before.version + 1 if before else 1
         resource = _with_meta(resource, version, work.now, submission.source)
         patients = work.compartments[entry.key]

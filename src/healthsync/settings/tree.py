@@ -534,7 +534,7 @@ class Worker:
     """The part that processes accepted messages."""
 
     processes: Literal["auto"] | int = setting(
-        "Worker processes; `auto` is one less than the machine's cores, at least one.",
+        "Worker processes; `auto` is one for each of the machine's cores.",
         default="auto",
         minimum=1,
         maximum=256,
@@ -565,7 +565,7 @@ class Worker:
     @property
     def process_count(self) -> int:
         """The number of worker processes on this machine."""
-        return max(1, (os.cpu_count() or 1) - 1) if self.processes == "auto" else self.processes
+        return (os.cpu_count() or 1) if self.processes == "auto" else self.processes
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ stored AS (
                          acknowledgement, warnings, state, reason_code, reason, settled_at)
     SELECT received_at, source, control_id, type, digest, raw, key_version, size_bytes, truncated, lanes::bigint[],
            acknowledgement,
-           warnings::text[] || CASE WHEN control_id <> '' AND (again OR EXISTS (
-               SELECT FROM message m WHERE m.source = arrived.source AND m.control_id = arrived.control_id
-           )) THEN '{control-id-reused}'::text[] ELSE '{}' END,
+           warnings::text[] || CASE WHEN control_id <> '' AND (again OR (
+               SELECT true FROM message m
+               WHERE m.source = arrived.source AND m.control_id = arrived.control_id AND m.control_id <> '' LIMIT 1
+           ) IS NOT NULL) THEN '{control-id-reused}'::text[] ELSE '{}' END,
            state, reason_code, reason, CASE state WHEN 'dead' THEN received_at END
     FROM arrived, turn
     ORDER BY place

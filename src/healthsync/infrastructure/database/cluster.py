@@ -34,6 +34,7 @@ checkpoint_timeout = 15min
 wal_level = logical
 wal_compression = on
 autovacuum_max_workers = 2
+autovacuum_naptime = 5s
 huge_pages = off
 jit = off
 """

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from healthsync.standards.fhir.definitions import json_name, structures
@@ -57,6 +57,7 @@ class Reference:
         return self.text
 
 
+@lru_cache(4096)  # a message repeats the references to its patient and encounter in every resource
 def parse(text: str) -> Reference:
     """Take a Reference.reference apart. Never fails: what is not recognised is of kind OTHER."""
     match = _RESTFUL.fullmatch(text)
