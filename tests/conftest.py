@@ -62,8 +62,9 @@ def template_database(postgres_url: str) -> str:
 async def database_url(postgres_url: str, template_database: str) -> AsyncIterator[str]:
     """The address of a fresh, migrated database."""
     name = f"test_{next(_counter)}"
-    admin = await asyncpg.connect(postgres_url.format("postgres"))
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    # The superuser, because only he may end an autovacuum that is just looking at the database.
+    admin = await asyncpg.connect(postgres_url.format("postgres").replace("//healthsync:", "//postgres:"))
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template_database} OWNER healthsync")
     yield postgres_url.format(name)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()

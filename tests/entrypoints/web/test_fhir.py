@@ -277,7 +277,9 @@ async def test_the_rest_api_answers_with_its_alias(admin, patient):
     assert (await admin.get(f"/api/fhir/Patient/{id_}")).json()["id"] == id_
 
 
-@pytest.mark.parametrize("reference", ["Organization?identifier=urn:oid:1.2.3|MRN-000111", "MRN-000111", "name:Quennell"])
+@pytest.mark.parametrize(
+    "reference", ["Organization?identifier=urn:oid:1.2.3|MRN-000111", "MRN-000111", "name:Quennell"]
+)
 async def test_a_reference_that_is_no_address_is_refused_because_references_stay_readable(admin, patient, reference):
     answer = await admin.post("/fhir/Patient", json={**patient, "managingOrganization": {"reference": reference}})
     assert answer.status_code == 400
