@@ -169,6 +169,9 @@ class Database:
         except _TROUBLE as error:
             if isinstance(error, _PERHAPS_GONE) and not _is_closed(connection):
                 raise
+            if not isinstance(error, asyncpg.QueryCanceledError):
+                with suppress(*_PERHAPS_GONE):
+                    connection.terminate()  # whatever state it is in, nobody gets it again
             raise _unavailable(error) from error
         finally:
             with suppress(*_PERHAPS_GONE):  # a lost connection is dropped by the pool
