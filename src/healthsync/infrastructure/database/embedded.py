@@ -228,6 +228,8 @@ class EmbeddedPostgres:
                 "start PostgreSQL from the main thread: it ends together with the thread that started it"
             )
         settings = dict.fromkeys(_DURABILITY, "on" if self._durable else "off") | _FIXED_SETTINGS
+        if not self._durable:
+            settings["autovacuum"] = "off"  # its transactions hold back what tests wait for
         settings["unix_socket_directories"] = str(self._socket_folder)
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         parent = os.getpid()
