@@ -76,17 +76,22 @@ class MllpClient:
         except (OSError, ssl.SSLError):
             return
 
-    async def send(self, message: bytes) -> Acknowledgement:
+    async def send(self, message: bytes) -> Acknowledgement | None:
         """Send a message and wait for the answer whose MSA-2 is its MSH-10; answers to others are passed over.
+
+        None for a message that asks for no answer at all (MSH-15 and MSH-16 NE, HL7 v2.5.1 §2.9.3).
 
         Raises Unavailable when none comes in time. The connection is then closed: a late answer must not be taken
         for that of the next message.
         """
-        control_id = Message.parse(message).control_id
+        header = Message.parse(message)
+        control_id, wants_none = header.control_id, header.accept_ack_type == header.application_ack_type == "NE"
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 self._writer.write(frame(message))
                 await self._writer.drain()
+                if wants_none:
+                    return None
                 while (answer := await self._next_answer()).control_id != control_id:
                     continue
         except (OSError, TimeoutError) as error:

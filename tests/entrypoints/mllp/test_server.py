@@ -311,13 +311,16 @@ async def test_with_mutual_tls_the_partner_is_known_by_its_certificate(port: Por
             await stranger.send(adt("K0"))
     context.load_cert_chain(*client)
     async with await MllpClient.connect("localhost", port.address[1], tls=context, timeout_seconds=5) as partner:
-        assert (await partner.send(adt("K1"))).code == "AA"
+        answer = await partner.send(adt("K1"))
+        assert answer is not None
+        assert answer.code == "AA"
     async with port.database.connection() as tx:
         assert [row["source"] for row in await tx.fetch("SELECT source FROM message")] == ["mercy"]
 
 
 async def test_the_client_takes_only_the_answer_that_names_its_message() -> None:
     async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(END)  # K0
         await reader.readuntil(END)
         writer.write(VT + b"MSH|^~\\&|R\rMSA|AA|OTHER\r" + END + VT + b"MSH|^~\\&|R\rMSA|AE|K1|no\r" + END)
         await reader.readuntil(END)
@@ -326,7 +329,10 @@ async def test_the_client_takes_only_the_answer_that_names_its_message() -> None
 
     server = await asyncio.start_server(odd, "127.0.0.1", 0)
     async with await MllpClient.connect("127.0.0.1", server.sockets[0].getsockname()[1], timeout_seconds=5) as client:
+        unanswered = adt("K0").replace(b"|P|2.5.1", b"|P|2.5.1|||NE|NE", 1)
+        assert await client.send(unanswered) is None, "the sender asked for no answer, so none is waited for"
         answer = await client.send(adt("K1"))
+        assert answer is not None
         assert (answer.code, answer.text) == ("AE", "no")
         with pytest.raises(InvalidInput):
             await client.send(adt("K2"))

@@ -16,7 +16,7 @@ class Answering:
 
     codes: tuple[AckCode, AckCode, AckCode] = _ORIGINAL
     condition: str = "AL"
-    """MSH-15 (HL7 table 0155): AL always, NE never, ER on errors only, SU on success only."""
+    """MSH-15 or MSH-16 (HL7 table 0155): AL always, NE never, ER on errors only, SU on success only."""
 
     @property
     def taken(self) -> AckCode:
@@ -47,4 +47,9 @@ def answering(message: Message | None, preference: str | None, default: str) -> 
     asked = "enhanced" if message and (condition or message.application_ack_type.strip()) else None
     if (preference or asked or default) != "enhanced":
         return Answering()
+    application = message.application_ack_type.strip().upper() if message else ""
+    if condition in ("NE", "ER") and application in ("AL", "SU", "ER"):
+        # It waits for an application acknowledgement alone. Ours has one meaning in both modes: committed, will be
+        # processed; so it is given now, and nobody waits for an answer that does not come.
+        return Answering(_ORIGINAL, application)
     return Answering(_ENHANCED, condition if condition in ("AL", "NE", "ER", "SU") else "AL")

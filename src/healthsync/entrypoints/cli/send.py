@@ -101,8 +101,8 @@ async def _send(
                     await client.close()
                 client = None
                 continue
-            tally.codes[answer.code.value] += 1
-            if not answer.code.is_accept:
+            tally.codes[answer.code.value if answer else "none wanted"] += 1
+            if answer and not answer.code.is_accept:
                 tally.faults.append((file, number, f"{answer.code}: {answer.text}"))
     if client is not None:
         await client.close()

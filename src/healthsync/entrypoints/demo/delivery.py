@@ -101,7 +101,7 @@ async def _send(mllp: str, messages: Sequence[Dispatch], delivery: Delivery, pro
         async with await MllpClient.connect(host.strip("[]"), int(port)) as client:
             for message in messages:
                 answer = await client.send(message.raw)
-                if answer.code in (AckCode.AA, AckCode.CA):
+                if answer is None or answer.code in (AckCode.AA, AckCode.CA):
                     delivery.acknowledged += 1
                 else:
                     delivery.refusals.append(f"{answer.control_id}: {answer.code} {answer.text}")
