@@ -55,7 +55,7 @@ def test_what_must_not_stand_in_the_repository_is_found(line):
     assert len(tool("check_repository").problems(Path("x"), f"fine\n{line}\n")) == 1
 
 
-@pytest.mark.parametrize("line", ["https://example.org/work/x", "a network/", "src/work/x", "/var/lib/healthsync"])
+@pytest.mark.parametrize("line", ["https://example.org/job/x", "a network/", "src/job/x", "/var/lib/healthsync"])
 def test_what_only_resembles_it_is_not(line):
     assert tool("check_repository").problems(Path("x"), line) == []
 
