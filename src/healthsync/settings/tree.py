@@ -3,6 +3,8 @@
 The blocks `compliance`, `hl7`, `fhir`, `mpi`, `clinical_rules`, `research` and `retention` are those of the
 requirements; the others are ours. Each key says what it does and, when its capability is still to come, why. A test
 that shows an effect is marked `@pytest.mark.shows("key")`; `docs/reference/settings.md` is printed from both.
+
+One file, though a long one, because it is read like the configuration file that it describes, from top to bottom.
 """
 
 from __future__ import annotations
