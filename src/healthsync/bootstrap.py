@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import yaml
 
+from healthsync.connectors.https_lines import HttpsLines
+from healthsync.connectors.rest_hook import RestHooks
+from healthsync.connectors.smtp import Mailer, MailServer
 from healthsync.domains.access import AccessService, KeySetFile, RolePolicy, TokenVerifier
 from healthsync.domains.audit import AuditService
+from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentPolicy, ConsentService
 from healthsync.domains.directory import DirectoryService
 from healthsync.domains.identity import IdentityService
 from healthsync.domains.messages import MessageService, RetryPolicy
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.records import RecordIndex, RecordsService
+from healthsync.domains.search_parameters import SearchParameterService
+from healthsync.domains.subscriptions import Rules, SubscriptionService, TellingPolicy, Topics
+from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import ConfigurationError
+from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
 from healthsync.exchange.administration.show_audit import ShowAudit
 from healthsync.exchange.authenticate import Authenticate
+from healthsync.exchange.conformity import Conformity
 from healthsync.exchange.disclose import Disclose
+from healthsync.exchange.events import EventName
 from healthsync.exchange.ingest import Ingest
 from healthsync.exchange.interactions.bundle import ProcessBundle
+from healthsync.exchange.interactions.rehearsal import Rehearsal
 from healthsync.exchange.interactions.write import Write
+from healthsync.exchange.notify_subscribers import NotifySubscribers
+from healthsync.exchange.offer import Offer
+from healthsync.exchange.operations.bulk_export import KIND as EXPORT
+from healthsync.exchange.operations.bulk_export import BulkExport, ExportLimits
+from healthsync.exchange.operations.bulk_import import KIND as IMPORT
+from healthsync.exchange.operations.bulk_import import OPERATOR_KIND, BulkImport, ImportSources
+from healthsync.exchange.operations.graphql import Graphql
+from healthsync.exchange.operations.jobs import Handler, Jobs
+from healthsync.exchange.operations.reindex import KIND as REINDEX
+from healthsync.exchange.operations.reindex import Reindex
+from healthsync.exchange.operations.subscription_operations import SubscriptionOperations
+from healthsync.exchange.operations.terminology import TerminologyOperations
+from healthsync.exchange.operations.validate import Validate
+from healthsync.exchange.own_parameters import OwnParameters
 from healthsync.exchange.process_message import ProcessMessage
 from healthsync.exchange.receive_message import HubIdentity, ReceiveMessage
+from healthsync.exchange.reference_policy import ReferenceIntegrity, ReferencePolicy
+from healthsync.exchange.subscribing import Subscribing
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock, SystemClock
 from healthsync.infrastructure.crypto import BlindIndex, LocalKeyring
 from healthsync.infrastructure.database import Database, migrate
 from healthsync.infrastructure.database.embedded import running
 from healthsync.infrastructure.events import EventLog
+from healthsync.infrastructure.jobs import DeliverNotices, JobTable
+from healthsync.infrastructure.objects import objects_at
 from healthsync.settings import Settings, load_settings
+from healthsync.standards.fhir.graphql import Bounds as GraphqlBounds
 from healthsync.standards.logical_tables import LogicalTables
 from healthsync.standards.maps import OperatorMapping, load_operator_mapping
 
@@ -54,18 +85,32 @@ class Hub:
     access: AccessService
     identity: IdentityService
     consent: ConsentService
+    terminology: TerminologyService
+    terminology_operations: TerminologyOperations
+    conformance: ConformanceService
     ingest: Ingest
     disclose: Disclose
     authenticate: Authenticate
     register_client: RegisterClient
     show_audit: ShowAudit
     write: Write
+    validate: Validate
     process_bundle: ProcessBundle
     receive_message: ReceiveMessage
     process_message: ProcessMessage
+    notify_subscribers: NotifySubscribers
+    subscription_operations: SubscriptionOperations
+    graphql: Graphql
+    jobs: Jobs
+    bulk_export: BulkExport
+    bulk_import: BulkImport
+    own_parameters: OwnParameters
+    reindex: Reindex
 
     async def close(self) -> None:
         """Wait for the commits under way."""
+        await self.jobs.close()
+        await self.notify_subscribers.close()
         await self.receive_message.close()
         await self.audit.close()
 
@@ -101,6 +146,7 @@ async def open_hub(
         await migrate(database)
         hub = build_hub(loaded, keyring, database, clock or SystemClock())
         stack.push_async_callback(hub.close)
+        await rebuild_index(database, hub.ingest)
         yield hub
 
 
@@ -123,9 +169,20 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     directory = DirectoryService(clock)
     identity = IdentityService(blind_index, clock)
     consent = ConsentService(clock, ConsentPolicy(settings.consent.policy))
-    records = RecordsService(RecordIndex(blind_index))
+    records = RecordsService(RecordIndex(blind_index, settings.fhir.base_url))
     access = AccessService(clock, roles, _token_verifier(settings, clock))
+    terminology = TerminologyService(clock)
+    rules = _subscription_rules(settings)
+    subscriptions = SubscriptionService(clock, keyring.derive("subscription"))
+    topics = Topics.load(settings.subscriptions.topics_path, [name.value for name in EventName])
+    conformance = ConformanceService(clock)
+    conformity = Conformity(conformance, clock, settings.fhir.required_profiles or {}, settings.fhir.profile_validation)
+    parameters = SearchParameterService()
+    job_table = _job_table(settings, keyring, database, clock)
+    own_parameters = OwnParameters(database, parameters, job_table, SealingPolicy.load())
     ingest = Ingest(
+        own_parameters=own_parameters,
+        conformity=conformity,
         vault=vault,
         records=records,
         identity=identity,
@@ -134,6 +191,8 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         events=events,
         blind_index=blind_index,
         clock=clock,
+        terminology=terminology,
+        subscribing=Subscribing(subscriptions, topics, rules, clock, settings.subscriptions.token_days),
     )
     disclose = Disclose(
         database=database,
@@ -144,8 +203,19 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         audit=audit,
         roles=roles,
         clock=clock,
+        terminology=terminology,
     )
-    write = Write(database=database, ingest=ingest, disclose=disclose, audit=audit, roles=roles)
+    write = Write(
+        database=database,
+        ingest=ingest,
+        disclose=disclose,
+        audit=audit,
+        roles=roles,
+        clock=clock,
+        references=_reference_policy(settings),
+        update_create=settings.fhir.update_create,
+        delete_several=settings.fhir.conditional_delete == "multiple",
+    )
     receive_message = ReceiveMessage(
         database=database,
         messages=messages,
@@ -172,6 +242,10 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
             settings.worker.max_attempts, settings.worker.backoff_seconds, settings.worker.backoff_max_seconds
         ),
     )
+    reindex = Reindex(database=database, table=job_table, ingest=ingest, parameters=parameters)
+    jobs, bulk_export, bulk_import = _long_work(
+        settings, keyring, database, clock, ingest, disclose, audit, roles, job_table, {REINDEX: reindex}
+    )
     return Hub(
         settings=settings,
         clock=clock,
@@ -185,15 +259,146 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         access=access,
         identity=identity,
         consent=consent,
+        terminology=terminology,
+        terminology_operations=TerminologyOperations(database, terminology, clock),
+        conformance=conformance,
         ingest=ingest,
         disclose=disclose,
-        authenticate=Authenticate(database, access, audit),
+        authenticate=Authenticate(database, access, audit, Offer.of(settings.fhir)),
         register_client=RegisterClient(database, access, audit),
         show_audit=ShowAudit(database, audit, roles),
         write=write,
-        process_bundle=ProcessBundle(database, write, disclose, settings.fhir.base_url.rstrip("/")),
+        validate=Validate(database=database, conformity=conformity, rehearse=Rehearsal(write), audit=audit),
+        process_bundle=ProcessBundle(write, Offer.of(settings.fhir), settings.fhir.bundle_entries),
         receive_message=receive_message,
         process_message=process_message,
+        notify_subscribers=NotifySubscribers(
+            database=database,
+            subscriptions=subscriptions,
+            disclose=disclose,
+            ingest=ingest,
+            access=access,
+            events=events,
+            clock=clock,
+            hooks=RestHooks(rules.allows),
+            mail=_mailer(settings),
+            policy=TellingPolicy(
+                settings.subscriptions.max_attempts,
+                settings.subscriptions.backoff_seconds,
+                settings.subscriptions.backoff_max_seconds,
+                settings.subscriptions.timeout_seconds,
+                settings.subscriptions.max_waiting,
+            ),
+            base=settings.fhir.address,
+        ),
+        subscription_operations=SubscriptionOperations(
+            database=database,
+            subscriptions=subscriptions,
+            disclose=disclose,
+            clock=clock,
+            topics=topics,
+            base=settings.fhir.address,
+            key=keyring.derive("websocket token"),
+        ),
+        graphql=Graphql(
+            disclose,
+            base=settings.fhir.address,
+            key=keyring.derive("graphql cursor"),
+            bounds=GraphqlBounds(settings.graphql.max_depth, settings.graphql.max_fields),
+            max_reads=settings.graphql.max_reads,
+        ),
+        jobs=jobs,
+        bulk_export=bulk_export,
+        bulk_import=bulk_import,
+        own_parameters=own_parameters,
+        reindex=reindex,
+    )
+
+
+def _job_table(settings: Settings, keyring: LocalKeyring, database: Database, clock: Clock) -> JobTable:
+    return JobTable(
+        database,
+        clock,
+        keyring,
+        lease=timedelta(seconds=settings.jobs.lease_seconds),
+        keep=timedelta(hours=settings.jobs.keep_hours),
+        webhook_hosts=frozenset(settings.jobs.webhook_hosts),
+    )
+
+
+def _long_work(
+    settings: Settings,
+    keyring: LocalKeyring,
+    database: Database,
+    clock: Clock,
+    ingest: Ingest,
+    disclose: Disclose,
+    audit: AuditService,
+    roles: RolePolicy,
+    table: JobTable,
+    others: Mapping[str, Handler],
+) -> tuple[Jobs, BulkExport, BulkImport]:
+    """The kinds of work that are done by the table of jobs, `others` among them."""
+    bulk, webhook_hosts = settings.bulk_data, frozenset(settings.jobs.webhook_hosts)
+    objects = objects_at(bulk.folder, bulk.bucket)
+    bulk_export = BulkExport(
+        database=database,
+        table=table,
+        objects=objects,
+        disclose=disclose,
+        audit=audit,
+        roles=roles,
+        offer=Offer.of(settings.fhir),
+        limits=ExportLimits(bulk.file_bytes, bulk.gzip_level, bulk.max_running),
+    )
+    bulk_import = BulkImport(
+        database=database,
+        table=table,
+        ingest=ingest,
+        audit=audit,
+        roles=roles,
+        sources=ImportSources(bulk.import_folder, frozenset(bulk.import_hosts), bulk.max_running),
+        remote=HttpsLines(),
+    )
+    jobs = Jobs(
+        database=database,
+        table=table,
+        objects=objects,
+        audit=audit,
+        disclose=disclose,
+        roles=roles,
+        handlers={EXPORT: bulk_export, IMPORT: bulk_import, OPERATOR_KIND: bulk_import, **others},
+        elsewhere=(OPERATOR_KIND,),
+        notices=DeliverNotices(
+            table,
+            clock,
+            RestHooks(lambda host, port: host in webhook_hosts or f"{host}:{port}" in webhook_hosts),
+            secret_root=keyring.derive("webhook signature"),
+            hosts=webhook_hosts,
+        ),
+    )
+    return jobs, bulk_export, bulk_import
+
+
+def _subscription_rules(settings: Settings) -> Rules:
+    email = settings.subscriptions.email
+    hosts = tuple(host.lower() for host in settings.subscriptions.allowed_hosts)
+    return Rules(hosts, email=email is not None, email_payload=email is not None and email.payload)
+
+
+def _mailer(settings: Settings) -> Mailer | None:
+    email = settings.subscriptions.email
+    if email is None:
+        return None
+    return Mailer(MailServer(email.host, email.port, email.security, email.sender, email.username, email.password_path))
+
+
+def _reference_policy(settings: Settings) -> ReferencePolicy:
+    by_type = (settings.fhir.reference_integrity_by_type or {}).items()
+    return ReferencePolicy(
+        ReferenceIntegrity(settings.fhir.reference_integrity),
+        settings.fhir.address,
+        {name: ReferenceIntegrity(mode) for name, mode in by_type},
     )
 
 

@@ -22,6 +22,7 @@ PLANTED = {
     "Domains are reached": ("entrypoints/cli/version.py", "import healthsync.domains.identity"),
     "Two gates": ("exchange/authenticate.py", "import healthsync.domains.records"),
     "The vault opens": ("exchange/authenticate.py", "import healthsync.exchange.vault"),
+    "Only the gate out": ("exchange/authenticate.py", "import healthsync.exchange.finding"),
     "Only the message flows": ("exchange/ingest.py", "import healthsync.domains.messages"),
     "Only stores and infrastructure": ("exchange/disclose.py", "import asyncpg"),
     "Flows stand above": ("exchange/ingest.py", "import healthsync.exchange.interactions.bundle"),

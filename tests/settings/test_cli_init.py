@@ -86,10 +86,10 @@ def test_uncommenting_every_default_changes_nothing(tmp_path):
     shown = render({})
     lines = [line.replace("#", "", 1) if line.strip().startswith("#") and not line.strip().startswith("# ") else line for line in shown.splitlines()]  # fmt: skip
     text = "\n".join(lines)
-    for optional in ("jwt", "tls:\n      # PEM"):  # blocks that have no default: they stay commented
+    for optional in ("jwt", "email", "tls:\n      # PEM"):  # blocks that have no default: they stay commented
         start = text.index(
             f"    {optional}"
-            if optional == "jwt"
+            if optional in ("jwt", "email")
             else "    tls:\n      # PEM file of the certificate and its chain.\n      certificate:\n"
         )
         end = text.index("\n\n", start)

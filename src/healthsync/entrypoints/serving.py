@@ -23,6 +23,8 @@ from healthsync.entrypoints.mllp import MllpServer, tls_context
 from healthsync.entrypoints.web.application import Application
 from healthsync.entrypoints.web.server import WebServer
 from healthsync.entrypoints.worker import Worker
+from healthsync.entrypoints.worker.jobs import JobWorker
+from healthsync.entrypoints.worker.telling import Telling
 from healthsync.errors import HealthSyncError
 from healthsync.infrastructure.telemetry import logger, metrics
 from healthsync.settings import Settings, environment_with
@@ -89,6 +91,10 @@ async def serve(
             worker = Worker(hub.process_message, hub.database, batch_size=settings.worker.batch_size)
             work = asyncio.create_task(worker.run(stop), name="worker")
             stack.push_async_callback(lambda: asyncio.wait([work], timeout=_STOP_SECONDS))
+            long_work = asyncio.create_task(JobWorker(hub.jobs, hub.database).run(stop), name="jobs")
+            stack.push_async_callback(lambda: asyncio.wait([long_work], timeout=_STOP_SECONDS))
+            telling = asyncio.create_task(Telling(hub.notify_subscribers, hub.database).run(stop), name="telling")
+            stack.push_async_callback(lambda: asyncio.wait([telling], timeout=_STOP_SECONDS))
             _in_background(stack, _tell_metrics(data_folder), "metrics")
         if role in (Role.ALL, Role.API):
             application = Application(hub, lambda: _readiness(hub), lambda: _snapshots(data_folder))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from healthsync.domains.access import AccessService, CredentialRefused, Requester, parse_scopes, purpose_of_use
 from healthsync.domains.access.errors import PurposeNotAllowed
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
+from healthsync.exchange.offer import Offer
 from healthsync.infrastructure.database import Database
 
 __all__ = ["Authenticate", "CredentialRefused", "PurposeNotAllowed", "Requester"]
 
 
 class Authenticate:
-    """Recognises bearer credentials; a refusal is recorded before it is answered."""
+    """Recognises bearer credentials; a refusal is recorded before it is answered. What the hub does not `offer` is open
+    to no one."""
 
-    def __init__(self, database: Database, access: AccessService, audit: AuditService) -> None:
-        self._database, self._access, self._audit = database, access, audit
+    def __init__(self, database: Database, access: AccessService, audit: AuditService, offer: Offer) -> None:
+        self._database, self._access, self._audit, self._offer = database, access, audit, offer
 
     async def __call__(
         self, credential: str | None, purpose: str | None, source_address: str | None = None
@@ -40,7 +42,7 @@ class Authenticate:
             user=user,
             organisation=client.organisation,
             source_address=source_address,
-            scopes=parse_scopes(scope) if scope is not None else None,
+            scopes=self._offer.narrowed(parse_scopes(scope) if scope is not None else None),
         )
 
     async def _refused(

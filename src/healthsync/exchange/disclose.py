@@ -11,23 +11,37 @@ If the event cannot be written, `errors.Unavailable` is raised and nothing leave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.access.scopes import visible_elements
-from healthsync.domains.audit import Action, AuditService, Outcome
+from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentService
 from healthsync.domains.identity import IdentityService, golden_record
-from healthsync.domains.records import Keep, Page, RecordsService, SearchPlan, StoredResource, Visibility, plan_search
+from healthsync.domains.records import (
+    HistoryQuery,
+    Page,
+    RecordsService,
+    SearchPlan,
+    StoredResource,
+    Visibility,
+    Wanted,
+)
+from healthsync.errors import HealthSyncError, Refused, Unavailable
+from healthsync.exchange.finding import WALKED_AT_ONCE, Finder, Terminology
 from healthsync.exchange.recording import audit_event
+from healthsync.exchange.subscribing import without_secrets
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
-from healthsync.standards.fhir import json, search_parameters
+from healthsync.standards.fhir import json, published
+from healthsync.standards.fhir.definitions import resource_types
+from healthsync.standards.fhir.outcome import Issue
 from healthsync.standards.fhir.query import SearchQuery
+from healthsync.standards.fhir.summary import reduce
 
 SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 
@@ -59,12 +73,89 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class DisclosedPage:
-    """A page of search or history; `position` is where the next page begins, None at the end."""
+    """A page of search or history; `position` is where the next page begins, None at the end.
+
+    `included` came along by `_include` and `_revinclude`; `warnings` are sentences about how the search was answered.
+    """
 
     entries: list[Disclosed] = field(default_factory=list)
     total: int | None = None
-    position: tuple[Any, int] | None = None
+    position: Any = None
+    included: list[Disclosed] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which resources of a type a stream goes through.
+
+    since            changed at this instant or later
+    patients         ids: only what lies in the compartments of these; None: of anyone
+    of_patients_only only what lies in some patient's compartment
+    deleted          what was deleted instead of what is there
+    filters          at least one of these searches, when there are any
+    elements         the elements to show; none named: all
+    """
+
+    resource_type: str
+    since: datetime | None = None
+    patients: Sequence[str] | None = None
+    of_patients_only: bool = False
+    deleted: bool = False
+    filters: Sequence[SearchQuery] = ()
+    elements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedBatch:
+    """Some resources of a stream as NDJSON, and the event that must be committed before anyone outside gets them.
+
+    `position` is where the next batch begins, `references` name what was deleted, `issues` tell what could not be
+    opened.
+    """
+
+    text: bytes
+    count: int
+    position: int
+    references: Sequence[str]
+    patient_keys: frozenset[int]
+    event: AuditEvent
+    issues: Sequence[Issue] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Editable:
+    """The whole current version of a resource that is about to be changed in part, and whose data it is."""
+
+    resource: dict[str, Any]
+    version: int
+    updated_at: datetime
+    patients: tuple[str, ...]
+
+
+class Withheld(HealthSyncError):
+    """What was to be changed is not shown to this requester; `event` must be recorded, whatever becomes of the rest."""
+
+    def __init__(self, refusal: Refusal, event: AuditEvent) -> None:
+        super().__init__(refusal.because)
+        self.code, self.event = refusal.code, event
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """A page of a history; `total` where it is known, `position` is where the next page begins, None at the end."""
+
+    entries: list[Disclosed]
+    total: int | None
+    position: tuple[datetime, int, int] | None
+
+
+_ACTIONS = {
+    "search-type": Action.EXECUTE,
+    "search-system": Action.EXECUTE,
+    "$everything": Action.EXECUTE,
+    "patch": Action.UPDATE,
+}
 
 _NOT_FOUND = Refusal("not-found", "there is no such resource, or it may not be shown to you")
 
@@ -83,9 +174,11 @@ class Disclose:
         audit: AuditService,
         roles: RolePolicy,
         clock: Clock,
+        terminology: Terminology | None = None,
     ) -> None:
         self._database, self._vault, self._records, self._identity = database, vault, records, identity
         self._consent, self._audit, self._roles, self._clock = consent, audit, roles, clock
+        self._finder = Finder(vault, records, roles, clock, terminology)
 
     def visibility(self, requester: Requester) -> Visibility:
         """What consent leaves of the repository for this requester and purpose, as a condition over `r`."""
@@ -116,34 +209,53 @@ class Disclose:
                 row = await self._records.vread(tx, resource_type, id_, version, visibility)
             disclosed = (await self._show(tx, requester, [row]))[0] if row is not None and row.permitted else None
             patients = await self._patients(tx, row)
+        if row is None and version is None:
+            disclosed = _published(resource_type, id_)
         entity = f"{resource_type}/{id_}" if version is None else f"{resource_type}/{id_}/_history/{version}"
-        if row is None or disclosed is None:  # (3)
+        if disclosed is None:  # (3)
             reason = "unknown" if row is None else "consent"
             await self._refuse(requester, interaction, entity, reason, patients)
             return _NOT_FOUND
         await self._permit(requester, interaction, [entity], patients)  # (5)
-        if row.deleted:
+        if disclosed.deleted:
             return Refusal("deleted", f"{entity} was deleted")
         return disclosed
 
     async def history(
-        self, requester: Requester, resource_type: str, id_: str, *, before: int | None, count: int
-    ) -> DisclosedPage | Refusal:
+        self, requester: Requester, resource_type: str, id_: str, query: HistoryQuery, *, count: int
+    ) -> HistoryPage | Refusal:
         """Versions of a resource, newest first, without those that consent withholds."""
         if (refusal := await self._authorise(requester, "history", Interaction.READ, resource_type)) is not None:
             return refusal
-        visibility = self.visibility(requester)
-        async with self._database.connection() as tx:
-            page = await self._records.history(tx, resource_type, id_, visibility, before=before, count=count)
-            shown = [row for row in page.rows if row.permitted]
-            entries = await self._show(tx, requester, shown)
-            patients = await self._patients(tx, *shown)
+        async with self._database.transaction(read_only=True) as tx:
+            found = await self._records.history(tx, resource_type, id_, self.visibility(requester), query, count=count)
+            entries = await self._show(tx, requester, found.page.rows)
+            patients = await self._patients(tx, *found.page.rows)
         entity = f"{resource_type}/{id_}"
-        if not shown:
-            await self._refuse(requester, "history", entity, "consent" if page.rows else "unknown", ())
+        if not found.permitted:
+            await self._refuse(requester, "history", entity, "consent" if found.here else "unknown", ())
             return _NOT_FOUND
         await self._permit(requester, "history", [entity], patients)
-        return DisclosedPage(entries, position=(None, page.rows[-1].version) if page.more else None)
+        return HistoryPage(entries, found.asked, _end(found.page))
+
+    async def history_of_types(
+        self, requester: Requester, types: Sequence[str], query: HistoryQuery, *, count: int
+    ) -> HistoryPage | Refusal:
+        """Versions of all resources of some types, newest first, without those that consent withholds.
+
+        Of several types those that the roles do not open are left out; a single one is refused.
+        """
+        shown = [each for each in types if granted(self._roles, requester, Interaction.READ, each)]
+        if not shown:
+            refusal = await self._authorise(requester, "history", Interaction.READ, types[0] if types else "Resource")
+            return refusal or Refusal("forbidden", "the roles of this client open no history")
+        async with self._database.transaction(read_only=True) as tx:
+            page = await self._records.history_of_types(tx, shown, self.visibility(requester), query, count=count)
+            entries = await self._show(tx, requester, page.rows)
+            patients = await self._patients(tx, *page.rows)
+        entities = sorted({entry.reference for entry in entries}) or (list(types) if len(types) == 1 else [])
+        await self._permit(requester, "history", entities, patients)
+        return HistoryPage(entries, None, _end(page))
 
     async def search(
         self,
@@ -157,57 +269,189 @@ class Disclose:
     ) -> DisclosedPage | Refusal:
         """A page of a search; `asked` is the query as received, which the audit log seals.
 
-        Raises InvalidInput for a search that this server cannot answer truthfully.
+        The total is exact or absent: it is counted to the end when `_total=accurate` or no page is wanted, otherwise as
+        far as costs little. Raises InvalidInput for a search that this server cannot answer truthfully.
         """
-        interaction = "search-type"
-        if (refusal := await self._authorise(requester, interaction, Interaction.SEARCH, query.type)) is not None:
+        interaction = "search-type" if query.type else "search-system"
+        wanted = (query.type,) if query.type else self._finder.types_of(requester, query) or ("Resource",)
+        refusal = await self._authorise(requester, interaction, Interaction.SEARCH, wanted[0])
+        if refusal is not None:
             return refusal
-        plan = plan_search(query, self._records.index, self._clock.now())
         visibility = self.visibility(requester)
-        async with self._database.transaction(read_only=True) as tx:
-            keep = self._decrypting_filter(tx, plan)
-            page = Page()
-            if count > 0:
-                page = await self._records.search(tx, plan, visibility, keep, after=after, count=count)
-            total = None
-            if with_total:
-                whole = after is None and not page.more and count > 0
-                total = len(page.rows) if whole else await self._records.count(tx, plan, visibility, keep)
-            entries = await self._show(tx, requester, page.rows)
-            patients = await self._patients(tx, *page.rows)
-        entities = [entry.reference for entry in entries] or [query.type]
+        try:
+            async with self._database.connection() as tx:
+                found = await self._finder.find(
+                    tx,
+                    requester,
+                    query,
+                    visibility,
+                    after=None if after is None else list(after),
+                    count=count,
+                    with_total=with_total and query.total != "none",
+                )
+                rows = [*found.page.rows, *found.included]
+                entries = await self._show(tx, requester, rows)
+                patients = await self._patients(tx, *rows)
+        except Refused as refused:
+            await self._refuse(requester, interaction, query.type or "Resource", "role", ())
+            return Refusal("forbidden", str(refused))
+        entities = [entry.reference for entry in entries] or [query.type or "Resource"]
         await self._permit(requester, interaction, entities, patients, asked)
-        position = plan.position(page.rows[-1]) if page.more else None
-        return DisclosedPage(entries, total, position)
+        hits = len(found.page.rows)
+        position = SearchPlan.position(found.page.rows[-1]) if found.page.more else None
+        return DisclosedPage(entries[:hits], found.total, position, entries[hits:], found.warnings)
 
     async def everything(
-        self, requester: Requester, patient_id: str, *, after: int | None, count: int
+        self,
+        requester: Requester,
+        resource_type: str,
+        id_: str,
+        *,
+        types: Sequence[str] = (),
+        since: datetime | None = None,
+        after: int | None,
+        count: int,
     ) -> DisclosedPage | Refusal:
-        """Patient/$everything: all that the hub holds on the person, whichever facility sent it.
+        """Patient/$everything: all that the hub holds on the person, whichever facility sent it; Encounter/$everything:
+        the encounter, what refers to it and what it refers to.
 
-        Types that the roles do not open are left out, and so is what consent withholds.
+        `types` and `since` narrow it. Types that the roles do not open are left out, and so is what consent withholds.
         """
         interaction = "$everything"
-        if (refusal := await self._authorise(requester, interaction, Interaction.READ, "Patient")) is not None:
+        if (refusal := await self._authorise(requester, interaction, Interaction.READ, resource_type)) is not None:
             return refusal
         visibility = self.visibility(requester)
-        entity = f"Patient/{patient_id}"
-        async with self._database.transaction(read_only=True) as tx:
-            row = await self._records.read(tx, "Patient", patient_id, visibility)
+        entity = f"{resource_type}/{id_}"
+        opened = [t for t in types or sorted(resource_types()) if granted(self._roles, requester, Interaction.READ, t)]
+        async with self._database.connection() as tx:
+            row = await self._records.read(tx, resource_type, id_, visibility)
             visible = row is not None and row.permitted and not row.deleted
             page = Page()
-            if row is not None and visible:
+            if row is not None and visible and resource_type == "Patient":
                 enterprise = (await self._identity.enterprise_ids(tx, [row.pid]))[row.pid]
                 person = [member.patient_key for member in await self._identity.members(tx, enterprise)]
-                page = await self._records.compartment(tx, person, visibility, after=after, count=count)
-            shown = [r for r in page.rows if granted(self._roles, requester, Interaction.READ, r.resource_type)]
-            entries = await self._show(tx, requester, shown)
-            patients = await self._patients(tx, *shown)
+                page = await self._records.compartment(
+                    tx, person, visibility, types=opened, since=since, after=after, count=count
+                )
+            elif row is not None and visible:
+                page = await self._finder.around(tx, row, opened, visibility, since=since, after=after, count=count)
+            entries = await self._show(tx, requester, page.rows)
+            patients = await self._patients(tx, *page.rows)
         if not visible:
             await self._refuse(requester, interaction, entity, "unknown" if row is None else "consent", ())
             return _NOT_FOUND
         await self._permit(requester, interaction, [entity, *(e.reference for e in entries)], patients)
-        return DisclosedPage(entries, position=(None, page.rows[-1].pid) if page.more else None)
+        return DisclosedPage(entries, position=[page.rows[-1].pid] if page.more else None)
+
+    async def stream(
+        self, requester: Requester, selection: Selection, *, after: int, interaction: str, entity: str
+    ) -> AsyncGenerator[StreamedBatch, None]:
+        """All resources of a selection that the requester may see now, in batches bounded in bytes and number.
+
+        They come in the order of their internal numbers, from behind `after` on: an update moves nothing, so that who
+        goes on later from the position of a batch misses nothing and gets nothing twice. (5) is the caller's: each
+        batch brings its event, to be committed before its bytes can leave. Raises Refused when the roles do not open
+        the type.
+        """
+        if not granted(self._roles, requester, Interaction.READ, selection.resource_type):
+            raise Refused(f"the roles of this client do not allow reading {selection.resource_type}")
+        async with self._database.transaction(read_only=True) as tx:
+            async for rows in self._selected(tx, requester, selection, after):
+                yield await self._streamed(tx, requester, selection, rows, interaction, entity)
+
+    async def present(self, types: Sequence[str], *, deleted_since: datetime | None = None) -> list[str]:
+        """Those of some types that have resources at all, or of which some were deleted since an instant. Nothing of
+        this may be told: it counts what the requester may not see."""
+        async with self._database.connection() as tx:
+            return await self._records.present(tx, types, deleted_since)
+
+    async def withholds(self, requester: Requester, patient_keys: Sequence[int]) -> bool:
+        """Whether any of these patients withholds his data from the requester and purpose now."""
+        async with self._database.connection() as tx:
+            return await self._records.any_withheld(tx, patient_keys, self.visibility(requester))
+
+    async def _streamed(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        selection: Selection,
+        rows: Sequence[StoredResource],
+        interaction: str,
+        entity: str,
+    ) -> StreamedBatch:
+        opened, issues = await self._open_each(tx, rows)
+        texts = [text for _, text in opened]
+        if visible_elements(self._roles, requester, selection.resource_type) is not None:
+            elements = visible_elements(self._roles, requester, selection.resource_type)
+            texts = [self._redact(requester, row, text, elements) for row, text in opened]
+        if selection.elements:
+            texts = [_reduced(text, selection.elements) for text in texts]
+        event = audit_event(
+            requester,
+            Action.READ,
+            interaction,
+            Outcome.PERMITTED,
+            [entity, selection.resource_type],
+            patients=await self._patients(tx, *rows),
+        )
+        return StreamedBatch(
+            ("\n".join(texts) + "\n").encode() if texts else b"",
+            len(texts),
+            rows[-1].pid,
+            [row.reference for row, _ in opened] if selection.deleted else (),
+            frozenset(row.patient_key for row in rows if row.patient_key is not None),
+            event,
+            issues,
+        )
+
+    async def _selected(
+        self, tx: Transaction, requester: Requester, selection: Selection, after: int
+    ) -> AsyncGenerator[list[StoredResource], None]:
+        """The rows of a selection by internal number. Of several searches each row comes once: all go in that order."""
+        wanted, visibility = await self._wanted(tx, selection), self.visibility(requester)
+        if not selection.filters:
+            async for rows in self._records.stream(tx, wanted, visibility, after=after):
+                yield rows
+            return
+        walks = [self._finder.walk(tx, requester, query, visibility, after=after) for query in selection.filters]
+        heads = [await anext(walk, None) for walk in walks]
+        batch: list[StoredResource] = []
+        while present := [row for row in heads if row is not None]:
+            first = min(present, key=lambda row: row.pid)
+            for place, row in enumerate(heads):
+                if row is not None and row.pid == first.pid:
+                    heads[place] = await anext(walks[place], None)
+            if wanted.includes(first):
+                batch.append(first)
+            if len(batch) == WALKED_AT_ONCE:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    async def _wanted(self, tx: Transaction, selection: Selection) -> Wanted:
+        keys = None
+        if selection.patients is not None:
+            keys = frozenset((await self._records.patient_keys(tx, selection.patients)).values())
+        return Wanted(selection.resource_type, selection.since, keys, selection.of_patients_only, selection.deleted)
+
+    async def _open_each(
+        self, tx: Transaction, rows: Sequence[StoredResource]
+    ) -> tuple[list[tuple[StoredResource, str]], list[Issue]]:
+        """What opens, and an issue for what does not: one broken seal must not hide all others."""
+        try:
+            return list(zip(rows, await self._vault.open_texts(tx, rows), strict=True)), []
+        except Unavailable:
+            raise
+        except HealthSyncError:
+            opened: list[tuple[StoredResource, str]] = []
+            issues: list[Issue] = []
+            for row in rows:
+                try:
+                    opened.append((row, (await self._vault.open_texts(tx, [row]))[0]))
+                except HealthSyncError as problem:
+                    issues.append(Issue("error", problem.code, None, f"{row.reference} was left out: {problem}"))
+            return opened, issues
 
     async def _person(self, requester: Requester, enterprise_id: str) -> Disclosed | Refusal:
         """The golden record of a person: a projection over the source patients that the requester may see."""
@@ -231,14 +475,74 @@ class Disclose:
         await self._permit(requester, "read", [entity], patients)
         return Disclosed("Person", enterprise_id, version, updated_at, False, json.dump(person).decode())
 
-    async def match(self, tx: Transaction, requester: Requester, query: SearchQuery) -> list[StoredResource]:
-        """At most two resources that a condition of a write finds, among those the requester may see: enough to tell
-        none, one and several apart. No content leaves; the write records itself."""
-        plan = plan_search(query, self._records.index, self._clock.now())
-        page = await self._records.search(
-            tx, plan, self.visibility(requester), self._decrypting_filter(tx, plan), after=None, count=2
+    async def notify(
+        self,
+        requester: Requester,
+        resource_type: str,
+        id_: str,
+        version: int,
+        concerns: Callable[[dict[str, Any]], bool],
+    ) -> Disclosed | Refusal | None:
+        """A version for a notification to `requester`, who is not asking now; decided as if he were.
+
+        None for what does not concern him, is deleted or never was: nothing leaves and nothing is recorded. `concerns`
+        judges what he may see, so that criteria cannot ask for elements that his roles hide. Besides the version's own
+        patient the one of the current version is asked, as with `vread` and `read` together.
+        """
+        interaction = "notification"
+        if (refusal := await self._authorise(requester, interaction, Interaction.READ, resource_type)) is not None:
+            return refusal
+        visibility = self.visibility(requester)
+        async with self._database.transaction(read_only=True) as tx:
+            row = current = await self._records.read(tx, resource_type, id_, visibility)
+            if current is not None and current.version != version:
+                row = await self._records.vread(tx, resource_type, id_, version, visibility)
+            if row is None or current is None or current.deleted or row.deleted:
+                return None
+            disclosed = (await self._show(tx, requester, [row]))[0]
+            patients = await self._patients(tx, row)
+        if not concerns(json.parse(disclosed.text.encode())):
+            return None
+        if not (row.permitted and current.permitted):
+            await self._refuse(requester, interaction, disclosed.reference, "consent", patients)
+            return _NOT_FOUND
+        await self._permit(requester, interaction, [disclosed.reference], patients)
+        return disclosed
+
+    async def editable(self, tx: Transaction, requester: Requester, resource_type: str, id_: str) -> Editable:
+        """The current version for a change that keeps the rest of it: only a resource that the requester may see as a
+        whole. The write records itself; its caller records `Withheld.event`.
+
+        Raises Withheld: not-found, deleted, or forbidden where the roles show a part of the type's elements only.
+        """
+        entity = f"{resource_type}/{id_}"
+        if visible_elements(self._roles, requester, resource_type) is not None:
+            told = f"the roles of this client show {resource_type} in part only, so that it cannot be changed in part"
+            raise Withheld(Refusal("forbidden", told), self._refusal(requester, "patch", entity, "role", ()))
+        row = await self._records.read(tx, resource_type, id_, self.visibility(requester))
+        if row is None or not row.permitted:
+            reason = "unknown" if row is None else "consent"
+            patients = await self._patients(tx, row)
+            raise Withheld(_NOT_FOUND, self._refusal(requester, "patch", entity, reason, patients))
+        if row.deleted:
+            gone = Refusal("deleted", f"{entity} was deleted")
+            raise Withheld(gone, self._refusal(requester, "patch", entity, "deleted", await self._patients(tx, row)))
+        resource = (await self._vault.open(tx, [row]))[0]
+        return Editable(resource, row.version, row.updated_at, await self._patients(tx, row))
+
+    async def take_turns(self, tx: Transaction, conditions: Sequence[str]) -> None:
+        """Writes with the same condition come one after another, each seeing what the one before it stored."""
+        await self._records.take_turns(tx, conditions)
+
+    async def match(
+        self, tx: Transaction, requester: Requester, query: SearchQuery, *, most: int = 2
+    ) -> list[StoredResource]:
+        """At most `most` resources that a condition of a write finds, among those the requester may see: two are
+        enough to tell none, one and several apart. No content leaves; the write records itself."""
+        found = await self._finder.find(
+            tx, requester, query, self.visibility(requester), after=None, count=most, with_total=False
         )
-        return page.rows
+        return found.page.rows
 
     # (1)
     async def _authorise(
@@ -249,25 +553,26 @@ class Disclose:
         await self._refuse(requester, interaction, resource_type, "role", ())
         return Refusal("forbidden", f"the roles of this client do not allow {interaction} on {resource_type}")
 
-    def _decrypting_filter(self, tx: Transaction, plan: SearchPlan) -> Keep:
-        async def keep(rows: Sequence[StoredResource]) -> list[bool]:
-            documents = await self._vault.open(tx, rows)
-            return [plan.matches(search_parameters.index(document)) for document in documents]
-
-        return keep
-
     # (4)
     async def _show(self, tx: Transaction, requester: Requester, rows: Sequence[StoredResource]) -> list[Disclosed]:
         texts = await self._vault.open_texts(tx, rows)
+        shown = {kind: visible_elements(self._roles, requester, kind) for kind in {row.resource_type for row in rows}}
         return [
             Disclosed(
-                row.resource_type, row.id, row.version, row.updated_at, row.deleted, self._redact(requester, row, text)
+                row.resource_type,
+                row.id,
+                row.version,
+                row.updated_at,
+                row.deleted,
+                self._redact(requester, row, text, shown[row.resource_type]),
             )
             for row, text in zip(rows, texts, strict=True)
         ]
 
-    def _redact(self, requester: Requester, row: StoredResource, text: str) -> str:
-        shown = visible_elements(self._roles, requester, row.resource_type)
+    @staticmethod
+    def _redact(requester: Requester, row: StoredResource, text: str, shown: frozenset[str] | None) -> str:
+        if row.resource_type == "Subscription" and not row.deleted:
+            text = json.dump(without_secrets(json.parse(text.encode()), requester)).decode()
         if shown is None or row.deleted:
             return text
         document = json.parse(text.encode())
@@ -291,10 +596,15 @@ class Disclose:
     async def _refuse(
         self, requester: Requester, interaction: str, entity: str, reason: str, patients: Sequence[str]
     ) -> None:
+        await self._audit.record_and_commit(self._refusal(requester, interaction, entity, reason, patients))
+
+    def _refusal(
+        self, requester: Requester, interaction: str, entity: str, reason: str, patients: Sequence[str]
+    ) -> AuditEvent:
         """An id that nobody has is what the requester typed, a record number perhaps: it is sealed, as queries are."""
         unknown = reason == "unknown"
         shown, query = (entity.partition("/")[0], entity) if unknown else (entity, None)
-        await self._record(requester, interaction, Outcome.REFUSED, [shown], patients, reason, query)
+        return self._event(requester, interaction, Outcome.REFUSED, [shown], patients, reason, query)
 
     async def _record(
         self,
@@ -306,13 +616,46 @@ class Disclose:
         reason: str | None,
         query: str | None,
     ) -> None:
-        action = Action.EXECUTE if interaction in ("search-type", "$everything") else Action.READ
-        event = audit_event(
+        event = self._event(requester, interaction, outcome, entities, patients, reason, query)
+        await self._audit.record_and_commit(event)
+
+    @staticmethod
+    def _event(
+        requester: Requester,
+        interaction: str,
+        outcome: Outcome,
+        entities: Sequence[str],
+        patients: Sequence[str],
+        reason: str | None,
+        query: str | None,
+    ) -> AuditEvent:
+        action = _ACTIONS.get(interaction, Action.READ)
+        return audit_event(
             requester, action, interaction, outcome, entities, patients=patients, reason=reason, query=query
         )
-        await self._audit.record_and_commit(event)
 
     async def _patients(self, tx: Transaction, *rows: StoredResource | None) -> tuple[str, ...]:
         """References to the patients whose data these rows are."""
         keys = sorted({row.patient_key for row in rows if row is not None and row.patient_key is not None})
         return tuple(f"Patient/{id_}" for id_ in (await self._records.patient_ids(tx, keys)).values())
+
+
+def _published(resource_type: str, id_: str) -> Disclosed | None:
+    """The terminology that HL7 published with R4 is read as if it were stored, until someone stores that id himself."""
+    url = published.url_of(resource_type, id_)
+    resource = None if url is None else published.resource(resource_type, url)
+    if resource is None:
+        return None
+    meta = {"versionId": "1", "lastUpdated": published.PUBLISHED_AT.isoformat(timespec="milliseconds")}
+    text = json.dump(resource | {"meta": meta}).decode()
+    return Disclosed(resource_type, id_, 1, published.PUBLISHED_AT, False, text)
+
+
+def _reduced(text: str, elements: Sequence[str]) -> str:
+    """What `_elements` leaves of a resource, tagged SUBSETTED."""
+    return json.dump(reduce(json.parse(text.encode()), None, elements)).decode()
+
+
+def _end(page: Page) -> tuple[datetime, int, int] | None:
+    last = page.rows[-1] if page.more and page.rows else None
+    return (last.updated_at, last.pid, last.version) if last is not None else None

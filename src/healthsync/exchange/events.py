@@ -29,6 +29,8 @@ class EventName(StrEnum):
     CONNECTOR_STATUS_CHANGED = "connector.status.changed"
     RAW_MESSAGE_RECEIVED = "raw.message.received"
     ALERT_CRITICAL_LAB = "alert.critical.lab"
+    RESOURCE_CHANGED = "resource.changed"
+    SUBSCRIPTION_STATUS_CHANGED = "subscription.status.changed"
 
     @property
     def topic(self) -> str:
@@ -76,6 +78,16 @@ MEANINGS = {
     ),
     EventName.RAW_MESSAGE_RECEIVED: Meaning(
         "message.events", "A message was stored as received.", "exchange.receive_message"
+    ),
+    EventName.RESOURCE_CHANGED: Meaning(
+        "subscription.events",
+        "A resource of a type that some Subscription watches was stored.",
+        "exchange.subscribing",
+    ),
+    EventName.SUBSCRIPTION_STATUS_CHANGED: Meaning(
+        "subscription.events",
+        "A Subscription became active, failed or was switched off.",
+        "exchange.notify_subscribers",
     ),
     EventName.ALERT_CRITICAL_LAB: Meaning("alert.events", "A result carries a critical interpretation.", _INGEST),
 }

@@ -21,23 +21,32 @@ from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
+from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentService
 from healthsync.domains.identity import IdentityService, SourcePatient
 from healthsync.domains.privacy import DataKey
-from healthsync.domains.records import Change, RecordsService, StoredResource
+from healthsync.domains.records import Change, RecordsService, StoredResource, Visibility, Wanted
+from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import Conflict, InvalidInput, NotFound
+from healthsync.exchange.conformity import Conformity
 from healthsync.exchange.events import EventName, events_of
-from healthsync.exchange.vault import Vault
+from healthsync.exchange.own_parameters import OwnParameters
+from healthsync.exchange.reference_policy import PLACEHOLDER, ReferencePolicy
+from healthsync.exchange.subscribing import Subscribing
+from healthsync.exchange.vault import KeyDestroyed, Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.events import Event, EventLog
-from healthsync.standards.fhir import compartments, json, references, validate
+from healthsync.standards.fhir import compartments, json, meta, references
 from healthsync.standards.fhir.outcome import Issue, error
+from healthsync.standards.fhir.own_parameters import UnservedParameter
+from healthsync.standards.fhir.summary import SUBSETTED
 from healthsync.standards.maps import MappedResource, PatientMerge, merged
 
 Key = tuple[str, str]
+_Warnings = Mapping[Key, tuple[Issue, ...]]
 
 
 class InvalidResource(InvalidInput):
@@ -62,12 +71,16 @@ class Incoming:
     mode     create (the id must be new), update (replaces all of it), merge (a snapshot of a message), delete
     mapped   with `merge`: how the snapshot lies over what is known
     if_match the version that the sender believes to be current
+    is_fresh the hub has made the id just now: nothing can be stored under it
+    keeps    with `update`: tags and security labels that it does not repeat stay
     """
 
     resource: dict[str, Any]
     mode: Literal["create", "update", "merge", "delete"]
     mapped: MappedResource | None = None
     if_match: int | None = None
+    is_fresh: bool = False
+    keeps: bool = False
 
     @property
     def key(self) -> Key:
@@ -87,6 +100,10 @@ class Submission:
     resources: Sequence[Incoming]
     audit: AuditEvent
     merges: Sequence[PatientMerge] = ()
+    references: ReferencePolicy | None = None
+    """How references to what is not here are taken; None asks nobody, since messages arrive in any order."""
+    requester: Requester | None = None
+    """The client that sends it, who is told when it holds a Subscription."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,8 @@ class Stored:
     updated_at: datetime
     outcome: Literal["created", "updated", "unchanged", "deleted"]
     resource: Mapping[str, Any]
+    warnings: tuple[Issue, ...] = ()
+    """What did not hinder it and the sender should know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +144,14 @@ class _Work:
     now: datetime
     incoming: list[Incoming]
     patient_keys: dict[str, int] = field(default_factory=dict)
+    new_patients: set[int] = field(default_factory=set)
     compartments: dict[Key, list[str]] = field(default_factory=dict)
     keys: dict[int | None, DataKey] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     written: dict[Key, _Written] = field(default_factory=dict)
     stored: list[Stored] = field(default_factory=list)
+    warnings: Mapping[Key, tuple[Issue, ...]] = field(default_factory=dict)
+    retired: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 class Ingest:
@@ -146,39 +168,142 @@ class Ingest:
         events: EventLog,
         blind_index: BlindIndex,
         clock: Clock,
+        subscribing: Subscribing,
+        terminology: TerminologyService,
+        conformity: Conformity,
+        own_parameters: OwnParameters,
     ) -> None:
         self._vault, self._records, self._identity, self._consent = vault, records, identity, consent
         self._audit, self._events, self._blind, self._clock = audit, events, blind_index, clock
+        self._subscribing, self._terminology, self._conformity = subscribing, terminology, conformity
+        self._own_parameters = own_parameters
 
     def resource_id(self, resource_type: str, source: str, key: str) -> str:
         """The id of what a sender knows by `key`: the same for every resend, and telling nothing of the key."""
         digest = self._blind.digest("resource id", f"{resource_type}\x1f{source}\x1f{key}".encode())
         return str(uuid.UUID(bytes=digest, version=4))
 
-    async def head(self, tx: Transaction, key: Key) -> Any:
-        """Version and state of a resource, without content; None when it was never here."""
-        return (await self._records.heads(tx, [key])).get(key)
+    async def states(self, tx: Transaction, keys: Sequence[Key]) -> dict[Key, bool]:
+        """Which resources were ever here, and whether they still are."""
+        return {key: not head["deleted"] for key, head in (await self._records.heads(tx, keys)).items()}
 
     async def __call__(self, tx: Transaction, submission: Submission) -> IngestResult:
         """Bring a submission in. Raises InvalidResource, InvalidInput, Conflict or PreconditionFailed."""
+        await self._own_parameters.refresh(tx)
+        if len(submission.resources) > _FEW:
+            await tx.begin()  # what takes long must be seen by who waits for writers that know an older index
         work = _Work(self._clock.now(), list(submission.resources))
-        self._validate(work)  # (1)
+        await self._validate(tx, work)  # (1)
+        work.incoming = [self._judged(entry, submission) for entry in work.incoming]
         await self._identify(tx, submission, work)  # (2)
-        await self._place(tx, work)  # (3)
+        await self._place(tx, submission, work)  # (3)
         await self._compare_and_seal(tx, submission, work)  # (4)
-        await self._records.write(tx, work.changes)  # (5)
+        # (5) As late as can be, so that what is stored travels with its record; but merges change resources that this
+        # submission may just have brought, and who asks what still refers to a deleted one must see the new versions.
+        early = bool(submission.merges) or self._keeps_some(submission, work)
+        if early:
+            self._store(tx, work)
+            await self._keep_referenced(tx, submission, work)
         linked = await self._link(tx, submission, work)  # (6)
+        if not early:
+            self._store(tx, work)
         patients = await self._record(tx, submission, work, linked)  # (7)
-        return IngestResult(work.stored, patients)
+        stored = work.stored[: len(submission.resources)]  # without the placeholders behind them
+        if work.warnings:
+            stored = [replace(s, warnings=work.warnings.get((s.resource_type, s.id), ())) for s in stored]
+        return IngestResult(stored, patients)
+
+    def _judged(self, entry: Incoming, submission: Submission) -> Incoming:
+        """A Subscription gets the status that this hub gives it."""
+        if entry.resource["resourceType"] != "Subscription" or entry.mode == "delete":
+            return entry
+        judged = self._subscribing.judged(entry.resource, submission.requester, submission.source)
+        return replace(entry, resource=judged)
+
+    async def reindex(self, tx: Transaction, count: int) -> int:
+        """Make the search index of up to `count` resources that have none; answers how many there were."""
+        await self._own_parameters.refresh(tx)
+        rows = await self._records.without_index(tx, count)
+        documents = await self._open_all(tx, rows)
+        index = self._records.index
+        made = [
+            (row, _NOTHING if row.deleted or document is None else index.rows(document))
+            for row, document in zip(rows, documents, strict=True)
+        ]
+        if made:
+            self._records.make_index(tx, made)
+        return len(made)
+
+    async def _open_all(self, tx: Transaction, rows: Sequence[StoredResource]) -> Sequence[dict[str, Any] | None]:
+        try:
+            return await self._vault.open(tx, rows)
+        except KeyDestroyed:
+            return [await self._open_if_any_key(tx, row) for row in rows]
+
+    async def _open_if_any_key(self, tx: Transaction, row: StoredResource) -> dict[str, Any] | None:
+        """The document; None when its key was destroyed: nobody finds it any more, and the others are not held up."""
+        try:
+            return (await self._vault.open(tx, [row]))[0]
+        except KeyDestroyed:
+            return None
+
+    async def refresh_parameters(self, tx: Transaction) -> None:
+        """Know the search parameters as they were a second ago at the latest."""
+        await self._own_parameters.refresh(tx)
+
+    async def fill_index(
+        self, tx: Transaction, types: Sequence[str], *, after: int, count: int
+    ) -> tuple[int | None, int, list[int]]:
+        """Add the index rows that resources of some types lack: of `count`, by internal number from behind `after`.
+
+        Answers the number to go on from (None: these were the last), how many were done, and the numbers of those that
+        somebody is just writing, which are left out.
+        """
+        await self._own_parameters.refresh(tx)
+        pids = await self._records.next_pids(tx, types, after=after, count=count)
+        filled = await self._fill(tx, pids, wait=False)
+        return pids[-1] if len(pids) == count else None, len(filled), [pid for pid in pids if pid not in filled]
+
+    async def count_of(self, tx: Transaction, types: Sequence[str]) -> int:
+        """How many resources of some types there are."""
+        return await self._records.count_of(tx, types)
+
+    async def fill_index_of(self, tx: Transaction, pid: int) -> None:
+        """The same for one resource, when whoever is writing it has ended."""
+        await self._fill(tx, [pid], wait=True)
+
+    async def _fill(self, tx: Transaction, pids: Sequence[int], *, wait: bool) -> set[int]:
+        rows = await self._records.locked(tx, pids, wait=wait)
+        live = [row for row in rows if not row.deleted]
+        documents = await self._open_all(tx, live)
+        index = self._records.index
+        made = [(row, index.rows(doc)) for row, doc in zip(live, documents, strict=True) if doc is not None]
+        if made:
+            self._records.make_index(tx, made)
+        return {row.pid for row in rows}
+
+    async def recompile_terminology(self, tx: Transaction) -> int:
+        """Compile every stored CodeSystem, ValueSet and ConceptMap anew; answers how many there were."""
+        count = 0
+        for resource_type in sorted(TerminologyService.RESOURCE_TYPES):
+            async for rows in self._records.stream(tx, Wanted(resource_type), Visibility(), after=0):
+                for resource in await self._vault.open(tx, rows):
+                    await self._terminology.record(tx, resource)
+                    count += 1
+        return count
 
     # (1)
-    @staticmethod
-    def _validate(work: _Work) -> None:
+    async def _validate(self, tx: Transaction, work: _Work) -> None:
+        profiles = await self._conformity.profiles(tx)
         for entry in work.incoming:
-            if entry.mode != "delete":
-                issues = [issue for issue in validate.structure(entry.resource) if issue.is_error]
-                if issues := issues or _no_addresses(entry.resource):
-                    raise InvalidResource(issues)
+            if entry.mode == "delete":
+                continue
+            issues = self._conformity.at_the_gate(profiles, entry.resource, is_snapshot=entry.mapped is not None)
+            errors = [issue for issue in issues if issue.is_error]
+            if errors := errors or _no_addresses(entry.resource):
+                raise InvalidResource(errors)
+            if issues:
+                work.warnings = {**work.warnings, entry.key: tuple(issues)}
 
     # (2)
     async def _identify(self, tx: Transaction, submission: Submission, work: _Work) -> None:
@@ -200,18 +325,23 @@ class Ingest:
             new_id = moved.get(f"{resource['resourceType']}/{resource['id']}")
             if new_id is not None:
                 resource = {**resource, "id": new_id.partition("/")[2]}
-            work.incoming[position] = Incoming(resource, entry.mode, entry.mapped, entry.if_match)
+            work.incoming[position] = replace(entry, resource=resource)
 
     # (3)
-    async def _place(self, tx: Transaction, work: _Work) -> None:
+    async def _place(self, tx: Transaction, submission: Submission, work: _Work) -> None:
         """Find the internal number of every patient named; new ones in this submission get theirs now."""
         arriving = {e.resource["id"] for e in work.incoming if e.resource["resourceType"] == "Patient"}
         work.compartments = {e.key: compartments.patients_of(e.resource) for e in work.incoming}
         named = arriving.union(*work.compartments.values())
-        unknown = [patient for patient in named if patient not in work.patient_keys]
+        fresh = {e.resource["id"] for e in work.incoming if e.is_fresh and e.resource["resourceType"] == "Patient"}
+        unknown = [patient for patient in named - fresh if patient not in work.patient_keys]
         work.patient_keys.update(await self._records.patient_keys(tx, unknown))
+        if submission.references is not None:
+            arriving |= await self._follow(tx, submission.references, work)
         new = sorted(patient for patient in arriving if patient not in work.patient_keys)
-        work.patient_keys.update(zip(new, await self._records.take_pids(tx, len(new)), strict=True))
+        pids = await self._records.take_pids(tx, len(new))
+        work.patient_keys.update(zip(new, pids, strict=True))
+        work.new_patients.update(pids)
         for (resource_type, id_), patients in work.compartments.items():
             for patient in patients:
                 if patient not in work.patient_keys:
@@ -220,13 +350,37 @@ class Ingest:
                         code="not-found",
                     )
 
+    async def _follow(self, tx: Transaction, policy: ReferencePolicy, work: _Work) -> set[str]:
+        """Judge where references lead; answers the patients for whom placeholders were added."""
+        arriving = {e.key: None if e.mode == "delete" else e.resource for e in work.incoming}
+        look = self._records.hold if policy.keeps_referenced else self._records.existing
+        verdict = await policy.judge(
+            arriving,
+            work.patient_keys,
+            lambda keys: look(tx, keys),
+            lambda keys: self._records.heads(tx, keys),
+        )
+        if verdict.faults:
+            raise InvalidResource(verdict.faults)
+        work.warnings = _together(work.warnings, verdict.warnings)
+        for resource in verdict.stand_ins:
+            entry = Incoming(resource, "create")
+            work.incoming.append(entry)
+            work.compartments[entry.key] = compartments.patients_of(resource)
+        return {resource["id"] for resource in verdict.stand_ins if resource["resourceType"] == "Patient"}
+
     # (4)
     async def _compare_and_seal(self, tx: Transaction, submission: Submission, work: _Work) -> None:
         keys = sorted({entry.key for entry in work.incoming})
-        heads = await self._records.heads(tx, keys)
+        asked = sorted({entry.key for entry in work.incoming if not entry.is_fresh})
         digests = {id(e): self._blind.digest("content", _content(e)) for e in work.incoming}
-        changed = [e.key for e in work.incoming if not _same(heads.get(e.key), digests[id(e)], e)]
-        known = await self._records.current(tx, sorted({key for key in changed if key in heads}))
+        if len(asked) <= _FEW:  # one look at heads and contents together
+            known = await self._records.current(tx, asked)
+            heads: Mapping[Key, Any] = {key: row.head for key, row in known.items()}
+        else:
+            heads = await self._records.heads(tx, asked)
+            changed = [e.key for e in work.incoming if not _same(heads.get(e.key), digests[id(e)], e)]
+            known = await self._records.current(tx, sorted({key for key in changed if key in heads}))
         contents = dict(zip(known, await self._vault.open(tx, list(known.values())), strict=True))
         fresh = iter(await self._records.take_pids(tx, len({k for k in keys if k not in heads and k[0] != "Patient"})))
         for entry in work.incoming:
@@ -264,6 +418,8 @@ class Ingest:
         resource_type, id_ = entry.key
         live = content if before is not None and not before.deleted else None
         resource = _merged(live, entry) if entry.mapped is not None else entry.resource
+        if entry.keeps and live is not None:
+            resource = meta.carried(live, resource, _PASSING_TAGS)
         if entry.mapped is not None and before is not None and resource == live:
             # The snapshot told nothing new, though not in the words of the last one.
             work.stored.append(Stored(resource_type, id_, before.version, before.updated_at, "unchanged", resource))
@@ -277,6 +433,7 @@ class Ingest:
         index = self._records.index
         change = Change(
             pid=pid,
+            key=index.key(f"{resource_type}/{id_}"),
             resource_type=resource_type,
             id=id_,
             version=version,
@@ -287,7 +444,7 @@ class Ingest:
             deleted=deleted,
             replaces=before.version if before else None,
             index=_NOTHING if deleted else index.rows(resource),
-            index_before=index.rows(live) if live is not None else _NOTHING,
+            index_before=index.rows(live, leaving=True) if live is not None else _NOTHING,
         )
         work.changes.append(change)
         work.written[entry.key] = _Written(change, resource, live)
@@ -312,8 +469,33 @@ class Ingest:
         """A new key enters the shared cache only at commit, so that this submission remembers it itself."""
         key = work.keys.get(patient_key)
         if key is None:
-            key = work.keys[patient_key] = await self._vault.key_for(tx, patient_key)
+            if patient_key is not None and patient_key in work.new_patients:
+                key = self._vault.fresh_key(patient_key)
+            else:
+                key = await self._vault.key_for(tx, patient_key)
+            work.keys[patient_key] = key
         return key
+
+    @staticmethod
+    def _keeps_some(submission: Submission, work: _Work) -> bool:
+        policy = submission.references
+        keeps = policy is not None and policy.keeps_referenced
+        return keeps and any(written.change.deleted for written in work.written.values())
+
+    async def _keep_referenced(self, tx: Transaction, submission: Submission, work: _Work) -> None:
+        """Asked when the new versions are in: what refers to each other may go together."""
+        policy = submission.references
+        gone = [key for key, written in work.written.items() if written.change.deleted]
+        if not gone or policy is None or not policy.keeps_referenced:
+            return
+        if because := policy.in_use(await self._records.referrers(tx, gone)):
+            raise Conflict(because)
+
+    # (5)
+    def _store(self, tx: Transaction, work: _Work) -> None:
+        if fresh := [work.keys[pid] for pid in sorted(work.new_patients) if pid in work.keys]:
+            self._vault.keep_keys(tx, fresh)
+        self._records.write(tx, work.changes)
 
     # (6)
     async def _link(self, tx: Transaction, submission: Submission, work: _Work) -> list[Event]:
@@ -328,18 +510,39 @@ class Ingest:
         for (resource_type, id_), written in work.written.items():
             if resource_type == "Patient" and not written.change.deleted:
                 pid, source = written.change.pid, submission.source
-                outcome = await self._identity.register(tx, pid, id_, source, written.resource, load)
+                is_new = pid in work.new_patients
+                outcome = await self._identity.register(tx, pid, id_, source, written.resource, load, is_new=is_new)
                 if outcome.linked_to:
                     person = {"person": str(outcome.enterprise_id)}
                     linked.append(Event(EventName.PATIENT_MATCHED, f"Patient/{id_}", person))
                 if outcome.linked_to or outcome.changed_members:
-                    await self._align_consents(tx, outcome.enterprise_id)
+                    await self._consent.align(tx, outcome.members)
+            elif resource_type == "Patient":
+                self._identity.withdraw(tx, written.change.pid)
         for merge in submission.merges:
             linked.extend(await self._merge(tx, submission, work, merge))
         for (resource_type, _), written in work.written.items():
             if resource_type == "Consent" and written.change.patient_key is not None:
                 linked.extend(await self._apply_consent(tx, written.change, written.resource))
+            elif resource_type == "Subscription":
+                requester, source, deleted = submission.requester, submission.source, written.change.deleted
+                await self._subscribing.apply(tx, written.resource, requester, source, deleted)
+            elif resource_type in TerminologyService.RESOURCE_TYPES:
+                await self._terminology.take(tx, written.resource, deleted=written.change.deleted)
+            elif resource_type == "SearchParameter":
+                await self._take_parameter(tx, submission, work, written)
         return linked
+
+    async def _take_parameter(self, tx: Transaction, submission: Submission, work: _Work, written: _Written) -> None:
+        """A SearchParameter is a document that anyone may keep here; whether searches use it is another question."""
+        try:
+            await self._own_parameters.take(tx, written.resource, submission.requester, deleted=written.change.deleted)
+        except UnservedParameter as why:
+            await self._own_parameters.take(tx, written.resource, submission.requester, deleted=True)
+            told = f"it is stored, but searches do not use it: {why}"
+            key = (written.change.resource_type, written.change.id)
+            issue = Issue("warning", "not-supported", why.expression, told)
+            work.warnings = _together(work.warnings, {key: (issue,)})
 
     async def _align_consents(self, tx: Transaction, enterprise_id: UUID) -> None:
         members = await self._identity.members(tx, enterprise_id)
@@ -385,6 +588,7 @@ class Ingest:
             changes.append(
                 Change(
                     pid=row.pid,
+                    key=index.key(row.reference),
                     resource_type="Patient",
                     id=row.id,
                     version=row.version + 1,
@@ -394,10 +598,11 @@ class Ingest:
                     content=self._vault.seal(resource, await self._key(tx, work, row.pid)),
                     replaces=row.version,
                     index=index.rows(resource),
-                    index_before=index.rows(document),
+                    index_before=index.rows(document, leaving=True),
                 )
             )
-        await self._records.write(tx, changes)
+        self._records.write(tx, changes)
+        work.retired.extend((change.resource_type, change.id, change.version) for change in changes)
 
     async def _apply_consent(self, tx: Transaction, change: Change, resource: Mapping[str, Any]) -> list[Event]:
         assert change.patient_key is not None
@@ -433,7 +638,9 @@ class Ingest:
             if not w.change.deleted
             for name in events_of(resource_type, w.before is None, w.resource, w.before)
         ]
-        await self._events.append_many(tx, [*facts, *linked])
+        live = [(*key, w.change.version) for key, w in work.written.items() if not w.change.deleted]
+        changes = await self._subscribing.changes(tx, [*live, *work.retired])
+        await self._events.append_many(tx, [*facts, *linked, *changes])
         return patients
 
 
@@ -448,8 +655,14 @@ def _content(entry: Incoming) -> bytes:
     return json.dump(entry.resource) + "\x1f".join(("", *cleared)).encode()
 
 
+def _together(one: _Warnings, other: _Warnings) -> _Warnings:
+    return {key: (*one.get(key, ()), *other.get(key, ())) for key in {**one, **other}}
+
+
 def _no_addresses(resource: dict[str, Any]) -> list[Issue]:
     """References stay readable in store, so that one must be an address: any other text might tell who somebody is."""
+    if all(references.parse(text).is_address for text in references.texts(resource)):
+        return []
     told = "a reference is Type/id, an absolute URL, a urn or #id; a condition is followed in a transaction only"
     return [
         error("value", told, expression)
@@ -501,4 +714,6 @@ def _link(other: SourcePatient, kind: str) -> list[dict[str, Any]]:
     return [{"other": {"reference": f"Patient/{other.patient_id}"}, "type": kind}]
 
 
+_FEW = 3
+_PASSING_TAGS = frozenset((tag["system"], tag["code"]) for tag in (PLACEHOLDER, SUBSETTED))
 _NOTHING = RecordsService.NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 
@@ -22,4 +23,28 @@ class KeyProvider(Protocol):
 
     def derive(self, purpose: str) -> bytes:
         """The 32-byte key of this hub for a fixed purpose, the same in every process."""
+        ...
+
+
+class HookSender(Protocol):
+    """Sends HTTP requests to receivers that a client named."""
+
+    async def send(
+        self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout_seconds: float
+    ) -> int:
+        """The HTTP status of the answer. Raises Unavailable when none comes, Refused for an address inside."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        ...
+
+
+class MailSender(Protocol):
+    """Hands mail to a server."""
+
+    async def send(
+        self, recipient: str, subject: str, text: str, attachments: Sequence[tuple[str, bytes]], timeout_seconds: float
+    ) -> None:
+        """Send one mail; `attachments` are (MIME type, content). Raises Unavailable when it is not taken."""
         ...

@@ -42,26 +42,108 @@ def _http(name: str, method: str, path: str, gate: Gate, because: str = "") -> S
     return Surface(name, "http", method, path, gate, because)
 
 
+_OWN_STATE = "state and counts of the caller's own subscriptions"
+_SOCKET = "opens a socket for the caller's own subscriptions; each notification passes the gate"
+
+
+def _operation(name: str, path: str, gate: Gate, because: str = "", *, instance: bool = False) -> list[Surface]:
+    """An operation that changes nothing is asked by GET and by POST (operations.html), maybe of an instance too."""
+    surfaces = [
+        _http(name, "GET", f"/fhir/{path}", gate, because),
+        _http(f"{name}.post", "POST", f"/fhir/{path}", gate, because),
+    ]
+    if instance:
+        resource_type, _, operation = path.partition("/")
+        surfaces += _operation(f"{name}.instance", f"{resource_type}/{{id}}/{operation}", gate, because)
+    return surfaces
+
+
+_CODES_ONLY = "says what codes mean; needs a client's credential all the same"
+
+
 SURFACES: tuple[Surface, ...] = (
     _http("fhir.capabilities", "GET", "/fhir/metadata", Gate.NONE, "what the server can do"),
-    _http("fhir.everything", "GET", "/fhir/Patient/{id}/$everything", Gate.DISCLOSE),
+    _http("fhir.options", "OPTIONS", "/fhir", Gate.NONE, "what the server can do"),
+    _http("fhir.everything", "GET", "/fhir/{type}/{id}/$everything", Gate.DISCLOSE),
+    _http("fhir.everything_post", "POST", "/fhir/{type}/{id}/$everything", Gate.DISCLOSE),
+    _http("fhir.search_system", "GET", "/fhir", Gate.DISCLOSE),
+    _http("fhir.search_system_post", "POST", "/fhir/_search", Gate.DISCLOSE),
+    _http("fhir.search_compartment", "GET", "/fhir/{compartment}/{id}/{type}", Gate.DISCLOSE),
+    _http("fhir.search_compartment_post", "POST", "/fhir/{compartment}/{id}/{type}/_search", Gate.DISCLOSE),
     _http("fhir.search", "GET", "/fhir/{type}", Gate.DISCLOSE),
     _http("fhir.search_post", "POST", "/fhir/{type}/_search", Gate.DISCLOSE),
     _http("fhir.create", "POST", "/fhir/{type}", Gate.INGEST),
     _http("fhir.read", "GET", "/fhir/{type}/{id}", Gate.DISCLOSE),
     _http("fhir.update", "PUT", "/fhir/{type}/{id}", Gate.INGEST),
+    _http("fhir.patch", "PATCH", "/fhir/{type}/{id}", Gate.INGEST),
     _http("fhir.delete", "DELETE", "/fhir/{type}/{id}", Gate.INGEST),
+    _http("fhir.update_where", "PUT", "/fhir/{type}", Gate.INGEST),
+    _http("fhir.patch_where", "PATCH", "/fhir/{type}", Gate.INGEST),
+    _http("fhir.delete_where", "DELETE", "/fhir/{type}", Gate.INGEST),
     _http("fhir.history", "GET", "/fhir/{type}/{id}/_history", Gate.DISCLOSE),
+    _http("fhir.validate", "POST", "/fhir/{type}/$validate", Gate.DISCLOSE, "the answer names places, never values"),
+    _http("fhir.validate_instance", "POST", "/fhir/{type}/{id}/$validate", Gate.DISCLOSE),
+    _http("fhir.validate_stored", "GET", "/fhir/{type}/{id}/$validate", Gate.DISCLOSE),
+    _http("fhir.meta", "GET", "/fhir/{type}/{id}/$meta", Gate.DISCLOSE),
+    _http("fhir.meta_post", "POST", "/fhir/{type}/{id}/$meta", Gate.DISCLOSE),
+    _http("fhir.meta_add", "POST", "/fhir/{type}/{id}/$meta-add", Gate.INGEST),
+    _http("fhir.meta_delete", "POST", "/fhir/{type}/{id}/$meta-delete", Gate.INGEST),
+    _http("fhir.history_type", "GET", "/fhir/{type}/_history", Gate.DISCLOSE),
+    _http("fhir.history_system", "GET", "/fhir/_history", Gate.DISCLOSE),
     _http("fhir.vread", "GET", "/fhir/{type}/{id}/_history/{version}", Gate.DISCLOSE),
     _http("fhir.bundle", "POST", "/fhir", Gate.INGEST, "batch and transaction; their reads pass the gate out"),
-    _http("healthsync.patient", "GET", "/api/v1/healthsync/patients/{id}", Gate.DISCLOSE),
+    _http("healthsync.openapi", "GET", "/api/v1/healthsync/openapi.json", Gate.NONE, "what this API can do"),
+    _http("healthsync.search", "GET", "/api/v1/healthsync/{collection}", Gate.DISCLOSE),
+    _http("healthsync.create", "POST", "/api/v1/healthsync/{collection}", Gate.INGEST),
+    _http("healthsync.read", "GET", "/api/v1/healthsync/{collection}/{id}", Gate.DISCLOSE),
+    _http("healthsync.update", "PUT", "/api/v1/healthsync/{collection}/{id}", Gate.INGEST),
+    _http("fhir.export_system", "GET", "/fhir/$export", Gate.DISCLOSE),
+    _http("fhir.export_system_post", "POST", "/fhir/$export", Gate.DISCLOSE),
+    _http("fhir.export_patient", "GET", "/fhir/Patient/$export", Gate.DISCLOSE),
+    _http("fhir.export_patient_post", "POST", "/fhir/Patient/$export", Gate.DISCLOSE),
+    _http("fhir.export_group", "GET", "/fhir/Group/{id}/$export", Gate.DISCLOSE),
+    _http("fhir.export_group_post", "POST", "/fhir/Group/{id}/$export", Gate.DISCLOSE),
+    _http("fhir.import", "POST", "/fhir/$import", Gate.INGEST),
+    _http("jobs.list", "GET", "/jobs", Gate.NONE, "states and counts of the client's own jobs"),
+    _http("jobs.show", "GET", "/jobs/{id}", Gate.NONE, "state and counts, for the client that asked"),
+    _http("jobs.cancel", "DELETE", "/jobs/{id}", Gate.NONE, "ends a job; nothing leaves"),
+    _http("jobs.file", "GET", "/jobs/{id}/files/{file}", Gate.DISCLOSE, "what the gate let into the file, asked again"),
+    _http("fhir.subscription_status", "GET", "/fhir/Subscription/{id}/$status", Gate.NONE, _OWN_STATE),
+    _http("fhir.subscriptions_status", "GET", "/fhir/Subscription/$status", Gate.NONE, _OWN_STATE),
+    _http("fhir.subscription_events", "GET", "/fhir/Subscription/{id}/$events", Gate.DISCLOSE),
+    _http("fhir.subscription_token", "GET", "/fhir/Subscription/{id}/$get-ws-binding-token", Gate.NONE, _SOCKET),
+    _http("fhir.subscriptions_token", "GET", "/fhir/Subscription/$get-ws-binding-token", Gate.NONE, _SOCKET),
+    _http("fhir.subscription_status_post", "POST", "/fhir/Subscription/{id}/$status", Gate.NONE, _OWN_STATE),
+    _http("fhir.subscriptions_status_post", "POST", "/fhir/Subscription/$status", Gate.NONE, _OWN_STATE),
+    _http("fhir.subscription_events_post", "POST", "/fhir/Subscription/{id}/$events", Gate.DISCLOSE),
+    _http("fhir.subscription_token_post", "POST", "/fhir/Subscription/{id}/$get-ws-binding-token", Gate.NONE, _SOCKET),
+    _http("fhir.subscriptions_token_post", "POST", "/fhir/Subscription/$get-ws-binding-token", Gate.NONE, _SOCKET),
+    *_operation("fhir.expand", "ValueSet/$expand", Gate.NONE, _CODES_ONLY, instance=True),
+    *_operation("fhir.validate_in_value_set", "ValueSet/$validate-code", Gate.NONE, _CODES_ONLY, instance=True),
+    *_operation("fhir.validate_in_code_system", "CodeSystem/$validate-code", Gate.NONE, _CODES_ONLY, instance=True),
+    *_operation("fhir.lookup", "CodeSystem/$lookup", Gate.NONE, _CODES_ONLY),
+    *_operation("fhir.subsumes", "CodeSystem/$subsumes", Gate.NONE, _CODES_ONLY, instance=True),
+    *_operation("fhir.translate", "ConceptMap/$translate", Gate.NONE, _CODES_ONLY, instance=True),
+    *_operation("fhir.docref", "DocumentReference/$docref", Gate.DISCLOSE),
+    *_operation("fhir.lastn", "Observation/$lastn", Gate.DISCLOSE),
+    _http("fhir.graphql", "GET", "/fhir/$graphql", Gate.DISCLOSE),
+    _http("fhir.graphql_post", "POST", "/fhir/$graphql", Gate.DISCLOSE),
+    _http("fhir.graphql_instance", "GET", "/fhir/{type}/{id}/$graphql", Gate.DISCLOSE),
+    _http("fhir.graphql_instance_post", "POST", "/fhir/{type}/{id}/$graphql", Gate.DISCLOSE),
     _http("metrics", "GET", "/metrics", Gate.NONE, "counts by code; the label filter drops anything else"),
     _http("livez", "GET", "/livez", Gate.NONE, "alive or not"),
     _http("readyz", "GET", "/readyz", Gate.NONE, "ready or not"),
+    Surface("subscriptions.websocket", "websocket", "WS", "/fhir/websocket", Gate.DISCLOSE),
+    Surface("subscriptions.rest_hook", "http out", "POST, PUT", "the endpoint of a Subscription", Gate.DISCLOSE),
+    Surface("subscriptions.email", "smtp out", "SMTP", "the mail address of a Subscription", Gate.DISCLOSE),
     Surface("mllp.receive", "mllp", "MLLP", "HL7 v2 messages in, acknowledgements out", Gate.RECEIVE),
     Surface("cli.messages.show", "cli", "run", "healthsync messages show", Gate.OPERATOR),
     Surface("cli.messages.list", "cli", "run", "healthsync messages list", Gate.NONE, "control ids, types and states"),
     Surface("cli.messages.replay", "cli", "run", "healthsync messages replay", Gate.INGEST),
+    Surface("cli.import", "cli", "run", "healthsync import", Gate.INGEST),
+    Surface("cli.export", "cli", "run", "healthsync export", Gate.DISCLOSE),
+    Surface("cli.jobs", "cli", "run", "healthsync jobs", Gate.NONE, "kinds, states and counts"),
+    Surface("cli.terminology", "cli", "run", "healthsync terminology", Gate.NONE, "counts; codes stay where they are"),
     Surface("cli.audit", "cli", "run", "healthsync audit", Gate.NONE, "references and codes; queries stay sealed"),
 )
 

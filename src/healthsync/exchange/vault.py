@@ -18,6 +18,7 @@ from healthsync.domains.records import StoredResource
 from healthsync.errors import HealthSyncError
 from healthsync.infrastructure.database import Transaction
 from healthsync.standards.fhir import json
+from healthsync.standards.fhir.packing import unpack
 
 
 class KeyDestroyed(HealthSyncError):
@@ -37,6 +38,14 @@ class Vault:
         scope = HUB_SCOPE if patient_key is None else f"patient/{patient_key}"
         return await self._data_keys.for_scope(tx, scope)
 
+    def fresh_key(self, patient_key: int) -> DataKey:
+        """The key of a patient whose number was given out just now; `keep_keys` stores it."""
+        return self._data_keys.fresh(f"patient/{patient_key}")
+
+    def keep_keys(self, tx: Transaction, keys: Sequence[DataKey]) -> None:
+        """Store fresh keys with what they sealed."""
+        self._data_keys.keep(tx, keys)
+
     def seal(self, resource: Mapping[str, Any], key: DataKey) -> SealedResource:
         """Seal one resource, which carries `id` and `meta.versionId`."""
         return seal_resource(self._policy, resource, key=key, hub_id=self._hub_id)
@@ -49,11 +58,11 @@ class Vault:
 
     async def open(self, tx: Transaction, rows: Sequence[StoredResource]) -> list[dict[str, Any]]:
         """Stored resources as documents whose numbers are Decimals."""
-        return [json.parse(text.encode()) for text in await self.open_texts(tx, rows)]
+        return [json.read_stored(text.encode()) for text in await self.open_texts(tx, rows)]
 
     def _open(self, row: StoredResource, keys: Mapping[tuple[str, int], Any]) -> str:
         if row.identity is None and row.narrative is None:
-            return row.clear
+            return unpack(row.packed).decode()
         key = keys.get((row.key_scope, row.key_version))
         if key is None:
             raise KeyDestroyed(f"the key of {row.reference} was destroyed; its content cannot be shown any more")

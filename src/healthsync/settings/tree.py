@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from healthsync.settings.reading import setting
+from healthsync.standards.fhir.definitions import resource_types
 
 MIB = 1024 * 1024
 
@@ -300,17 +301,62 @@ class Fhir:
         "Resource types offered to clients; never restricts what partners send in. Absent: all.",
         default=None,
     )
+    update_create: bool = setting(
+        "Whether an update may create a resource under the id that it names. Without it, such an update is refused "
+        "(405) and clients create by POST.",
+        default=True,
+    )
+    conditional_delete: Literal["single", "multiple"] = setting(
+        "Whether a conditional delete that finds several resources is refused (412) or deletes them all, 1000 at most.",
+        default="single",
+    )
+    bundle_entries: int = setting(
+        "Entries that one batch or transaction may have; more are refused (413).",
+        default=20_000,
+        minimum=1,
+        maximum=1_000_000,
+    )
+    reference_integrity: Literal["enforce", "warn", "placeholder", "off"] = setting(
+        "What a client's write that points to a resource which is not here meets: `enforce` refuses it, and refuses "
+        "deleting what others point to; `warn` stores it and says so; `placeholder` creates what is missing, empty and "
+        "tagged; `off` does not look. What partners send in is never refused for it. A patient must always be known.",
+        default="warn",
+    )
+    reference_integrity_by_type: dict[str, Literal["enforce", "warn", "placeholder", "off"]] | None = setting(
+        "Resource type: what its references meet instead.",
+        default=None,
+    )
+    required_profiles: dict[str, tuple[str, ...]] | None = setting(
+        "Resource type: canonical URLs of profiles, of which every resource of this type that a client writes must "
+        "meet one. A profile that no package brought (`healthsync package add`) is met by nothing.",
+        default=None,
+    )
+    profile_validation: Literal["enforce", "warn", "off"] = setting(
+        "What a resource meets that breaks a loaded profile which it claims in `meta.profile`: `enforce` refuses it, "
+        "`warn` stores it and says so, `off` does not look. `required_profiles` refuse always.",
+        default="warn",
+    )
 
     @property
     def base_path(self) -> str:
-        """The path under which FHIR is served: of `https://fhir.hospital.org/api` it is `/api`."""
-        return "/" + urlsplit(self.base_url).path.strip("/") if urlsplit(self.base_url).path.strip("/") else "/fhir"
+        """The path under which FHIR is served: of `https://fhir.hospital.org/api` it is `/api`, without one `/fhir`."""
+        path = urlsplit(self.base_url).path.strip("/")
+        return f"/{path}" if path else "/fhir"
+
+    @property
+    def address(self) -> str:
+        """The base of every link: `base_url` with its path."""
+        return urlsplit(self.base_url)._replace(path=self.base_path).geturl()
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What the values say against each other."""
         parts = urlsplit(self.base_url)
         if parts.query or parts.fragment or (parts.scheme or "https") not in {"http", "https"}:
             yield "base_url", "write an address such as https://fhir.example.org/fhir, or only the path"
+        for name in sorted((self.required_profiles or {}).keys() - resource_types()):
+            yield "required_profiles", f"{name} is no resource type of FHIR R4"
+        for name in sorted((self.reference_integrity_by_type or {}).keys() - resource_types()):
+            yield "reference_integrity_by_type", f"{name} is no resource type of FHIR R4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -571,6 +617,152 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class Jobs:
+    """Long work that clients start and fetch later."""
+
+    lease_seconds: float = setting(
+        "A worker that gives no sign of life for this long loses its job to another, which goes on from the last "
+        "commit.",
+        default=30.0,
+        minimum=1,
+        maximum=3600,
+    )
+    keep_hours: float = setting(
+        "Hours after its end that a job and its files stay; then both are deleted, and the key of the files with them.",
+        default=24.0,
+        minimum=0.01,
+        maximum=8760,
+    )
+    webhook_hosts: tuple[str, ...] = setting(
+        "Hosts (`host` or `host:port`) that clients may have called by https when a job ends (header `X-Webhook`). "
+        "Empty: none.",
+        default=(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BulkData:
+    """Bulk export and import (FHIR Bulk Data Access)."""
+
+    folder: Path = setting(
+        "Where files of exports lie until they are fetched, sealed under a key of their job. Workers and API processes "
+        "must share it.",
+        default=Path("exports"),
+    )
+    bucket: str | None = setting(
+        "A bucket instead of the folder: `s3://bucket/prefix`, `gs://…` or `az://…`. Credentials come from the "
+        "environment, as the cloud's own tools read them. Needs `pip install healthsync[object-storage]`.",
+        default=None,
+    )
+    file_bytes: int = setting(
+        "Bytes of NDJSON after which an export begins a new file; also what a worker that dies has to do again, and "
+        "about the memory that an export takes.",
+        default=64 * MIB,
+        minimum=1024,
+        maximum=1024 * MIB,
+    )
+    gzip_level: int = setting(
+        "How hard files are compressed: 0 (not at all) to 9.",
+        default=1,
+        minimum=0,
+        maximum=9,
+    )
+    max_running: int = setting(
+        "Exports, and imports, that one client may have at work; a further one is answered with 429.",
+        default=2,
+        minimum=1,
+        maximum=1000,
+    )
+    import_folder: Path | None = setting(
+        "Folder from which `$import` may read files by name. Absent: from none.",
+        default=None,
+    )
+    import_hosts: tuple[str, ...] = setting(
+        "Hosts (`host` or `host:port`) from which `$import` may read by https. Empty: from none.",
+        default=(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEmail:
+    """The mail server over which subscribers are told."""
+
+    host: str = setting("Name of the mail server.")
+    sender: str = setting("The address that notifications come from.")
+    port: int = setting("Port of the mail server.", default=587, minimum=1, maximum=65535)
+    security: Literal["starttls", "tls", "none"] = setting(
+        "`starttls` or `tls`; `none` only for a server on the same machine.",
+        default="starttls",
+    )
+    username: str | None = setting("User name at the mail server. Absent: without authentication.", default=None)
+    password_path: Path | None = setting("File with the password at the mail server.", default=None)
+    payload: bool = setting(
+        "Whether mail may carry ids and resources of patients when a subscription asks for it. Only for a mail path "
+        "that is secured as the law asks (such as Direct).",
+        default=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriptions:
+    """How subscribers are told of changes (FHIR Subscriptions)."""
+
+    allowed_hosts: tuple[str, ...] = setting(
+        "Receivers (`host` or `host:port`) that may have an address inside the own network, and may use http. Every "
+        "other receiver must be public and use https.",
+        default=(),
+    )
+    timeout_seconds: float = setting(
+        "A receiver must answer a notification within this time, unless its subscription sets another (60 s at most).",
+        default=10.0,
+        minimum=0.1,
+        maximum=60,
+    )
+    max_attempts: int = setting(
+        "Failures in a row before a subscription is in error; what changes then waits until its client asks again.",
+        default=8,
+        minimum=1,
+        maximum=100,
+    )
+    backoff_seconds: float = setting("Wait after the first failure; doubles each time.", default=1.0, minimum=0)
+    backoff_max_seconds: float = setting("Longest wait between two attempts.", default=300.0, minimum=0)
+    max_waiting: int = setting(
+        "Changes that may wait for one subscription; with more it is switched off.",
+        default=10_000,
+        minimum=1,
+        maximum=10_000_000,
+    )
+    token_days: int = setting(
+        "Days after which a subscription that was asked for with a signed token ends, unless it is asked for again: "
+        "nobody tells the hub that the token's holder has left. Those of API keys end with the key.",
+        default=30,
+        minimum=1,
+        maximum=3650,
+    )
+    topics_path: Path | None = setting("Document with topics beside those that ship with the hub.", default=None)
+    email: SubscriptionEmail | None = setting("Mail server for the channel email. Absent: no mail.", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Graphql:
+    """Bounds of `$graphql`."""
+
+    max_depth: int = setting("Levels of fields in one query.", default=16, minimum=1, maximum=100)
+    max_fields: int = setting(
+        "Fields of one query after its fragments are put in; also bounds what fragments can multiply.",
+        default=2000,
+        minimum=1,
+        maximum=100_000,
+    )
+    max_reads: int = setting(
+        "Reads and searches that one query may cause: each reference followed and each list is one.",
+        default=500,
+        minimum=1,
+        maximum=100_000,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """How the audit log proves itself."""
 
@@ -613,6 +805,10 @@ class Settings:
     consent: Consent = setting("Consent when a patient has said nothing.", default=Consent)
     authentication: Authentication = setting("Who may ask.", default=Authentication)
     worker: Worker = setting("Processing of accepted messages.", default=Worker)
+    jobs: Jobs = setting("Long work that clients start and fetch later.", default=Jobs)
+    bulk_data: BulkData = setting("Bulk export and import.", default=BulkData)
+    subscriptions: Subscriptions = setting("How subscribers are told of changes.", default=Subscriptions)
+    graphql: Graphql = setting("Bounds of `$graphql`.", default=Graphql)
     audit: Audit = setting("How the audit log proves itself.", default=Audit)
     logging: Logging = setting("The technical log.", default=Logging)
     development: bool = setting(

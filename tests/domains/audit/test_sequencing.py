@@ -108,6 +108,7 @@ async def test_an_event_that_is_not_yet_in_the_tree_has_no_proof(database: Datab
 async def test_a_transaction_that_commits_late_is_not_stepped_over(database: Database, audit: AuditService, read: Read):
     async with database.transaction() as late:
         await audit.record(late, read())
+        await late.flush()
         await audit.record_and_commit(read())
         await audit.sequencer.catch_up()
         assert await leaf_hashes(database) == []
@@ -123,6 +124,7 @@ async def test_gaps_of_undone_transactions_are_normal(
     with pytest.raises(ZeroDivisionError):
         async with database.transaction() as tx:
             await audit.record(tx, read())
+            await tx.flush()
             raise ZeroDivisionError
     await write(1)
     report = await audit.verify()

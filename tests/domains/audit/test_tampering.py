@@ -139,7 +139,7 @@ async def rewrite(audit: AuditService, superuser: asyncpg.Connection, database: 
     entries[2] = entries[2].replace("Practitioner/7", "Practitioner/8")
     forged = [msgspec.json.encode(msgspec.json.decode(entry), order="deterministic").decode() for entry in entries]
     async with database.transaction() as tx:
-        await store.insert(tx, forged)
+        store.insert(tx, forged)
     await audit.sequencer.catch_up()
     assert (await audit.verify()).holds  # in itself the forgery is perfect
 

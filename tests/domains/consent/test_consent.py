@@ -145,3 +145,20 @@ async def test_a_consent_protects_every_source_patient_of_the_person_and_follows
         assert await shown(tx) == [2]
         assert await service.record(tx, _consent(status="inactive"), 1, [1, 3]) is None
         assert await shown(tx) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("provision", "purposes"),
+    [
+        ({"type": "permit", "purpose": [{"code": "HRESCH"}], "actor": [{}]}, {"HRESCH"}),
+        ({"type": "permit", "purpose": [{"code": "HRESCH"}], "provision": [{"purpose": [{"code": "TREAT"}]}]}, {"HRESCH", "TREAT"}),
+        ({"type": "permit", "purpose": [{"code": "HRESCH"}, {"display": "else"}], "actor": [{}]}, set()),
+        ({"type": "permit", "purpose": [{"code": "HRESCH"}], "provision": [{"purpose": [{"display": "else"}]}]}, set()),
+        ({"type": "permit", "purpose": [{"code": "HRESCH"}], "provision": [{"modifierExtension": [{"url": "x"}]}]}, set()),
+        ({"type": "permit", "provision": [{"purpose": [{"code": "HRESCH"}]}]}, set()),
+    ],
+)  # fmt: skip
+def test_what_is_not_understood_denies_the_purposes_that_it_is_about_and_all_when_it_names_none(provision, purposes):
+    directive = compile_consent(_consent(provision=provision))
+    assert directive is not None
+    assert (directive.decision, set(directive.purposes), directive.because) == ("deny", purposes, "not-understood")

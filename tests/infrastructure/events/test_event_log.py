@@ -78,6 +78,7 @@ async def test_events_of_other_names_are_passed_over(database: Database, log: Ev
 async def test_a_transaction_that_commits_late_is_not_stepped_over(database: Database, log: EventLog):
     async with database.transaction() as late:
         await log.append(late, "thing.made", subject="late")
+        await late.flush()
         await append(database, log, "early")  # a higher position, committed first
         assert await take(database, log) == []
     assert await take(database, log) == ["late", "early"]

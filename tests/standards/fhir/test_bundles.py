@@ -36,13 +36,38 @@ def test_a_transaction_is_carried_out_in_the_order_of_the_standard() -> None:
             entry("PUT", "Patient/1", PATIENT),
             entry("POST", "Patient", PATIENT),
             entry("DELETE", "Patient/2"),
-            entry("PATCH", "Patient/3"),
+            entry("PATCH", "Patient/3", {"resourceType": "Parameters"}),
             entry("POST", "Patient", PATIENT),
         )
     )
     assert [(each.method.value, each.position) for each in entries] == [
         ("DELETE", 3), ("POST", 2), ("POST", 5), ("PUT", 1), ("PATCH", 4), ("GET", 0),
     ]  # fmt: skip
+
+
+def test_a_bundle_may_be_too_long() -> None:
+    listed = bundle("batch", *[entry("GET", "Patient/1")] * 3)
+    assert bundles.kind(listed, most_entries=3) == "batch"
+    with pytest.raises(InvalidInput) as refused:
+        bundles.kind(listed, most_entries=2)
+    assert refused.value.code == "too-long"
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "writes", "is_operation"),
+    [
+        ("Patient/1", "GET", False, False),
+        ("Patient/1/$everything", "GET", False, True),
+        ("Patient/1/$meta-add", "POST", False, True),
+        ("Patient/_search", "POST", False, True),
+        ("Patient/1", "DELETE", True, False),
+    ],
+)
+def test_operations_and_searches_are_told_from_what_writes(
+    url: str, method: str, writes: bool, is_operation: bool
+) -> None:
+    read = bundles.read_entry(entry(method, url), 0)
+    assert (read.writes, read.is_operation) == (writes, is_operation)
 
 
 def test_a_faulty_entry_of_a_batch_disturbs_no_other() -> None:
@@ -63,7 +88,15 @@ def test_a_faulty_entry_of_a_batch_disturbs_no_other() -> None:
         (entry("FETCH", "Patient/1"), "code-invalid"),
         (entry("POST", "Patient"), "required"),
         (entry("POST", "Observation", PATIENT), "invalid"),
-        (entry("POST", "Nobody", PATIENT), "invalid"),
+        (entry("POST", "Nobody", PATIENT), "not-found"),
+        (entry("POST", "Patient/1", PATIENT), "invalid"),
+        (entry("POST", "", PATIENT), "not-supported"),
+        (entry("PATCH", "Patient/1", PATIENT), "required"),
+        (entry("PATCH", "Patient/1"), "required"),
+        ("no entry", "required"),
+        ({"request": {"method": {}, "url": "Patient/1"}}, "code-invalid"),
+        ({"request": {"method": "GET", "url": "Patient/1", "ifMatch": 3}}, "structure"),
+        ({"request": {"method": "POST", "url": "Patient"}, "resource": [PATIENT]}, "structure"),
         (entry("PUT", "Patient/2", PATIENT), "invalid"),
         (entry("PUT", "Patient/1", {"resourceType": "Patient"}), "invalid"),
         (entry("PUT", "Patient", PATIENT), "invalid"),
@@ -90,8 +123,8 @@ def test_two_entries_may_not_share_a_full_url_nor_change_one_resource() -> None:
 @pytest.mark.parametrize("kind", ["collection", "searchset", None])
 def test_only_batches_and_transactions_are_carried_out(kind: str | None) -> None:
     with pytest.raises(InvalidInput):
-        bundles.kind({"resourceType": "Bundle", "type": kind})
-    assert bundles.kind(bundle("batch")) == "batch"
+        bundles.kind({"resourceType": "Bundle", "type": kind}, most_entries=9)
+    assert bundles.kind(bundle("batch"), most_entries=9) == "batch"
 
 
 @pytest.mark.parametrize(
@@ -128,9 +161,10 @@ def test_type_id_and_condition_of_an_entry_are_seen() -> None:
     read = bundles.read_entry
     assert (read(entry("GET", "Patient/1"), 0).type, read(entry("GET", "Patient/1"), 0).id) == ("Patient", "1")
     assert read(entry("GET", "Patient/$match"), 0).id is None
-    assert read(entry("PUT", "Patient?identifier=x", PATIENT), 0).is_conditional
-    assert read(entry("POST", "Patient", PATIENT, ifNoneExist="identifier=x"), 0).is_conditional
-    assert not read(entry("POST", "Patient", PATIENT), 0).is_conditional
+    assert read(entry("PUT", "Patient?identifier=x", PATIENT), 0).condition == [("identifier", "x")]
+    assert read(entry("POST", "Patient", PATIENT, ifNoneExist="identifier=x"), 0).condition == [("identifier", "x")]
+    assert read(entry("POST", "Patient", PATIENT), 0).condition is None
+    assert read(entry("GET", "Patient?identifier=x"), 0).condition is None
     assert read(entry("PUT", "Patient/1", PATIENT, ifMatch='W/"2"'), 0).if_match == 'W/"2"'
 
 
@@ -216,7 +250,7 @@ def test_a_history_shows_the_request_behind_each_version() -> None:
         links={"self": "http://h/fhir/Patient/1/_history"},
         total=3,
     )
-    assert [each["response"]["status"] for each in answer["entry"]] == ["204", "200", "201"]
+    assert [each["response"]["status"] for each in answer["entry"]] == ["204 No Content", "200 OK", "201 Created"]
     assert [each["request"]["url"] for each in answer["entry"]] == ["Patient/1", "Patient/1", "Patient"]
     assert "resource" not in answer["entry"][0]
     assert answer["entry"][1]["response"]["etag"] == 'W/"2"'
@@ -234,5 +268,5 @@ def test_a_batch_response_answers_each_entry() -> None:
     )
     assert answer["type"] == "batch-response"
     assert answer["entry"][0]["response"]["location"] == "Patient/1/_history/1"
-    assert answer["entry"][1] == {"response": {"status": "404", "outcome": outcome}}
+    assert answer["entry"][1] == {"response": {"status": "404 Not Found", "outcome": outcome}}
     assert validate.structure(answer) == []

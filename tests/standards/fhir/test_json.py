@@ -119,3 +119,10 @@ def test_a_property_that_is_repeated_anywhere_in_an_object_is_found(
     repeated = json.dump({name: data.draw(values)})
     with pytest.raises(InvalidInput):
         json.parse(json.dump(resource)[:-1] + b"," + repeated[1:])
+
+
+def test_an_array_is_read_as_strictly_as_an_object() -> None:
+    assert str(json.parse_array(b'[{"a":1.50}]')[0]["a"]) == "1.50"
+    for data in (b"{}", b'[{"a":1,"a":2}]', b"[" * 100 + b"]" * 100, b'["\\u0000"]', b""):
+        with pytest.raises(InvalidInput):
+            json.parse_array(data)

@@ -13,6 +13,7 @@ from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import query
 from healthsync.standards.fhir.dates import Prefix, interval
 from healthsync.standards.fhir.query import (
+    Criterion,
     DateValue,
     Include,
     MissingValue,
@@ -27,8 +28,17 @@ from healthsync.standards.fhir.query import (
 
 
 def values(resource_type: str, name: str, text: str) -> list[Any]:
-    (criterion,) = query.parse(resource_type, [(name, text)]).criteria
-    return list(criterion.values)
+    return list(only(query.parse(resource_type, [(name, text)])).values)
+
+
+def only(found: query.SearchQuery) -> Criterion:
+    (criterion,) = found.criteria
+    assert isinstance(criterion, Criterion)
+    return criterion
+
+
+def criteria(found: query.SearchQuery) -> list[str]:
+    return [each.parameter.name for each in found.criteria if isinstance(each, Criterion)]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +157,7 @@ def test_uris_are_taken_as_they_are() -> None:
     ],
 )
 def test_modifiers(name: str, text: str, modifier: Modifier, value: Any) -> None:
-    (criterion,) = query.parse("Patient", [(name, text)]).criteria
+    criterion = only(query.parse("Patient", [(name, text)]))
     assert (criterion.modifier, criterion.values) == (modifier, (value,))
 
 
@@ -159,17 +169,34 @@ def test_modifiers(name: str, text: str, modifier: Modifier, value: Any) -> None
         ("Patient", "value-quantity", "1"),
         ("Patient", "gender:exact", "male"),
         ("Patient", "family:foo", "x"),
-        ("Patient", "gender:in", "http://vs"),
-        ("Patient", "_has:Observation:patient:code", "x"),
-        ("Patient", "_text", "x"),
-        ("Patient", "_content", "x"),
-        ("Patient", "_filter", "x"),
-        ("Patient", "_list", "x"),
-        ("Patient", "phonetic", "x"),
-        ("Location", "near", "1|2"),
-        ("Observation", "code-value-quantity", "a$1"),
-        ("Observation", "patient.family", "x"),
-        ("Observation", "subject:Patient.family", "x"),
+        ("Patient", "family:text", "x"),
+        ("Patient", "phonetic:exact", "x"),
+        ("Patient", "gender:otype", "x"),
+        ("Patient", "_has", "x"),
+        ("Patient", "_has:Observation:code:value-string", "x"),
+        ("Patient", "_has:Observation:encounter:code", "x"),
+        ("Patient", "_has:Nothing:patient:code", "x"),
+        ("Patient", "_has:Observation:patient:shoe-size", "x"),
+        ("Patient", "_text:exact", "x"),
+        ("Patient", "_content.x", "x"),
+        ("Patient", "_filter:not", "x"),
+        ("Patient", "_filter", "shoe-size eq 1"),
+        ("Patient", "_list", "$current-allergies"),
+        ("Patient", "_list:not", "1"),
+        ("Patient", "_query", "name"),
+        ("Patient", "_contained", "true"),
+        ("Patient", "_containedType", "contained"),
+        ("Patient", "_type", "Observation"),
+        ("Location", "near:exact", "1|2"),
+        ("Observation", "code-value-quantity:not", "a$1"),
+        ("Observation", "patient.shoe-size", "x"),
+        ("Observation", "code.family", "x"),
+        ("Observation", "subject:Nobody.family", "x"),
+        ("Patient", "_id.family", "x"),
+        ("Patient", "_id:in", "x"),
+        ("Patient", "_id:text", "x"),
+        ("Patient", "_sort", "_score"),
+        ("Patient", "_sort", "_text"),
         ("Patient", "_sort", "shoe-size"),
         ("Patient", "_include", "Patient:name"),
         ("Patient", "_include", "Nobody:name"),
@@ -181,16 +208,45 @@ def test_what_is_not_served_is_refused_by_name_and_never_widens_a_search(
     with pytest.raises(InvalidInput) as refused:
         query.parse(resource_type, [(name, text)])
     assert refused.value.code == "not-supported"
-    assert name.partition(":")[0].partition(".")[0] in str(refused.value) or text in str(refused.value)
+    named = {name, name.partition(":")[0].partition(".")[0], name.rpartition(":")[2].rpartition(".")[2], text}
+    assert any(each in str(refused.value) for each in named) or text.split(maxsplit=1)[0] in str(refused.value)
 
 
-def test_lenient_handling_passes_over_unknown_parameters_with_a_warning_but_no_chain() -> None:
+def test_lenient_handling_passes_over_unknown_parameters_with_a_warning() -> None:
     found = query.parse("Patient", [("shoe-size", "1"), ("gender", "male")], lenient=True)
-    assert [criterion.parameter.name for criterion in found.criteria] == ["gender"]
+    assert criteria(found) == ["gender"]
     assert "shoe-size" in found.warnings[0]
     assert found.applied == [("gender", "male")]
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "name", "text"),
+    [
+        ("Observation", "patient.shoe-size", "1"),
+        ("Patient", "_has:Observation:patient:shoe-size", "1"),
+        ("Patient", "_filter", "shoe-size eq 1 or gender eq male"),
+        ("Patient", "family:foo", "1"),
+        ("Patient", "_query", "1"),
+        ("Patient", "birthdate", "junk"),
+    ],
+)
+def test_even_lenient_handling_leaves_nothing_out_of_an_expression(resource_type: str, name: str, text: str) -> None:
     with pytest.raises(InvalidInput):
-        query.parse("Observation", [("patient.family", "x")], lenient=True)
+        query.parse(resource_type, [(name, text)], lenient=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("_summary", "all"), ("_total", "maybe"), ("_count", "ten"), ("_contained", "both"), ("_include", "Patient:name"),
+     ("_include", "x"), ("_sort", "shoe-size"), ("_revinclude", "Nobody:subject")],
+)  # fmt: skip
+def test_lenient_handling_passes_over_a_control_parameter_that_cannot_be_understood(name: str, text: str) -> None:
+    with pytest.raises(InvalidInput):
+        query.parse("Patient", [(name, text)])
+    found = query.parse("Patient", [(name, text), ("gender", "male")], lenient=True)
+    assert criteria(found) == ["gender"]
+    assert len(found.warnings) == 1
+    assert (found.summary, found.total, found.count, found.sort, found.includes) == (None, None, None, [], [])
 
 
 def test_an_unknown_control_parameter_is_passed_over_with_a_warning() -> None:
@@ -205,7 +261,8 @@ def test_an_unknown_control_parameter_is_passed_over_with_a_warning() -> None:
     [
         ("family", ""), ("identifier", "|"), ("gender", "a,"), ("birthdate:missing", "yes"), ("_count", "-1"),
         ("_count", "ten"), ("_summary", "all"), ("_total", "maybe"), ("_include", "Patient"), ("subject:Practitioner", "1"),
-        ("subject:Patient", "Group/1"),
+        ("subject:Patient", "Group/1"), ("gender:of-type", "a|b"), ("identifier:of-type", "a||b"), ("_list", "a/b"), ("_text", "."),
+        ("_type", "Patient,Nobody"), ("family", "\u0301"), ("_has:Observation:patient", "x"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_read_is_refused(name: str, text: str) -> None:
@@ -238,19 +295,20 @@ def test_control_parameters_are_read() -> None:
 
 def test_repeated_parameters_are_criteria_of_their_own() -> None:
     found = query.parse("Patient", [("birthdate", "ge1980"), ("birthdate", "lt1990"), ("gender", "male,female")])
-    assert [len(criterion.values) for criterion in found.criteria] == [1, 1, 2]
+    assert [len(each.values) for each in found.criteria if isinstance(each, Criterion)] == [1, 1, 2]
 
 
 def test_identity_and_change_are_parameters_of_every_type() -> None:
     found = query.parse("Basic", [("_id", "a,b"), ("_lastUpdated", "ge2020")])
-    assert [criterion.parameter.type for criterion in found.criteria] == ["token", "date"]
+    assert criteria(found) == ["_id", "_lastUpdated"]
 
 
 @pytest.mark.parametrize(
     "pairs",
     [
         [], [("_count", "1")], [("_foo", "x"), ("gender", "male")], [("shoe-size", "1")], [("gender", "male"), ("_sort", "family")],
-        [("_include", "Patient:link")], [("_format", "json")],
+        [("_include", "Patient:link")], [("_format", "json")], [("_type", "Patient"), ("gender", "male")], [("_cursor", "x"), ("gender", "male")],
+        [("_contained", "false"), ("gender", "male")], [("gender", "male"), ("link.shoe-size", "1")], [("gender", "male"), ("_query", "x")],
     ],
 )  # fmt: skip
 def test_a_condition_on_a_write_is_read_without_any_leniency(pairs: list[tuple[str, str]]) -> None:
@@ -263,6 +321,16 @@ def test_a_condition_is_made_of_criteria() -> None:
         "Patient", [("family:exact", "Bé Ü"), ("birthdate", "lt2005"), ("birthdate", "gt1999")]
     )
     assert len(found.criteria) == 3
+
+
+def test_a_condition_may_use_chains_and_expressions() -> None:
+    pairs = [
+        ("general-practitioner:Practitioner.name", "x"), ("_has:Observation:patient:code", "1"), ("_filter", "active eq true"),
+        ("_id", "1"),
+    ]  # fmt: skip
+    found = query.parse_condition("Patient", pairs)
+    assert [type(each).__name__ for each in found.criteria] == ["Chain", "Has", "Criterion", "Criterion"]
+    assert found.applied == pairs
 
 
 @settings(deadline=None)

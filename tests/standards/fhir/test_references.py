@@ -90,3 +90,27 @@ def test_rewriting_leaves_the_original_alone_and_shares_what_does_not_change() -
 )  # fmt: skip
 def test_what_can_be_followed_is_told_from_other_text(text, is_address):
     assert references.parse(text).is_address is is_address
+
+
+def test_the_servers_own_address_is_taken_off_references_and_no_other() -> None:
+    resource = {
+        "resourceType": "Observation",
+        "subject": {"reference": "https://hub.example.org/fhir/Patient/1"},
+        "hasMember": [
+            {"reference": "https://hub.example.org/fhir/Observation/2/_history/3"},
+            {"reference": "https://hub.example.org/fhirside/Observation/2"},
+            {"reference": "https://hub.example.org/fhir/x/Observation/2"},
+            {"reference": "Observation/4"},
+        ],
+        "note": [{"text": "https://hub.example.org/fhir/Patient/1"}],
+    }
+    local = references.localise(resource, ["/fhir", "https://hub.example.org/fhir/"])
+    assert [text for _, text in references.referenced(local)] == [
+        "Patient/1",
+        "Observation/2/_history/3",
+        "https://hub.example.org/fhirside/Observation/2",
+        "https://hub.example.org/fhir/x/Observation/2",
+        "Observation/4",
+    ]
+    assert local["note"] is resource["note"]
+    assert references.localise(resource, ["/fhir"]) is resource

@@ -11,18 +11,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from healthsync.standards.fhir import references
 from healthsync.standards.fhir.dates import BEGINNING, END, interval
 from healthsync.standards.fhir.definitions import resource_types
-from healthsync.standards.fhir.search_parameters import definition, definitions, index, is_indexed, normalise
+from healthsync.standards.fhir.search_parameters import (
+    component_values,
+    components,
+    definition,
+    definitions,
+    index,
+    is_indexed,
+    normalise,
+)
 
 LOINC = "http://loinc.org"
 UCUM = "http://unitsofmeasure.org"
 
 
-def under(entries: list[Any], name: str) -> list[Any]:
-    """The entries of one parameter without its name; single values without their tuple."""
-    found = [entry[1:] for entry in entries if entry[0] == name]
-    return [entry[0] if len(entry) == 1 else entry for entry in found]
+def under(resource: dict[str, Any], kind: str, name: str) -> list[Any]:
+    """The values of one parameter, each once, without the paths under which they stand."""
+    name, _, logical = name.partition(":")
+    parameter = definition(resource["resourceType"], name)
+    assert parameter is not None
+    paths = [f"{path}:{logical}" if logical else path for path in parameter.paths]
+    found = [entry[1:] for entry in getattr(index(resource, whole=True), kind) if entry[0] in paths]
+    if kind == "references" and parameter.targets:
+        found = [each for each in found if references.parse(each[0]).type in (None, *parameter.targets)]
+    return [entry[0] if len(entry) == 1 else entry for entry in dict.fromkeys(found)]
 
 
 PATIENT = {
@@ -51,38 +66,35 @@ PATIENT = {
 
 
 def test_a_patient_is_found_by_its_tokens() -> None:
-    tokens = index(PATIENT).tokens
-    assert under(tokens, "identifier") == [("urn:mrn", "00-12 A"), (None, "no system")]
-    assert under(tokens, "active") == [(None, "true")]
-    assert under(tokens, "gender") == [("http://hl7.org/fhir/administrative-gender", "female")]
-    assert under(tokens, "telecom") == [(None, "555"), (None, "a@b")]
-    assert under(tokens, "phone") == [(None, "555")]
-    assert under(tokens, "email") == [(None, "a@b")]
-    assert under(tokens, "address-use") == [("http://hl7.org/fhir/address-use", "home")]
-    assert under(tokens, "_tag") == [("urn:t", "a")]
-    assert under(tokens, "_security")[0][1] == "R"
-    assert not under(tokens, "_id")
+    assert under(PATIENT, "tokens", "identifier") == [("urn:mrn", "00-12 A"), (None, "no system")]
+    assert under(PATIENT, "tokens", "active") == [(None, "true")]
+    assert under(PATIENT, "tokens", "gender") == [("http://hl7.org/fhir/administrative-gender", "female")]
+    assert under(PATIENT, "tokens", "telecom") == [(None, "555"), (None, "a@b")]
+    assert under(PATIENT, "tokens", "phone") == [(None, "555")]
+    assert under(PATIENT, "tokens", "email") == [(None, "a@b")]
+    assert under(PATIENT, "tokens", "address-use") == [("http://hl7.org/fhir/address-use", "home")]
+    assert under(PATIENT, "tokens", "_tag") == [("urn:t", "a")]
+    assert under(PATIENT, "tokens", "_security")[0][1] == "R"
+    assert not under(PATIENT, "tokens", "_id")
 
 
 def test_a_patient_is_found_by_every_part_of_its_names_without_case_and_accents() -> None:
-    values = index(PATIENT)
-    assert under(values.strings, "family") == ["be u"]
-    assert under(values.strings, "given") == ["ina", "zoe"]
-    assert under(values.strings, "name") == ["be u", "ina", "zoe", "jr", "strasse"]
-    assert under(values.strings, "address") == ["1 main st", "ann arbor", "48104"]
-    assert under(values.strings, "address-city") == ["ann arbor"]
-    assert under(values.exact, "family") == ["Bé  Ü"]
-    assert not under(values.strings, "phonetic")
+    assert under(PATIENT, "strings", "family") == ["be u"]
+    assert under(PATIENT, "strings", "given") == ["ina", "zoe"]
+    assert under(PATIENT, "strings", "name") == ["be u", "ina", "zoe", "jr", "strasse"]
+    assert under(PATIENT, "strings", "address") == ["1 main st", "ann arbor", "48104"]
+    assert under(PATIENT, "strings", "address-city") == ["ann arbor"]
+    assert under(PATIENT, "exact", "family") == ["Bé  Ü"]
+    assert {*under(PATIENT, "strings", "phonetic")} == {"B", "U", "IN", "S", "JR", "STRS"}
 
 
 def test_a_patient_is_found_by_dates_references_and_uris() -> None:
-    values = index(PATIENT)
-    assert under(values.dates, "birthdate") == [interval("1987-05")]
-    assert not under(values.dates, "_lastUpdated")
-    assert under(values.references, "general-practitioner") == ["Practitioner/1"]
-    assert under(values.references, "link") == ["https://example.org/fhir/Patient/9"]
-    assert under(values.uris, "_profile") == ["http://example.org/p|1.0"]
-    assert under(values.uris, "_source") == ["urn:s"]
+    assert under(PATIENT, "dates", "birthdate") == [interval("1987-05")]
+    assert not under(PATIENT, "dates", "_lastUpdated")
+    assert under(PATIENT, "references", "general-practitioner") == ["Practitioner/1"]
+    assert under(PATIENT, "references", "link") == ["https://example.org/fhir/Patient/9"]
+    assert under(PATIENT, "uris", "_profile") == ["http://example.org/p|1.0"]
+    assert under(PATIENT, "uris", "_source") == ["urn:s"]
 
 
 @pytest.mark.parametrize(
@@ -95,9 +107,9 @@ def test_a_patient_is_found_by_dates_references_and_uris() -> None:
     ],
 )
 def test_deceased_means_any_sign_of_death(elements: dict[str, Any], expected: str) -> None:
-    values = index({"resourceType": "Patient", **elements})
-    assert under(values.tokens, "deceased") == [(None, expected)]
-    assert len(under(values.dates, "death-date")) == ("deceasedDateTime" in elements)
+    patient = {"resourceType": "Patient", **elements}
+    assert under(patient, "tokens", "deceased") == [(None, expected)]
+    assert len(under(patient, "dates", "death-date")) == ("deceasedDateTime" in elements)
 
 
 OBSERVATION = {
@@ -118,37 +130,33 @@ OBSERVATION = {
 
 
 def test_an_observation_is_found_by_its_codes_and_each_only_once() -> None:
-    tokens = index(OBSERVATION).tokens
-    assert under(tokens, "code") == [(LOINC, "85354-9")]
-    assert sorted(under(tokens, "component-code")) == [(LOINC, "8480-6"), (LOINC, "85354-9")]
-    assert sorted(under(tokens, "combo-code")) == [(LOINC, "8480-6"), (LOINC, "85354-9")]
+    assert under(OBSERVATION, "tokens", "code") == [(LOINC, "85354-9")]
+    assert sorted(under(OBSERVATION, "tokens", "component-code")) == [(LOINC, "8480-6"), (LOINC, "85354-9")]
+    assert sorted(under(OBSERVATION, "tokens", "combo-code")) == [(LOINC, "8480-6"), (LOINC, "85354-9")]
 
 
 def test_a_quantity_keeps_value_and_unit_and_a_comparator_opens_a_side() -> None:
-    quantities = index(OBSERVATION).quantities
     exact = Decimal("0.0054")
-    assert under(quantities, "value-quantity") == [(exact, exact, UCUM, "g", "gram")]
-    assert under(quantities, "component-value-quantity") == [(Decimal(120), None, None, None, "mmHg")]
-    assert len(under(quantities, "combo-value-quantity")) == 2
+    assert under(OBSERVATION, "quantities", "value-quantity") == [(exact, exact, UCUM, "g", "gram")]
+    assert under(OBSERVATION, "quantities", "component-value-quantity") == [(Decimal(120), None, None, None, "mmHg")]
+    assert len(under(OBSERVATION, "quantities", "combo-value-quantity")) == 2
 
 
 def test_references_are_filtered_by_the_type_they_resolve_to() -> None:
-    assert under(index(OBSERVATION).references, "patient") == ["Patient/1"]
+    assert under(OBSERVATION, "references", "patient") == ["Patient/1"]
     group = {**OBSERVATION, "subject": {"reference": "Group/1"}}
-    assert under(index(group).references, "patient") == []
-    assert under(index(group).references, "subject") == ["Group/1"]
-    urn = {**OBSERVATION, "subject": {"reference": "urn:uuid:1", "type": "Patient"}}
-    assert under(index(urn).references, "patient") == ["urn:uuid:1"]
+    assert under(group, "references", "patient") == []
+    assert under(group, "references", "subject") == ["Group/1"]
 
 
 def test_a_logical_reference_is_a_token_of_its_own() -> None:
-    assert under(index(OBSERVATION).tokens, "subject:identifier") == [("urn:mrn", "7")]
+    assert under(OBSERVATION, "tokens", "subject:identifier") == [("urn:mrn", "7")]
     named = {**OBSERVATION, "subject": {"type": "Patient", "identifier": {"value": "8"}}}
-    assert under(index(named).tokens, "patient:identifier") == [(None, "8")]
+    assert under(named, "tokens", "patient:identifier") == [(None, "8")]
 
 
 def test_an_open_period_is_found_for_ever() -> None:
-    assert under(index(OBSERVATION).dates, "date") == [(datetime(2020, 1, 1, tzinfo=UTC), END)]
+    assert under(OBSERVATION, "dates", "date") == [(datetime(2020, 1, 1, tzinfo=UTC), END)]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +168,8 @@ def test_an_open_period_is_found_for_ever() -> None:
     ],
 )
 def test_only_the_outer_limits_of_a_timing_count(timing: dict[str, Any], expected: Any) -> None:
-    dates = index({"resourceType": "Observation", "effectiveTiming": timing}).dates
-    assert under(dates, "date") == ([expected] if expected else [])
+    observation = {"resourceType": "Observation", "effectiveTiming": timing}
+    assert under(observation, "dates", "date") == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -218,7 +226,7 @@ def test_only_the_outer_limits_of_a_timing_count(timing: dict[str, Any], expecte
 def test_a_value_is_indexed_as_the_parameter_and_its_type_say(
     resource: dict[str, Any], kind: str, name: str, expected: list[Any]
 ) -> None:
-    assert under(getattr(index(resource), kind), name) == expected
+    assert under(resource, kind, name) == expected
 
 
 def test_an_impossible_date_or_an_empty_period_is_left_out() -> None:
@@ -244,11 +252,11 @@ def test_every_parameter_of_every_type_compiles_and_definitions_are_complete() -
     ("resource_type", "name", "served"),
     [
         ("Patient", "birthdate", True),
-        ("Patient", "phonetic", False),
-        ("Observation", "code-value-quantity", False),
-        ("Location", "near", False),
+        ("Patient", "phonetic", True),
+        ("Observation", "code-value-quantity", True),
+        ("Location", "near", True),
         ("Patient", "_text", False),
-        ("Bundle", "composition", False),
+        ("Bundle", "composition", True),
     ],
 )
 def test_a_parameter_without_index_says_so(resource_type: str, name: str, served: bool) -> None:
@@ -275,3 +283,43 @@ def test_normalising_is_idempotent_and_the_same_for_both_unicode_forms(text: str
 )
 def test_strings_are_compared_without_case_accents_and_extra_space(text: str, normal: str) -> None:
     assert normalise(text) == normal
+
+
+def test_a_value_stands_once_under_its_path_and_parameters_share_it() -> None:
+    values = index(OBSERVATION)
+    assert values.references == [("subject", "Patient/1")]
+    patient, subject = definition("Observation", "patient"), definition("Observation", "subject")
+    assert patient is not None
+    assert subject is not None
+    assert patient.paths == subject.paths == ("subject",)
+    assert patient.targets == ("Patient",)
+    assert "Group" in subject.targets
+
+
+def test_every_parameter_but_the_three_that_are_no_elements_has_paths() -> None:
+    without = {
+        name
+        for resource_type in resource_types()
+        for name, parameter in definitions(resource_type).items()
+        if not parameter.paths
+    }
+    assert without == {"_id", "_lastUpdated", "_text", "_content", "_query"}
+
+
+def test_a_composite_combines_what_stands_in_the_same_element() -> None:
+    composite = definition("Observation", "component-code-value-quantity")
+    assert composite is not None
+    found = component_values(OBSERVATION, composite)
+    pairs = [
+        ([code for _, _, code in codes.tokens], [low for _, low, *_ in values.quantities]) for codes, values in found
+    ]
+    assert pairs == [(["8480-6"], [Decimal(120)]), (["85354-9"], [])]
+
+
+@pytest.mark.parametrize("resource_type", sorted(resource_types()))
+def test_every_composite_knows_its_components(resource_type: str) -> None:
+    for parameter in definitions(resource_type).values():
+        if parameter.type == "composite":
+            parts = components(resource_type, parameter)
+            assert len(parts) == len(parameter.components)
+            assert all(part.paths for part in parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.search_parameters import index
 from healthsync.standards.fhir.validate import MOST_ISSUES
 
+SD = "http://hl7.org/fhir/StructureDefinition/"
 XHTML = 'xmlns="http://www.w3.org/1999/xhtml"'
 
 
@@ -61,33 +63,33 @@ BROKEN = [
     ("an abstract type", {"resourceType": "DomainResource"}, "structure", "Resource"),
     ("a wrong type inside", patient(contained=[{"resourceType": "Nobody", "id": "a"}]), "structure", "Patient.contained[0]"),
     # cardinality
-    ("no status", without(observation(), "status"), "required", "Observation.status"),
-    ("no code", without(observation(), "code"), "required", "Observation.code"),
-    ("no required part of a part", patient(link=[{"type": "seealso"}]), "required", "Patient.link[0].other"),
-    ("no url of an extension", patient(extension=[{"valueString": "x"}]), "required", "Patient.extension[0].url"),
-    ("no required choice", {"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": {"reference": "Patient/1"}}, "required", "MedicationRequest.medication"),
+    ("no status", without(observation(), "status"), "structure", "Observation"),
+    ("no code", without(observation(), "code"), "structure", "Observation"),
+    ("no required part of a part", patient(link=[{"type": "seealso"}]), "structure", "Patient.link[0]"),
+    ("no url of an extension", patient(extension=[{"valueString": "x"}]), "structure", "Patient.extension[0]"),
+    ("no required choice", {"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": {"reference": "Patient/1"}}, "structure", "MedicationRequest"),
     # values
-    ("30 February", patient(birthDate="2020-02-30"), "value", "Patient.birthDate"),
-    ("29 February of a common year", patient(birthDate="1900-02-29"), "value", "Patient.birthDate"),
-    ("the year 0000", patient(birthDate="0000"), "value", "Patient.birthDate"),
-    ("a time without an offset", observation(effectiveDateTime="2020-01-01T10:00:00"), "value", "Observation.effective"),
-    ("a time without seconds", observation(effectiveDateTime="2020-01-01T10:00Z"), "value", "Observation.effective"),
-    ("a date for an instant", observation(issued="2009-01-23"), "value", "Observation.issued"),
-    ("an id of 65 characters", patient(id="x" * 65), "value", "Patient.id"),
-    ("an id with an underscore", patient(id="pat_1"), "value", "Patient.id"),
-    ("an empty text", patient(name=[{"family": ""}]), "value", "Patient.name[0].family"),
-    ("an empty text in a list", patient(name=[{"given": [""]}]), "value", "Patient.name[0].given[0]"),
-    ("a control character", patient(name=[{"family": "a\x07"}]), "value", "Patient.name[0].family"),
-    ("a code with a space at its end", observation(code={"coding": [{"code": "a "}]}), "value", "Observation.code.coding[0].code"),
-    ("a uri with a space", patient(identifier=[{"system": "a b"}]), "value", "Patient.identifier[0].system"),
-    ("positiveInt 0", patient(telecom=[{"rank": 0}]), "value", "Patient.telecom[0].rank"),
-    ("an integer beyond 32 bits", patient(multipleBirthInteger=2**31), "value", "Patient.multipleBirth"),
-    ("base64 with one character too many", patient(photo=[{"contentType": "image/png", "data": "QUJDR"}]), "value", "Patient.photo[0].data"),
+    ("30 February", patient(birthDate="2020-02-30"), "invalid", "Patient.birthDate"),
+    ("29 February of a common year", patient(birthDate="1900-02-29"), "invalid", "Patient.birthDate"),
+    ("the year 0000", patient(birthDate="0000"), "invalid", "Patient.birthDate"),
+    ("a time without an offset", observation(effectiveDateTime="2020-01-01T10:00:00"), "invalid", "Observation.effective"),
+    ("a time without seconds", observation(effectiveDateTime="2020-01-01T10:00Z"), "invalid", "Observation.effective"),
+    ("a date for an instant", observation(issued="2009-01-23"), "invalid", "Observation.issued"),
+    ("an id of 65 characters", patient(id="x" * 65), "invalid", "Patient.id"),
+    ("an id with an underscore", patient(id="pat_1"), "invalid", "Patient.id"),
+    ("an empty text", patient(name=[{"family": ""}]), "invalid", "Patient.name[0].family"),
+    ("an empty text in a list", patient(name=[{"given": [""]}]), "invalid", "Patient.name[0].given[0]"),
+    ("a control character", patient(name=[{"family": "a\x07"}]), "invalid", "Patient.name[0].family"),
+    ("a code with a space at its end", observation(code={"coding": [{"code": "a "}]}), "invalid", "Observation.code.coding[0].code"),
+    ("a uri with a space", patient(identifier=[{"system": "a b"}]), "invalid", "Patient.identifier[0].system"),
+    ("positiveInt 0", patient(telecom=[{"rank": 0}]), "invalid", "Patient.telecom[0].rank"),
+    ("an integer beyond 32 bits", patient(multipleBirthInteger=2**31), "invalid", "Patient.multipleBirth"),
+    ("base64 with one character too many", patient(photo=[{"contentType": "image/png", "data": "QUJDR"}]), "invalid", "Patient.photo[0].data"),
     # bindings
     ("a gender that is none", patient(gender="man"), "code-invalid", "Patient.gender"),
     ("a status of another resource", observation(status="active"), "code-invalid", "Observation.status"),
-    ("a concept outside its required value set", condition(clinicalStatus=clinical("sick")), "code-invalid", "Condition.clinicalStatus.coding"),
-    ("the right code of another system", condition(clinicalStatus=clinical("active", "http://example.org")), "code-invalid", "Condition.clinicalStatus.coding"),
+    ("a concept outside its required value set", condition(clinicalStatus=clinical("sick")), "code-invalid", "Condition.clinicalStatus"),
+    ("the right code of another system", condition(clinicalStatus=clinical("active", "http://example.org")), "code-invalid", "Condition.clinicalStatus"),
     ("a required concept without coding", condition(clinicalStatus={"text": "active"}), "code-invalid", "Condition.clinicalStatus"),
     # references
     ("a reference to the wrong type", observation(subject={"reference": "Practitioner/1"}), "structure", "Observation.subject"),
@@ -117,6 +119,18 @@ BROKEN = [
     ("dom-4", observation(performer=[{"reference": "#a"}], contained=[{"resourceType": "Practitioner", "id": "a", "meta": {"versionId": "1"}}]), "invariant", "Observation.contained[0]"),
     ("dom-5", observation(performer=[{"reference": "#a"}], contained=[{"resourceType": "Practitioner", "id": "a", "meta": {"security": [{"code": "R"}]}}]), "invariant", "Observation.contained[0]"),
     ("a script in the narrative", patient(text={"status": "generated", "div": f"<div {XHTML}><script>x()</script></div>"}), "invariant", "Patient.text"),
+    ("an id is no content", patient(maritalStatus={"id": "x"}), "invariant", "Patient.maritalStatus"),
+    ("an id is no value of a primitive", patient(_birthDate={"id": "x"}), "invariant", "Patient.birthDate"),
+    ("an id is no value of one of several", patient(name=[{"given": ["A", None], "_given": [None, {"id": "x"}]}]), "invariant", "Patient.name[0].given[1]"),
+    ("a comparator in a range", observation(valueRange={"low": {"value": 1, "comparator": "<"}}), "invariant", "Observation.value.low"),
+    ("an offset at a meal among other events", {"resourceType": "Basic", "code": {"text": "x"}, "extension": [{"url": "u", "valueTiming": {"repeat": {"when": ["HS", "C"], "offset": 5}}}]}, "invariant", "Basic.extension[0].value.repeat"),
+    # extensions
+    ("an extension of R4 in the wrong place", patient(extension=[{"url": f"{SD}observation-bodyPosition", "valueCodeableConcept": {"text": "x"}}]), "structure", "Patient.extension[0]"),
+    ("an extension of R4 at the wrong element", patient(name=[{"extension": [{"url": f"{SD}patient-birthTime", "valueDateTime": "2020"}]}]), "structure", "Patient.name[0].extension[0]"),
+    ("an extension of R4 with a value of another type", patient(_birthDate={"extension": [{"url": f"{SD}patient-birthTime", "valueString": "noon"}]}), "structure", "Patient.birthDate.extension[0].value"),
+    ("a value for an extension of R4 that has parts", patient(address=[{"extension": [{"url": f"{SD}geolocation", "valueDecimal": Decimal(1)}]}]), "structure", "Patient.address[0].extension[0]"),
+    ("a modifier extension that nobody defines", patient(modifierExtension=[{"url": "urn:x", "valueCode": "y"}]), "extension", "Patient.modifierExtension[0]"),
+    ("a modifier extension of a part", patient(contact=[{"name": {"text": "x"}, "modifierExtension": [{"url": "urn:x", "valueCode": "y"}]}]), "extension", "Patient.contact[0].modifierExtension[0]"),
     # inside other resources
     ("a fault in a contained resource", observation(performer=[{"reference": "#a"}], contained=[{"resourceType": "Practitioner", "id": "a", "gender": "man"}]), "code-invalid", "Observation.contained[0].gender"),
     ("a fault in an entry of a Bundle", {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": patient()}, {"resource": patient(gender="man")}]}, "code-invalid", "Bundle.entry[1].resource.gender"),
@@ -133,6 +147,13 @@ def test_a_broken_resource_is_refused_with_code_and_place(resource: dict[str, An
 
 VALID = [
     ("nothing but a type", patient()),
+    ("an extension of R4 at its element", patient(_birthDate={"extension": [{"url": f"{SD}patient-birthTime", "valueDateTime": "2020"}]})),
+    ("an extension of R4 for any element", patient(_gender={"extension": [{"url": f"{SD}data-absent-reason", "valueCode": "unknown"}]})),
+    ("an extension that R4 does not know", patient(extension=[{"url": "urn:own", "valueCode": "x"}])),
+    ("a modifier extension of R4", {"resourceType": "NutritionOrder", "status": "active", "intent": "order", "dateTime": "2020", "patient": {"reference": "Patient/1"}, "modifierExtension": [{"url": f"{SD}request-doNotPerform", "valueBoolean": True}]}),
+    ("an id beside a value", patient(birthDate="2020", _birthDate={"id": "x"})),
+    ("a period of unlike precision", patient(name=[{"family": "x", "period": {"start": "2020-05-31", "end": "2020-05"}}])),
+    ("a batch without full urls", {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", "url": "x"}}] * 2}),
     ("null beside its extension", patient(name=[{"given": ["A", None], "_given": [None, {"extension": [{"url": "u", "valueString": "x"}]}]}])),
     ("an extension in place of a required status", {"resourceType": "Observation", "_status": {"extension": [{"url": "u", "valueCode": "x"}]}, "code": {"text": "a"}}),
     ("an extension in place of a choice's value", observation(_valueString={"extension": [{"url": "u", "valueCode": "unknown"}]})),
@@ -225,3 +246,53 @@ def test_a_document_damaged_anywhere_is_judged_and_never_a_surprise(
 def test_all_faults_of_a_resource_are_reported_up_to_a_bound() -> None:
     assert len(validate.structure(patient(gender="x", birthDate="y", active="z"))) == 3
     assert len(validate.structure(patient(name=[{"family": 1}] * 1000))) == MOST_ISSUES
+
+
+def test_a_modifier_extension_that_is_understood_is_let_in() -> None:
+    resource = patient(modifierExtension=[{"url": "urn:x", "valueCode": "y"}])
+    assert validate.structure(resource, {"urn:x"}) == []
+
+
+def test_a_code_outside_an_extensible_binding_is_a_warning_and_only_when_asked_for() -> None:
+    resource = {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [{"resource": patient(maritalStatus={"coding": [{"system": "urn:own", "code": "x"}]})}],
+    }
+    assert validate.structure(resource) == []
+    (issue,) = validate.examine(resource)
+    place = "Bundle.entry[0].resource.maritalStatus"
+    assert (issue.severity, issue.code, issue.expression) == ("warning", "code-invalid", place)
+    own = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus", "code": "M"}]}
+    assert validate.examine(patient(maritalStatus=own)) == []
+
+
+def test_a_sentence_says_what_to_send_instead() -> None:
+    told = {
+        issue.expression: issue.diagnostics for issue in validate.structure(patient(gender="x", birthDate="1.1.2020"))
+    }
+    assert told["Patient.gender"].endswith("use female, male, other, unknown")
+    assert "YYYY-MM-DD" in told["Patient.birthDate"]
+
+
+def test_a_hostile_resource_is_validated_in_bounded_time() -> None:
+    contained = [{"resourceType": "Basic", "id": f"c{n}", "code": {"text": "x"}} for n in range(20_000)]
+    base = {"path": "x", "min": 0, "max": "1"}
+    paths = ["Patient", *(f"Patient.a{n}" for n in range(3_000))]
+    definition = {
+        **{
+            "resourceType": "StructureDefinition",
+            "url": "http://a.b",
+            "name": "X",
+            "status": "draft",
+            "abstract": False,
+        },
+        **{"kind": "resource", "type": "Patient", "baseDefinition": "http://a.b", "derivation": "constraint"},
+        "snapshot": {
+            "element": [{"id": p, "path": p, "min": 0, "max": "1", "definition": "d", "base": base} for p in paths]
+        },
+    }
+    began = time.process_time()
+    assert len(validate.structure(observation(contained=contained))) == MOST_ISSUES
+    assert validate.structure(definition) == []
+    assert time.process_time() - began < 20

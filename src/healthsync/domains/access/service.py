@@ -58,6 +58,11 @@ class AccessService:
         """All clients, in order of registration."""
         return await store.clients(tx)
 
+    async def client(self, tx: Transaction, client_id: str) -> Client | None:
+        """A client whose key is not revoked, with the roles that it has now; None for any other."""
+        found = await store.client_with_secret(tx, client_id)
+        return found[0] if found is not None and found[0].revoked_at is None else None
+
     async def recognise(self, database: Database, credential: str | None) -> tuple[Client, str | None, str | None]:
         """(client, user, scope) of a bearer credential. Raises CredentialRefused; never says what was wrong with it."""
         if not credential:

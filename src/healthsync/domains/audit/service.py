@@ -50,14 +50,15 @@ class AuditService:
         )
 
     async def record(self, tx: Transaction, event: AuditEvent) -> None:
-        """Write the event in the transaction of the access. Raises Unavailable when it cannot be written."""
+        """Write the event with the access, at the end of its unit of work; Unavailable is raised then when it cannot be
+        written, and nothing of the unit of work happened."""
         await self.record_many(tx, [event])
 
     async def record_many(self, tx: Transaction, events: Iterable[AuditEvent]) -> None:
-        """Write events in the transaction of the access, in one round trip. Raises Unavailable as `record` does."""
+        """Write events with the access, as `record` does."""
         entries = [self._entry(event) for event in events]
         if entries:
-            await store.insert(tx, entries)
+            store.insert(tx, entries)
 
     async def record_and_commit(self, event: AuditEvent) -> None:
         """Write and commit the event together with those of other callers; returns after the commit.

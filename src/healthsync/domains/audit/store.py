@@ -14,7 +14,7 @@ import msgspec
 from healthsync.domains.audit.merkle import Address
 from healthsync.domains.audit.model import AuditRow, MissingRow, TreeHead
 from healthsync.errors import Unavailable
-from healthsync.infrastructure.database import Database, Queries, Transaction
+from healthsync.infrastructure.database import Database, Later, Queries, Transaction
 
 SUBTREE_LEVELS = 8
 """Of the levels of the tree, every eighth is kept (256 leaves, 65,536, …); what lies between is hashed again."""
@@ -36,10 +36,11 @@ class Place:
     """The server has not given out this transaction id yet."""
 
 
-async def insert(tx: Transaction, entries: Sequence[str]) -> None:
-    """Append canonical entries, in this order. Raises Unavailable whatever the reason, and `tx` is lost then."""
-    with _unavailable_when_unwritten():
-        await tx.execute(_sql.insert_events, entries, timeout=WRITE_TIMEOUT_SECONDS)
+def insert(tx: Transaction, entries: Sequence[str]) -> None:
+    """Append canonical entries, in this order, at the end of the unit of work. Whatever fails that has no name of its
+    own is Unavailable then, and `tx` is lost."""
+    parts = (f"audit_appended AS ({_sql.insert_events})",)
+    tx.later(Later(parts, [list(entries)], translate=_unwritten, timeout=WRITE_TIMEOUT_SECONDS))
 
 
 async def insert_and_commit(database: Database, entries: Sequence[str]) -> None:
@@ -156,10 +157,15 @@ def _row(row: asyncpg.Record) -> AuditRow:
     return AuditRow(row["position"], row["xid"], entry, row["leaf_hash"], row["leaf_index"])
 
 
+def _unwritten(error: BaseException) -> Exception:
+    """Whatever keeps the log from being written; the message carries a class name and no value."""
+    return Unavailable(f"the audit log cannot be written ({type(error).__name__})")
+
+
 @contextmanager
 def _unavailable_when_unwritten() -> Iterator[None]:
-    """Whatever keeps the log from being written becomes Unavailable; the message carries a class name and no value."""
+    """Whatever keeps the log from being written becomes Unavailable."""
     try:
         yield
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, Unavailable) as error:
-        raise Unavailable(f"the audit log cannot be written ({type(error).__name__})") from error
+        raise _unwritten(error) from error

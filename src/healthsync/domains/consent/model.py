@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -41,7 +41,8 @@ def compile_consent(consent: Mapping[str, Any]) -> Directive | None:
     """The directive of a Consent, or None when it is not active.
 
     Nested provisions, actors, labels, data and unknown modifiers narrow a consent in ways that this version does not
-    evaluate: such a consent denies every purpose (`not-understood`), it is never passed over.
+    evaluate: such a consent denies (`not-understood`), it is never passed over. It denies the purposes that it is
+    about, so that one about research does not close the record to who treats the patient; all, when it names none.
     """
     if consent.get("status") != "active":
         return None
@@ -58,8 +59,24 @@ def compile_consent(consent: Mapping[str, Any]) -> Directive | None:
     starts_at, ends_at = _period(provision.get("period"))
     purposes = frozenset(coding["code"] for coding in provision.get("purpose", []) if coding.get("code"))
     if not understood or len(purposes) != len(provision.get("purpose", [])):
-        return Directive(identity, Effect.DENY, frozenset(), starts_at, ends_at, "not-understood")
+        concerned = _concerned(consent, provision)
+        return Directive(identity, Effect.DENY, concerned, starts_at, ends_at, "not-understood")
     return Directive(identity, Effect(base), purposes, starts_at, ends_at, because)
+
+
+def _concerned(consent: Mapping[str, Any], provision: Mapping[str, Any]) -> frozenset[str]:
+    """The purposes that a consent which cannot be read is about; empty, for all, when it does not name each by code."""
+    parts = list(_parts(provision))
+    named = [coding.get("code") for part in parts for coding in part.get("purpose", [])]
+    modified = "modifierExtension" in consent or any("modifierExtension" in part for part in parts)
+    return frozenset() if modified or not provision.get("purpose") or not all(named) else frozenset(named)
+
+
+def _parts(provision: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A provision and the provisions inside it."""
+    yield provision
+    for inner in provision.get("provision", []):
+        yield from _parts(inner)
 
 
 def _period(period: Mapping[str, Any] | None) -> tuple[datetime, datetime]:

@@ -24,3 +24,7 @@ ON CONFLICT (patient_key, consent_id) DO NOTHING;
 -- name: directives
 -- What protects one source patient.
 SELECT consent_id, decision, purposes, starts_at, ends_at, because FROM consent_directive WHERE patient_key = $1;
+
+-- name: any_given
+-- Whether anything was decided by or for these patients.
+SELECT 1 FROM consent_directive WHERE patient_key = ANY ($1::bigint[]) OR given_for = ANY ($1::bigint[]) LIMIT 1

@@ -114,7 +114,7 @@ class IdentityOutcome:
     """What registering a patient did.
 
     `linked_to` are the patients it was matched with, `evidence` the codes that say why, `changed_members` the keys of
-    all patients whose enterprise id is another one now.
+    all patients whose enterprise id is another one now, `members` those of everyone who belongs to the person.
     """
 
     enterprise_id: UUID
@@ -123,6 +123,7 @@ class IdentityOutcome:
     flags: tuple[Flag, ...] = ()
     evidence: tuple[str, ...] = ()
     changed_members: tuple[int, ...] = ()
+    members: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

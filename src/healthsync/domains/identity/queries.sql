@@ -47,47 +47,75 @@ UNION ALL
 SELECT patient_key, other_patient_key, NULL, reasons FROM identity_review
 WHERE patient_key = ANY($1::bigint[]) AND other_patient_key = ANY($1::bigint[]);
 
--- name: save
--- What one act changed: persons, members, tokens of the patient at hand, log entries, decisions, pairs to be looked at.
-WITH persons AS (
-    INSERT INTO identity_enterprise (enterprise_id, merged_into, created_at)
-    SELECT enterprise_id, merged_into, $1
-    FROM jsonb_to_recordset($2::jsonb) AS row (enterprise_id uuid, merged_into uuid)
-    ON CONFLICT (enterprise_id) DO UPDATE SET merged_into = EXCLUDED.merged_into
-), members AS (
-    INSERT INTO identity_patient (patient_key, patient_id, source, enterprise_id, linked_to, retired_into, fingerprint)
-    SELECT * FROM jsonb_to_recordset($3::jsonb) AS row (patient_key bigint, patient_id text, source text,
-        enterprise_id uuid, linked_to bigint, retired_into bigint, fingerprint text[])
-    ON CONFLICT (patient_key) DO UPDATE SET enterprise_id = EXCLUDED.enterprise_id, linked_to = EXCLUDED.linked_to,
-        retired_into = EXCLUDED.retired_into, fingerprint = EXCLUDED.fingerprint
-), events AS (
-    INSERT INTO identity_link_event (at, kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by)
-    SELECT $1, row.* FROM jsonb_to_recordset($4::jsonb) AS row (kind text, enterprise_id uuid, patient_key bigint,
-        other_patient_key bigint, rule text, evidence text[], decided_by text)
-), decisions AS (
-    INSERT INTO identity_decision (patient_key, other_patient_key, kind)
-    SELECT * FROM jsonb_to_recordset($5::jsonb) AS row (patient_key bigint, other_patient_key bigint, kind text)
-    ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET kind = EXCLUDED.kind
-), flagged AS (
-    INSERT INTO identity_review (patient_key, other_patient_key, reasons, raised_at)
-    SELECT row.*, $1 FROM jsonb_to_recordset($6::jsonb) AS row (patient_key bigint, other_patient_key bigint, reasons text[])
-    WHERE reasons <> '{}'
-    ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET reasons = EXCLUDED.reasons, raised_at = EXCLUDED.raised_at
-), settled AS (
-    DELETE FROM identity_review r USING jsonb_to_recordset($6::jsonb)
-        AS row (patient_key bigint, other_patient_key bigint, reasons text[])
-    WHERE row.reasons = '{}' AND r.patient_key = row.patient_key AND r.other_patient_key = row.other_patient_key
-), old_identifiers AS (
-    DELETE FROM identity_identifier WHERE patient_key = $7 AND (token, type) NOT IN (
-        SELECT * FROM unnest($8::bigint[], $9::text[]))
-), identifiers AS (
-    INSERT INTO identity_identifier (token, type, patient_key)
-    SELECT token, type, $7 FROM unnest($8::bigint[], $9::text[]) AS new (token, type) ON CONFLICT DO NOTHING
-), old_block_keys AS (
-    DELETE FROM identity_block_key WHERE patient_key = $7 AND token <> ALL ($10::bigint[])
-)
+-- name: save_persons
+-- Persons that an act made, or merged into others.
+INSERT INTO identity_enterprise (enterprise_id, merged_into, created_at)
+SELECT enterprise_id, merged_into, $1::timestamptz
+FROM jsonb_to_recordset($2::jsonb) AS row (enterprise_id uuid, merged_into uuid)
+ON CONFLICT (enterprise_id) DO UPDATE SET merged_into = EXCLUDED.merged_into
+
+-- name: save_members
+-- Patients and the persons they belong to now.
+INSERT INTO identity_patient (patient_key, patient_id, source, enterprise_id, linked_to, retired_into, fingerprint)
+SELECT * FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, patient_id text, source text,
+    enterprise_id uuid, linked_to bigint, retired_into bigint, fingerprint text[])
+ON CONFLICT (patient_key) DO UPDATE SET enterprise_id = EXCLUDED.enterprise_id, linked_to = EXCLUDED.linked_to,
+    retired_into = EXCLUDED.retired_into, fingerprint = EXCLUDED.fingerprint
+
+-- name: save_events
+-- What an act did, in the log.
+INSERT INTO identity_link_event (at, kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by)
+SELECT $1::timestamptz, row.* FROM jsonb_to_recordset($2::jsonb) AS row (kind text, enterprise_id uuid, patient_key bigint,
+    other_patient_key bigint, rule text, evidence text[], decided_by text)
+
+-- name: save_decisions
+-- What was decided about pairs.
+INSERT INTO identity_decision (patient_key, other_patient_key, kind)
+SELECT * FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, other_patient_key bigint, kind text)
+ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET kind = EXCLUDED.kind
+
+-- name: save_flagged
+-- Pairs to be looked at.
+INSERT INTO identity_review (patient_key, other_patient_key, reasons, raised_at)
+SELECT row.*, $1::timestamptz FROM jsonb_to_recordset($2::jsonb) AS row (patient_key bigint, other_patient_key bigint, reasons text[])
+ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET reasons = EXCLUDED.reasons, raised_at = EXCLUDED.raised_at
+
+-- name: save_settled
+-- Pairs that need no look any more.
+DELETE FROM identity_review r USING jsonb_to_recordset($1::jsonb)
+    AS row (patient_key bigint, other_patient_key bigint)
+WHERE r.patient_key = row.patient_key AND r.other_patient_key = row.other_patient_key
+
+-- name: save_old_identifiers
+-- Numbers that the patient at hand has no more.
+DELETE FROM identity_identifier WHERE patient_key = $1 AND (token, type) NOT IN (
+    SELECT * FROM unnest($2::bigint[], $3::text[]))
+
+-- name: save_identifiers
+-- Its numbers.
+INSERT INTO identity_identifier (token, type, patient_key)
+SELECT token, type, $1::bigint FROM unnest($2::bigint[], $3::text[]) AS new (token, type) ON CONFLICT DO NOTHING
+
+-- name: save_old_block_keys
+-- Block keys that it has no more.
+DELETE FROM identity_block_key WHERE patient_key = $1 AND token <> ALL ($2::bigint[])
+
+-- name: save_block_keys
+-- Its block keys.
 INSERT INTO identity_block_key (token, patient_key)
-SELECT token, $7 FROM unnest($10::bigint[]) AS token ON CONFLICT DO NOTHING;
+SELECT token, $1::bigint FROM unnest($2::bigint[]) AS token ON CONFLICT DO NOTHING
+
+-- name: withdraw_identifiers
+-- The numbers of deleted patients find nobody.
+DELETE FROM identity_identifier WHERE patient_key = ANY($1::bigint[])
+
+-- name: withdraw_block_keys
+-- Nor do their block keys.
+DELETE FROM identity_block_key WHERE patient_key = ANY($1::bigint[])
+
+-- name: withdraw_fingerprint
+-- Should they come back, whatever they say is new.
+UPDATE identity_patient SET fingerprint = '{}' WHERE patient_key = ANY($1::bigint[])
 
 -- name: vacant_person
 -- The person that one of these patients belonged to last, if nobody belongs to it now.

@@ -77,9 +77,12 @@ class IdentityService:
         source: str,
         patient: Mapping[str, Any],
         load: LoadPatients,
+        *,
+        is_new: bool = False,
     ) -> IdentityOutcome:
         """Take in a source patient for the first time, or what changed about it.
 
+        `is_new` says that the number was given out just now, so that nothing can be known under it.
         `load` is asked for the members of the persons that share a key with it. Two registrations of one new person
         at the same time wait for each other; whoever registers many patients in one transaction must be ready to
         repeat it after a deadlock (PostgreSQL 40P01).
@@ -90,14 +93,20 @@ class IdentityService:
         fingerprint = fingerprint_of(self._index, patient_key, said)
 
         # (1) Known and unchanged: nothing to do. Else its tokens are locked now.
-        before, known_as = await store.known_patient(tx, patient_key, fingerprint, tokens.locks)
+        alone = is_new and not tokens.locks  # it says nothing that anyone could share with it
+        before, known_as = (
+            (None, ()) if alone else await store.known_patient(tx, patient_key, fingerprint, tokens.locks)
+        )
         if before and known_as == fingerprint:
             return IdentityOutcome(before, created=False)
 
         # (2) Everyone it could be, and what was decided about them.
-        members = await store.persons_of(tx, [patient_key], tokens)
+        members = [] if alone else await store.persons_of(tx, [patient_key], tokens)
         ledger = await self._ledger(tx, members, BY_RULES)
-        others = await self._demographics(members, load, patient_key)
+        speaking = [
+            member for member in members if member.fingerprint
+        ]  # of a deleted record nothing is left to compare
+        others = await self._demographics(speaking, load, patient_key)
 
         # (3) Another person under the old number is looked at before anything is linked.
         changed = contradicted(known_as, fingerprint)
@@ -111,7 +120,7 @@ class IdentityService:
         for flag in flags:
             ledger.flag(flag)
         person = ledger.state.person_of[patient_key]
-        moved = await self._save(tx, ledger, members, tokens, Member(itself, person, fingerprint=fingerprint))
+        moved = self._save(tx, ledger, members, tokens, Member(itself, person, fingerprint=fingerprint), is_new)
         return IdentityOutcome(
             enterprise_id=person,
             created=before is None,
@@ -119,7 +128,13 @@ class IdentityService:
             flags=tuple(flags),
             evidence=tuple(dict.fromkeys(code for match in matches for code in match.comparison.evidence)),
             changed_members=moved,
+            members=tuple(sorted(ledger.state.members(person))),
         )
+
+    def withdraw(self, tx: Transaction, patient_key: int) -> None:
+        """The record of a patient was deleted: nobody is found or linked by what it said. It stays with its person, and
+        is taken in anew should it come back."""
+        store.withdraw(tx, patient_key)
 
     async def merge(
         self, tx: Transaction, survivor: SourcePatient, retired: SourcePatient, decided_by: str, reason: str
@@ -140,7 +155,7 @@ class IdentityService:
         active = survivor.patient_key if reversal else last
         flags = _bring_together(ledger, active, retired.patient_key, reason)
         ledger.retire(retired.patient_key, active, reason)
-        moved = await self._save(tx, ledger, members)
+        moved = self._save(tx, ledger, members)
         person = ledger.state.person_of[active]
         return MergeOutcome(person, by_key[active], by_key[retired.patient_key], reversal, flags, moved)
 
@@ -150,7 +165,7 @@ class IdentityService:
         """A person decided that two source patients are one person; both stay active."""
         ledger, members = await self._begin(tx, one, other, decided_by, reason)
         flags = _bring_together(ledger, one.patient_key, other.patient_key, reason)
-        moved = await self._save(tx, ledger, members)
+        moved = self._save(tx, ledger, members)
         return MergeOutcome(ledger.state.person_of[one.patient_key], one, None, False, flags, moved)
 
     async def unlink(
@@ -172,7 +187,7 @@ class IdentityService:
             vacant = await store.vacant_person(tx, followers(leaves, state.linked_to))
             ledger.split(leaves, stays, vacant or uuid4(), reason)
         ledger.decide(leaves, stays, Decision.CANNOT_LINK, reason)
-        moved = await self._save(tx, ledger, members)
+        moved = self._save(tx, ledger, members)
         return MergeOutcome(state.person_of[patient.patient_key], patient, None, changed_members=moved)
 
     async def enterprise_ids(self, tx: Transaction, patient_keys: Collection[int]) -> dict[int, str]:
@@ -227,13 +242,14 @@ class IdentityService:
         patients = await load(list(keys)) if keys else {}
         return {keys[id_]: demographics_of(patient, today=self._today()) for id_, patient in patients.items()}
 
-    async def _save(
+    def _save(
         self,
         tx: Transaction,
         ledger: Ledger,
         members: Sequence[Member],
         tokens: Tokens | None = None,
         itself: Member | None = None,
+        is_new: bool = False,
     ) -> tuple[int, ...]:
         """Write what the ledger changed; returns the keys of the members whose person is another one now."""
         state = ledger.state
@@ -258,7 +274,7 @@ class IdentityService:
             decisions={place: state.decisions[place] for place in touched & state.decisions.keys()},
             reviews={place: state.reviews.get(place, ()) for place in touched},
         )
-        await store.save(tx, change, tokens)
+        store.save(tx, change, tokens, is_new=is_new)
         return tuple(sorted(key for key, member in before.items() if after[key].enterprise_id != member.enterprise_id))
 
 

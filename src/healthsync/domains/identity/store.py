@@ -21,7 +21,7 @@ from healthsync.domains.identity.model import (
     SourcePatient,
     Tokens,
 )
-from healthsync.infrastructure.database import Queries, Transaction
+from healthsync.infrastructure.database import Later, Queries, Transaction
 
 _SQL = Queries("healthsync.domains.identity")
 
@@ -76,21 +76,37 @@ async def add_decisions_and_reviews(tx: Transaction, state: LinkState) -> None:
             state.reviews[place] = frozenset(row["reasons"])
 
 
-async def save(tx: Transaction, change: Change, tokens: Tokens | None = None) -> None:
-    """Write one act; `tokens` replace those of the patient at hand."""
+def save(tx: Transaction, change: Change, tokens: Tokens | None = None, *, is_new: bool = False) -> None:
+    """Write one act at the end of the unit of work; `tokens` replace those of the patient at hand, who `is_new`."""
+    at = change.at
     persons = [{"enterprise_id": person, "merged_into": into} for person, into in change.persons.items()]
     decisions = [_paired(place, kind=kind) for place, kind in change.decisions.items()]
-    reviews = [_paired(place, reasons=sorted(reasons)) for place, reasons in change.reviews.items()]
-    await tx.execute(
-        _SQL.save,
-        change.at,
-        _json(persons),
-        _json([_member_row(member) for member in change.members]),
-        _json(change.events),
-        _json(decisions),
-        _json(reviews),
-        *((tokens.patient_key, tokens.identifiers, tokens.types, tokens.block_keys) if tokens else (None, (), (), ())),
-    )
+    flagged = [_paired(place, reasons=sorted(reasons)) for place, reasons in change.reviews.items() if reasons]
+    settled = [_paired(place) for place, reasons in change.reviews.items() if not reasons]
+    _later(tx, "persons", persons, at, _json(persons))
+    _later(tx, "members", change.members, _json([_member_row(member) for member in change.members]))
+    _later(tx, "events", change.events, at, _json(change.events))
+    _later(tx, "decisions", decisions, _json(decisions))
+    _later(tx, "flagged", flagged, at, _json(flagged))
+    _later(tx, "settled", () if is_new else settled, _json(settled))
+    if tokens:
+        key, numbers, keys = tokens.patient_key, tokens.identifiers, tokens.block_keys
+        _later(tx, "old_identifiers", not is_new, key, numbers, tokens.types)
+        _later(tx, "identifiers", numbers, key, numbers, tokens.types)
+        _later(tx, "old_block_keys", not is_new, key, keys)
+        _later(tx, "block_keys", keys, key, keys)
+
+
+def _later(tx: Transaction, name: str, wanted: object, *parameters: object) -> None:
+    """One of the named writes, when there is anything to write."""
+    if wanted:
+        tx.later(Later((f"identity_{name} AS ({getattr(_SQL, f'save_{name}')})",), parameters))
+
+
+def withdraw(tx: Transaction, patient_key: int) -> None:
+    """Remove the tokens of a patient at the end of the unit of work, so that a later registration is a change."""
+    for name in ("identifiers", "block_keys", "fingerprint"):
+        tx.later(Later((f"withdrawn_{name} AS ({getattr(_SQL, f'withdraw_{name}')})",), [[patient_key]]))
 
 
 async def vacant_person(tx: Transaction, keys: Collection[int]) -> UUID | None:

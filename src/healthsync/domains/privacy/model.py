@@ -40,9 +40,9 @@ class DataKey:
 
 @dataclass(frozen=True, slots=True)
 class SealedResource:
-    """A resource as it is stored: clear JSON text, and a ciphertext for each class that it has elements of."""
+    """A resource as it is stored: packed JSON text, and a ciphertext for each class that it has elements of."""
 
-    clear: str
+    packed: bytes
     identity: bytes | None
     narrative: bytes | None
     key_scope: str
@@ -53,8 +53,8 @@ class Sealed(Protocol):
     """Anything of the shape of a `SealedResource`, such as a row of the repository."""
 
     @property
-    def clear(self) -> str:
-        """JSON text of what may be read."""
+    def packed(self) -> bytes:
+        """JSON text of what may be read, packed (`standards.fhir.packing`)."""
         ...
 
     @property

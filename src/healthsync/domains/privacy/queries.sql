@@ -12,3 +12,8 @@ JOIN data_key k ON k.scope = wanted.scope AND k.version = wanted.version;
 -- A new wrapped data key; nothing when the version exists.
 INSERT INTO data_key (scope, version, wrapped_by, wrapped) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING RETURNING version;
+
+-- name: add_keys
+-- New wrapped data keys of scopes that have none.
+INSERT INTO data_key (scope, version, wrapped_by, wrapped)
+SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::bytea[])

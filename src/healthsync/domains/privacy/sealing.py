@@ -13,6 +13,7 @@ import yaml
 from healthsync.domains.privacy.model import DataKey, Sealed, SealedResource, SensitivityClass
 from healthsync.infrastructure.crypto import open_sealed, seal
 from healthsync.standards.fhir import json
+from healthsync.standards.fhir.packing import pack, unpack
 
 _CLEAR = "clear"
 _DOCUMENT_HEAD = ("resourceType", "id", "meta")
@@ -94,10 +95,10 @@ def seal_resource(policy: SealingPolicy, resource: Mapping[str, Any], *, key: Da
         if sensitivity not in split:
             return None
         place = _associated_data(hub_id, reference, version, sensitivity, key)
-        return seal(key.subkey(sensitivity), members_of(resource, split[sensitivity]).encode(), place)
+        return seal(key.subkey(sensitivity), pack(members_of(resource, split[sensitivity]).encode()), place)
 
     return SealedResource(
-        clear="{" + members_of(resource, split[None]) + "}",
+        packed=pack(b"{" + members_of(resource, split[None]).encode() + b"}"),
         identity=sealed(SensitivityClass.IDENTITY),
         narrative=sealed(SensitivityClass.NARRATIVE),
         key_scope=key.scope,
@@ -107,12 +108,12 @@ def seal_resource(policy: SealingPolicy, resource: Mapping[str, Any], *, key: Da
 
 def unseal_members(sealed: Sealed, *, reference: str, version: int, key: DataKey, hub_id: str) -> str:
     """The whole resource as JSON text. Raises SealBroken when any part was changed or moved."""
-    parts = [sealed.clear[:-1]]
+    parts = [unpack(sealed.packed)[:-1].decode()]
     for sensitivity, ciphertext in (
         (SensitivityClass.IDENTITY, sealed.identity),
         (SensitivityClass.NARRATIVE, sealed.narrative),
     ):
         if ciphertext is not None:
             place = _associated_data(hub_id, reference, version, sensitivity, key)
-            parts.append(open_sealed(key.subkey(sensitivity), ciphertext, place).decode())
+            parts.append(unpack(open_sealed(key.subkey(sensitivity), ciphertext, place)).decode())
     return ",".join(parts) + "}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Protocol
 
 from healthsync.domains.privacy import store
@@ -53,6 +54,17 @@ class DataKeys:
         key = DataKey(scope, row["version"], self._keyring.unwrap(row["wrapped_by"], row["wrapped"]))
         tx.after_commit(lambda: self._remember(key, newest=True))
         return key
+
+    @staticmethod
+    def fresh(scope: str) -> DataKey:
+        """A key for a scope that nobody else can know yet; what it sealed can be read once `keep` was committed."""
+        return DataKey(scope, _FIRST_VERSION, os.urandom(32))
+
+    def keep(self, tx: Transaction, keys: Sequence[DataKey]) -> None:
+        """Store fresh keys, wrapped, at the end of the unit of work."""
+        store.add_keys(tx, [(key.scope, key.version, *self._keyring.wrap(key.key)) for key in keys])
+        for key in keys:
+            tx.after_commit(partial(self._remember, key, newest=True))
 
     async def of_versions(self, tx: Transaction, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], DataKey]:
         """The keys under which things were sealed. A key that was destroyed is absent from the answer."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import asyncpg
 
-from healthsync.infrastructure.database import Queries, Transaction
+from healthsync.infrastructure.database import Later, Queries, Transaction
 
 _SQL = Queries("healthsync.domains.privacy")
 
@@ -22,3 +24,9 @@ async def keys_of_scopes(tx: Transaction, scopes: list[str], versions: list[int]
 async def add_key(tx: Transaction, scope: str, version: int, wrapped_by: int, wrapped: bytes) -> bool:
     """Add a wrapped key; False when another transaction was first."""
     return await tx.fetchval(_SQL.add_key, scope, version, wrapped_by, wrapped) is not None
+
+
+def add_keys(tx: Transaction, rows: Sequence[tuple[str, int, int, bytes]]) -> None:
+    """Add wrapped keys (scope, version, wrapped_by, wrapped) of new scopes, at the end of the unit of work."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    tx.later(Later((f"data_keys_added AS ({_SQL.add_keys})",), columns))

@@ -1,19 +1,30 @@
 """Index rows of a resource, and the keyed tokens that stand for sealed values.
 
-Tokens are 64-bit and keyed, so a dump gives no code, reference or identifier away. What is near-unique (identifiers,
-phone numbers) has full tokens; names, addresses and birth dates have truncated ones that many values share, and hits
-are filtered after decryption (`docs/security/leakage.md` has the measurements).
+Tokens are keyed, so a dump gives no code, reference or identifier away. What is near-unique (identifiers, phone
+numbers) has full tokens; names, addresses and birth dates have truncated ones that many values share, and hits are
+filtered after decryption (`docs/security/leakage.md` has the measurements). A value stands once, under its path
+(`standards.fhir.search_parameters`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from decimal import Decimal
+from functools import cache, lru_cache
 from typing import Any
 
 from healthsync.infrastructure.crypto import BlindIndex
+from healthsync.standards import ucum
 from healthsync.standards.fhir import search_parameters
+from healthsync.standards.fhir.definitions import resource_types
+from healthsync.standards.fhir.index_values import Bound, IndexValues
+from healthsync.standards.fhir.search_parameters import is_official_path, until_used
+from healthsync.standards.fhir.words import content_texts, words
+
+INDEX_VERSION = 2
+"""Counts up when the meaning of the index rows changes."""
 
 PERSON_TYPES = frozenset({"Patient", "RelatedPerson", "Person", "Practitioner"})
 CLEAR_STRING_TYPES = frozenset(
@@ -22,127 +33,288 @@ CLEAR_STRING_TYPES = frozenset(
 )  # fmt: skip
 """Types whose string parameters read elements that the sealing policy leaves clear."""
 
-NAME_BITS, PREFIX_BITS = 13, 10
+NAME_BITS = (10, 2, 1)
+"""Of a name: what its first three letters have, what the first five have more, what the whole has more."""
+SOUND_BITS, WORD_BITS = 6, 16
 DAY_BITS, MONTH_BITS, YEAR_BITS = 13, 10, 8
+YEARS = range(1850, 2151)
+"""Years of sealed dates that have tokens of their own."""
 PREFIX_LENGTHS = (5, 3)
 """Prefixes that have tokens, longest first; shorter ones would give too much away."""
 
 INDEXED_CHARACTERS = 200
 """Of a clear string; the rest is looked at after the index."""
 
-_KEPT_TOKENS = 4_096
-_SEALED_DATES = frozenset({"birthdate", "death-date"})
+INDEXED_WORDS = 2_000
+"""Of one resource: a longer text is found by its first words."""
+
+UCUM = "http://unitsofmeasure.org"
+
+_KEPT_TOKENS = 8_192
+_SEALED_DATES = frozenset({"birthDate", "deceasedDateTime"})
+_INFINITY = float("inf")
+
+TokenRow = tuple[int, int]
+"""(hash, system)"""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexRows:
-    """The rows of one version of a resource in the three index tables."""
+    """The rows of one version of a resource in the index tables, without its internal number."""
 
-    tokens: frozenset[int] = field(default_factory=frozenset)
+    tokens: frozenset[TokenRow] = field(default_factory=frozenset)
+    references: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     strings: frozenset[tuple[int, str]] = field(default_factory=frozenset)
     dates: frozenset[tuple[int, datetime, datetime]] = field(default_factory=frozenset)
+    numbers: frozenset[tuple[int, float, float]] = field(default_factory=frozenset)
+    words: tuple[int, ...] = ()
+    present: bytes = b""
 
 
 EMPTY = IndexRows()
 
 
 class RecordIndex:
-    """Makes index rows, and the tokens that a search looks for."""
+    """Makes index rows, and the tokens that a search looks for. `own_base` is the address of this FHIR server."""
 
-    def __init__(self, blind_index: BlindIndex) -> None:
+    def __init__(self, blind_index: BlindIndex, own_base: str = "") -> None:
         self._blind = blind_index
-        self._identity_hashes: dict[str, int] = {}
+        self._own_base = own_base.rstrip("/") + "/" if own_base else ""
         # Codes, and the patient of a message, recur: most tokens of a laboratory result were made a moment ago.
-        self._coded = lru_cache(_KEPT_TOKENS)(self._token_pair)
-        self.reference = lru_cache(_KEPT_TOKENS)(self._reference)
+        self.token = lru_cache(_KEPT_TOKENS)(self._token)
+        self.key = lru_cache(_KEPT_TOKENS)(self._key)
+        self.path = cache(self._path)
+        self.parameter = cache(self._parameter)
+        self.number = lru_cache(_KEPT_TOKENS)(self._number)
+        self._nested = lru_cache(_KEPT_TOKENS)(self._nested_tokens)
+        self._word = lru_cache(_KEPT_TOKENS)(self._word_token)
+        self.system = lru_cache(_KEPT_TOKENS)(self._system)
 
-    def rows(self, resource: dict[str, Any]) -> IndexRows:
-        """All index rows of a resource."""
+    def rows(self, resource: dict[str, Any], *, leaving: bool = False) -> IndexRows:
+        """All index rows of a resource; with `leaving` those too under which a replaced version may still be found."""
         resource_type = resource["resourceType"]
-        values = search_parameters.index(resource)
-        tokens: set[int] = set()
-        for parameter, system, code in values.tokens:
-            tokens.update(self._coded(resource_type, parameter, system or "", code))
-        for parameter, target in values.references:
-            tokens.add(self.reference(resource_type, parameter, target))
-        for parameter, uri in values.uris:
-            tokens.add(self.token(resource_type, parameter, None, uri))
+        values = search_parameters.index(resource, leaving=leaving)
+        tokens = {(self.token(resource_type, path, code), self.system(system)) for path, system, code in values.tokens}
+        tokens.update((self.token(resource_type, path, uri), 0) for path, uri in values.uris)
         strings: set[tuple[int, str]] = set()
-        for parameter, text in values.strings:
-            if self.string_is_sealed(resource_type):
-                tokens.update(self._name_tokens(resource_type, parameter, text))
+        for path, text in values.strings:
+            if path.endswith("~"):
+                tokens.add((self.sound(resource_type, path, text), 0))
+            elif self.string_is_sealed(resource_type, path):
+                tokens.update((hash_, 0) for hash_ in self._name_tokens(resource_type, path, text))
             else:
-                strings.add((self.parameter(resource_type, parameter), text[:INDEXED_CHARACTERS]))
+                strings.add((self.parameter(resource_type, path), text[:INDEXED_CHARACTERS]))
         dates: set[tuple[int, datetime, datetime]] = set()
-        for parameter, low, high in values.dates:
-            if self.date_is_sealed(resource_type, parameter):
-                tokens.update(self._day_tokens(resource_type, parameter, low, high))
+        for path, low, high in values.dates:
+            if self.date_is_sealed(resource_type, path):
+                tokens.update((hash_, 0) for hash_ in self._day_tokens(resource_type, path, low, high))
             else:
-                dates.add((self.parameter(resource_type, parameter), low, high))
-        return IndexRows(frozenset(tokens), frozenset(strings), frozenset(dates))
+                dates.add((self.parameter(resource_type, path), low, high))
+        return IndexRows(
+            tokens=frozenset(tokens),
+            references=frozenset((self.key(target), self.path(resource_type, p)) for p, target in values.references),
+            strings=frozenset(strings),
+            dates=frozenset(dates),
+            numbers=frozenset(self._number_rows(resource_type, values)),
+            words=self._words(resource),
+            present=present(resource_type, values),
+        )
 
     @staticmethod
-    def string_is_sealed(resource_type: str) -> bool:
-        """Whether the type's string parameters read sealed elements."""
-        return resource_type not in CLEAR_STRING_TYPES
+    def string_is_sealed(resource_type: str, path: str) -> bool:
+        """Whether the strings under a path are of a sealed element, as those of added parameters may always be."""
+        return resource_type not in CLEAR_STRING_TYPES or not is_official_path(resource_type, "string", path)
 
     @staticmethod
-    def date_is_sealed(resource_type: str, parameter: str) -> bool:
-        """Whether a date parameter reads a sealed element."""
-        return resource_type in PERSON_TYPES and parameter in _SEALED_DATES
+    def date_is_sealed(resource_type: str, path: str) -> bool:
+        """Whether the dates under a path are of a sealed element, as those of added parameters may always be."""
+        if resource_type in PERSON_TYPES and path in _SEALED_DATES:
+            return True
+        return not is_official_path(resource_type, "date", path)
 
-    def parameter(self, resource_type: str, parameter: str) -> int:
-        """The hash that strings and dates of one parameter share."""
-        name = f"{resource_type}.{parameter}"
-        known = self._identity_hashes.get(name)
-        if known is None:
-            known = self._identity_hashes[name] = self._blind.token("parameter", name)
-        return known
+    # --- keyed numbers ---
 
-    def token(self, resource_type: str, parameter: str, system: str | None, code: str) -> int:
-        """`system|code`; system "" means a code that has none, None any system."""
-        kind = "any" if system is None else f"in {system}"
-        return self._blind.token("token", f"{resource_type}.{parameter}\x1f{kind}\x1f{code}")
+    def _key(self, target: str) -> int:
+        """The key of `Type/id`, or of a URL that a reference points at."""
+        if self._own_base and target.startswith(self._own_base):
+            target = target.removeprefix(self._own_base)
+        return self._blind.token("resource", target)
 
-    def _token_pair(self, resource_type: str, parameter: str, system: str, code: str) -> tuple[int, int]:
-        """A code is found with its system and without."""
-        return self.token(resource_type, parameter, system, code), self.token(resource_type, parameter, None, code)
+    def _path(self, resource_type: str, path: str) -> int:
+        """The 32-bit number of a path that references stand under."""
+        return _narrow(self._blind.token("path", f"{resource_type}.{path}"))
 
-    def _reference(self, resource_type: str, parameter: str, target: str) -> int:
-        """A reference to `Type/id` or to a URL."""
-        return self._blind.token("reference", f"{resource_type}.{parameter}\x1f{target}")
+    def _parameter(self, resource_type: str, path: str) -> int:
+        """The hash that strings, dates and plain numbers of one path share."""
+        return self._blind.token("parameter", f"{resource_type}.{path}")
 
-    def name(self, resource_type: str, parameter: str, text: str) -> int:
+    def _system(self, system: str | None) -> int:
+        """The 32-bit number of a code system; 0 for a code that has none."""
+        return _narrow(self._blind.token("system", system)) or 1 if system else 0
+
+    def _token(self, resource_type: str, path: str, code: str) -> int:
+        """A code, identifier or URI under a path."""
+        return self._blind.token("token", f"{resource_type}.{path}\x1f{code}")
+
+    def _number(self, resource_type: str, path: str, kind: str, unit: str) -> int:
+        """Quantities of one unit: `kind` is ucum (a canonical unit), in (`system|code`) or unit (as printed)."""
+        return self._blind.token("number", f"{resource_type}.{path}\x1f{kind}\x1f{unit}")
+
+    def name(self, resource_type: str, path: str, text: str) -> int:
         """A whole sealed string."""
-        return self._blind.truncated("string", f"{resource_type}.{parameter}\x1f{text}", NAME_BITS)
+        return self._blind.token("string", f"{resource_type}.{path}\x1f{self._nested(text)[2]}")
 
-    def prefix(self, resource_type: str, parameter: str, text: str) -> int | None:
+    def sound(self, resource_type: str, path: str, sound: str) -> int:
+        """How a word of a name sounds."""
+        return self._blind.truncated("sound", f"{resource_type}.{path}\x1f{sound}", SOUND_BITS)
+
+    def prefix(self, resource_type: str, path: str, text: str) -> int | None:
         """The longest indexed prefix of `text`, None when it is shorter than all."""
-        for length in PREFIX_LENGTHS:
+        for length, nested in zip(PREFIX_LENGTHS, (1, 0), strict=True):
             if len(text) >= length:
-                return self._blind.truncated(
-                    f"prefix{length}", f"{resource_type}.{parameter}\x1f{text[:length]}", PREFIX_BITS
-                )
+                return self._blind.token(f"prefix{length}", f"{resource_type}.{path}\x1f{self._nested(text)[nested]}")
         return None
 
-    def day(self, resource_type: str, parameter: str, text: str) -> int:
-        """A sealed date by its text: YYYY, YYYY-MM or YYYY-MM-DD."""
+    def day(self, resource_type: str, path: str, text: str) -> int:
+        """A sealed date by its text: YYYY, YYYY-MM or YYYY-MM-DD. Years beyond `YEARS` count as the nearest of them."""
+        if len(text) == 4:
+            text = f"{min(max(int(text), YEARS[0]), YEARS[-1]):04}"
         bits = {4: YEAR_BITS, 7: MONTH_BITS}.get(len(text), DAY_BITS)
-        return self._blind.truncated("date", f"{resource_type}.{parameter}\x1f{text}", bits)
+        return self._blind.truncated("date", f"{resource_type}.{path}\x1f{text}", bits)
 
-    def _name_tokens(self, resource_type: str, parameter: str, text: str) -> set[int]:
-        tokens = {self.name(resource_type, parameter, text)}
+    def words(self, texts: Iterable[str]) -> list[list[int]]:
+        """For each word of some texts the tokens that it may have, depending on where it stands."""
+        distinct = dict.fromkeys(word for text in texts for word in words(text))
+        return [sorted({self._word(word, True), self._word(word, False)}) for word in distinct]
+
+    # --- rows of one kind ---
+
+    def _name_tokens(self, resource_type: str, path: str, text: str) -> Iterator[int]:
+        yield self.name(resource_type, path, text)
         for length in PREFIX_LENGTHS:
-            if len(text) >= length and (prefix := self.prefix(resource_type, parameter, text[:length])) is not None:
-                tokens.add(prefix)
-        return tokens
+            if len(text) >= length and (prefix := self.prefix(resource_type, path, text[:length])) is not None:
+                yield prefix
 
-    def _day_tokens(self, resource_type: str, parameter: str, low: datetime, high: datetime) -> set[int]:
+    def _day_tokens(self, resource_type: str, path: str, low: datetime, high: datetime) -> Iterator[int]:
         """Year, month and day as far as the date was written."""
-        texts = [f"{low.year:04}"]
         span = (high - low).days
+        yield self.day(resource_type, path, f"{low.year:04}")
         if span <= 31:
-            texts.append(f"{low.year:04}-{low.month:02}")
+            yield self.day(resource_type, path, f"{low.year:04}-{low.month:02}")
         if span <= 1:
-            texts.append(f"{low.year:04}-{low.month:02}-{low.day:02}")
-        return {self.day(resource_type, parameter, text) for text in texts}
+            yield self.day(resource_type, path, f"{low.year:04}-{low.month:02}-{low.day:02}")
+
+    def _number_rows(self, resource_type: str, values: IndexValues) -> Iterator[tuple[int, float, float]]:
+        for path, low, high in values.numbers:
+            yield self.parameter(resource_type, path), _least(low), _most(high)
+        for path, low, high, system, code, unit in values.quantities:
+            yield self.parameter(resource_type, path), _least(low), _most(high)
+            kind, name, change = unit_of(system, code, unit)
+            if kind:
+                yield self.number(resource_type, path, kind, name), _least(change(low)), _most(change(high))
+
+    def _words(self, resource: dict[str, Any]) -> tuple[int, ...]:
+        distinct = dict.fromkeys((word, names) for names, text in content_texts(resource) for word in text)
+        return tuple(sorted({self._word(*each) for each in list(distinct)[:INDEXED_WORDS]}))
+
+    def _word_token(self, word: str, names: bool) -> int:
+        """A word that may name a person tells no more than the tokens of the name do."""
+        if names:
+            return _narrow(self._blind.token("naming word", str(self._nested(word)[2])))
+        return _narrow(self._blind.truncated("word", word, WORD_BITS))
+
+    def _nested_tokens(self, text: str) -> tuple[int, int, int]:
+        """Truncated tokens of the first three letters, the first five and the whole. Each is made of the one before and
+        a few bits more: who holds all three knows no more of a name than the last one tells."""
+        three, five, whole = (
+            self._blind.truncated(kind, part, bits)
+            for kind, part, bits in zip(
+                ("three letters", "five letters", "whole name"), (text[:3], text[:5], text), NAME_BITS, strict=True
+            )
+        )
+        begun = self._blind.token("nested", f"{three}.{five}")
+        return three, begun, self._blind.token("nested", f"{begun}.{whole}")
+
+
+def unit_of(system: str | None, code: str | None, unit: str | None) -> tuple[str, str, Callable[[Bound], Bound]]:
+    """Under which unit a quantity is indexed: (kind, name, change of its value); kind "" for none."""
+    if system == UCUM and code is not None:
+        canonical = ucum.canonical(Decimal(1), code)
+        if canonical is not None:
+            return "ucum", canonical[1], lambda value: _canonical(value, code)
+    if code is not None:
+        return "in", f"{system or ''}|{code}", lambda value: value
+    if unit is not None:
+        return "unit", unit, lambda value: value
+    return "", "", lambda value: value
+
+
+def _canonical(value: Bound, code: str) -> Bound:
+    if value is None:
+        return None
+    found = ucum.canonical(value, code)
+    return found[0] if found is not None else value
+
+
+@until_used
+def parameter_numbers(resource_type: str) -> dict[str, int]:
+    """The bit of each search parameter in `resource.present`: its place among the official ones, by name; behind them
+    an added one has its own number."""
+    known = search_parameters.definitions(resource_type)
+    official = sorted(name for name, parameter in known.items() if parameter.number is None)
+    added = {name: len(official) + each.number for name, each in known.items() if each.number is not None}
+    return {name: place for place, name in enumerate(official)} | added
+
+
+@until_used
+def _bits_of_paths(resource_type: str) -> tuple[int, dict[str, int], dict[str, list[tuple[int, tuple[str, ...]]]]]:
+    """Bytes; path -> the bits of the parameters that have it; for references, bits with the types they allow."""
+    numbers = parameter_numbers(resource_type)
+    bits: dict[str, int] = {}
+    references: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+    for name, parameter in search_parameters.definitions(resource_type).items():
+        for path in parameter.paths:
+            if parameter.type == "reference":
+                references.setdefault(path, []).append((1 << numbers[name], parameter.targets))
+            else:
+                bits[path] = bits.get(path, 0) | 1 << numbers[name]
+    return max(numbers.values()) // 8 + 1, bits, references
+
+
+def present(resource_type: str, values: IndexValues) -> bytes:
+    """The bits of the parameters that have a value, lowest bit of the first byte first, as `get_bit` counts."""
+    size, bits, references = _bits_of_paths(resource_type)
+    set_ = 0
+    for entries in (
+        values.tokens,
+        values.texts,
+        values.strings,
+        values.dates,
+        values.uris,
+        values.numbers,
+        values.quantities,
+        values.positions,
+    ):
+        for entry in entries:
+            set_ |= bits.get(entry[0], 0)
+            if entry[0].endswith(":identifier"):  # a logical reference is a value of its parameter too
+                set_ |= sum(bit for bit, _ in references.get(entry[0].removesuffix(":identifier"), ()))
+    for path, target in values.references:
+        kind = target.rpartition("/")[0].rpartition("/")[2]
+        for bit, allowed in references.get(path, ()):
+            if not allowed or kind in allowed or kind not in resource_types():
+                set_ |= bit
+    return set_.to_bytes(size, "little")
+
+
+def _narrow(token: int) -> int:
+    """The upper 32 bits of a token, as PostgreSQL's int."""
+    return token >> 32
+
+
+def _least(value: Bound) -> float:
+    return -_INFINITY if value is None else float(value)
+
+
+def _most(value: Bound) -> float:
+    return _INFINITY if value is None else float(value)

@@ -14,8 +14,8 @@ class SealedContent(Protocol):
     """The content of a resource as it is stored: opaque to this domain."""
 
     @property
-    def clear(self) -> str:
-        """JSON text of what may be read in a dump."""
+    def packed(self) -> bytes:
+        """JSON text of what may be read in a dump, packed (`standards.fhir.packing`)."""
         ...
 
     @property
@@ -51,20 +51,26 @@ class StoredResource:
     patient_key: int | None
     deleted: bool
     digest: bytes
-    clear: str
+    packed: bytes
     identity: bytes | None
     narrative: bytes | None
     key_scope: str
     key_version: int
     permitted: bool = True
     """Whether the gate's condition holds for the row (reads by id learn of rows that they may not show)."""
-    sort_value: Any = None
-    """The sort key of a search, which a page ends at."""
+    sort_value: list[str] | None = None
+    """The sort keys of a search as text, which a page ends at."""
 
     @property
     def reference(self) -> str:
         """`Type/id`."""
         return f"{self.resource_type}/{self.id}"
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """Version, digest, patient and state, by name."""
+        names = ("pid", "resource_type", "id", "version", "updated_at", "patient_key", "deleted", "digest")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ class Change:
     """A new version of a resource. `replaces` is the version that it was made from, None for a new resource."""
 
     pid: int
+    key: int
     resource_type: str
     id: str
     version: int
@@ -99,3 +106,21 @@ class Page:
 
     rows: list[StoredResource] = field(default_factory=list)
     more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a stream goes through: a type, and of it what changed since, belongs to patients, or was deleted."""
+
+    resource_type: str
+    since: datetime | None = None
+    patient_keys: frozenset[int] | None = None
+    of_patients_only: bool = False
+    deleted: bool = False
+
+    def includes(self, row: StoredResource) -> bool:
+        """Whether a row that was found otherwise is wanted too."""
+        in_time = self.since is None or row.updated_at >= self.since
+        if self.patient_keys is not None:
+            return in_time and row.patient_key in self.patient_keys
+        return in_time and (row.patient_key is not None or not self.of_patients_only)

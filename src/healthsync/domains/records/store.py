@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 
-from healthsync.domains.records.errors import VersionConflict
-from healthsync.domains.records.model import Change, StoredResource, Visibility
+from healthsync.domains.records import statements
+from healthsync.domains.records.index import IndexRows
+from healthsync.domains.records.model import Change, StoredResource, Visibility, Wanted
 from healthsync.infrastructure.database import Queries, Transaction
 
 _SQL = Queries("healthsync.domains.records")
 
-_COLUMNS = (
+COLUMNS = (
     "r.pid, r.resource_type, r.id, r.version, r.updated_at, r.patient_key, r.deleted, r.digest,"
-    " c.clear, c.identity, c.narrative, c.key_scope, c.key_version"
+    " coalesce(c.packed, convert_to(c.clear, 'UTF8')) AS packed, c.identity, c.narrative, c.key_scope, c.key_version"
 )
+"""Of `resource r` and `resource_content c`, in the order of `StoredResource`."""
 _VERSION_COLUMNS = (
     "r.pid, r.resource_type, r.id, h.version, h.updated_at, h.patient_key, h.deleted, r.digest,"
-    " h.clear, h.identity, h.narrative, h.key_scope, h.key_version"
+    " h.packed, h.identity, h.narrative, h.key_scope, h.key_version"
 )
+
+_SIZE = " + ".join(f"coalesce(octet_length(c.{name}), 0)" for name in ("packed", "clear", "identity", "narrative"))
+"""Bytes of a content as stored, read without the content."""
 
 
 def _stored(row: asyncpg.Record) -> StoredResource:
@@ -32,180 +38,294 @@ async def take_pids(tx: Transaction, count: int) -> list[int]:
     return [row[0] for row in await tx.fetch(_SQL.take_pids, count)]
 
 
-async def current(tx: Transaction, references: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StoredResource]:
-    """The current versions of (type, id), deleted ones too."""
-    rows = await tx.fetch(_SQL.current, [t for t, _ in references], [i for _, i in references])
+Planned = tuple[str, list[Any]]
+"""A statement and its parameters."""
+
+Address = tuple[int, str, str]
+"""(key, type, id) of a resource: the key finds it, type and id make sure."""
+
+
+async def current(tx: Transaction, addresses: Sequence[Address]) -> dict[tuple[str, str], StoredResource]:
+    """The current versions, deleted ones too."""
+    rows = await tx.look(_SQL.current, *_columns(addresses))
     return {(row["resource_type"], row["id"]): _stored(row) for row in rows}
 
 
-async def heads(tx: Transaction, references: Sequence[tuple[str, str]]) -> dict[tuple[str, str], asyncpg.Record]:
-    """Version, digest, patient and state of (type, id), without content."""
-    rows = await tx.fetch(_SQL.heads, [t for t, _ in references], [i for _, i in references])
+async def heads(tx: Transaction, addresses: Sequence[Address]) -> dict[tuple[str, str], asyncpg.Record]:
+    """Version, digest, patient and state, without content."""
+    rows = await tx.look(_SQL.heads, *_columns(addresses))
     return {(row["resource_type"], row["id"]): row for row in rows}
 
 
-async def insert(tx: Transaction, changes: Sequence[Change]) -> None:
-    """New resources with content and index rows. Raises VersionConflict when another transaction was first with one."""
-    try:
-        await _insert(tx, changes)
-    except asyncpg.UniqueViolationError:
-        raise VersionConflict("someone else created the resource at the same time; read it and repeat") from None
+async def take_turns(tx: Transaction, keys: Sequence[int]) -> None:
+    """Hold these keys until the transaction ends."""
+    await tx.execute(_SQL.take_turns, list(keys))
 
 
-async def _insert(tx: Transaction, changes: Sequence[Change]) -> None:
-    await tx.execute(
-        _SQL.insert,
-        [c.pid for c in changes],
-        [c.resource_type for c in changes],
-        [c.id for c in changes],
-        [c.version for c in changes],
-        [c.updated_at for c in changes],
-        [c.patient_key for c in changes],
-        [c.deleted for c in changes],
-        [c.digest for c in changes],
-        *_content_columns(changes),
-        *_columns(((hash_, c.pid) for c in changes for hash_ in c.index.tokens), 2),
-        *_columns(((hash_, value, c.pid) for c in changes for hash_, value in c.index.strings), 3),
-        *_columns(((hash_, low, high, c.pid) for c in changes for hash_, low, high in c.index.dates), 4),
-    )
+def insert(tx: Transaction, changes: Sequence[Change]) -> None:
+    """New resources with content and index rows, at the end of the unit of work. VersionConflict is raised then when
+    another transaction was first with one."""
+    tx.later(statements.insertion(changes))
 
 
-async def keep_history(tx: Transaction, pids: Sequence[int]) -> None:
-    """Copy the versions that are about to be replaced."""
-    await tx.execute(_SQL.keep_history, list(pids))
+def replace(tx: Transaction, changes: Sequence[Change]) -> None:
+    """New versions in the place of the old, which go to history, at the end of the unit of work. VersionConflict is
+    raised then when one was no longer the version that its change replaces."""
+    tx.later(statements.succession(changes))
 
 
-async def supersede(tx: Transaction, changes: Sequence[Change]) -> set[int]:
-    """Set the new heads; answers the pids that were still at the version the change was made from."""
-    rows = await tx.fetch(
-        _SQL.supersede,
-        [c.pid for c in changes],
-        [c.replaces for c in changes],
-        [c.version for c in changes],
-        [c.updated_at for c in changes],
-        [c.patient_key for c in changes],
-        [c.deleted for c in changes],
-        [c.digest for c in changes],
-    )
-    return {row["pid"] for row in rows}
+def _columns(addresses: Sequence[Address]) -> tuple[list[int], list[str], list[str]]:
+    return [key for key, _, _ in addresses], [kind for _, kind, _ in addresses], [id_ for _, _, id_ in addresses]
 
 
-async def replace_content(tx: Transaction, changes: Sequence[Change]) -> None:
-    """The content of new versions, and the difference of their index rows."""
-    gone = [(c.pid, c.index_before, c.index) for c in changes]
-    come = [(c.pid, c.index, c.index_before) for c in changes]
-    await tx.execute(
-        _SQL.replace_content,
-        [c.pid for c in changes],
-        *_content_columns(changes),
-        *(column for difference in (gone, come) for column in _index_difference(difference)),
-    )
-
-
-def _content_columns(changes: Sequence[Change]) -> tuple[list[Any], ...]:
-    return (
-        [c.content.clear for c in changes],
-        [c.content.identity for c in changes],
-        [c.content.narrative for c in changes],
-        [c.content.key_scope for c in changes],
-        [c.content.key_version for c in changes],
-    )
-
-
-def _index_difference(pairs: Sequence[tuple[int, Any, Any]]) -> Iterable[list[Any]]:
-    """Columns of the index rows that stand in the first of each pair and not in the second."""
-    yield from _columns(((h, pid) for pid, one, other in pairs for h in one.tokens - other.tokens), 2)
-    yield from _columns(((h, v, pid) for pid, one, other in pairs for h, v in one.strings - other.strings), 3)
-    yield from _columns(((h, lo, hi, pid) for pid, one, other in pairs for h, lo, hi in one.dates - other.dates), 4)
-
-
-def _columns(rows: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """Rows turned into `width` columns, as unnest takes them."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
-
-
-async def patient_keys(tx: Transaction, ids: Sequence[str]) -> dict[str, int]:
+async def patient_keys(tx: Transaction, addresses: Sequence[Address]) -> dict[str, int]:
     """Internal numbers of source patients by id."""
-    return {row["id"]: row["pid"] for row in await tx.fetch(_SQL.patient_keys, list(ids))}
+    return {row["id"]: row["pid"] for row in await tx.look(_SQL.patient_keys, *_columns(addresses))}
 
 
 async def patient_ids(tx: Transaction, keys: Sequence[int]) -> dict[int, str]:
     """Ids of source patients by internal number."""
-    return {row["pid"]: row["id"] for row in await tx.fetch(_SQL.patient_ids, list(keys))}
+    return {row["pid"]: row["id"] for row in await tx.look(_SQL.patient_ids, list(keys))}
 
 
-async def existing(tx: Transaction, references: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Which of (type, id) exist and are not deleted."""
-    rows = await tx.fetch(_SQL.existing, [t for t, _ in references], [i for _, i in references])
+async def existing(tx: Transaction, addresses: Sequence[Address]) -> set[tuple[str, str]]:
+    """Which of these resources exist and are not deleted."""
+    rows = await tx.look(_SQL.existing, *_columns(addresses))
     return {(row["resource_type"], row["id"]) for row in rows}
 
 
-async def read(tx: Transaction, resource_type: str, id_: str, visibility: Visibility) -> StoredResource | None:
-    """The current version, deleted or not; `permitted` says whether the gate's condition holds."""
+async def hold(tx: Transaction, addresses: Sequence[Address]) -> set[tuple[str, str]]:
+    """The same, and keep them from being deleted until the end of the transaction."""
+    rows = await tx.fetch(_SQL.hold, *_columns(addresses))
+    return {(row["resource_type"], row["id"]) for row in rows}
+
+
+async def referrers(tx: Transaction, keys: Sequence[int]) -> list[tuple[str, int]]:
+    """How many current resources of each type refer to these keys."""
+    return [(row["resource_type"], row["count"]) for row in await tx.fetch(_SQL.referrers, list(keys))]
+
+
+async def read(tx: Transaction, addresses: Sequence[Address], visibility: Visibility) -> list[StoredResource]:
+    """The current versions, deleted or not; `permitted` says whether the gate's condition holds."""
     first = len(visibility.parameters)
-    row = await tx.fetchrow(
-        f"SELECT {_COLUMNS}, ({visibility.condition}) AS permitted"
-        " FROM resource r JOIN resource_content c ON c.pid = r.pid"
-        f" WHERE r.resource_type = ${first + 1} AND r.id = ${first + 2}",
+    rows = await tx.look(
+        f"SELECT {COLUMNS}, ({visibility.condition}) AS permitted"
+        f" FROM unnest(${first + 1}::bigint[], ${first + 2}::text[], ${first + 3}::text[]) AS wanted (key, kind, id)"
+        " JOIN resource r ON r.key = wanted.key AND r.resource_type = wanted.kind AND r.id = wanted.id"
+        " JOIN resource_content c ON c.pid = r.pid",
         *visibility.parameters,
-        resource_type,
-        id_,
+        *_columns(addresses),
     )
-    return _stored(row) if row else None
+    return [_stored(row) for row in rows]
 
 
-async def vread(
-    tx: Transaction, resource_type: str, id_: str, version: int, visibility: Visibility
-) -> StoredResource | None:
+async def read_one(tx: Transaction, address: Address, visibility: Visibility) -> StoredResource | None:
+    """One current version: the commonest question of all."""
+    first = len(visibility.parameters)
+    rows = await tx.look(
+        f"SELECT {COLUMNS}, ({visibility.condition}) AS permitted"
+        " FROM resource r JOIN resource_content c ON c.pid = r.pid"
+        f" WHERE r.key = ${first + 1} AND r.resource_type = ${first + 2} AND r.id = ${first + 3}",
+        *visibility.parameters,
+        *address,
+    )
+    return _stored(rows[0]) if rows else None
+
+
+async def referring(
+    tx: Transaction,
+    keys: Sequence[int],
+    paths: Sequence[int] | None,
+    types: Sequence[str],
+    visibility: Visibility,
+    *,
+    limit: int,
+) -> list[StoredResource]:
+    """Current resources of some types that refer to these keys, under one of `paths` (None: any), oldest first."""
+    first = len(visibility.parameters)
+    rows = await tx.fetch(
+        f"SELECT {COLUMNS} FROM (SELECT DISTINCT x.pid FROM index_reference x"
+        f" WHERE x.target = ANY (${first + 1}::bigint[])"
+        f" AND (${first + 2}::int[] IS NULL OR x.path = ANY (${first + 2}))) d"
+        " JOIN resource r ON r.pid = d.pid JOIN resource_content c ON c.pid = r.pid"
+        f" WHERE NOT r.deleted AND r.resource_type = ANY (${first + 3}::text[]) AND ({visibility.condition})"
+        f" ORDER BY r.pid LIMIT {int(limit)}",
+        *visibility.parameters,
+        list(keys),
+        None if paths is None else list(paths),
+        list(types),
+    )
+    return [_stored(row) for row in rows]
+
+
+async def vread(tx: Transaction, address: Address, version: int, visibility: Visibility) -> StoredResource | None:
     """One version; judged by the patient that this version names."""
-    rows = await _versions(tx, resource_type, id_, visibility, f"AND h.version = {int(version)}", limit=1)
+    rows = await _versions(tx, address, visibility, f"AND h.version = {int(version)}", limit=1)
     return rows[0] if rows else None
 
 
-async def versions(
-    tx: Transaction, resource_type: str, id_: str, visibility: Visibility, *, before: int | None, limit: int
-) -> list[StoredResource]:
-    """Versions, newest first, those before version `before`."""
-    bound = f"AND h.version < {int(before)}" if before is not None else ""
-    return await _versions(tx, resource_type, id_, visibility, bound, limit=limit)
+async def tally(tx: Transaction, statement: Planned) -> tuple[int, int, int]:
+    """How many versions of a resource are here, may be shown, and are asked for."""
+    text, parameters = statement
+    row = await tx.fetchrow(text, *parameters)
+    assert row is not None
+    return row["here"], row["permitted"], row["asked"]
 
 
 async def _versions(
-    tx: Transaction, resource_type: str, id_: str, visibility: Visibility, bound: str, *, limit: int
+    tx: Transaction, address: Address, visibility: Visibility, bound: str, *, limit: int
 ) -> list[StoredResource]:
     first = len(visibility.parameters)
     # The condition speaks of `r`; a version is judged by its own patient, so `r` here is the version's row.
     condition = visibility.condition.replace("r.patient_key", "h.patient_key")
     rows = await tx.fetch(
         f"SELECT {_VERSION_COLUMNS}, ({condition}) AS permitted FROM resource r JOIN ("
-        " SELECT pid, version, updated_at, deleted, patient_key, clear, identity, narrative, key_scope, key_version"
-        " FROM resource_history UNION ALL"
+        " SELECT pid, version, updated_at, deleted, patient_key, coalesce(packed, convert_to(clear, 'UTF8')) AS packed,"
+        " identity, narrative, key_scope, key_version FROM resource_history UNION ALL"
         " SELECT x.pid, x.version, x.updated_at, x.deleted, x.patient_key,"
-        " c.clear, c.identity, c.narrative, c.key_scope, c.key_version"
+        " coalesce(c.packed, convert_to(c.clear, 'UTF8')), c.identity, c.narrative, c.key_scope, c.key_version"
         " FROM resource x JOIN resource_content c ON c.pid = x.pid) h ON h.pid = r.pid"
-        f" WHERE r.resource_type = ${first + 1} AND r.id = ${first + 2} {bound}"
+        f" WHERE r.key = ${first + 1} AND r.resource_type = ${first + 2} AND r.id = ${first + 3} {bound}"
         f" ORDER BY h.version DESC LIMIT {int(limit)}",
         *visibility.parameters,
-        resource_type,
-        id_,
+        *address,
     )
     return [_stored(row) for row in rows]
 
 
-async def select(
-    tx: Transaction, condition: str, parameters: Sequence[Any], *, sort_key: str, order: str, limit: int
+async def select(tx: Transaction, statement: Planned) -> list[StoredResource]:
+    """The rows of a planned search."""
+    text, parameters = statement
+    return [_stored(row) for row in await tx.look(text, *parameters)]
+
+
+async def compartment(
+    tx: Transaction,
+    patient_keys: Sequence[int],
+    types: Sequence[str],
+    since: datetime | None,
+    visibility: Visibility,
+    *,
+    after: int,
+    limit: int,
 ) -> list[StoredResource]:
-    """The current resources for which a condition over `r` holds."""
+    """Current resources of some source patients, in order of arrival; no types means all."""
+    first = len(visibility.parameters)
     rows = await tx.fetch(
-        f"SELECT {_COLUMNS}, true AS permitted, {sort_key} AS sort_value"
-        f" FROM (SELECT * FROM resource r WHERE {condition} ORDER BY {order} LIMIT {int(limit)}) r"
-        f" JOIN resource_content c ON c.pid = r.pid ORDER BY {order}",
+        f"SELECT {COLUMNS} FROM (SELECT * FROM resource r WHERE r.patient_key = ANY (${first + 1}::bigint[])"
+        f" AND r.pid > ${first + 2} AND NOT r.deleted"
+        f" AND (${first + 3}::text[] IS NULL OR r.resource_type = ANY (${first + 3}))"
+        f" AND (${first + 4}::timestamptz IS NULL OR r.updated_at >= ${first + 4}) AND ({visibility.condition})"
+        f" ORDER BY r.pid LIMIT {int(limit)}) r JOIN resource_content c ON c.pid = r.pid ORDER BY r.pid",
+        *visibility.parameters,
+        list(patient_keys),
+        after,
+        list(types) or None,
+        since,
+    )
+    return [_stored(row) for row in rows]
+
+
+async def number(tx: Transaction, statement: Planned) -> int:
+    """What a counting statement counts."""
+    text, parameters = statement
+    return (await tx.look(text, *parameters))[0][0]
+
+
+async def stream(
+    tx: Transaction, wanted: Wanted, visibility: Visibility, *, after: int, bytes_: int, rows: int
+) -> AsyncIterator[list[int]]:
+    """The internal numbers of a stream, in portions whose contents take `bytes_` at most (one alone may take more)."""
+    condition, parameters = _stream_condition(wanted, visibility, after)
+    cursor = await tx.connection.cursor(
+        f"SELECT r.pid, {_SIZE} AS size FROM (SELECT pid FROM resource r WHERE {condition} ORDER BY r.pid) r"
+        " CROSS JOIN LATERAL (SELECT * FROM resource_content WHERE pid = r.pid LIMIT 1) c",
         *parameters,
     )
+    portion: list[int] = []
+    taken = 0
+    while found := await cursor.fetch(rows):
+        for pid, size in found:
+            if portion and (taken + size > bytes_ or len(portion) == rows):
+                yield portion
+                portion, taken = [], 0
+            portion.append(pid)
+            taken += size
+    if portion:
+        yield portion
+
+
+def _stream_condition(wanted: Wanted, visibility: Visibility, after: int) -> tuple[str, list[Any]]:
+    parameters = list(visibility.parameters)
+
+    def bind(value: Any) -> str:
+        parameters.append(value)
+        return f"${len(parameters)}"
+
+    terms = [f"r.resource_type = {bind(wanted.resource_type)}", f"r.pid > {bind(after)}", f"({visibility.condition})"]
+    terms.append("r.deleted" if wanted.deleted else "NOT r.deleted")
+    if wanted.since is not None:
+        terms.append(f"r.updated_at >= {bind(wanted.since)}")
+    if wanted.patient_keys is not None:
+        terms.append(f"r.patient_key = ANY ({bind(sorted(wanted.patient_keys))}::bigint[])")
+    elif wanted.of_patients_only:
+        terms.append("r.patient_key IS NOT NULL")
+    return " AND ".join(terms), parameters
+
+
+async def contents(tx: Transaction, pids: Sequence[int]) -> list[StoredResource]:
+    """The current versions with these internal numbers, in their order."""
+    rows = await tx.fetch(
+        f"SELECT {COLUMNS} FROM resource r JOIN resource_content c ON c.pid = r.pid"
+        " WHERE r.pid = ANY ($1::bigint[]) ORDER BY r.pid",
+        list(pids),
+    )
     return [_stored(row) for row in rows]
 
 
-async def count(tx: Transaction, condition: str, parameters: Sequence[Any]) -> int:
-    """How many current resources a condition over `r` holds for."""
-    return await tx.fetchval(f"SELECT count(*) FROM resource r WHERE {condition}", *parameters)
+async def present(tx: Transaction, types: Sequence[str], deleted_since: datetime | None) -> list[str]:
+    """Those of some types that have resources, or of which some were deleted since an instant, in their order."""
+    if deleted_since is None:
+        rows = await tx.fetch(_SQL.present, list(types))
+    else:
+        rows = await tx.fetch(_SQL.deleted_types, list(types), deleted_since)
+    found = {row["resource_type"] for row in rows}
+    return [kind for kind in types if kind in found]
+
+
+async def any_withheld(tx: Transaction, patient_keys: Sequence[int], visibility: Visibility) -> bool:
+    """Whether the condition does not hold for one of these patients."""
+    first = len(visibility.parameters)
+    return await tx.fetchval(
+        f"SELECT EXISTS (SELECT FROM unnest(${first + 1}::bigint[]) AS r (patient_key)"
+        f" WHERE NOT ({visibility.condition}))",
+        *visibility.parameters,
+        list(patient_keys),
+    )
+
+
+async def without_index(tx: Transaction, count: int) -> list[StoredResource]:
+    """Resources whose index rows are still to be made, locked for the caller."""
+    return [_stored(row) for row in await tx.fetch(_SQL.without_index, count)]
+
+
+async def next_pids(tx: Transaction, types: Sequence[str], after: int, count: int) -> list[int]:
+    """The next internal numbers of resources of some types, deleted ones left out."""
+    return [row["pid"] for row in await tx.fetch(_SQL.next_pids, list(types), after, count)]
+
+
+async def locked(tx: Transaction, pids: Sequence[int], *, wait: bool) -> list[StoredResource]:
+    """Current versions, locked; without `wait`, those that somebody has locked are left out."""
+    kept = await tx.fetch(_SQL.lock if wait else _SQL.lock_free, list(pids))
+    # A statement of its own: the one that locks may still see the content that was there when it began.
+    return await contents(tx, [row["pid"] for row in kept])
+
+
+async def count_of(tx: Transaction, types: Sequence[str]) -> int:
+    """How many resources of some types there are."""
+    return await tx.fetchval(_SQL.count_of, list(types))
+
+
+def make_index(tx: Transaction, rows: Sequence[tuple[int, int, IndexRows]]) -> None:
+    """Give resources, by internal number, their key and the index rows that they lack."""
+    tx.later(statements.indexing(rows))

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
-from healthsync.errors import HealthSyncError
+from healthsync.errors import HealthSyncError, InvalidInput
 from healthsync.exchange.disclose import Disclosed, Refusal
-from healthsync.exchange.ingest import InvalidResource, PreconditionFailed
-from healthsync.standards.fhir import json
+from healthsync.exchange.ingest import Stored
+from healthsync.exchange.interactions.failures import issues_of, status_of
+from healthsync.exchange.offer import NotOffered
+from healthsync.standards.fhir import binaries, json, summary
 from healthsync.standards.fhir.outcome import Issue, from_error, http_status, operation_outcome
 
+__all__ = ["FHIR_JSON", "Issue", "from_error", "status_of"]
+
 FHIR_JSON = "application/fhir+json"
+
+_ECHOED = (b"x-request-id", b"x-correlation-id")
+_NAME = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+Reduction = Callable[[dict[str, Any]], dict[str, Any]]
+"""Leaves of a resource what `_summary` and `_elements` ask for."""
 
 
 def fhir(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -23,9 +36,57 @@ def fhir(body: bytes, status: int = 200, headers: Mapping[str, str] | None = Non
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, FHIR_JSON)
 
 
-def resource(found: Disclosed, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """One resource with ETag and Last-Modified (http.html#versions)."""
-    return fhir(found.text.encode(), status, {**version_headers(found.version, found.updated_at), **(headers or {})})
+def resource(found: Disclosed, reduced: Reduction | None = None) -> Response:
+    """One resource with ETag and Last-Modified (http.html#versions); untouched as it was stored, or in part."""
+    text = found.text.encode()
+    body = text if reduced is None else json.dump(reduced(json.parse(text)))
+    return fhir(body, headers=version_headers(found.version, found.updated_at))
+
+
+def binary(found: Disclosed) -> Response:
+    """The content of a Binary in its own format (binary.html#rest); as a resource when there is none to show.
+
+    Whoever stored it chose the format: a browser must not take it for a page of this server.
+    """
+    content = binaries.content(json.parse(found.text.encode()))
+    if content is None:
+        return resource(found)
+    body, media_type, context = content
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Disposition": "attachment",
+        "Content-Security-Policy": "sandbox",
+        "X-Content-Type-Options": "nosniff",
+        **version_headers(found.version, found.updated_at),
+        **({"X-Security-Context": context} if context else {}),
+    }
+    answer = Response(body, 200, headers)
+    answer.headers["Content-Type"] = media_type
+    return answer
+
+
+def not_modified(found: Disclosed) -> Response:
+    """The sender has this version already (http.html#cread)."""
+    return Response(status_code=304, headers=version_headers(found.version, found.updated_at))
+
+
+def written(stored: Stored, preferred: str, base: str, body: bytes | None = None) -> Response:
+    """What a write answers (http.html#ops): nothing, what was stored, or what was thought of it.
+
+    `body` is what is shown instead of what was stored, where the sender did not send it himself.
+    """
+    status = 201 if stored.outcome == "created" else 200
+    headers = {
+        "Location": f"{base}/{stored.resource_type}/{stored.id}/_history/{stored.version}",
+        **version_headers(stored.version, stored.updated_at),
+    }
+    match preferred:
+        case "minimal":
+            return Response(status_code=status, headers=headers)
+        case "OperationOutcome":
+            return outcome(stored.warnings, status, headers)
+        case _:
+            return fhir(json.dump(stored.resource) if body is None else body, status, headers)
 
 
 def version_headers(version: int, updated_at: datetime) -> dict[str, str]:
@@ -50,13 +111,9 @@ def error(problem: HealthSyncError) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="healthsync"'
     if status == 503:
         headers["Retry-After"] = "5"
-    issues = problem.issues if isinstance(problem, InvalidResource) else [from_error(problem)]
-    return outcome(issues, status, headers)
-
-
-def status_of(problem: HealthSyncError) -> int:
-    """The HTTP status of an error of ours."""
-    return 412 if isinstance(problem, PreconditionFailed) else http_status(problem.code)
+    if isinstance(problem, NotOffered):
+        headers["Allow"] = ", ".join(problem.allow)
+    return outcome(issues_of(problem), status, headers)
 
 
 def unexpected() -> Response:
@@ -67,3 +124,26 @@ def unexpected() -> Response:
 def plain(value: Any, status: int = 200) -> Response:
     """A JSON answer that is no FHIR."""
     return Response(json.dump(value), status, {"Cache-Control": "no-store"}, "application/json")
+
+
+def reduction(params: Mapping[str, str]) -> Reduction | None:
+    """What `_summary` and `_elements` ask for, None for the whole resource. Raises InvalidInput (`value`)."""
+    wanted, elements = summary.summary_of(params.get("_summary")), summary.elements_of(params.get("_elements"))
+    if wanted == "count":
+        raise InvalidInput("_summary=count is for searches; a resource cannot be counted", code="value")
+    return partial(summary.reduce, summary=wanted, elements=elements) if wanted or elements else None
+
+
+def echo(headers: Iterable[tuple[bytes, bytes]], answer: Response) -> None:
+    """Repeat the names that the sender gave to this exchange (http.html#custom), if they can be names."""
+    for name, value in headers:
+        if name in _ECHOED and _NAME.fullmatch(value):
+            answer.headers[name.decode()] = value.decode()
+
+
+def pretty(answer: Response) -> Response:
+    """The same, written for people (`_pretty=true`); numbers keep their digits."""
+    if answer.media_type == FHIR_JSON and answer.body:
+        answer.body = msgspec.json.format(bytes(answer.body), indent=2)
+        answer.headers["Content-Length"] = str(len(answer.body))
+    return answer

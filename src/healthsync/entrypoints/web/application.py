@@ -15,10 +15,23 @@ from healthsync.exchange.authenticate import CredentialRefused
 from healthsync.infrastructure.telemetry import logger, metrics, span
 
 from . import answers
+from .bulk_routes import BulkRoutes
+from .bundle_routes import BundleRoutes
+from .capability_routes import CapabilityRoutes
 from .fhir_routes import FhirRoutes
+from .graphql_routes import GraphqlRoutes
 from .healthsync_routes import HealthsyncRoutes
-from .requests import NotAcceptable, UnsupportedMediaType
+from .history_routes import HistoryRoutes
+from .inner_requests import InnerRequests
+from .job_routes import JobRoutes
+from .meta_routes import MetaRoutes
+from .operation_routes import OperationRoutes
+from .requests import BASE, NotAcceptable, UnsupportedMediaType, public_base
 from .router import Router
+from .search_routes import SearchRoutes
+from .subscription_routes import SubscriptionRoutes, SubscriptionSockets
+from .terminology_routes import TerminologyRoutes
+from .validate_routes import ValidateRoutes
 
 _log = logger(__name__)
 _requests = metrics.counter("healthsync_http_requests", "HTTP requests, by surface and status.", ("surface", "status"))
@@ -30,9 +43,27 @@ class Application:
 
     def __init__(self, hub: Any, ready: Callable[[], Any], others_metrics: Callable[[], Iterable[Path]] = list) -> None:
         self._ready, self._others_metrics = ready, others_metrics
+        self._address: str = hub.settings.fhir.address
         self.router = Router()
-        FhirRoutes(hub).register(self.router)
-        HealthsyncRoutes(hub).register(self.router)
+        fhir = FhirRoutes(hub)
+        fhir.register(self.router)
+        HistoryRoutes(hub, fhir).register(self.router)
+        MetaRoutes(hub, fhir).register(self.router)
+        BundleRoutes(hub, fhir, InnerRequests(self.router, self._answer)).register(self.router)
+        CapabilityRoutes(hub, fhir, self.router).register(self.router)
+        search = SearchRoutes(hub, fhir.pages, fhir.begin)
+        search.register(self.router)
+        HealthsyncRoutes(hub, fhir, search).register(self.router)
+        BulkRoutes(hub).register(self.router)
+        JobRoutes(hub).register(self.router)
+        SubscriptionRoutes(hub).register(self.router)
+        GraphqlRoutes(hub).register(self.router)
+        TerminologyRoutes(hub, fhir.begin).register(self.router)
+        OperationRoutes(hub, fhir.pages, fhir.begin).register(self.router)
+        ValidateRoutes(hub, fhir.begin).register(self.router)
+        self._own_parameters = hub.own_parameters
+        self._sockets = SubscriptionSockets(hub)
+        self._socket_paths = {f"{base}/websocket" for base in ("/fhir", "/api/fhir", hub.settings.fhir.base_path)}
         self.router.add("metrics", self._metrics)
         self.router.add("livez", self._livez)
         self.router.add("readyz", self._readyz)
@@ -42,9 +73,12 @@ class Application:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """ASGI 3. Lifespan is the business of `serve`."""
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
         if scope["type"] != "http":
             return
         started = time.perf_counter()
+        scope[BASE] = public_base(scope, self._address)
         route, names, allowed = self.router.find(scope["method"], scope["path"])
         name = route.surface.name if route else "none"
         if route is None:
@@ -52,12 +86,25 @@ class Application:
         else:
             with span("http request", surface=name):
                 response = await self._answer(route.handler, Request(scope, receive), names, name)
+        answers.echo(scope["headers"], response)
+        if b"_pretty=true" in scope.get("query_string", b""):
+            response = answers.pretty(response)
+        if scope["method"] == "HEAD":
+            response.body = b""  # the head is that of a GET, with its Content-Length (RFC 9110 §9.3.2)
         await response(scope, receive, send)
         _requests.labels(surface=name, status=str(response.status_code)).inc()
         _seconds.labels(surface=name).observe(time.perf_counter() - started)
 
+    async def _socket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"] in self._socket_paths:
+            await self._sockets(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
     async def _answer(self, handler: Any, request: Request, names: Mapping[str, str], name: str) -> Response:
         try:
+            if name not in _OF_THE_PROCESS:
+                await self._own_parameters.refresh_before_reading()
             return await handler(request, names)
         except CredentialRefused as problem:
             return answers.error(problem)
@@ -86,8 +133,13 @@ class Application:
                              200 if all(checks.values()) else 503)  # fmt: skip
 
 
+_OF_THE_PROCESS = frozenset({"metrics", "livez", "readyz"})
+"""Surfaces that must answer without a database."""
+
+
 def _nowhere(allowed: set[str]) -> Response:
     if allowed:
         problem = answers.Issue("error", "not-supported", None, "this address does not take this method")
-        return answers.outcome([problem], 405, {"Allow": ", ".join(sorted(allowed))})
+        methods = allowed | ({"HEAD"} if "GET" in allowed else set())
+        return answers.outcome([problem], 405, {"Allow": ", ".join(sorted(methods))})
     return answers.error(NotFound("there is nothing at this address; FHIR is under /fhir"))

@@ -1,10 +1,12 @@
-"""What a request says: who sends it, in which format, with which conditions."""
+"""What a request says: who sends it, in which format, with which conditions and preferences (http.html)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -12,8 +14,19 @@ from healthsync.errors import HealthSyncError, InvalidInput, NotFound
 from healthsync.exchange.authenticate import Requester
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+
+FHIR_TYPES = ("application/fhir+json", "application/json", "text/json", "application/json+fhir")
+"""Media types of FHIR JSON: R4's own, the general ones, and that of the drafts before it."""
+
+REQUESTER = "healthsync.requester"
+"""Where a scope has the requester of the request around it: a Bundle's sender is recognised once."""
+BASE = "healthsync.base"
+"""Where a scope has the absolute address of the FHIR server."""
+
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_JSON = {"application/fhir+json", "application/json", "application/*", "*/*", "json", ""}
+_HOST = re.compile(r"[A-Za-z0-9.\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
+_JSON = frozenset({*FHIR_TYPES, "application/*", "*/*", "json"})
+_ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"|(\*)')
 
 
 class UnsupportedMediaType(HealthSyncError):
@@ -37,6 +50,8 @@ def legal_id(text: str) -> str:
 
 async def requester_of(hub: Any, request: Request) -> Requester:
     """Authenticate the sender. Raises CredentialRefused, PurposeNotAllowed or InvalidInput."""
+    if (known := request.scope.get(REQUESTER)) is not None:
+        return known
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     address = request.client.host if request.client else None
     return await hub.authenticate(
@@ -44,19 +59,70 @@ async def requester_of(hub: Any, request: Request) -> Requester:
     )
 
 
+def base_of(request: Request) -> str:
+    """The absolute address of the FHIR server, as links in the answer begin."""
+    return request.scope[BASE]
+
+
+def public_base(scope: dict[str, Any], configured: str) -> str:
+    """`fhir.base_url` when it is a whole address; else its path behind the host that the sender spoke to.
+
+    A host that cannot be one is not repeated.
+    """
+    if "://" in configured:
+        return configured
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    return f"{scope.get('scheme', 'http')}://{host}{configured}" if _HOST.fullmatch(host) else configured
+
+
+# --- formats (http.html#mime-type) --------------------------------------------------------------------------------
+
+
 def negotiate(request: Request) -> None:
-    """FHIR JSON is what is written. Raises NotAcceptable when the sender takes only something else."""
+    """FHIR JSON is what is written. Raises NotAcceptable when the sender takes only something else.
+
+    `_format` outranks Accept. Quality 0 means not this one (RFC 9110 §12.4.2); Accept-Charset is passed over, as
+    FHIR is always UTF-8.
+    """
     wanted = request.query_params.get("_format")
-    offers = [wanted] if wanted else request.headers.get("accept", "*/*").split(",")
-    if not any(offer.partition(";")[0].strip().lower().replace(" ", "+") in _JSON for offer in offers):
-        raise NotAcceptable("this server answers in application/fhir+json")
+    accepted = wanted.replace(" ", "+") if wanted else request.headers.get("accept", "")
+    offers = list(_media_ranges(accepted))
+    if offers and not any(name in _JSON and _weighs(params) and _is_r4(params) for name, params in offers):
+        raise NotAcceptable("this server answers in application/fhir+json; XML and Turtle are not supported")
+
+
+def wants_fhir(request: Request) -> bool:
+    """Whether FHIR JSON is asked for by name: a Binary is answered in its own format otherwise (binary.html#rest)."""
+    if request.query_params.get("_format"):
+        return True
+    offers = _media_ranges(request.headers.get("accept", ""))
+    return any(name in FHIR_TYPES and _weighs(params) for name, params in offers)
+
+
+def media_type_in(request: Request) -> str:
+    """The media type of the body as it was written, "" for none."""
+    return next((name for name, _ in _media_ranges(request.headers.get("content-type", ""))), "")
+
+
+def media_type_of(request: Request) -> str:
+    """The media type of the body, "" for none. Raises UnsupportedMediaType for another charset or FHIR release."""
+    name, params = next(_media_ranges(request.headers.get("content-type", "")), ("", {}))
+    if params.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType("FHIR is written in UTF-8 (http.html#mime-type)")
+    if not _is_r4(params):
+        raise UnsupportedMediaType("this server speaks FHIR R4 (fhirVersion=4.0)")
+    return name
 
 
 async def body_of(request: Request, media_types: Sequence[str]) -> bytes:
     """The body, bounded. Raises UnsupportedMediaType, or InvalidInput (`too-long`)."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in media_types:
+    if media_type_of(request) not in media_types:
         raise UnsupportedMediaType(f"send this as {media_types[0]}")
+    return await content_of(request)
+
+
+async def content_of(request: Request) -> bytes:
+    """The body, whatever it is, bounded. Raises InvalidInput (`too-long`)."""
     size, parts = 0, []
     try:
         async for part in request.stream():
@@ -67,3 +133,56 @@ async def body_of(request: Request, media_types: Sequence[str]) -> bytes:
     except ClientDisconnect:
         raise InvalidInput("the request ended before its body did") from None
     return b"".join(parts)
+
+
+def _media_ranges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """(type, parameters) of a list of media ranges; parameters in lower case, without quotes."""
+    for part in text.split(","):
+        name, *rest = (piece.strip() for piece in part.split(";"))
+        if name:
+            pairs = (piece.partition("=") for piece in rest if piece)
+            yield name.lower(), {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
+
+
+def _weighs(params: dict[str, str]) -> bool:
+    try:
+        return float(params.get("q", "1")) > 0
+    except ValueError:
+        return True
+
+
+def _is_r4(params: dict[str, str]) -> bool:
+    return params.get("fhirversion", "4.0") in ("4.0", "4.0.1")
+
+
+# --- conditions and preferences -----------------------------------------------------------------------------------
+
+
+def is_unchanged(request: Request, version: int, updated_at: datetime) -> bool:
+    """Whether a conditional read finds that the sender has this version already (http.html#cread).
+
+    If-None-Match outranks If-Modified-Since (RFC 9110 §13.2.2).
+    """
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        return any(star or tag == str(version) for tag, star in _ENTITY_TAG.findall(tags))
+    since = request.headers.get("if-modified-since")
+    if since is None:
+        return False
+    try:
+        return updated_at.replace(microsecond=0) <= parsedate_to_datetime(since)
+    except (TypeError, ValueError):  # no date, or one without a zone: the condition is ignored (RFC 9110 §13.1.3)
+        return False
+
+
+def preferred(request: Request) -> Literal["minimal", "representation", "OperationOutcome"] | None:
+    """What a write shall answer with: `Prefer: return=…` (http.html#ops), None when the sender does not say."""
+    for word in re.split(r"[,;\s]+", request.headers.get("prefer", "")):
+        match word.lower().replace('"', ""):
+            case "return=minimal":
+                return "minimal"
+            case "return=representation":
+                return "representation"
+            case "return=operationoutcome":
+                return "OperationOutcome"
+    return None

@@ -41,14 +41,32 @@ class Router:
         same_length.sort(key=lambda r: sum(segment.startswith("{") for segment in r.segments))
 
     def alias(self, prefix: str, stands_for: str) -> None:
-        """Serve what lies under `stands_for` under another prefix too (settlement 2: /api/fhir)."""
+        """Serve what lies under `stands_for` under another prefix too (settlement 2: /api/fhir).
+
+        An address of its own outranks an alias, and a longer prefix a shorter one: with `/api` for `/fhir`,
+        `/api/v1/healthsync` stays what it is.
+        """
         self._aliases.append((prefix.rstrip("/") + "/", stands_for.rstrip("/") + "/"))
+        self._aliases.sort(key=lambda alias: -len(alias[0]))
 
     def find(self, method: str, path: str) -> tuple[Route | None, dict[str, str], set[str]]:
         """The route, its placeholders, and the methods that the path allows when this one is none of them."""
+        for reading in self._readings(path):
+            route, names, allowed = self._find(method, reading)
+            if route is not None or allowed:
+                return route, names, allowed
+        return None, {}, set()
+
+    def _readings(self, path: str) -> list[str]:
+        """The paths that one may mean, the likeliest first."""
         for prefix, stands_for in self._aliases:
             if path.startswith(prefix) or path + "/" == prefix:
-                path = stands_for + path[len(prefix) :]
+                aliased = stands_for + path[len(prefix) :]
+                # Under /fhir/r4 itself the address of its own would read r4 as a resource type.
+                return [aliased, path] if prefix.startswith(stands_for) else [path, aliased]
+        return [path]
+
+    def _find(self, method: str, path: str) -> tuple[Route | None, dict[str, str], set[str]]:
         segments = path.strip("/").split("/")
         allowed: set[str] = set()
         for route in self._by_length.get(len(segments), ()):

@@ -17,6 +17,7 @@ from healthsync.settings.tree import HttpTls
 
 MOST_HEAD_BYTES = 64 * 1024
 MOST_HEAD_SECONDS = 20.0
+MOST_SOCKET_MESSAGE_BYTES = 16 * 1024  # clients of sockets say only what they bind to
 
 
 class WebServer(uvicorn.Server):
@@ -34,7 +35,8 @@ class WebServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 http=BoundedHttp,
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=MOST_SOCKET_MESSAGE_BYTES,
                 timeout_graceful_shutdown=10,
                 ssl_certfile=tls.certificate if tls else None,
                 ssl_keyfile=tls.key if tls else None,

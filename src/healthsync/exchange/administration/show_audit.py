@@ -16,7 +16,7 @@ from healthsync.errors import InvalidInput, NotSupported, Refused
 from healthsync.exchange.recording import audit_event
 from healthsync.infrastructure.database import Database
 from healthsync.standards.fhir.dates import Prefix
-from healthsync.standards.fhir.query import DateValue, ReferenceValue, SearchQuery
+from healthsync.standards.fhir.query import Criterion, DateValue, ReferenceValue, SearchQuery
 
 AUDITORS = frozenset({"admin"})
 """Roles that may see the log: it tells of all patients and all staff."""
@@ -65,9 +65,9 @@ def _criteria(query: SearchQuery) -> tuple[str | None, datetime | None, datetime
     since: datetime | None = None
     until: datetime | None = None
     for criterion in query.criteria:
-        value = criterion.values[0]
-        if len(criterion.values) > 1 or criterion.modifier is not None:
+        if not isinstance(criterion, Criterion) or len(criterion.values) != 1 or criterion.modifier is not None:
             raise NotSupported("the audit log is searched by one patient and a range of dates")
+        (value,) = criterion.values
         if criterion.parameter.name == "patient" and isinstance(value, ReferenceValue) and value.id:
             patient = f"Patient/{value.id}"
         elif criterion.parameter.name == "date" and isinstance(value, DateValue):

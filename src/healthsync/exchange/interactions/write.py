@@ -1,98 +1,293 @@
-"""create, update, delete: one resource through the gate in (http.html#create, #update, #delete)."""
+"""create, update, patch, delete: one resource through the gate in (http.html#create, #update, #patch, #delete).
+
+Each also by a condition instead of an id (`…_where`).
+"""
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
-from healthsync.errors import InvalidInput, Refused
-from healthsync.exchange.disclose import Disclose
-from healthsync.exchange.ingest import Incoming, Ingest, Stored, Submission
+from healthsync.errors import Conflict, InvalidInput, NotFound, Refused
+from healthsync.exchange.disclose import Disclose, Refusal, Withheld
+from healthsync.exchange.ingest import Incoming, Ingest, Key, PreconditionFailed, Stored, Submission
+from healthsync.exchange.interactions.conditions import Conditions, Match, one, target_of_update
+from healthsync.exchange.interactions.patches import Patch
+from healthsync.exchange.offer import NotOffered
 from healthsync.exchange.recording import audit_event
+from healthsync.exchange.reference_policy import NOT_STORED, ReferencePolicy
+from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.standards.fhir.bundles import Pairs, parse_query
-from healthsync.standards.fhir.query import parse_condition
+from healthsync.standards.fhir.meta import loses_security
 
-_ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
-_ACTIONS = {"create": Action.CREATE, "update": Action.UPDATE, "delete": Action.DELETE, "transaction": Action.EXECUTE}
+_ETAG = re.compile(r'(?:W/)?"([^"]*)"')
+_ACTIONS = {
+    "create": Action.CREATE,
+    "update": Action.UPDATE,
+    "patch": Action.UPDATE,
+    "delete": Action.DELETE,
+    "transaction": Action.EXECUTE,
+}
+_SERVERS = ("versionId", "lastUpdated")
+"""Of meta, what the server decides: sent back as it was read, it is no change."""
+
+DECLASSIFIERS = frozenset({"admin"})
+"""Roles that may take a security label away by a patch or `$meta-delete`: what it protected is shown to more people."""
+
+_PATCH_ATTEMPTS = 3
+MOST_DELETED = 1000
+"""Resources that one conditional delete may take."""
 
 
 class Write:
-    """The writing interactions."""
+    """The writing interactions.
+
+    update_create    whether an update may create a resource under the id that it names
+    delete_several   whether a conditional delete may take more than one resource
+    """
 
     def __init__(
-        self, *, database: Database, ingest: Ingest, disclose: Disclose, audit: AuditService, roles: RolePolicy
+        self,
+        *,
+        database: Database,
+        ingest: Ingest,
+        disclose: Disclose,
+        audit: AuditService,
+        roles: RolePolicy,
+        clock: Clock,
+        references: ReferencePolicy | None = None,
+        update_create: bool = True,
+        delete_several: bool = False,
     ) -> None:
         self._database, self._ingest, self._disclose = database, ingest, disclose
-        self._audit, self._roles = audit, roles
+        self._audit, self._roles, self._references, self.now = audit, roles, references, clock.now
+        self.update_create, self.delete_several = update_create, delete_several
+        self.conditions = Conditions(disclose, audit)
 
     async def create(
         self, requester: Requester, resource: dict[str, Any], *, if_none_exist: str | None = None
     ) -> Stored:
         """Store a new resource under an id of the hub's choosing; an id that the sender wrote is not kept.
 
-        With `if_none_exist` (a query) a single match is answered instead. Raises Refused, InvalidInput, Conflict.
+        With `if_none_exist` (a query) a single match is answered instead, as "unchanged".
+        Raises Refused, InvalidInput, Conflict.
         """
-        await self.authorise(requester, Interaction.CREATE, resource["resourceType"])
-        async with self._database.transaction() as tx:
-            if if_none_exist is not None:
-                found = await self.match(tx, requester, resource["resourceType"], parse_query(if_none_exist))
-                if found is not None:
-                    return found
-            incoming = Incoming({**resource, "id": str(uuid.uuid4())}, "create")
-            return (await self.submit(tx, requester, "create", [incoming]))[0]
+        resource_type = resource["resourceType"]
+        condition = None if if_none_exist is None else parse_query(if_none_exist)
+        await self._authorise(requester, Interaction.CREATE, resource_type, condition)
+        async with self.unit() as tx:
+            if condition is not None:
+                match = one(await self._matches(tx, requester, resource_type, condition))
+                if match is not None:
+                    return found(match)
+            return await self._submit_one(tx, requester, "create", Incoming(new(resource), "create", is_fresh=True))
 
     async def update(self, requester: Requester, resource: dict[str, Any], *, if_match: int | None = None) -> Stored:
-        """Store a resource under its id, new or as a next version. Raises Refused, InvalidInput, PreconditionFailed."""
-        await self.authorise(requester, Interaction.UPDATE, resource["resourceType"])
-        async with self._database.transaction() as tx:
-            return (await self.submit(tx, requester, "update", [Incoming(resource, "update", if_match=if_match)]))[0]
+        """Store a resource under its id, new or as a next version; the same content again makes no version.
 
-    async def delete(self, requester: Requester, resource_type: str, id_: str, *, if_match: int | None = None) -> None:
-        """Mark a resource deleted; its history stays. One that is gone already is no error (http.html#delete)."""
+        Raises Refused, InvalidInput, PreconditionFailed, or NotOffered where clients may not choose ids.
+        """
+        await self.authorise(requester, Interaction.UPDATE, resource["resourceType"])
+        async with self.unit() as tx:
+            key = (resource["resourceType"], resource["id"])
+            if not self.update_create:
+                self.check_id(key, await self.states(tx, [key]))
+            incoming = Incoming(as_sent(resource), "update", if_match=if_match, keeps=True)
+            return await self._submit_one(tx, requester, "update", incoming)
+
+    async def update_where(
+        self, requester: Requester, resource: dict[str, Any], condition: Pairs, *, if_match: int | None = None
+    ) -> Stored:
+        """Update the one resource that a condition finds, or create it (http.html#cond-update).
+
+        Raises as `update`; InvalidInput also for several matches (412) or another id than that of the match (400),
+        Conflict (409) when nothing is found and the id that the resource names is taken.
+        """
+        resource_type = resource["resourceType"]
+        await self._authorise(requester, Interaction.UPDATE, resource_type, condition)
+        async with self.unit() as tx:
+            match = one(await self._matches(tx, requester, resource_type, condition))
+            id_ = await self.id_for_update(tx, resource_type, match, resource.get("id"))
+            incoming = Incoming(as_sent({**resource, "id": id_}), "update", if_match=if_match, keeps=True)
+            return await self._submit_one(tx, requester, "update", incoming)
+
+    async def patch(
+        self, requester: Requester, resource_type: str, id_: str, patch: Patch, *, if_match: int | None = None
+    ) -> Stored:
+        """Change a resource that the requester may see as a whole; the outcome is validated like an update.
+
+        Raises Refused, Withheld (404, 410), InvalidInput, PreconditionFailed.
+        """
+        await self.authorise(requester, Interaction.UPDATE, resource_type)
+        for attempt in range(_PATCH_ATTEMPTS):
+            try:
+                async with self.unit() as tx:
+                    return await self._patch(tx, requester, resource_type, id_, patch, if_match)
+            except Conflict:  # someone else wrote in between: a patch that names no version applies to the new one
+                if if_match is not None or attempt + 1 == _PATCH_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def patch_where(
+        self, requester: Requester, resource_type: str, condition: Pairs, patch: Patch, *, if_match: int | None = None
+    ) -> Stored:
+        """Patch the one resource that a condition finds. Raises as `patch`; NotFound without a match."""
+        await self._authorise(requester, Interaction.UPDATE, resource_type, condition)
+        async with self.unit() as tx:
+            match = one(await self._matches(tx, requester, resource_type, condition))
+            if match is None:
+                raise NotFound("the condition finds nothing to patch")
+            return await self._patch(tx, requester, resource_type, match.id, patch, if_match)
+
+    async def delete(
+        self, requester: Requester, resource_type: str, id_: str, *, if_match: int | None = None
+    ) -> Stored | None:
+        """Mark a resource deleted; its history stays. One that is not there is no error (http.html#delete): None."""
         await self.authorise(requester, Interaction.DELETE, resource_type)
-        stub = {"resourceType": resource_type, "id": id_}
-        async with self._database.transaction() as tx:
-            head = await self._ingest.head(tx, (resource_type, id_))
-            if head is not None and not head["deleted"]:
-                await self.submit(tx, requester, "delete", [Incoming(stub, "delete", if_match=if_match)])
+        async with self.unit() as tx:
+            if not await self.is_here(tx, resource_type, id_):
+                if if_match is not None:
+                    raise PreconditionFailed(f"{resource_type}/{id_} is not at version {if_match}; it is not here")
+                return None
+            return await self._submit_one(tx, requester, "delete", deletion(resource_type, id_, if_match))
+
+    async def delete_where(self, requester: Requester, resource_type: str, condition: Pairs) -> list[Stored]:
+        """Delete what a condition finds: nothing, one or, where that is allowed, several resources.
+
+        Raises InvalidInput (`multiple-matches`, 412) for more than may go.
+        """
+        await self._authorise(requester, Interaction.DELETE, resource_type, condition)
+        async with self.unit() as tx:
+            matches = self.deletable(await self._matches(tx, requester, resource_type, condition, self.most_deleted))
+            gone = [deletion(resource_type, match.id) for match in matches]
+            return await self.submit(tx, requester, "delete", gone) if gone else []
+
+    # --- what a transaction shares with these ---------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[Transaction]:
+        """One commit. What was withheld in it is recorded although nothing is stored."""
+        try:
+            async with self._database.unit_of_work() as tx:
+                yield tx
+        except Withheld as refused:
+            await self._audit.record_and_commit(refused.event)
+            raise
 
     async def authorise(self, requester: Requester, needed: Interaction, resource_type: str) -> None:
-        """Raises Refused, after recording it, when the roles do not give the interaction."""
-        if granted(self._roles, requester, needed, resource_type):
-            return
-        await self._audit.record_and_commit(
-            self._event(requester, needed.name.lower(), Outcome.REFUSED, (resource_type,), "role")
-        )
-        raise Refused(f"the roles of this client do not allow {needed.name.lower()} on {resource_type}")
+        """Raises Refused, after recording it, when the roles do not give the interaction; NotOffered for a view."""
+        if not granted(self._roles, requester, needed, resource_type):
+            await self._audit.record_and_commit(
+                self._event(requester, needed.name.lower(), Outcome.REFUSED, (resource_type,), "role")
+            )
+            raise Refused(f"the roles of this client do not allow {needed.name.lower()} on {resource_type}")
+        if resource_type in NOT_STORED and needed is not Interaction.SEARCH:
+            raise NotOffered(f"{resource_type} is a view of what the hub knows and cannot be written", ("GET",))
 
     async def submit(
         self, tx: Transaction, requester: Requester, interaction: str, incoming: Sequence[Incoming]
     ) -> list[Stored]:
         """Bring resources in under one audit event; the caller commits."""
         event = self._event(requester, interaction, Outcome.PERMITTED, (), None)
-        return (await self._ingest(tx, Submission(requester.client_id, incoming, event))).stored
+        submission = Submission(requester.client_id, incoming, event, references=self._references, requester=requester)
+        return (await self._ingest(tx, submission)).stored
 
-    async def match(self, tx: Transaction, requester: Requester, resource_type: str, condition: Pairs) -> Stored | None:
-        """The one resource that a condition finds among those the requester may see.
+    async def states(self, tx: Transaction, keys: Sequence[Key]) -> Mapping[Key, bool]:
+        """Which resources were ever here, and whether they still are."""
+        return await self._ingest.states(tx, keys)
 
-        Raises InvalidInput: `multiple-matches` (412) for several, or when the condition is none.
-        """
-        found = await self._disclose.match(tx, requester, parse_condition(resource_type, condition))
-        # What a condition finds tells that someone exists: that is recorded like a read.
-        entities = tuple(row.reference for row in found) or (resource_type,)
-        await self._audit.record(tx, self._event(requester, "conditional", Outcome.PERMITTED, entities, None))
-        if len(found) > 1:
-            raise InvalidInput("the condition fits several resources; make it more precise", code="multiple-matches")
-        if not found:
-            return None
-        one = found[0]
-        stub = {"resourceType": one.resource_type, "id": one.id}
-        return Stored(one.resource_type, one.id, one.version, one.updated_at, "unchanged", stub)
+    async def is_here(self, tx: Transaction, resource_type: str, id_: str) -> bool:
+        """Whether a resource exists and is not deleted."""
+        return (await self.states(tx, [(resource_type, id_)])).get((resource_type, id_), False)
+
+    def check_id(self, key: Key, states: Mapping[Key, bool]) -> None:
+        """Raises NotOffered (405) for an id that was never here, where clients may not choose ids."""
+        if not self.update_create and key not in states:
+            raise NotOffered(f"{key[0]}/{key[1]} is not here, and clients do not choose ids: POST it", ("GET",))
+
+    async def id_for_update(self, tx: Transaction, resource_type: str, match: Match | None, written: Any) -> str:
+        """The id under which a conditional update stores (http.html#cond-update). Raises InvalidInput, Conflict."""
+        id_ = target_of_update(match, written)
+        if match is not None or id_ is None:
+            return match.id if match is not None else str(uuid.uuid4())
+        states = await self.states(tx, [(resource_type, id_)])
+        if states.get((resource_type, id_)):
+            raise Conflict(f"the condition finds nothing, but {resource_type}/{id_} is here already")
+        self.check_id((resource_type, id_), states)
+        return id_
+
+    async def patched(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        resource_type: str,
+        id_: str,
+        patch: Patch,
+        if_match: int | None,
+    ) -> Incoming | Stored:
+        """The resource after a patch, to be submitted; what it is already when the patch changes nothing."""
+        now = await self._disclose.editable(tx, requester, resource_type, id_)
+        if if_match is not None and if_match != now.version:
+            raise PreconditionFailed(f"{resource_type}/{id_} is not at version {if_match}; read it again and repeat")
+        after = patch(now.resource)
+        if loses_security(now.resource, after) and not DECLASSIFIERS & set(requester.roles):
+            raise Withheld(
+                Refusal("forbidden", "only an administrator may take a security label away"),
+                self._event(requester, "patch", Outcome.REFUSED, (f"{resource_type}/{id_}",), "security-label"),
+            )
+        if after == now.resource:  # nothing is stored, but it is shown: that is recorded like a read
+            event = self._event(requester, "patch", Outcome.PERMITTED, (f"{resource_type}/{id_}",), None)
+            await self._audit.record(tx, replace(event, patients=now.patients))
+            return Stored(resource_type, id_, now.version, now.updated_at, "unchanged", now.resource)
+        return Incoming(as_sent(after), "update", if_match=now.version)
+
+    @property
+    def most_deleted(self) -> int:
+        """Matches of a conditional delete worth looking for."""
+        return MOST_DELETED + 1 if self.delete_several else 2
+
+    def deletable(self, matches: Sequence[Match]) -> Sequence[Match]:
+        """The matches of a conditional delete. Raises InvalidInput (412) when they are more than may go."""
+        if not self.delete_several:
+            one(matches)
+        if len(matches) > MOST_DELETED:
+            raise InvalidInput(f"the condition fits more than {MOST_DELETED} resources", code="multiple-matches")
+        return matches
+
+    async def _patch(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        resource_type: str,
+        id_: str,
+        patch: Patch,
+        if_match: int | None,
+    ) -> Stored:
+        after = await self.patched(tx, requester, resource_type, id_, patch, if_match)
+        return after if isinstance(after, Stored) else await self._submit_one(tx, requester, "patch", after)
+
+    async def _submit_one(self, tx: Transaction, requester: Requester, interaction: str, incoming: Incoming) -> Stored:
+        return (await self.submit(tx, requester, interaction, [incoming]))[0]
+
+    async def _authorise(
+        self, requester: Requester, needed: Interaction, resource_type: str, condition: Pairs | None
+    ) -> None:
+        await self.authorise(requester, needed, resource_type)
+        if condition is not None:  # what a condition finds is learned by it
+            await self.authorise(requester, Interaction.SEARCH, resource_type)
+
+    async def _matches(
+        self, tx: Transaction, requester: Requester, resource_type: str, condition: Pairs, most: int = 2
+    ) -> Sequence[Match]:
+        asked = (resource_type, tuple(condition))
+        return (await self.conditions.resolve(tx, requester, [asked], most=most))[asked]
 
     def _event(
         self, requester: Requester, interaction: str, outcome: Outcome, entities: tuple[str, ...], reason: str | None
@@ -101,11 +296,39 @@ class Write:
         return audit_event(requester, action, interaction, outcome, entities, reason=reason)
 
 
+def new(resource: dict[str, Any]) -> dict[str, Any]:
+    """The resource under a new id."""
+    return {**as_sent(resource), "id": str(uuid.uuid4())}
+
+
+def as_sent(resource: dict[str, Any]) -> dict[str, Any]:
+    """The resource without what the server writes into it (resource.html#Meta)."""
+    meta = resource.get("meta")
+    if not isinstance(meta, dict) or not any(name in meta for name in _SERVERS):
+        return resource
+    kept = {name: value for name, value in meta.items() if name.lstrip("_") not in _SERVERS}
+    return {**resource, "meta": kept} if kept else {name: value for name, value in resource.items() if name != "meta"}
+
+
+def deletion(resource_type: str, id_: str, if_match: int | None = None) -> Incoming:
+    """A resource that goes."""
+    return Incoming({"resourceType": resource_type, "id": id_}, "delete", if_match=if_match)
+
+
+def found(match: Match) -> Stored:
+    """What a conditional create answers for the resource that it found: all but the content."""
+    stub = {"resourceType": match.resource_type, "id": match.id}
+    return Stored(match.resource_type, match.id, match.version, match.updated_at, "unchanged", stub)
+
+
 def if_match_version(etag: str | None) -> int | None:
-    """The version that If-Match names (http.html#concurrency). Raises InvalidInput when it names none."""
+    """The version that If-Match names (http.html#concurrency); 0, which no resource has, for one that is no number.
+
+    Raises InvalidInput when it is no entity tag.
+    """
     if etag is None:
         return None
     match = _ETAG.fullmatch(etag.strip())
     if match is None:
         raise InvalidInput('If-Match takes a version such as W/"3"', code="value")
-    return int(match[1])
+    return int(match[1]) if match[1].isascii() and match[1].isdecimal() and len(match[1]) < 10 else 0

@@ -10,6 +10,8 @@ from typing import Any
 import asyncpg
 
 from healthsync.errors import ConfigurationError, Unavailable
+from healthsync.infrastructure.database import deferred
+from healthsync.infrastructure.database.deferred import Later
 
 _CONNECT_SECONDS = 10
 _ACQUIRE_SECONDS = 30
@@ -40,18 +42,95 @@ class _Connection(asyncpg.Connection):
 
 
 class Transaction:
-    """One unit of work. Passed down explicitly; committed only by `Database.transaction`."""
+    """One unit of work. Passed down explicitly; committed only by `Database.transaction` and `Database.unit_of_work`.
 
-    __slots__ = ("_after_commit", "connection", "execute", "executemany", "fetch", "fetchrow", "fetchval")
+    `later` keeps a write for the end of the unit, where all that were kept travel as one statement. Whatever else is
+    asked of the transaction in between is asked after they were written, so that nothing can tell the difference.
+    """
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, *, lazy: bool = False) -> None:
         self.connection = connection
-        self.fetch: Callable[..., Awaitable[list[asyncpg.Record]]] = connection.fetch
-        self.fetchrow: Callable[..., Awaitable[asyncpg.Record | None]] = connection.fetchrow
-        self.fetchval: Callable[..., Awaitable[Any]] = connection.fetchval
-        self.execute: Callable[..., Awaitable[str]] = connection.execute
-        self.executemany: Callable[..., Awaitable[None]] = connection.executemany
         self._after_commit: list[Callable[[], None]] = []
+        self._waiting: list[Later] = []
+        self._began: Any = None
+        self._lazy = lazy
+
+    async def fetch(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
+        """All rows of a statement."""
+        await self._ready()
+        return await self.connection.fetch(query, *parameters)
+
+    async def fetchrow(self, query: str, *parameters: Any) -> asyncpg.Record | None:
+        """The first row of a statement."""
+        await self._ready()
+        return await self.connection.fetchrow(query, *parameters)
+
+    async def fetchval(self, query: str, *parameters: Any) -> Any:
+        """The first value of the first row."""
+        await self._ready()
+        return await self.connection.fetchval(query, *parameters)
+
+    async def execute(self, query: str, *parameters: Any, timeout: float | None = None) -> str:
+        """Run a statement for what it does."""
+        await self._ready()
+        return await self.connection.execute(query, *parameters, timeout=timeout)
+
+    async def executemany(self, query: str, parameters: Any) -> None:
+        """Run a statement for each of several rows."""
+        await self._ready()
+        await self.connection.executemany(query, parameters)
+
+    async def look(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
+        """All rows of a statement that only reads and locks nothing: it does not make a lazy unit of work begin.
+
+        Under READ COMMITTED, in which the hub works, each statement sees what was committed before it, whether a
+        transaction is open or not.
+        """
+        if self._waiting:
+            await self._ready()
+        return await self.connection.fetch(query, *parameters)
+
+    async def begin(self) -> None:
+        """From here on everything stands or falls together (a lazy unit of work begins; another one has begun)."""
+        if self._lazy and self._began is None:
+            self._began = self.connection.transaction()
+            await self._began.start()
+
+    def later(self, write: Later) -> None:
+        """Keep a write for the end of the unit of work."""
+        self._waiting.append(write)
+
+    async def flush(self) -> None:
+        """Write now what waits."""
+        await self._ready()
+
+    async def _ready(self) -> None:
+        await self.begin()
+        if self._waiting:
+            await self._write_waiting()
+
+    async def _write_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for group in deferred.groups(waiting):
+            statement, parameters = deferred.together(group)
+            try:
+                await self.connection.fetchrow(statement, *parameters, timeout=deferred.timeout(group))
+            except (asyncpg.PostgresError, TimeoutError, *_PERHAPS_GONE) as error:
+                raise deferred.translated(group, error) from error
+
+    async def _end(self) -> None:
+        """Write what waits and commit. A single statement is a transaction by itself."""
+        if self._waiting and self._lazy and self._began is None and len(deferred.groups(self._waiting)) > 1:
+            await self.begin()
+        if self._waiting:
+            await self._write_waiting()
+        if self._began is not None:
+            await self._began.commit()
+
+    async def _undo(self) -> None:
+        self._waiting.clear()
+        if self._began is not None:
+            await self._began.rollback()
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action` once this unit of work has been committed (never on rollback): cache and wake-up calls."""
@@ -64,12 +143,15 @@ class Transaction:
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail alone: an exception undoes the part and travels on."""
+        await self._ready()
         kept = len(self._after_commit)
         try:
             async with self.connection.transaction():
                 yield
+                await self._ready()
         except BaseException:
             del self._after_commit[kept:]
+            self._waiting.clear()
             raise
 
 
@@ -128,6 +210,24 @@ class Database:
         """
         async with self._acquired() as tx, tx.connection.transaction(readonly=read_only):
             yield tx
+            await tx._end()
+        tx._committed()
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[Transaction]:
+        """A transaction that begins with its first statement that does more than look (`Transaction.look`).
+
+        Where all its writes were kept for the end (`Transaction.later`) it is one statement and needs no round trips to
+        begin and to commit. Raises what `transaction` raises.
+        """
+        async with self._acquired(lazy=True) as tx:
+            try:
+                yield tx
+                await tx._end()
+            except BaseException:
+                with suppress(*_TROUBLE):
+                    await tx._undo()
+                raise
         tx._committed()
 
     @asynccontextmanager
@@ -135,6 +235,7 @@ class Database:
         """A connection whose statements each commit by themselves: for single reads and single writes."""
         async with self._acquired() as tx:
             yield tx
+            await tx._end()
         tx._committed()
 
     async def ping(self) -> tuple[str, int]:
@@ -159,13 +260,13 @@ class Database:
         return stop
 
     @asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[Transaction]:
+    async def _acquired(self, *, lazy: bool = False) -> AsyncIterator[Transaction]:
         try:
             connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
         except _TROUBLE as error:
             raise _unavailable(error) from error
         try:
-            yield Transaction(connection)  # type: ignore[arg-type]
+            yield Transaction(connection, lazy=lazy)  # type: ignore[arg-type]
         except _TROUBLE as error:
             if isinstance(error, _PERHAPS_GONE) and not _is_closed(connection):
                 raise

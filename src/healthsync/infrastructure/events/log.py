@@ -13,7 +13,7 @@ import msgspec
 
 from healthsync.errors import ConfigurationError
 from healthsync.infrastructure.clock import Clock
-from healthsync.infrastructure.database import Database, Queries, Transaction
+from healthsync.infrastructure.database import Database, Later, Queries, Transaction
 
 CHANNEL = "event_log"
 _sql = Queries("healthsync.infrastructure.events")
@@ -52,15 +52,15 @@ class EventLog:
         await self.append_many(tx, [Event(name, subject, data or {})])
 
     async def append_many(self, tx: Transaction, events: Sequence[Event]) -> None:
-        """Write events in this order, in one round trip."""
+        """Write events in this order, at the end of the unit of work."""
         if events:
-            await tx.execute(
-                _sql.append,
+            parameters = [
                 [event.name for event in events],
                 [event.subject for event in events],
                 [msgspec.json.encode(event.data).decode() for event in events],
                 self._clock.now(),
-            )
+            ]
+            tx.later(Later((f"events_appended AS ({_sql.append})",), parameters, _sql.notify))
 
     async def take(
         self, tx: Transaction, consumer: str, names: Collection[str], *, limit: int = 500

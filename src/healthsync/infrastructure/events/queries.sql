@@ -1,13 +1,14 @@
 -- name: append
--- Write events and wake whoever listens; PostgreSQL folds equal notifications of one transaction into one.
-WITH appended AS (
-    INSERT INTO event_log (name, subject, data, occurred_at)
-    SELECT name, subject, data::jsonb, $4
-    FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS e (name, subject, data, place)
-    ORDER BY place
-    RETURNING 1
-)
-SELECT pg_notify('event_log', '') FROM (SELECT count(*) FROM appended) AS written
+-- Write events in their order.
+INSERT INTO event_log (name, subject, data, occurred_at)
+SELECT name, subject, data::jsonb, $4
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS e (name, subject, data, place)
+ORDER BY place
+RETURNING 1
+
+-- name: notify
+-- Wake whoever listens; PostgreSQL folds equal notifications of one transaction into one.
+(SELECT pg_notify('event_log', '') FROM (SELECT count(*) FROM events_appended) AS written)
 
 -- name: register_consumer
 -- A new consumer starts before the first event.

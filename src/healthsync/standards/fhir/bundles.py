@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import msgspec
 
@@ -65,16 +65,43 @@ class Entry:
         return self.path[1] if len(self.path) == 2 and self.type and not self.path[1].startswith(("$", "_")) else None
 
     @property
-    def is_conditional(self) -> bool:
-        """A conditional create, update, patch or delete: its target is found by a search."""
-        searches = self.method in {Method.PUT, Method.PATCH, Method.DELETE} and self.id is None
-        return searches or self.if_none_exist is not None
+    def is_operation(self) -> bool:
+        """`$everything`, `_search`: no interaction with one resource, and answered as its address answers."""
+        return any(part.startswith("$") or part == "_search" for part in self.path)
+
+    @property
+    def writes(self) -> bool:
+        """A create, update, patch or delete."""
+        return self.method not in {Method.GET, Method.HEAD} and not self.is_operation
+
+    @property
+    def condition(self) -> Pairs | None:
+        """The search that finds the target of a conditional create, update, patch or delete."""
+        if self.method is Method.POST:
+            return self.if_none_exist
+        return self.query if self.writes and self.id is None else None
 
 
-def kind(bundle: Json) -> str:
-    """`batch` or `transaction`. Raises InvalidInput (`structure`) for any other Bundle."""
-    if bundle.get("type") not in {"batch", "transaction"}:
-        raise InvalidInput("only a Bundle of type batch or transaction can be carried out", code="structure")
+def kind(bundle: Json, *, most_entries: int) -> str:
+    """`batch` or `transaction`.
+
+    Raises InvalidInput: `structure` for any other Bundle, `too-long` (413) for one with more entries than are taken.
+    """
+    if bundle.get("resourceType") != "Bundle" or bundle.get("type") not in ("batch", "transaction"):
+        raise InvalidInput(
+            "only a Bundle of type batch or transaction can be carried out; POST others to /Bundle to keep them",
+            code="structure",
+            expression="Bundle.type",
+        )
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        raise InvalidInput("entry must be an array", code="structure", expression="Bundle.entry")
+    if len(entries) > most_entries:
+        raise InvalidInput(
+            f"a Bundle may have {most_entries} entries here; send it in parts",
+            code="too-long",
+            expression="Bundle.entry",
+        )
     return bundle["type"]
 
 
@@ -101,22 +128,27 @@ def transaction(bundle: Json) -> list[Entry]:
     return sorted(entries, key=lambda entry: _ORDER[entry.method])
 
 
-def read_entry(entry: Json, position: int) -> Entry:
+def read_entry(entry: Any, position: int) -> Entry:
     """One entry's request, checked as far as the entry itself shows. Raises InvalidInput with its expression."""
     expression = f"Bundle.entry[{position}]"
-    request = entry.get("request")
+    request = entry.get("request") if isinstance(entry, dict) else None
     if not isinstance(request, dict) or not isinstance(request.get("url"), str):
         raise InvalidInput("the entry needs a request with method and url", code="required", expression=expression)
-    if request.get("method") not in Method.__members__:
+    method = next((each for each in Method if each.value == request.get("method")), None)
+    if method is None:
         raise InvalidInput("the method is not one of HTTP's", code="code-invalid", expression=f"{expression}.request")
+    if not isinstance(entry.get("resource", {}), dict):
+        raise InvalidInput("a resource is an object", code="structure", expression=f"{expression}.resource")
+    if any(not isinstance(request.get(name, ""), str) for name in _CONDITIONS):
+        raise InvalidInput("a condition of a request is text", code="structure", expression=f"{expression}.request")
     path, query = split_url(request["url"])
     found = Entry(
         position,
-        Method(request["method"]),
+        method,
         path,
         query,
         entry.get("resource"),
-        entry.get("fullUrl"),
+        full_url if isinstance(full_url := entry.get("fullUrl"), str) else None,
         parse_query(request["ifNoneExist"]) if "ifNoneExist" in request else None,
         request.get("ifMatch"),
         request.get("ifNoneMatch"),
@@ -124,6 +156,9 @@ def read_entry(entry: Json, position: int) -> Entry:
     )
     _check(found, expression)
     return found
+
+
+_CONDITIONS = ("ifNoneExist", "ifMatch", "ifNoneMatch", "ifModifiedSince")
 
 
 def split_url(url: str) -> tuple[tuple[str, ...], Pairs]:
@@ -142,26 +177,36 @@ def parse_query(text: str) -> Pairs:
 
 
 def _check(entry: Entry, expression: str) -> None:
-    if entry.method in {Method.POST, Method.PUT} and not _is_operation(entry):
+    if entry.writes:
+        _check_address(entry, expression)
+    if entry.method in {Method.POST, Method.PUT} and entry.writes:
         if entry.resource is None:
             raise InvalidInput("the entry needs a resource", code="required", expression=expression)
-        if entry.type is None or entry.resource.get("resourceType") != entry.type:
+        if entry.resource.get("resourceType") != entry.type:
             raise InvalidInput("url and resource differ in their type", code="invalid", expression=expression)
-    if entry.method is Method.PUT and entry.resource is not None:
-        _check_update(entry, entry.resource, expression)
-    if entry.method is Method.DELETE and entry.id is None and not (entry.type and entry.query):
-        raise InvalidInput("a delete needs Type/id or search criteria", code="invalid", expression=expression)
-
-
-def _check_update(entry: Entry, resource: Json, expression: str) -> None:
-    if entry.id is None and not entry.query:
-        raise InvalidInput("an update needs Type/id or search criteria", code="invalid", expression=expression)
-    if entry.id is not None and resource.get("id") != entry.id:
+    if entry.method is Method.PUT and entry.id is not None and (entry.resource or {}).get("id") != entry.id:
         raise InvalidInput("the id of the resource must be that of the url", code="invalid", expression=expression)
+    if entry.method is Method.PATCH and (entry.resource or {}).get("resourceType") not in ("Binary", "Parameters"):
+        raise InvalidInput(
+            "a patch is a Binary with a JSON Patch, or Parameters with a FHIRPath Patch",
+            code="required",
+            expression=expression,
+        )
 
 
-def _is_operation(entry: Entry) -> bool:
-    return any(part.startswith("$") or part == "_search" for part in entry.path)
+def _check_address(entry: Entry, expression: str) -> None:
+    """A create has the address of a type, an update, patch or delete that of a resource or of a search."""
+    if entry.type is None and entry.method is Method.POST and not entry.path:
+        raise InvalidInput("a Bundle cannot be carried out inside another", code="not-supported", expression=expression)
+    if entry.type is None:
+        code = "not-found" if entry.path else "invalid"
+        raise InvalidInput("the url names no resource type of R4", code=code, expression=expression)
+    if entry.method is Method.POST:
+        if len(entry.path) != 1:
+            raise InvalidInput("a create goes to the url of its type", code="invalid", expression=expression)
+    elif entry.id is None and not (len(entry.path) == 1 and entry.query):
+        verb = entry.method.value
+        raise InvalidInput(f"a {verb} needs Type/id or search criteria", code="invalid", expression=expression)
 
 
 # --- identities and links -----------------------------------------------------------------------------------------
@@ -194,7 +239,7 @@ def refuse_overlaps(identities: Iterable[str]) -> None:
 
 def conditional_references(resource: Json) -> dict[str, tuple[str, Pairs]]:
     """References like `Patient?identifier=x` -> (type, criteria); each must match one resource (http.html#trules)."""
-    found = {text: references.parse(text) for _, text in references.referenced(resource)}
+    found = {text: references.parse(text) for text in references.texts(resource)}
     return {
         text: (str(reference.type), parse_query(text))
         for text, reference in found.items()
@@ -204,6 +249,8 @@ def conditional_references(resource: Json) -> dict[str, tuple[str, Pairs]]:
 
 def unresolved(resource: Json) -> list[str]:
     """Expressions of references that still point at a `urn:uuid:` or `urn:oid:` after rewriting."""
+    if not any(references.parse(text).kind is references.Kind.URN for text in references.texts(resource)):
+        return []
     return [
         place for place, text in references.referenced(resource) if references.parse(text).kind is references.Kind.URN
     ]
@@ -233,8 +280,18 @@ class Response:
     location: str | None = None
     etag: str | None = None
     last_modified: str | None = None
-    outcome: Json | None = None
+    outcome: Body | None = None
     full_url: str | None = None
+
+
+# RFC 9110 §15: Bundle.entry.response.status begins with the code and "should" carry the words
+_PHRASES = {
+    200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 304: "Not Modified", 400: "Bad Request",
+    401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
+    409: "Conflict", 410: "Gone", 412: "Precondition Failed", 413: "Content Too Large", 415: "Unsupported Media Type",
+    422: "Unprocessable Content", 429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented",
+    503: "Service Unavailable",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +330,11 @@ def responses(bundle_type: str, answers: Sequence[Response]) -> Json:
     return _bundle(f"{bundle_type}-response", {}, [_response(answer) for answer in answers], None)
 
 
+def address(base: str, path: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """A link under the base of the server."""
+    return f"{base.rstrip('/')}/{path}" + (f"?{urlencode(pairs)}" if pairs else "")
+
+
 def full_url(base: str, resource_type: str, resource_id: str) -> str:
     return f"{base.rstrip('/')}/{resource_type}/{resource_id}"
 
@@ -304,13 +366,21 @@ def _version(version: Version, base: str) -> Json:
         "method": version.method.value,
         "url": version.type if version.method is Method.POST else address,
     }
-    status = {Method.POST: "201", Method.DELETE: "204"}.get(version.method, "200")
-    entry["response"] = {"status": status, "etag": f'W/"{version.version}"', "lastModified": version.last_updated}
+    status = {Method.POST: 201, Method.DELETE: 204}.get(version.method, 200)
+    entry["response"] = {
+        "status": _status(status),
+        "etag": f'W/"{version.version}"',
+        "lastModified": version.last_updated,
+    }
     return entry
 
 
+def _status(code: int) -> str:
+    return f"{code} {_PHRASES.get(code, '')}".strip()
+
+
 def _response(answer: Response) -> Json:
-    response: Json = {"status": str(answer.status)}
+    response: Json = {"status": _status(answer.status)}
     for name, value in (("location", answer.location), ("etag", answer.etag), ("lastModified", answer.last_modified)):
         if value is not None:
             response[name] = value

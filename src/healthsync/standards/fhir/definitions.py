@@ -26,15 +26,28 @@ def structures() -> dict[str, dict[str, Any]]:
     """Type -> `kind`, `abstract`, `elements`: path -> element name -> facts.
 
     Facts, absent when trivial: `min`; `max` (only "*" or "0"); `types`; `targets` of a Reference; `codes`, the value
-    set of a required binding; `like`, the path whose content this element repeats; `summary`.
+    set of a required binding, `extensible`, that of an extensible one; `like`, the path whose content this element
+    repeats; `summary`.
     """
     return _load("structures")
 
 
 @cache
 def value_sets() -> dict[str, dict[str, list[str]]]:
-    """Value set -> code system -> codes, for the required bindings whose codes can be listed."""
+    """Value set -> code system -> codes, for the required and extensible bindings whose codes can be listed."""
     return _load("value_sets")
+
+
+@cache
+def invariants() -> dict[str, dict[str, list[list[str]]]]:
+    """Path -> child ("" for the element at the path) -> [key, FHIRPath, HL7's sentence], those of severity error."""
+    return _load("invariants")
+
+
+@cache
+def extensions() -> dict[str, dict[str, Any]]:
+    """Url of an extension of the core specification -> `contexts`, `types` of its value, `modifier`."""
+    return _load("extensions")
 
 
 @cache

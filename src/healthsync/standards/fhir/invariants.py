@@ -1,17 +1,18 @@
-"""Rules of R4 that a JSON Schema cannot say: reference targets and the invariants that are met most often.
+"""Rules of R4 that a JSON Schema cannot say: reference targets, contained resources, extensions and invariants.
 
-Each rule is a function of an element of known structure that yields what it breaks; the table at the end says where it
-applies. The names are the standard's (`pat-1`). Issue texts name the rule, never a value.
+One walk over a resource of known structure. The invariants that are met in most resources are functions here; each
+yields what it breaks, and the table at the end says where it applies. All others are FHIRPath (`constraints`). The
+names are the standard's (`pat-1`). Issue texts name the rule, never a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from healthsync.standards.fhir import dates, narrative, references
+from healthsync.standards.fhir import constraints, dates, definitions, extensions, narrative, references
 from healthsync.standards.fhir.definitions import PRIMITIVES, json_name, resource_types
 from healthsync.standards.fhir.outcome import Issue, error
 from healthsync.standards.fhir.schema import content_of, elements
@@ -20,15 +21,19 @@ Element = dict[str, Any]
 Rule = Callable[[Element], Iterator[str]]
 
 
-def violations(resource: Element, path: str) -> list[Issue]:
+def violations(resource: Element, path: str, known_modifiers: Collection[str] = ()) -> list[Issue]:
     """What a structurally valid resource breaks, its contained resources included.
 
-    Resources that a Bundle or Parameters carries are containers of their own and not looked at.
+    `known_modifiers` are the urls of modifier extensions that are understood besides those of R4. Resources that a
+    Bundle or Parameters carries are containers of their own and not looked at.
     """
-    walk = _Walk(frozenset(inner.get("id", "") for inner in resource.get("contained", ())))
-    walk.visit(resource, resource["resourceType"], path)
+    held = frozenset(inner.get("id", "") for inner in resource.get("contained", ()))
+    walk = _Walk(resource, resource, held, known_modifiers)
+    walk.visit(resource, _Child("", resource["resourceType"], resource["resourceType"]), path)
     for position, inner in enumerate(resource.get("contained", ())):
-        walk.visit(inner, inner["resourceType"], f"{path}.contained[{position}]")
+        walk.resource = inner
+        kind = inner["resourceType"]
+        walk.visit(inner, _Child("", kind, kind), f"{path}.contained[{position}]")
     if walk.contained:
         walk.issues.extend(_contained_faults(resource, walk.pointers, path))
     return walk.issues
@@ -37,34 +42,73 @@ def violations(resource: Element, path: str) -> list[Issue]:
 # --- the walk -----------------------------------------------------------------------------------------------------
 
 
+class _Child(NamedTuple):
+    """A property that has parts: its element, what these are described by, its type and allowed reference targets."""
+
+    element: str
+    content: str
+    kind: str
+    targets: frozenset[str] = frozenset()
+    holder: str = ""
+
+    @property
+    def path(self) -> str:
+        """As the definitions write it: `Patient.birthDate`."""
+        return f"{self.holder}.{self.element}" if self.element else self.content
+
+
 @dataclass(slots=True)
 class _Walk:
     """One pass over a resource: `contained` are the ids it holds, `pointers` the `#id` references met on the way."""
 
+    root: Element
+    resource: Element
     contained: frozenset[str]
+    known_modifiers: Collection[str]
     issues: list[Issue] = field(default_factory=list)
     pointers: set[str] = field(default_factory=set)
 
-    def visit(self, value: Element, content: str, path: str) -> None:
-        for rule in _RULES.get(content, ()):
+    def visit(self, value: Element, place: _Child, path: str) -> None:
+        content = place.content
+        rules, children, has_constraints = _plan(content)
+        for rule in rules:
             self.issues.extend([error("invariant", sentence, path) for sentence in rule(value)])
-        children = _children(content)
+        if has_constraints:
+            self.issues.extend(constraints.broken(content, value, path, self.resource, self.root))
         for name, child in value.items():
             found = children.get(name)
             if found is None:
                 continue
-            label, inner, allowed = found
             if type(child) is list:
                 for position, item in enumerate(child):
                     if item is not None:
-                        self.visit_part(item, inner, allowed, f"{path}.{label}[{position}]")
+                        self.visit_part(item, found, place, f"{path}.{found.element}[{position}]")
             else:
-                self.visit_part(child, inner, allowed, f"{path}.{label}")
+                self.visit_part(child, found, place, f"{path}.{found.element}")
+            if name[0] == "_":
+                self.visit_empty(value.get(name[1:]), child, f"{path}.{found.element}")
 
-    def visit_part(self, value: Element, content: str, allowed: frozenset[str], path: str) -> None:
+    def visit_part(self, value: Element, child: _Child, parent: _Child, path: str) -> None:
+        content = child.content
         if content == "Reference":
-            self.visit_reference(value, allowed, path)
-        self.visit(value, content, path)
+            self.visit_reference(value, child.targets, path)
+        elif content == "Extension":
+            if value.get("url") in definitions.extensions():
+                self.issues.extend(extensions.faults(value, parent.path, parent.kind, path))
+            if child.element == "modifierExtension":
+                self.issues.extend(extensions.unknown_modifier(value, self.known_modifiers, path))
+        if len(value) == 1 and "id" in value and content != "Element":
+            self.issues.append(error("invariant", _EMPTY, path))
+        self.visit(value, child, path)
+
+    def visit_empty(self, primitive: Any, extra: Any, path: str) -> None:
+        """ele-1 for primitives: an id alone is no value."""
+        many = type(extra) is list
+        for position, part in enumerate(extra if many else [extra]):
+            if part is not None and len(part) == 1 and "id" in part:
+                beside = primitive[position] if many and primitive and position < len(primitive) else primitive
+                if beside is None or (many and not primitive):
+                    self.issues.append(error("invariant", _EMPTY, f"{path}[{position}]" if many else path))
 
     def visit_reference(self, value: Element, allowed: frozenset[str], path: str) -> None:
         text = value.get("reference", "")
@@ -76,19 +120,26 @@ class _Walk:
             self.issues.extend(_wrong_target(text, value.get("type"), allowed, path))
 
 
+_EMPTY = "ele-1: an element has a value or children; an id alone is neither"
+
+
 @cache
-def _children(content: str) -> dict[str, tuple[str, str, frozenset[str]]]:
-    """Property -> (element, content, allowed reference targets) for the parts that have parts themselves."""
-    children: dict[str, tuple[str, str, frozenset[str]]] = {}
+def _plan(content: str) -> tuple[tuple[Rule, ...], dict[str, _Child], bool]:
+    """What is done for an element: its rules, its properties that have parts, whether there are FHIRPath invariants."""
+    return _RULES.get(content, ()), _children(content), bool(constraints.of(content))
+
+
+def _children(content: str) -> dict[str, _Child]:
+    children: dict[str, _Child] = {}
     for name, facts in elements(content).items():
         element = name.removesuffix("[x]")
         for kind in facts.get("types", ("",)):
             inner = content_of(content, name, facts, kind)
             if kind in PRIMITIVES:
-                children[f"_{json_name(name, kind)}"] = (element, "Element", frozenset())
+                children[f"_{json_name(name, kind)}"] = _Child(element, "Element", kind, frozenset(), content)
             elif inner != "Resource":
                 allowed = frozenset(facts.get("targets", ())) if kind == "Reference" else frozenset()
-                children[json_name(name, kind)] = (element, inner, allowed)
+                children[json_name(name, kind)] = _Child(element, inner, kind or "BackboneElement", allowed, content)
     return children
 
 
@@ -110,6 +161,7 @@ def _wrong_target(text: str, stated: str | None, allowed: frozenset[str], path: 
 
 def _contained_faults(resource: Element, pointers: set[str], path: str) -> Iterator[Issue]:
     """dom-2 to dom-5. A contained resource that points back at its container with `#` need not be pointed at."""
+    mentioned = _local_pointers(resource) | pointers
     for position, inner in enumerate(resource["contained"]):
         place = f"{path}.contained[{position}]"
         if "contained" in inner:
@@ -118,18 +170,23 @@ def _contained_faults(resource: Element, pointers: set[str], path: str) -> Itera
             yield error("invariant", "dom-4: a contained resource has no version and no date of change", place)
         if "security" in inner.get("meta", {}):
             yield error("invariant", "dom-5: a contained resource has no security label", place)
-        pointer = f"#{inner.get('id', '')}"
-        if pointer not in pointers and not _mentions(inner, "#") and not _mentions(resource, pointer):
+        if f"#{inner.get('id', '')}" not in mentioned and "#" not in _local_pointers(inner):
             yield error("invariant", "dom-3: nothing refers to this contained resource", place)
 
 
-def _mentions(value: Any, pointer: str) -> bool:
-    """Does the text occur anywhere? Canonicals and uris may point at a contained resource too."""
-    if type(value) is dict:
-        return any(_mentions(child, pointer) for child in value.values())
-    if type(value) is list:
-        return any(_mentions(child, pointer) for child in value)
-    return value == pointer
+def _local_pointers(value: Any) -> set[str]:
+    """Every `#id` in it: canonicals and uris may point at a contained resource too."""
+    found: set[str] = set()
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if type(part) is dict:
+            pending += part.values()
+        elif type(part) is list:
+            pending += part
+        elif type(part) is str and part.startswith("#"):
+            found.add(part)
+    return found
 
 
 # --- the rules ----------------------------------------------------------------------------------------------------
@@ -197,23 +254,45 @@ def _organization_name(organization: Element) -> Iterator[str]:
         yield "org-1: an organization needs a name or an identifier"
 
 
+def _has(concept: Element | None, system: str, *codes: str) -> bool:
+    """Does a concept have one of the codes of a code system of HL7's?"""
+    codings = (concept or {}).get("coding", ())
+    return any(coding.get("system") == _HL7 + system and coding.get("code") in codes for coding in codings)
+
+
 def _condition_status(condition: Element) -> Iterator[str]:
-    clinical = {code for _, code in _codings(condition.get("clinicalStatus", {}))}
-    verification = {code for _, code in _codings(condition.get("verificationStatus", {}))}
+    clinical, verification = condition.get("clinicalStatus"), condition.get("verificationStatus")
     abated = any(name.lstrip("_").startswith("abatement") for name in condition)
-    if abated and not clinical & {"inactive", "resolved", "remission"} and clinical:
-        yield "con-4: an abated condition is inactive, resolved or in remission"
-    if "entered-in-error" in verification and "clinicalStatus" in condition:
+    if abated and not _has(clinical, "condition-clinical", "inactive", "resolved", "remission"):
+        yield "con-4: an abated condition has the clinicalStatus inactive, resolved or remission"
+    if clinical is not None and _has(verification, "condition-ver-status", "entered-in-error"):
         yield "con-5: a condition entered in error has no clinicalStatus"
 
 
 def _allergy_status(allergy: Element) -> Iterator[str]:
-    in_error = "entered-in-error" in {code for _, code in _codings(allergy.get("verificationStatus", {}))}
+    in_error = _has(allergy.get("verificationStatus"), "allergyintolerance-verification", "entered-in-error")
     if in_error and "clinicalStatus" in allergy:
         yield "ait-2: an allergy entered in error has no clinicalStatus"
     if not in_error and "clinicalStatus" not in allergy:
         yield "ait-1: an allergy needs a clinicalStatus unless it was entered in error"
 
+
+def _timing_offset(repeat: Element) -> Iterator[str]:
+    """The official FHIRPath cannot be evaluated when there are several events."""
+    if not {"offset", "_offset"} & repeat.keys():
+        return
+    events = repeat.get("when", ())
+    if not events or {"C", "CM", "CD", "CV"} & set(events):
+        yield "tim-9: an offset needs a when, and not one of the meals C, CM, CD, CV"
+
+
+def _enable_when_exists(condition: Element) -> Iterator[str]:
+    """The official FHIRPath asks for a System.Boolean, which no element is."""
+    if condition.get("operator") == "exists" and not {"answerBoolean", "_answerBoolean"} & condition.keys():
+        yield "que-7: whether an answer exists is compared with a boolean"
+
+
+_HL7 = "http://terminology.hl7.org/CodeSystem/"
 
 _RULES: dict[str, tuple[Rule, ...]] = {
     "AllergyIntolerance": (_allergy_status,),
@@ -227,5 +306,7 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "Organization": (_organization_name,),
     "Patient.contact": (_patient_contact,),
     "Period": (_period_in_order,),
+    "Questionnaire.item.enableWhen": (_enable_when_exists,),
+    "Timing.repeat": (_timing_offset,),
     **dict.fromkeys(("Age", "Count", "Distance", "Duration", "Quantity"), (_quantity_system,)),
 }

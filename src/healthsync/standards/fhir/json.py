@@ -46,11 +46,29 @@ def parse(data: bytes) -> dict[str, Any]:
     value = _decode(data.removeprefix(codecs.BOM_UTF8))  # RFC 8259 §8.1: a reader may ignore it
     if type(value) is not dict:
         raise InvalidInput("the body must be one JSON object", code="structure")
+    _check(value, data)
+    return value
+
+
+def read_stored(data: bytes) -> dict[str, Any]:
+    """A resource that this hub wrote: read as `parse` reads it, without the checks that it passed when it came in."""
+    return _decoder.decode(data)
+
+
+def parse_array(data: bytes) -> list[Any]:
+    """As `parse`, for the one JSON array that a JSON Patch is (RFC 6902 §3)."""
+    value = _decode(data.removeprefix(codecs.BOM_UTF8))
+    if type(value) is not list:
+        raise InvalidInput("the body must be one JSON array", code="structure")
+    _check(value, data)
+    return value
+
+
+def _check(value: dict[str, Any] | list[Any], data: bytes) -> None:
     if _count_properties(value, 1) != _most_properties(data):
         _refuse_repeated_properties(data)
     if b"\\u0000" in data and b"\\u0000" in data.replace(b"\\\\", b""):
         raise InvalidInput("text may not contain the NUL character (\\u0000)", code="value")
-    return value
 
 
 def dump(value: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, lru_cache
@@ -74,6 +74,21 @@ def parse(text: str) -> Reference:
     return Reference(Kind.OTHER, text)
 
 
+def texts(resource: dict[str, Any]) -> list[str]:
+    """Every Reference.reference, contained resources included, in no particular order: a plain loop, because each
+    write pays for it. `referenced` also says where they stand."""
+    found: list[str] = []
+    parts: list[Any] = [resource]
+    for part in parts:  # grows while it is walked
+        if type(part) is dict:
+            text = part.get("reference")
+            if type(text) is str:
+                found.append(text)
+            part = part.values()
+        parts.extend([child for child in part if type(child) is dict or type(child) is list])
+    return found
+
+
 def referenced(resource: dict[str, Any]) -> list[tuple[str, str]]:
     """Every Reference.reference as (expression, text), contained resources included, in document order."""
     return list(_walk(resource, resource.get("resourceType", "")))
@@ -86,6 +101,20 @@ def rewrite(resource: dict[str, Any], mapping: Mapping[str, str]) -> dict[str, A
     canonical whose whole value is a `urn:` key, and links inside a narrative to such a key.
     """
     return _rewrite(resource, mapping) if mapping else resource
+
+
+def localise(resource: dict[str, Any], bases: Sequence[str]) -> dict[str, Any]:
+    """The resource with absolute references to this server's own addresses made relative (references.html#literal):
+    `https://hub.example.org/fhir/Patient/1` is the same resource as `Patient/1`, and is searched for as that."""
+    own_bases = {base.rstrip("/") for base in bases if "://" in base}
+    if not own_bases:
+        return resource
+    own = {
+        text: text.removeprefix(f"{parsed.base}/")
+        for _, text in referenced(resource)
+        if (parsed := parse(text)).kind is Kind.ABSOLUTE and parsed.base in own_bases
+    }
+    return rewrite(resource, own)
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -1,30 +1,55 @@
 """Under which values a resource is found: the official R4 search parameters, compiled (search.html).
 
 Every parameter names elements by a FHIRPath of a small dialect: paths, `|`, `where(x='y')`,
-`where(resolve() is Patient)`, `ofType(X)`. For each resource type all paths are merged into one tree over the
+`where(resolve() is Patient)`, `ofType(X)`, `[0]`. For each resource type all paths are merged into one tree over the
 properties of its JSON. The tree is typed by the StructureDefinitions, so that each leaf knows at compile time how its
 values are indexed, and a resource is walked once for all its parameters.
+
+A value is indexed once, under its *path* (`telecom[system=phone]`, `name.family`); a parameter knows the paths that it
+stands for. So `subject` and `patient` share their entries, as `code` and `combo-code` or `name` and `family` do.
+
+A hub may know more parameters (`own_parameters`); the process keeps them in a registry that `use` replaces as a whole.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-from healthsync.errors import InvalidInput
-from healthsync.standards.fhir import dates, references
-from healthsync.standards.fhir.definitions import json_name, search_parameters, structures, value_sets
+from healthsync.standards.fhir.definitions import json_name, resource_types, search_parameters, structures
+from healthsync.standards.fhir.index_values import PARTS, Emitter, IndexValues, deceased, emitter, normalise, sounding
+
+__all__ = [
+    "IndexValues",
+    "Parameter",
+    "combines_root_elements",
+    "component_values",
+    "components",
+    "definition",
+    "definitions",
+    "index",
+    "is_indexed",
+    "is_official_path",
+    "leaves_of",
+    "normalise",
+    "referenced_under",
+    "revision",
+    "unserved_because",
+    "until_used",
+    "use",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A search parameter of one resource type. `targets` are the types that a reference may point at."""
+    """A search parameter of one resource type.
+
+    `paths` are the index keys of its values. `targets` are the types that a reference may point at; a value of another
+    type that stands under the same path is not this parameter's.
+    """
 
     name: str
     type: str  # token | string | date | reference | uri | number | quantity | composite | special
@@ -33,110 +58,167 @@ class Parameter:
     targets: tuple[str, ...] = ()
     components: tuple[tuple[str, str], ...] = ()  # of a composite: (url of the parameter, expression)
     usage: str = "normal"  # or phonetic, nearby
+    paths: tuple[str, ...] = ()
+    number: int | None = None
+    """Of an added parameter: its place behind the official ones."""
+    percent: int | None = None
+    """Of an added parameter that cannot be searched by yet: how much is indexed."""
 
 
-@dataclass(slots=True)
-class IndexValues:
-    """What a resource is found under, by kind of parameter. Names are those of the search parameters.
+class _Registry:
+    """What `use` has set for this process."""
 
-    `strings` are normalised (`normalise`), `exact` holds the same texts as written, for `:exact`. A reference is
-    `Type/id` or a URL, without version; a logical one (Reference.identifier) is a token under `name:identifier`.
-    Dates are half-open intervals. Numbers and quantities are closed ranges, None where unbounded.
+    added: tuple[Mapping[str, Any], ...] = ()
+    revision = 0
+
+
+_registry = _Registry()
+_caches: list[Any] = []
+
+
+def use(added: Sequence[Mapping[str, Any]]) -> None:
+    """Make these the parameters beside the official ones, in the place of those before.
+
+    Each has what an official one has, and `number`, `percent`, `state`: active; indexing (has values, but cannot be
+    searched by yet); announced or retired (has values only for `index(…, leaving=True)`).
     """
-
-    tokens: list[tuple[str, str | None, str]] = field(default_factory=list)
-    strings: list[tuple[str, str]] = field(default_factory=list)
-    exact: list[tuple[str, str]] = field(default_factory=list)
-    dates: list[tuple[str, datetime, datetime]] = field(default_factory=list)
-    references: list[tuple[str, str]] = field(default_factory=list)
-    uris: list[tuple[str, str]] = field(default_factory=list)
-    numbers: list[tuple[str, Decimal | None, Decimal | None]] = field(default_factory=list)
-    quantities: list[tuple[str, Decimal | None, Decimal | None, str | None, str | None, str | None]] = field(
-        default_factory=list
-    )
+    _registry.added = tuple(added)
+    _registry.revision += 1
+    for cached in _caches:
+        cached.cache_clear()
 
 
-def index(resource: dict[str, Any]) -> IndexValues:
+def revision() -> int:
+    """A number that grows with every `use`."""
+    return _registry.revision
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def until_used(function: _Function) -> _Function:
+    """Cache what a function makes of the parameters until `use` replaces some."""
+    cached = cache(function)
+    _caches.append(cached)
+    return cached  # type: ignore[return-value]
+
+
+def index(resource: dict[str, Any], *, whole: bool = False, leaving: bool = False) -> IndexValues:
     """Every value under which `resource` is found, each once. `_id` and `_lastUpdated` belong to the store.
 
-    The resource is expected to be structurally valid; what has no meaning (an impossible date) is left out.
+    The resource is expected to be structurally valid; what has no meaning (an impossible date) is left out. `whole`
+    adds what only an exact comparison looks at (`IndexValues`), `leaving` what it may have been indexed under besides.
     """
-    values = IndexValues()
-    _tree(resource["resourceType"]).visit(resource, values)
-    for kind in (each.name for each in fields(values)):
-        entries = getattr(values, kind)
-        if len(entries) > 1:
-            setattr(values, kind, list(dict.fromkeys(entries)))
+    values = IndexValues(whole)
+    compiled = _compiled(resource["resourceType"])
+    (compiled.leaving if leaving else compiled.root).visit(resource, values)
+    values.deduplicate()
     return values
 
 
 def referenced_under(resource: dict[str, Any], names: frozenset[str]) -> list[str]:
-    """Targets of the reference parameters `names` alone: what `index` would put under them."""
+    """Targets of the reference parameters `names` alone: what `index` would put under their paths."""
     values = IndexValues()
-    _tree(resource["resourceType"], names).visit(resource, values)
+    _tree_of(resource["resourceType"], names).visit(resource, values)
     return [target for _, target in values.references]
 
 
-@cache
 def definitions(resource_type: str) -> dict[str, Parameter]:
     """Name -> parameter, for everything that a search on `resource_type` may name, `_id` and its like included."""
-    bases = {resource_type, "Resource", "DomainResource"}
-    return {
-        facts["code"]: _parameter(facts, resource_type) for facts in search_parameters() if bases & {*facts["base"]}
-    }
+    return _compiled(resource_type).parameters
 
 
 def definition(resource_type: str, name: str) -> Parameter | None:
     """The parameter called `name` of this resource type, or None."""
-    return definitions(resource_type).get(name)
+    return _compiled(resource_type).parameters.get(name)
 
 
-def normalise(text: str) -> str:
-    """Text as string searches compare it: no case, no accents, single spaces (search.html#string)."""
-    if not text.isascii():
-        decomposed = unicodedata.normalize("NFKD", text)
-        text = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return " ".join(text.casefold().split())
+def is_indexed(parameter: Parameter) -> bool:
+    """Can a search name it? Not `_text`, `_content` and `_query`, which are no values of elements, and none that is
+    still being indexed."""
+    return (bool(parameter.paths) and parameter.percent is None) or parameter.name in _OF_THE_STORE
 
 
-def _parameter(facts: dict[str, Any], resource_type: str) -> Parameter:
-    return Parameter(
-        name=facts["code"],
-        type=facts["type"],
-        url=facts["url"],
-        expression=" | ".join(_terms(facts.get("expression", ""), resource_type)),
-        targets=tuple(facts.get("target", ())),
-        components=tuple((part["definition"], part["expression"]) for part in facts.get("component", ())),
-        usage=facts.get("usage", "normal"),
-    )
+def unserved_because(parameter: Parameter) -> str:
+    """Why a search cannot name a parameter."""
+    if parameter.percent is not None:
+        return f"the parameter '{parameter.name}' is still being indexed, {parameter.percent} %; search by it later"
+    return f"the parameter '{parameter.name}' is not supported by this server"
+
+
+def is_official_path(resource_type: str, kind: str, path: str) -> bool:
+    """Whether an official parameter of this type (string, date) has its values under a path."""
+    return path in _compiled(resource_type).official.get(kind, ())
+
+
+def leaves_of(resource_type: str, facts: Mapping[str, Any]) -> list[list[str]]:
+    """For each term of an expression that starts at a type: the paths at which it finds values of the parameter's type.
+
+    Raises KeyError for an element that there is not.
+    """
+    parameter = _parameter(facts, resource_type)
+    start = _Place(_Node(), "", resource_type, resource_type)
+    terms = _terms(parameter.expression, resource_type)
+    return [[place.path for _, place in _leaves(start, term, parameter)] for term in terms]
+
+
+def components(resource_type: str, parameter: Parameter) -> tuple[Parameter, ...]:
+    """The parameters that a composite is made of, narrowed to the elements that it combines."""
+    return _composite(resource_type, parameter.name).parts
+
+
+def component_values(resource: dict[str, Any], parameter: Parameter) -> list[tuple[IndexValues, ...]]:
+    """For every element that a composite looks at: the values of each of its components there.
+
+    Values stand under the paths that `components` gives.
+    """
+    composite = _composite(resource["resourceType"], parameter.name)
+    found = []
+    for steps, trees in composite.contexts:
+        for element in _elements(resource, steps):
+            combined = []
+            for tree, from_resource in trees:
+                values = IndexValues(whole=True)
+                tree.visit(resource if from_resource else element, values)
+                combined.append(values)
+            found.append(tuple(combined))
+    return found
+
+
+def combines_root_elements(resource_type: str, parameter: Parameter) -> bool:
+    """Whether a composite combines elements of the resource itself, so that its parts may be asked for apart."""
+    return all(not steps for steps, _ in _composite(resource_type, parameter.name).contexts)
+
+
+_OF_THE_STORE = frozenset({"_id", "_lastUpdated"})
 
 
 # --- from expressions to trees ------------------------------------------------------------------------------------
 
-Emitter = Callable[[Any, "list[str]", IndexValues], None]
-
-_STEP = re.compile(r"(\w+)(?:\(((?:[^()]|\(\))*)\))?")
+_STEP = re.compile(r"(%?\w+)(?:\(((?:[^()]|\(\))*)\))?(\[0\])?")
 _DECEASED = "Patient.deceased.exists() and Patient.deceased != false"
+_RESOLVE = "resolve() is "
 
 
 class _Node:
     """A place in the JSON of a resource: what to do with the value there, and where to go on from it."""
 
-    __slots__ = ("children", "guards", "sinks")
+    __slots__ = ("children", "first", "guards", "sinks")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
+        self.first: dict[str, _Node] = {}  # children of which only the first of a list counts
         self.guards: dict[tuple[str, str], _Node] = {}  # a where(): (property, value) -> the way on
-        self.sinks: dict[Emitter, list[str]] = {}  # how to index the value -> under which parameters
+        self.sinks: dict[Emitter, str] = {}  # how to index the value -> under which path
 
-    def child(self, name: str) -> _Node:
-        return self.children.setdefault(name, _Node())
+    def child(self, name: str, first: bool = False) -> _Node:
+        return (self.first if first else self.children).setdefault(name, _Node())
 
     def visit(self, value: Any, values: IndexValues) -> None:
-        for emit, names in self.sinks.items():
-            emit(value, names, values)
+        for emit, path in self.sinks.items():
+            emit(value, path, values)
         for (name, wanted), node in self.guards.items():
-            if _guard_holds(value, name, wanted):
+            if value.get(name) == wanted:
                 node.visit(value, values)
         if self.children:
             children = self.children
@@ -150,40 +232,90 @@ class _Node:
                             node.visit(item, values)
                 else:
                     node.visit(child, values)
+        for name, node in self.first.items():
+            for item in value.get(name, ())[:1]:
+                if item is not None:
+                    node.visit(item, values)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a path has come to: the node of the tree, the FHIR type and the structure path of its content."""
+    """Where a path has come to: node of the tree, index path, FHIR type, structure path of its content, binding."""
 
     node: _Node
+    path: str
     type: str
     content: str
     codes: str | None = None
+    targets: tuple[str, ...] = ()
+
+    def under(self, step: str) -> str:
+        return f"{self.path}.{step}" if self.path else step
 
 
-@cache
-def _tree(resource_type: str, names: frozenset[str] | None = None) -> _Node:
-    """The tree of all parameters of a type that the index serves, or of those called `names`."""
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    root: _Node
+    parameters: dict[str, Parameter]
+    leaving: _Node
+    official: dict[str, frozenset[str]]
+
+
+@until_used
+def _compiled(resource_type: str) -> _Compiled:
+    """The tree of all parameters of a type, and the parameters with their paths; `leaving` has those too that only
+    rows of older versions stand under, `official` the paths of official parameters by their type."""
+    added = [facts for facts in _registry.added if resource_type in facts["base"]]
+    root, parameters = _planted_all(resource_type, [facts for facts in added if facts["state"] in _WRITTEN])
+    for facts in added:
+        if facts["state"] == "announced":  # a search is told that it is on its way
+            parameter = _planted(_Node(), resource_type, _parameter(facts, resource_type))
+            parameters.setdefault(parameter.name, parameter)
+    all_written = all(facts["state"] in _WRITTEN for facts in added)
+    leaving = root if all_written else _planted_all(resource_type, added)[0]
+    official = {
+        kind: frozenset(
+            path for each in parameters.values() if each.type == kind and each.number is None for path in each.paths
+        )
+        for kind in ("string", "date")
+    }
+    return _Compiled(root, parameters, leaving, official)
+
+
+_WRITTEN = frozenset({"indexing", "active"})
+
+
+def _planted_all(resource_type: str, added: Sequence[Mapping[str, Any]]) -> tuple[_Node, dict[str, Parameter]]:
+    bases = {resource_type, "Resource", "DomainResource"}
     root = _Node()
-    for parameter in definitions(resource_type).values():
-        if parameter.name in {"_id", "_lastUpdated"} or not is_indexed(parameter):
-            continue
-        if names is not None and parameter.name not in names:
-            continue
-        for term in _terms(parameter.expression, resource_type):
-            for emit, place in _leaves(root, resource_type, term, parameter):
-                place.node.sinks.setdefault(emit, []).append(parameter.name)
+    parameters: dict[str, Parameter] = {}
+    for facts in (*search_parameters(), *added):
+        if bases & {*facts["base"]}:
+            parameter = _planted(root, resource_type, _parameter(facts, resource_type))
+            parameters.setdefault(parameter.name, parameter)
+    return root, parameters
+
+
+@until_used
+def _tree_of(resource_type: str, names: frozenset[str]) -> _Node:
+    root = _Node()
+    for name in names:
+        if (parameter := definition(resource_type, name)) is not None:
+            _planted(root, resource_type, parameter)
     return root
 
 
-def is_indexed(parameter: Parameter) -> bool:
-    """Is there an index behind it? Not for composites, `near`, `phonetic`, `_text`, `_content`, `_query`."""
-    return (
-        parameter.type not in {"composite", "special"}
-        and parameter.usage == "normal"
-        and bool(parameter.expression)
-        and "[0]" not in parameter.expression
+def _parameter(facts: Mapping[str, Any], resource_type: str) -> Parameter:
+    return Parameter(
+        name=facts["code"],
+        type=facts["type"],
+        url=facts["url"],
+        expression=" | ".join(_terms(facts.get("expression", ""), resource_type)),
+        targets=tuple(facts.get("target", ())),
+        components=tuple((part["definition"], part["expression"]) for part in facts.get("component", ())),
+        usage=facts.get("usage", "normal"),
+        number=facts.get("number"),
+        percent=facts["percent"] if facts.get("state", "active") != "active" else None,
     )
 
 
@@ -194,256 +326,151 @@ def _terms(expression: str, resource_type: str) -> list[str]:
         root, _, rest = term.lstrip("(").partition(".")
         if root in {resource_type, "Resource", "DomainResource"}:
             terms.append(f"{resource_type}.{rest}" if root != resource_type else term.strip())
+        elif root.islower():  # InsurancePlan-name says `name | alias`
+            terms.append(f"{resource_type}.{term}")
     return terms
 
 
-def _leaves(root: _Node, resource_type: str, term: str, parameter: Parameter) -> list[tuple[Emitter, _Place]]:
-    places = [_Place(root, resource_type, resource_type)]
+def _planted(root: _Node, resource_type: str, parameter: Parameter) -> Parameter:
+    """Put the leaves of a parameter into the tree; answers the parameter with its paths and targets."""
+    if parameter.name in _OF_THE_STORE:
+        return parameter
+    if parameter.type == "composite":
+        return replace(parameter, paths=(parameter.name,))
+    paths: dict[str, None] = {}
+    targets: dict[str, None] = {}
+    for term in _terms(parameter.expression, resource_type):
+        for emit, place in _leaves(_Place(root, "", resource_type, resource_type), term, parameter):
+            paths[place.node.sinks.setdefault(emit, place.path)] = None
+            targets.update(dict.fromkeys(place.targets))
+    allowed = tuple(t for t in parameter.targets if t in targets) if targets else parameter.targets
+    return replace(parameter, paths=tuple(paths), targets=allowed or tuple(targets))
+
+
+def _leaves(start: _Place, term: str, parameter: Parameter) -> Iterator[tuple[Emitter, _Place]]:
     if term == _DECEASED:
-        return [(_deceased, places[0])]
-    for step, argument in _STEP.findall(term)[1:]:
+        yield deceased, replace(start, path="deceased")
+        return
+    for place in _reached(start, term):
+        yield from _sinks(place, parameter)
+
+
+def _reached(start: _Place, term: str) -> list[_Place]:
+    """The places that a path of the dialect leads to; its first step is the resource type itself."""
+    places = [start]
+    for step, argument, first in _STEP.findall(term)[1:]:
         if step == "ofType":
-            places = [place for place in places if place.type == argument]
+            places = [place for place in places if place.type.lower() == argument.lower()]
+        elif step == "where" and argument.startswith(_RESOLVE):
+            # A reference tells its type itself: the parameter's targets decide, and the entries are shared.
+            places = [replace(place, targets=(argument.removeprefix(_RESOLVE),)) for place in places]
         elif step == "where":
-            guard = _guard(argument)
-            places = [
-                _Place(place.node.guards.setdefault(guard, _Node()), place.type, place.content) for place in places
-            ]
+            name, _, wanted = (part.strip(" '") for part in argument.partition("="))
+            places = [_guarded(place, name, wanted) for place in places]
         else:
-            places = [reached for place in places for reached in _descend(place, step)]
-    return [(emit, place) for place in places if (emit := _emitter(parameter.type, place)) is not None]
+            places = [reached for place in places for reached in _descend(place, step, bool(first))]
+    return places
 
 
-def _descend(place: _Place, step: str) -> list[_Place]:
+_COMPARED = frozenset({"canonical", "code", "id", "string", "uri", "url"})
+"""What a `where` can compare with a text."""
+
+
+def _guarded(place: _Place, name: str, wanted: str) -> _Place:
+    facts = structures()[place.content.partition(".")[0]]["elements"][place.content][name]
+    if facts.get("max") == "*" or not {*facts["types"]} <= _COMPARED:
+        raise KeyError(name)
+    node = place.node.guards.setdefault((name, wanted), _Node())
+    return replace(place, node=node, path=f"{place.path}[{name}={wanted}]")
+
+
+def _sinks(place: _Place, parameter: Parameter) -> Iterator[tuple[Emitter, _Place]]:
+    if parameter.type == "string" and place.type in PARTS:
+        for part in PARTS[place.type]:
+            for reached in _descend(place, part):
+                yield from _sinks(reached, parameter)
+    elif parameter.usage == "phonetic":
+        yield sounding, replace(place, path=f"{place.path}~")
+    elif (emit := emitter(parameter.type, place.type, place.codes)) is not None:
+        yield emit, place
+
+
+def _descend(place: _Place, step: str, first: bool = False) -> list[_Place]:
     elements = structures()[place.content.partition(".")[0]]["elements"].get(place.content, {})
     name = step if step in elements else f"{step}[x]"
     facts = elements[name]
     if "like" in facts:
-        return [_Place(place.node.child(step), "BackboneElement", facts["like"])]
+        return [_Place(place.node.child(step, first), place.under(step), "BackboneElement", facts["like"])]
     nested = f"{place.content}.{step}"
-    return [
-        _Place(
-            place.node.child(json_name(name, kind)),
-            kind,
-            nested if kind in {"BackboneElement", "Element"} else kind,
-            facts.get("codes"),
-        )
-        for kind in facts["types"]
-    ]
+    reached = []
+    for kind in facts["types"]:
+        property_ = json_name(name, kind)
+        content = nested if kind in {"BackboneElement", "Element"} else kind
+        targets = tuple(t for t in facts.get("targets", ()) if t in resource_types()) if kind == "Reference" else ()
+        node = place.node.child(property_, first)
+        reached.append(_Place(node, place.under(property_), kind, content, facts.get("codes"), targets))
+    return reached
 
 
-def _guard(argument: str) -> tuple[str, str]:
-    if argument.startswith("resolve() is "):
-        return "resolve()", argument.removeprefix("resolve() is ")
-    name, _, wanted = argument.partition("=")
-    return name.strip(), wanted.strip(" '")
+# --- composites ---------------------------------------------------------------------------------------------------
+
+_Steps = tuple[str, ...]
+_Trees = tuple[tuple[_Node, bool], ...]
 
 
-def _guard_holds(value: dict[str, Any], name: str, wanted: str) -> bool:
-    if name != "resolve()":
-        return value.get(name) == wanted
-    text = value.get("reference")
-    if type(text) is str and (found := references.parse(text).type) is not None:
-        return found == wanted
-    return value.get("type") == wanted
+@dataclass(frozen=True, slots=True)
+class _Composite:
+    """`contexts`: the way to an element in JSON, and for each component the tree over it (or over the resource)."""
+
+    parts: tuple[Parameter, ...]
+    contexts: tuple[tuple[_Steps, _Trees], ...]
 
 
-# --- from values to index entries ---------------------------------------------------------------------------------
+@until_used
+def _composite(resource_type: str, name: str) -> _Composite:
+    composite = definitions(resource_type)[name]
+    parts = [_by_url()[url] for url, _ in composite.components]
+    if (resource_type, name) == ("DocumentReference", "relationship"):
+        parts.reverse()  # R4 names the definitions in the wrong order: `code` is the token, `target` the reference
+    contexts = []
+    for term in _terms(composite.expression, resource_type):
+        scratch = _Place(_Node(), "", resource_type, resource_type)
+        for place in _reached(scratch, term):
+            trees = []
+            for position, (_, expression) in enumerate(composite.components):
+                tree, paths, from_resource = _component_tree(place, resource_type, expression, parts[position])
+                parts[position] = replace(parts[position], paths=(*parts[position].paths, *paths))
+                trees.append((tree, from_resource))
+            contexts.append((tuple(place.path.split(".")) if place.path else (), tuple(trees)))
+    return _Composite(tuple(parts), tuple(contexts))
 
 
-def _emitter(parameter_type: str, place: _Place) -> Emitter | None:
-    """How a value of this FHIR type is indexed for this type of parameter; None where the standard gives no way."""
-    if parameter_type == "token" and place.type == "code":
-        return _code(place.codes)
-    return _EMITTERS.get((parameter_type, place.type))
+def _component_tree(
+    context: _Place, resource_type: str, expression: str, part: Parameter
+) -> tuple[_Node, tuple[str, ...], bool]:
+    root = _Node()
+    from_resource = expression.startswith("%resource.")
+    base = _Place(root, "", resource_type, resource_type) if from_resource else replace(context, node=root)
+    paths: dict[str, None] = {}
+    for term in expression.removeprefix("%resource.").split(" | "):
+        for emit, place in _leaves(base, f"context.{term}", part):
+            paths[place.node.sinks.setdefault(emit, place.path)] = None
+    return root, tuple(paths), from_resource
 
 
 @cache
-def _code(codes: str | None) -> Emitter:
-    """A code has no system of its own; that of its binding is implied (search.html#token)."""
-    systems = value_sets().get(codes, {}) if codes else {}
-    system = next(iter(systems)) if len(systems) == 1 else None
-
-    def emit(value: str, names: list[str], values: IndexValues) -> None:
-        values.tokens.extend([(name, system, value) for name in names])
-
-    return emit
+def _by_url() -> dict[str, Parameter]:
+    return {
+        facts["url"]: Parameter(facts["code"], facts["type"], facts["url"], facts.get("expression", ""))
+        for facts in search_parameters()
+    }
 
 
-def _text_token(value: str, names: list[str], values: IndexValues) -> None:
-    values.tokens.extend([(name, None, value) for name in names])
-
-
-def _boolean(value: bool, names: list[str], values: IndexValues) -> None:
-    _text_token("true" if value else "false", names, values)
-
-
-def _deceased(patient: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    _boolean("deceasedDateTime" in patient or patient.get("deceasedBoolean") is True, names, values)
-
-
-def _coding(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    code = value.get("code")
-    if code is not None:
-        system = value.get("system")
-        values.tokens.extend([(name, system, code) for name in names])
-
-
-def _codeable_concept(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    for coding in value.get("coding", ()):
-        _coding(coding, names, values)
-
-
-def _identifier(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    code = value.get("value")
-    if code is not None:
-        system = value.get("system")
-        values.tokens.extend([(name, system, code) for name in names])
-
-
-def _contact_point(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    if "value" in value:
-        _text_token(value["value"], names, values)
-
-
-def _string(value: str, names: list[str], values: IndexValues) -> None:
-    normal = normalise(value)
-    if normal:
-        values.strings.extend([(name, normal) for name in names])
-        values.exact.extend([(name, value) for name in names])
-
-
-def _parts(*properties: str) -> Emitter:
-    """Each part of a name or an address is found on its own (search.html#string)."""
-
-    def emit(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-        for name in properties:
-            part = value.get(name)
-            for text in part if type(part) is list else (part,):
-                if text is not None:
-                    _string(text, names, values)
-
-    return emit
-
-
-def _date(value: str, names: list[str], values: IndexValues) -> None:
-    try:
-        low, high = dates.interval(value)
-    except InvalidInput:
+def _elements(value: Any, steps: _Steps) -> Iterator[dict[str, Any]]:
+    if not steps:
+        yield value
         return
-    values.dates.extend([(name, low, high) for name in names])
-
-
-def _period(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    if "start" not in value and "end" not in value:
-        return
-    try:
-        low, high = dates.period(value.get("start"), value.get("end"))
-    except InvalidInput:
-        return
-    values.dates.extend([(name, low, high) for name in names])
-
-
-def _timing(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    """Only the outer limits of a Timing count (search.html#date)."""
-    found = IndexValues()
-    for event in value.get("event", ()):
-        if event is not None:
-            _date(event, [""], found)
-    _period(value.get("repeat", {}).get("boundsPeriod", {}), [""], found)
-    if found.dates:
-        low, high = min(low for _, low, _ in found.dates), max(high for _, _, high in found.dates)
-        values.dates.extend([(name, low, high) for name in names])
-
-
-def _reference(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    text = value.get("reference")
-    if type(text) is str and not text.startswith("#"):
-        target = references.parse(text).target
-        values.references.extend([(name, target) for name in names])
-    if "identifier" in value:
-        _identifier(value["identifier"], [f"{name}:identifier" for name in names], values)
-
-
-def _canonical(value: str, names: list[str], values: IndexValues) -> None:
-    """Found with and without its version."""
-    for url in dict.fromkeys((value, value.partition("|")[0])):
-        values.references.extend([(name, url) for name in names])
-
-
-def _uri(value: str, names: list[str], values: IndexValues) -> None:
-    values.uris.extend([(name, value) for name in names])
-
-
-def _number(value: int | Decimal, names: list[str], values: IndexValues) -> None:
-    exact = Decimal(value)
-    values.numbers.extend([(name, exact, exact) for name in names])
-
-
-def _number_range(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    low, high = _bound(value, "low"), _bound(value, "high")
-    values.numbers.extend([(name, low, high) for name in names])
-
-
-def _quantity(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    if "value" not in value:
-        return
-    exact = Decimal(value["value"])
-    comparator = value.get("comparator", "")
-    low = None if comparator.startswith("<") else exact
-    high = None if comparator.startswith(">") else exact
-    unit = (value.get("system"), value.get("code"), value.get("unit"))
-    values.quantities.extend([(name, low, high, *unit) for name in names])
-
-
-def _range(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    side = value.get("low") or value.get("high") or {}
-    unit = (side.get("system"), side.get("code"), side.get("unit"))
-    values.quantities.extend([(name, _bound(value, "low"), _bound(value, "high"), *unit) for name in names])
-
-
-def _money(value: dict[str, Any], names: list[str], values: IndexValues) -> None:
-    if "value" in value:
-        exact, currency = Decimal(value["value"]), value.get("currency")
-        unit = ("urn:iso:std:iso:4217", currency, currency)
-        values.quantities.extend([(name, exact, exact, *unit) for name in names])
-
-
-def _bound(value: dict[str, Any], side: str) -> Decimal | None:
-    number = value.get(side, {}).get("value")
-    return None if number is None else Decimal(number)
-
-
-_EMITTERS: dict[tuple[str, str], Emitter] = {
-    ("token", "CodeableConcept"): _codeable_concept,
-    ("token", "Coding"): _coding,
-    ("token", "ContactPoint"): _contact_point,
-    ("token", "Identifier"): _identifier,
-    ("token", "boolean"): _boolean,
-    ("token", "id"): _text_token,
-    ("token", "string"): _text_token,
-    ("token", "uri"): _text_token,
-    ("string", "Address"): _parts("line", "city", "district", "state", "postalCode", "country", "text"),
-    ("string", "HumanName"): _parts("family", "given", "prefix", "suffix", "text"),
-    ("string", "markdown"): _string,
-    ("string", "string"): _string,
-    ("date", "Period"): _period,
-    ("date", "Timing"): _timing,
-    ("date", "date"): _date,
-    ("date", "dateTime"): _date,
-    ("date", "instant"): _date,
-    ("reference", "Reference"): _reference,
-    ("reference", "canonical"): _canonical,
-    ("reference", "uri"): _canonical,
-    ("uri", "canonical"): _uri,
-    ("uri", "uri"): _uri,
-    ("uri", "url"): _uri,
-    ("number", "Range"): _number_range,
-    ("number", "decimal"): _number,
-    ("number", "integer"): _number,
-    ("quantity", "Age"): _quantity,
-    ("quantity", "Duration"): _quantity,
-    ("quantity", "Money"): _money,
-    ("quantity", "Quantity"): _quantity,
-    ("quantity", "Range"): _range,
-}
+    children = value.get(steps[0], [])
+    for child in children if type(children) is list else (children,):
+        if child is not None:
+            yield from _elements(child, steps[1:])

@@ -3,22 +3,23 @@
 Three layers, each over resources that passed the one before:
 
 (1) the generated JSON Schema (`schema`), run in Rust: properties, types, cardinality, required bindings;
-(2) `invariants`: reference targets and the rules that a schema cannot say;
-(3) `narrative`: nothing in a text may run or be fetched when a clinician looks at it.
+(2) `invariants`: reference targets, contained resources, extensions, every invariant of severity error;
+(3) `narrative`: nothing in a text may run or be fetched when a clinician looks at it;
+(4) `bindings`, when warnings are asked for: codes that should come from another value set.
 
-Not looked at: profiles, extensible bindings, whether a referenced resource exists.
+Profiles are looked at by `profiles`. Not looked at: whether a referenced resource exists.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache, lru_cache
 from typing import Any
 
 import jsonschema_rs
 
-from healthsync.standards.fhir import invariants
+from healthsync.standards.fhir import bindings, invariants
 from healthsync.standards.fhir.definitions import json_name, resource_types, structures
 from healthsync.standards.fhir.outcome import Issue, error
 from healthsync.standards.fhir.schema import Schema, resource_schema
@@ -26,33 +27,55 @@ from healthsync.standards.fhir.schema import Schema, resource_schema
 MOST_ISSUES = 50
 """A resource with more faults than this is told about the first ones only."""
 
+MOST_NAMED = 12
+"""Codes that are named when none of them was sent."""
+
 MOST_COMPILED = 40
 """Schemas that are kept: each takes 3 ms to compile and 1.4 MB, all 146 types would hold 200 MB."""
 
 
-def structure(resource: dict[str, Any]) -> list[Issue]:
+def structure(resource: dict[str, Any], known_modifiers: Collection[str] = ()) -> list[Issue]:
     """Everything that is wrong with `resource`; empty when it may be stored.
 
-    Expressions are FHIRPaths (`Patient.name[0].given[1]`), codes are those of http://hl7.org/fhir/issue-type, and no
-    sentence repeats a value of the resource.
+    `known_modifiers` are the urls of modifier extensions that are understood besides those of R4; any other one is
+    refused. Expressions are FHIRPaths (`Patient.name[0].given[1]`), codes are those of
+    http://hl7.org/fhir/issue-type, and no sentence repeats a value of the resource.
     """
     issues: list[Issue] = []
     resource_type = resource.get("resourceType")
     is_known = isinstance(resource_type, str) and resource_type in resource_types()
-    _examine(resource, str(resource_type) if is_known else "Resource", issues)
+    _examine(resource, str(resource_type) if is_known else "Resource", issues, known_modifiers)
     return issues[:MOST_ISSUES]
 
 
-def _examine(resource: dict[str, Any], path: str, issues: list[Issue]) -> None:
+def examine(resource: dict[str, Any], known_modifiers: Collection[str] = ()) -> list[Issue]:
+    """As `structure`, and what should be better though it may be stored: codes outside an extensible binding."""
+    issues = structure(resource, known_modifiers)
+    if issues:
+        return issues
+    return [issue for path, inner in with_inner(resource) for issue in bindings.warnings(inner, path)]
+
+
+def with_inner(resource: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """A resource and all that it contains or carries, each with its path."""
+    path = path or resource["resourceType"]
+    yield path, resource
+    for position, inner in enumerate(resource.get("contained", ())):
+        yield f"{path}.contained[{position}]", inner
+    for place, inner in _carried(resource, path):
+        yield from with_inner(inner, place)
+
+
+def _examine(resource: dict[str, Any], path: str, issues: list[Issue], known_modifiers: Collection[str]) -> None:
     if not _fits_schema(resource, path, issues):
         return
     before = len(issues)
     for position, inner in enumerate(resource.get("contained", ())):
         _fits_schema(inner, f"{path}.contained[{position}]", issues)
     if len(issues) == before:
-        issues.extend(invariants.violations(resource, path))
+        issues.extend(invariants.violations(resource, path, known_modifiers))
     for place, inner in _carried(resource, path):
-        _examine(inner, place, issues)
+        _examine(inner, place, issues, known_modifiers)
 
 
 def _fits_schema(resource: dict[str, Any], path: str, issues: list[Issue]) -> bool:
@@ -110,7 +133,7 @@ def _issues(fault: jsonschema_rs.ValidationError, schema: Schema, root: str) -> 
         case jsonschema_rs.ValidationErrorKind.OneOfMultipleValid():
             yield error("structure", f"at most one type of {title} may be given", f"{path}.{_element(str(title))}")
         case jsonschema_rs.ValidationErrorKind.AnyOf() | jsonschema_rs.ValidationErrorKind.OneOfNotValid() if title:
-            yield error("required", f"{title} is required", f"{path}.{_element(title)}")
+            yield error("structure", f"{title} is required", path)
         case jsonschema_rs.ValidationErrorKind.AnyOf():  # an item of a list of primitives: its value is at fault
             for inner in kind.context[0]:
                 yield from _value_issue(inner, path)
@@ -123,7 +146,7 @@ def _missing(name: str, path: str, schema_path: list[str | int], title: str | No
         return error("structure", f"a null in {title} needs its extension in {name}", f"{path}.{_element(str(title))}")
     if name == "coding":
         return error("code-invalid", "a coding from the required value set is missing", path)
-    return error("required", f"{name} is required", f"{path}.{name}")
+    return error("structure", f"{name} is required", path)
 
 
 def _value_issue(fault: jsonschema_rs.ValidationError, path: str) -> Iterator[Issue]:
@@ -132,21 +155,53 @@ def _value_issue(fault: jsonschema_rs.ValidationError, path: str) -> Iterator[Is
         case kinds.Type():
             yield error("structure", f"the value must be of the JSON type {' or '.join(fault.kind.types)}", path)
         case kinds.Pattern():
-            yield error("value", f"the value is not a legal {_primitive(fault.schema_path)}", path)
+            yield error("invalid", _not_legal(_primitive(fault.schema_path)), path)
         case kinds.Enum() if not isinstance(fault.instance, str):
             yield error("structure", "the value must be of the JSON type string", path)
         case kinds.Enum():
-            yield error("code-invalid", "the code is not in the required value set", path)
+            yield error(
+                "code-invalid", f"the code is not in the required value set{_allowed(fault.kind.options)}", path
+            )
         case kinds.Contains():
-            yield error("code-invalid", "no coding is from the required value set", path)
+            told = "no coding has system and code from the required value set"
+            yield error("code-invalid", told, path.removesuffix(".coding"))
         case kinds.MinItems():
             yield error("structure", "a list may not be empty", path)
         case kinds.MinProperties():
             yield error("structure", "an object may not be empty", path)
         case kinds.Minimum() | kinds.Maximum():
-            yield error("value", f"the number is outside the range of {_primitive(fault.schema_path)}", path)
+            yield error("invalid", f"the number is outside the range of {_primitive(fault.schema_path)}", path)
         case _:
             yield error("structure", "the value breaks the structure of its type", path)
+
+
+def _not_legal(primitive: str) -> str:
+    form = _FORMS.get(primitive)
+    return f"the value is not a legal {primitive}" + (f": {form}" if form else "")
+
+
+_FORMS = {
+    "base64Binary": "write RFC 4648 base64 without missing or surplus characters",
+    "code": "no space at the ends, single spaces inside",
+    "date": "write YYYY, YYYY-MM or YYYY-MM-DD, a day that exists",
+    "dateTime": "write a date, or YYYY-MM-DDThh:mm:ss with Z or an offset such as +01:00",
+    "id": "1 to 64 letters, digits, - or .",
+    "instant": "write YYYY-MM-DDThh:mm:ss with Z or an offset such as +01:00",
+    "markdown": "it may not be empty nor hold control characters",
+    "oid": "write urn:oid: and the number",
+    "string": "it may not be empty nor hold control characters",
+    "time": "write hh:mm:ss",
+    "uri": "it may hold no space",
+    "url": "it may hold no space",
+    "uuid": "write urn:uuid: and 32 lower-case hex digits in five groups",
+}
+"""What to write instead (datatypes.html#primitive)."""
+
+
+def _allowed(options: Any) -> str:
+    """A short list of codes is told; it is HL7's and says nothing about the patient."""
+    codes = [code for code in options if isinstance(code, str)]
+    return f": use {', '.join(codes)}" if 0 < len(codes) <= MOST_NAMED else ""
 
 
 def _primitive(schema_path: list[str | int]) -> str:

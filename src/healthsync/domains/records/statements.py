@@ -1,0 +1,269 @@
+"""What writes resources: new ones, new versions, and index rows for those that have none.
+
+Each is put together from the tables that a change really touches, because PostgreSQL pays for every part of a statement
+whether it has rows or not, and waits for the end of the unit of work (`infrastructure.database.deferred`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from healthsync.domains.records.errors import VersionConflict
+from healthsync.domains.records.index import EMPTY, IndexRows
+from healthsync.domains.records.model import Change
+from healthsync.infrastructure.database import Later
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTable:
+    """A table of the search index: its columns before `pid`, their types, and its rows in `IndexRows`."""
+
+    name: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: Callable[[IndexRows], frozenset[tuple[Any, ...]]]
+
+
+INDEX_TABLES = (
+    IndexTable("index_token", ("hash", "system"), ("bigint", "int"), lambda rows: rows.tokens),
+    IndexTable("index_reference", ("target", "path"), ("bigint", "int"), lambda rows: rows.references),
+    IndexTable("index_string", ("hash", "value"), ("bigint", "text"), lambda rows: rows.strings),
+    IndexTable(
+        "index_date", ("hash", "low", "high"), ("bigint", "timestamptz", "timestamptz"), lambda rows: rows.dates
+    ),
+    IndexTable("index_number", ("hash", "low", "high"), ("bigint", "float8", "float8"), lambda rows: rows.numbers),
+)
+
+_Columns = list[list[Any]]
+
+_HEAD = ("pid bigint", "key bigint", "resource_type text", "id text", "version int", "updated_at timestamptz",
+         "patient_key bigint", "deleted boolean", "digest bytea", "present bytea")  # fmt: skip
+_CONTENT = ("packed bytea", "identity bytea", "narrative bytea", "key_scope text", "key_version int")
+
+
+def insertion(changes: Sequence[Change]) -> Later:
+    """New resources with content and index rows."""
+    parameters = _sent([*_heads(changes), *_contents(changes)])
+    touched = []
+    for place, table in enumerate(INDEX_TABLES):
+        columns = _rows(table, ((change.pid, change.index, EMPTY) for change in changes))
+        if columns[0]:
+            touched.append(place)
+            parameters += columns
+    words = _words(changes)
+    parts = _insertion(len(changes) == 1, tuple(touched), bool(words[0]))
+    return Later(parts, parameters + (words if words[0] else []), translate=_conflict)
+
+
+def succession(changes: Sequence[Change]) -> Later:
+    """New versions: the old ones go to history, index rows change by their difference. The statement fails when one was
+    no longer at the version that its change replaces."""
+    parameters = _sent([*_heads(changes), [c.replaces for c in changes], *_contents(changes)])
+    gone, come = [], []
+    for place, table in enumerate(INDEX_TABLES):
+        columns = _rows(table, ((c.pid, c.index_before, c.index) for c in changes))
+        if columns[0]:
+            gone.append(place)
+            parameters += columns
+    for place, table in enumerate(INDEX_TABLES):
+        columns = _rows(table, ((c.pid, c.index, c.index_before) for c in changes))
+        if columns[0]:
+            come.append(place)
+            parameters += columns
+    words = _words([c for c in changes if c.index.words != c.index_before.words], always=True)
+    parameters += words if words[0] else []
+    parts = _succession(len(changes) == 1, tuple(gone), tuple(come), bool(words[0]))
+    last = f"expect_rows((SELECT count(*) FROM next_moved), ${len(parameters) + 1}::int)"
+    return Later(parts, [*parameters, len(changes)], last, _conflict)
+
+
+def indexing(rows: Sequence[tuple[int, int, IndexRows]]) -> Later:
+    """Key and index rows for resources, (pid, key, rows), that have none."""
+    parameters: list[Any] = [[pid for pid, _, _ in rows], [key for _, key, _ in rows], [r.present for _, _, r in rows]]
+    touched = []
+    for place, table in enumerate(INDEX_TABLES):
+        columns = _rows(table, ((pid, index, EMPTY) for pid, _, index in rows))
+        if columns[0]:
+            touched.append(place)
+            parameters += columns
+    words = [(pid, "{" + ",".join(map(str, index.words)) + "}") for pid, _, index in rows if index.words]
+    if words:
+        parameters += [[pid for pid, _ in words], [text for _, text in words]]
+    return Later(_indexing(tuple(touched), bool(words)), parameters)
+
+
+def _conflict(error: BaseException) -> Exception | None:
+    """Someone else was first with a resource, or changed it since it was read."""
+    state = getattr(error, "sqlstate", None)
+    if state == _UNIQUE_VIOLATION and getattr(error, "constraint_name", None) == "resource_by_key":
+        return VersionConflict("someone else created the resource at the same time; read it and repeat")
+    if state == _UNEXPECTED_ROWS:
+        return VersionConflict("the resource was changed by someone else; read it again and repeat")
+    return None
+
+
+_UNIQUE_VIOLATION = "23505"
+"""SQLSTATE of PostgreSQL, Appendix A."""
+_UNEXPECTED_ROWS = "HS001"
+"""What `expect_rows` raises (migration 0005)."""
+
+
+def _sent(columns: _Columns) -> list[Any]:
+    """Columns as they are sent: a single row goes as plain values, which cost less than arrays of one."""
+    return [column[0] for column in columns] if len(columns[0]) == 1 else list(columns)
+
+
+def _heads(changes: Sequence[Change]) -> _Columns:
+    return [
+        [c.pid for c in changes],
+        [c.key for c in changes],
+        [c.resource_type for c in changes],
+        [c.id for c in changes],
+        [c.version for c in changes],
+        [c.updated_at for c in changes],
+        [c.patient_key for c in changes],
+        [c.deleted for c in changes],
+        [c.digest for c in changes],
+        [c.index.present for c in changes],
+    ]
+
+
+def _contents(changes: Sequence[Change]) -> _Columns:
+    return [
+        [c.content.packed for c in changes],
+        [c.content.identity for c in changes],
+        [c.content.narrative for c in changes],
+        [c.content.key_scope for c in changes],
+        [c.content.key_version for c in changes],
+    ]
+
+
+def _rows(table: IndexTable, pairs: Iterable[tuple[int, IndexRows, IndexRows]]) -> _Columns:
+    """The rows that stand in the first of each pair and not in the second, as columns with their pid."""
+    rows = [(*row, pid) for pid, one, other in pairs for row in table.rows(one) - table.rows(other)]
+    if not rows:
+        return [[]]
+    # In the order of the index: neighbours are written together.
+    columns = zip(*sorted(rows), strict=True)
+    return [_array(kind, column) for kind, column in zip((*table.types, "bigint"), columns, strict=True)]
+
+
+def _array(kind: str, column: Iterable[Any]) -> Any:
+    """A column as it is sent. Arrays of numbers and times go as text: the driver looks at each element of others three
+    times before it writes it."""
+    if kind == "text":
+        return list(column)
+    return "{" + ",".join([each.isoformat() if kind == "timestamptz" else repr(each) for each in column]) + "}"
+
+
+def _words(changes: Sequence[Change], *, always: bool = False) -> _Columns:
+    """Words as the text of arrays, since arrays of different length cannot be sent as one."""
+    rows = [(c.pid, "{" + ",".join(map(str, c.index.words)) + "}") for c in changes if c.index.words or always]
+    return [[pid for pid, _ in rows], [words for _, words in rows]]
+
+
+class _Places:
+    """Numbers the parameters of a statement in the order in which they are sent."""
+
+    def __init__(self) -> None:
+        self._next = 1
+
+    def unnest(self, columns: Sequence[str], *, as_text: bool = False) -> str:
+        """`unnest($1::bigint[], …) AS new (pid, …)` of columns written `name type`; arrays may come `as_text`."""
+        types = [column.split(" ")[1] for column in columns]
+        names = ", ".join(column.split(" ")[0] for column in columns)
+        casts = [f"text::{kind}[]" if as_text and kind != "text" else f"{kind}[]" for kind in types]
+        places = ", ".join(f"${self._next + place}::{cast}" for place, cast in enumerate(casts))
+        self._next += len(types)
+        return f"unnest({places}) AS new ({names})"
+
+    def rows(self, columns: Sequence[str], single: bool) -> str:
+        """A source of rows: one row of values, or the rows of arrays."""
+        if not single:
+            return f"SELECT * FROM {self.unnest(columns)}"
+        named = [column.split(" ") for column in columns]
+        values = ", ".join(f"${self._next + place}::{kind} AS {name}" for place, (name, kind) in enumerate(named))
+        self._next += len(columns)
+        return f"SELECT {values}"
+
+
+def _of(table: IndexTable) -> list[str]:
+    return [*(f"{name} {kind}" for name, kind in zip(table.columns, table.types, strict=True)), "pid bigint"]
+
+
+@cache
+def _insertion(single: bool, touched: tuple[int, ...], with_words: bool) -> tuple[str, ...]:
+    places = _Places()
+    head = ", ".join(column.split(" ")[0] for column in _HEAD)
+    content = ", ".join(column.split(" ")[0] for column in _CONTENT)
+    parts = [
+        f"new_rows AS MATERIALIZED ({places.rows((*_HEAD, *_CONTENT), single)})",
+        f"new_head AS (INSERT INTO resource ({head}) SELECT {head} FROM new_rows)",
+        f"new_content AS (INSERT INTO resource_content (pid, {content}) SELECT pid, {content} FROM new_rows)",
+    ]
+    parts += [_index_insertion(INDEX_TABLES[place], places, "new") for place in touched]
+    if with_words:
+        parts.append(_word_insertion(places, "new"))
+    return tuple(parts)
+
+
+@cache
+def _succession(single: bool, gone: tuple[int, ...], come: tuple[int, ...], with_words: bool) -> tuple[str, ...]:
+    places = _Places()
+    old = "resource_type, version, updated_at, deleted, patient_key"
+    content = ", ".join(column.split(" ")[0] for column in _CONTENT)
+    # Every part sees the rows as they were before the statement: history takes the old version from there.
+    parts = [
+        f"next_rows AS MATERIALIZED ({places.rows((*_HEAD, 'replaces int', *_CONTENT), single)})",
+        "next_moved AS (UPDATE resource r SET version = new.version, updated_at = new.updated_at,"
+        " deleted = new.deleted, patient_key = new.patient_key, digest = new.digest, present = new.present"
+        " FROM next_rows new WHERE r.pid = new.pid AND r.version = new.replaces RETURNING r.pid)",
+        f"next_history AS (INSERT INTO resource_history (pid, {old}, clear, {content})"
+        f" SELECT r.pid, {', '.join(f'r.{name}' for name in old.split(', '))}, c.clear,"
+        f" {', '.join(f'c.{name}' for name in content.split(', '))}"
+        " FROM next_moved m JOIN resource r ON r.pid = m.pid JOIN resource_content c ON c.pid = m.pid"
+        " ON CONFLICT DO NOTHING)",
+        "next_content AS (UPDATE resource_content c SET clear = NULL, "
+        + ", ".join(f"{name} = new.{name}" for name in content.split(", "))
+        + " FROM next_rows new WHERE c.pid = new.pid)",
+    ]
+    for place in gone:
+        table = INDEX_TABLES[place]
+        same = " AND ".join(f"i.{name} = new.{name}" for name in (*table.columns, "pid"))
+        rows = places.unnest(_of(table), as_text=True)
+        parts.append(f"{table.name}_gone AS (DELETE FROM {table.name} i USING {rows} WHERE {same})")
+    parts += [_index_insertion(INDEX_TABLES[place], places, "next") for place in come]
+    if with_words:
+        parts.append(_word_insertion(places, "next"))
+    return tuple(parts)
+
+
+@cache
+def _indexing(touched: tuple[int, ...], with_words: bool) -> tuple[str, ...]:
+    places = _Places()
+    new = places.unnest(("pid bigint", "key bigint", "present bytea"))
+    parts = [
+        f"index_head AS (UPDATE resource r SET key = new.key, present = new.present FROM {new} WHERE r.pid = new.pid)"
+    ]
+    parts += [_index_insertion(INDEX_TABLES[place], places, "index") for place in touched]
+    if with_words:
+        parts.append(_word_insertion(places, "index"))
+    return tuple(parts)
+
+
+def _index_insertion(table: IndexTable, places: _Places, prefix: str) -> str:
+    names = ", ".join((*table.columns, "pid"))
+    rows = places.unnest(_of(table), as_text=True)
+    insertion = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {rows} ON CONFLICT DO NOTHING"
+    return f"{prefix}_{table.name} AS ({insertion})"
+
+
+def _word_insertion(places: _Places, prefix: str) -> str:
+    rows = places.unnest(("pid bigint", "words text"))
+    return (
+        f"{prefix}_words AS (INSERT INTO index_word (pid, words) SELECT pid, words::int[] FROM {rows}"
+        " ON CONFLICT (pid) DO UPDATE SET words = EXCLUDED.words)"
+    )

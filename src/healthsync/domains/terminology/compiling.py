@@ -1,0 +1,247 @@
+"""FHIR resources become compiled terminology. Pure; what is not understood raises InvalidInput."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from healthsync.domains.terminology.model import (
+    CodeSystem,
+    Coding,
+    CompiledCodeSystem,
+    CompiledConceptMap,
+    Concept,
+    ConceptMap,
+    Designation,
+    Filter,
+    FilterOperator,
+    MapEntry,
+    Part,
+    Property,
+    Unmapped,
+    ValueSet,
+)
+from healthsync.errors import InvalidInput
+
+Json = Mapping[str, Any]
+
+_STANDARD = "http://hl7.org/fhir/concept-properties#"
+_INACTIVE_STATUSES = frozenset({"retired", "inactive"})
+_NO_MATCH = "unmatched"
+
+
+def code_system(resource: Json) -> CompiledCodeSystem:
+    """Concepts in the order of the resource, each code once; hierarchy from nesting and from parent and child
+    properties (codesystem.html#hierarchy)."""
+    meanings = {p["code"]: _meaning(p) for p in resource.get("property", ())}
+    found: dict[str, Concept] = {}
+    parents: dict[str, list[str]] = {}
+    for concept, above in _walk(resource.get("concept", ())):
+        code = concept["code"]
+        if code in found:
+            continue
+        found[code] = _concept(concept, meanings, len(found))
+        parents.setdefault(code, []).extend([above] if above is not None else [])
+        for relation, other in _relations(found[code], meanings):
+            below, over = (code, other) if relation == "parent" else (other, code)
+            parents.setdefault(below, []).append(over)
+    concepts = [_under(concept, parents.get(code, ()), found) for code, concept in found.items()]
+    return CompiledCodeSystem(_header(resource), tuple(concepts))
+
+
+def _header(resource: Json) -> CodeSystem:
+    return CodeSystem(
+        url=resource["url"],
+        version=resource.get("version"),
+        name=resource.get("name"),
+        title=resource.get("title"),
+        status=resource.get("status", "active"),
+        content=resource.get("content", "complete"),
+        case_sensitive=resource.get("caseSensitive", True),
+        properties={p["code"]: p.get("type", "string") for p in resource.get("property", ())},
+    )
+
+
+def _meaning(declared: Json) -> str:
+    """The standard property that a code system means by a name of its own (codesystem.html#4.8.10)."""
+    uri = declared.get("uri", "")
+    return uri.removeprefix(_STANDARD) if uri.startswith(_STANDARD) else declared["code"]
+
+
+def _walk(concepts: Sequence[Json]) -> Iterator[tuple[Json, str | None]]:
+    """Every concept with the code that it is nested in, in document order."""
+    waiting: list[tuple[Json, str | None]] = [(concept, None) for concept in reversed(concepts)]
+    while waiting:
+        concept, above = waiting.pop()
+        yield concept, above
+        waiting.extend((nested, concept["code"]) for nested in reversed(concept.get("concept", ())))
+
+
+def _concept(concept: Json, meanings: Mapping[str, str], ordinal: int) -> Concept:
+    properties = tuple(_property(p) for p in concept.get("property", ()))
+    said = {meanings.get(p.code, p.code): p.value for p in properties}
+    return Concept(
+        code=concept["code"],
+        display=concept.get("display"),
+        definition=concept.get("definition"),
+        ordinal=ordinal,
+        inactive=said.get("inactive") == "true" or said.get("status") in _INACTIVE_STATUSES,
+        abstract=said.get("notSelectable") == "true",
+        designations=tuple(_designation(d) for d in concept.get("designation", ())),
+        properties=properties,
+    )
+
+
+def _property(entry: Json) -> Property:
+    name = next((key for key in entry if key.startswith("value")), "valueString")
+    value = entry.get(name, "")
+    kind = name[len("value") :]
+    if isinstance(value, Mapping):
+        return Property(entry["code"], kind, str(value.get("code", "")), value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return Property(entry["code"], kind[0].lower() + kind[1:], text)
+
+
+def _designation(entry: Json) -> Designation:
+    return Designation(entry["value"], entry.get("language"), entry.get("use"))
+
+
+def _relations(concept: Concept, meanings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for item in concept.properties:
+        meaning = meanings.get(item.code, item.code)
+        if meaning in ("parent", "child"):
+            yield meaning, item.value
+
+
+def _under(concept: Concept, parents: Sequence[str], known: Mapping[str, Concept]) -> Concept:
+    above = tuple(dict.fromkeys(parent for parent in parents if parent in known and parent != concept.code))
+    if not above:
+        return concept
+    return Concept(
+        concept.code,
+        concept.display,
+        concept.definition,
+        concept.ordinal,
+        concept.inactive,
+        concept.abstract,
+        above,
+        concept.designations,
+        concept.properties,
+    )
+
+
+def value_set(resource: Json) -> ValueSet:
+    """The parts of `compose`; a value set that has only an expansion is what that lists."""
+    compose = resource.get("compose")
+    if compose is None:
+        includes = _listed(resource.get("expansion", {}).get("contains", ()))
+        return ValueSet(resource.get("url"), resource.get("version"), includes, header=_said_of(resource))
+    return ValueSet(
+        url=resource.get("url"),
+        version=resource.get("version"),
+        includes=tuple(_part(part) for part in compose.get("include", ())),
+        excludes=tuple(_part(part) for part in compose.get("exclude", ())),
+        inactive=compose.get("inactive", True),
+        header=_said_of(resource),
+    )
+
+
+def _said_of(resource: Json) -> Json:
+    return {name: resource[name] for name in ("id", "name", "title", "status", "experimental") if name in resource}
+
+
+def _part(part: Json) -> Part:
+    if "system" not in part and not part.get("valueSet"):
+        raise InvalidInput("an include or exclude names a system, a value set or both (vsd-1)", code="invariant")
+    concepts = part.get("concept")
+    if concepts is not None and part.get("filter"):
+        raise InvalidInput("an include lists concepts or filters them, not both (vsd-3)", code="invariant")
+    return Part(
+        system=part.get("system"),
+        version=part.get("version"),
+        concepts=None if concepts is None else {c["code"]: _listed_concept(c, n) for n, c in enumerate(concepts)},
+        filters=tuple(filter_of(entry) for entry in part.get("filter", ())),
+        value_sets=tuple(part.get("valueSet", ())),
+    )
+
+
+def _listed_concept(concept: Json, ordinal: int) -> Concept:
+    designations = tuple(_designation(d) for d in concept.get("designation", ()))
+    return Concept(concept["code"], concept.get("display"), ordinal=ordinal, designations=designations)
+
+
+def filter_of(entry: Json) -> Filter:
+    try:
+        operator = FilterOperator(entry["op"])
+    except ValueError:
+        raise InvalidInput(
+            "this is no filter operator of R4", code="not-supported", expression="ValueSet.compose"
+        ) from None
+    return Filter(entry["property"], operator, entry["value"])
+
+
+def _listed(contains: Sequence[Json]) -> tuple[Part, ...]:
+    """An expansion as includes that list its concepts."""
+    systems: dict[tuple[str | None, str | None], dict[str, Concept]] = {}
+    waiting = list(reversed(contains))
+    while waiting:
+        entry = waiting.pop()
+        waiting.extend(reversed(entry.get("contains", ())))
+        if "code" in entry:
+            concepts = systems.setdefault((entry.get("system"), entry.get("version")), {})
+            concepts[entry["code"]] = Concept(
+                entry["code"],
+                entry.get("display"),
+                ordinal=len(concepts),
+                inactive=entry.get("inactive", False),
+                abstract=entry.get("abstract", False),
+                designations=tuple(_designation(d) for d in entry.get("designation", ())),
+            )
+    return tuple(Part(system, version, concepts) for (system, version), concepts in systems.items())
+
+
+def concept_map(resource: Json) -> CompiledConceptMap:
+    """Every element of every group as lines; groups keep what they say of codes that they do not list."""
+    groups = resource.get("group", ())
+    header = ConceptMap(
+        url=resource.get("url"),
+        version=resource.get("version"),
+        status=resource.get("status", "active"),
+        source=resource.get("sourceUri") or resource.get("sourceCanonical"),
+        target=resource.get("targetUri") or resource.get("targetCanonical"),
+        unmapped=tuple(_unmapped(group) for group in groups if "unmapped" in group),
+    )
+    entries = [
+        entry
+        for group in groups
+        for element in group.get("element", ())
+        if "code" in element
+        for entry in _lines(group, element)
+    ]
+    return CompiledConceptMap(header, tuple(entries))
+
+
+def _lines(group: Json, element: Json) -> Iterator[MapEntry]:
+    targets = element.get("target", ())
+    if not targets:
+        yield MapEntry(group.get("source"), element["code"], _NO_MATCH, None)
+    for target in targets:
+        coding = None
+        if "code" in target:
+            coding = Coding(group.get("target"), target["code"], target.get("display"), group.get("targetVersion"))
+        yield MapEntry(
+            source_system=group.get("source"),
+            source_code=element["code"],
+            equivalence=target.get("equivalence", "equivalent"),
+            target=coding,
+            comment=target.get("comment"),
+            depends_on=tuple((d["property"], d["value"]) for d in target.get("dependsOn", ())),
+            products=tuple(target.get("product", ())),
+        )
+
+
+def _unmapped(group: Json) -> Unmapped:
+    said = group["unmapped"]
+    return Unmapped(
+        group.get("source"), group.get("target"), said["mode"], said.get("code"), said.get("display"), said.get("url")
+    )

@@ -1,0 +1,241 @@
+"""The nouns of terminology: what a compiled CodeSystem, ValueSet and ConceptMap consist of, and what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A code of a system. `display` is what its user reads."""
+
+    system: str | None
+    code: str
+    display: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Designation:
+    """Another text for a concept (CodeSystem.concept.designation). `use` is a Coding as FHIR writes it."""
+
+    value: str
+    language: str | None = None
+    use: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """A property of a concept; `kind` is the FHIR type of the value: code, Coding, string, integer, boolean, dateTime,
+    decimal. `value` is its text (for a Coding its code), `coding` the whole Coding."""
+
+    code: str
+    kind: str
+    value: str
+    coding: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A concept of a code system. `ordinal` is its place in the order in which the system lists its concepts."""
+
+    code: str
+    display: str | None = None
+    definition: str | None = None
+    ordinal: int = 0
+    inactive: bool = False
+    abstract: bool = False
+    parents: tuple[str, ...] = ()
+    designations: tuple[Designation, ...] = ()
+    properties: tuple[Property, ...] = ()
+
+    def display_in(self, language: str | None) -> str | None:
+        """The display, in a language where there is a designation in it or in a dialect of it (RFC 4647 §3.3.1)."""
+        wanted = (language or "").lower()
+        for designation in self.designations:
+            spoken = (designation.language or "").lower()
+            if wanted and (spoken == wanted or spoken.startswith(f"{wanted}-")):
+                return designation.value
+        return self.display
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSystem:
+    """What is said of a code system as a whole. `properties`: code -> FHIR type of those that it defines."""
+
+    url: str
+    version: str | None = None
+    name: str | None = None
+    title: str | None = None
+    status: str = "active"
+    content: str = "complete"
+    case_sensitive: bool = True
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCodeSystem:
+    """A code system with its concepts, in order, each code once."""
+
+    header: CodeSystem
+    concepts: tuple[Concept, ...]
+
+
+class FilterOperator(StrEnum):
+    """http://hl7.org/fhir/filter-operator"""
+
+    EQUAL = "="
+    IS_A = "is-a"
+    DESCENDENT_OF = "descendent-of"
+    IS_NOT_A = "is-not-a"
+    REGEX = "regex"
+    IN = "in"
+    NOT_IN = "not-in"
+    GENERALIZES = "generalizes"
+    EXISTS = "exists"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """ValueSet.compose.include.filter"""
+
+    property: str
+    operator: FilterOperator
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An include or exclude: concepts of a system, listed, filtered or all, that are in every one of `value_sets`."""
+
+    system: str | None = None
+    version: str | None = None
+    concepts: Mapping[str, Concept] | None = None
+    filters: tuple[Filter, ...] = ()
+    value_sets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSet:
+    """A compiled value set. `inactive` is compose.inactive: whether inactive concepts belong to it."""
+
+    url: str | None
+    version: str | None
+    includes: tuple[Part, ...]
+    excludes: tuple[Part, ...] = ()
+    inactive: bool = True
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def canonical(self) -> str:
+        """`url|version`, or what there is of it."""
+        return f"{self.url}|{self.version}" if self.version else self.url or "(a value set without url)"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A concept that belongs to a value set. `concept.display` is the text that the value set prefers."""
+
+    system: str | None
+    version: str | None
+    concept: Concept
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A page of the members of a value set. `total` is None when it was not counted to the end."""
+
+    value_set: ValueSet
+    members: Sequence[Member]
+    total: int | None
+    versions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The answer of $validate-code: the preferred display when the code is right, a message when something is not."""
+
+    result: bool
+    message: str | None = None
+    display: str | None = None
+
+
+class Subsumption(StrEnum):
+    """http://hl7.org/fhir/concept-subsumption-outcome"""
+
+    EQUIVALENT = "equivalent"
+    SUBSUMES = "subsumes"
+    SUBSUMED_BY = "subsumed-by"
+    NOT_SUBSUMED = "not-subsumed"
+
+
+@dataclass(frozen=True, slots=True)
+class MapEntry:
+    """One line of a concept map: a source code and what it is in the target system.
+
+    `depends_on` holds pairs (property, value) that must be given for the line to apply, `products` what it yields
+    beside. `target` is None for a code that the map declares to have no match.
+    """
+
+    source_system: str | None
+    source_code: str
+    equivalence: str
+    target: Coding | None
+    comment: str | None = None
+    depends_on: tuple[tuple[str, str], ...] = ()
+    products: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """What a group says of codes that it does not list (ConceptMap.group.unmapped)."""
+
+    source_system: str | None
+    target_system: str | None
+    mode: str
+    code: str | None = None
+    display: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptMap:
+    """A compiled concept map without its entries. `source` and `target` are the value sets that it is between."""
+
+    url: str | None
+    version: str | None = None
+    status: str = "active"
+    source: str | None = None
+    target: str | None = None
+    unmapped: tuple[Unmapped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledConceptMap:
+    """A concept map with its entries in order."""
+
+    header: ConceptMap
+    entries: tuple[MapEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One translation: the target, how near it is (http://hl7.org/fhir/concept-map-equivalence), the map it is from."""
+
+    equivalence: str
+    target: Coding | None
+    source: str | None
+    comment: str | None = None
+    products: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """The answer of $translate. `result` is whether any match is a real one."""
+
+    result: bool
+    matches: tuple[Match, ...]
+    message: str | None = None

@@ -1,0 +1,133 @@
+-- name: forget_code_system
+-- What came from one resource goes, with its concepts.
+DELETE FROM terminology_code_system WHERE origin = $1;
+
+-- name: forget_value_set
+-- What came from one resource goes.
+DELETE FROM terminology_value_set WHERE origin = $1;
+
+-- name: forget_map
+-- What came from one resource goes, with its lines.
+DELETE FROM terminology_map WHERE origin = $1;
+
+-- name: unload_code_systems
+-- What came from a package goes, with its concepts.
+DELETE FROM terminology_code_system WHERE starts_with(origin, $1);
+
+-- name: unload_value_sets
+-- What came from a package goes.
+DELETE FROM terminology_value_set WHERE starts_with(origin, $1);
+
+-- name: unload_maps
+-- What came from a package goes, with its lines.
+DELETE FROM terminology_map WHERE starts_with(origin, $1);
+
+-- name: add_code_system
+-- A code system without its concepts.
+INSERT INTO terminology_code_system
+    (origin, url, version, name, title, status, content, case_sensitive, properties, loaded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING key;
+
+-- name: add_value_set
+-- A value set as its definition.
+INSERT INTO terminology_value_set (origin, url, version, status, document, loaded_at) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: add_map
+-- A concept map without its lines.
+INSERT INTO terminology_map (origin, url, version, status, source, target, unmapped, loaded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING key;
+
+-- name: code_systems
+-- The loaded code systems of a URL, those loaded last first.
+SELECT key, url, version, name, title, status, content, case_sensitive, properties
+FROM terminology_code_system WHERE url = $1 AND content <> 'supplement' ORDER BY loaded_at DESC, key DESC;
+
+-- name: code_system_by_origin
+-- The code system that came from one resource.
+SELECT url, version FROM terminology_code_system WHERE origin = $1;
+
+-- name: value_sets
+-- The loaded value sets of a URL, those loaded last first.
+SELECT version, status, document FROM terminology_value_set WHERE url = $1 ORDER BY loaded_at DESC, key DESC;
+
+-- name: value_set_by_origin
+-- The value set that came from one resource.
+SELECT version, status, document FROM terminology_value_set WHERE origin = $1;
+
+-- name: resolve
+-- A concept by its code, or by the code whatever the case of its letters.
+SELECT code, ordinal, display, definition, inactive, abstract FROM terminology_concept
+WHERE system_key = $1 AND (code = $2 OR ($3 AND code_fold = $4)) ORDER BY code = $2 DESC, ordinal LIMIT 1;
+
+-- name: select_concepts
+-- Concepts in order; the store adds conditions for filters before the order.
+SELECT c.code, c.ordinal, c.display, c.definition, c.inactive, c.abstract FROM terminology_concept c
+WHERE c.system_key = $1 AND c.ordinal > $2;
+
+-- name: concepts
+-- Concepts by code.
+SELECT code, ordinal, display, definition, inactive, abstract FROM terminology_concept
+WHERE system_key = $1 AND code = ANY ($2::text[]);
+
+-- name: designations
+-- Other texts of concepts.
+SELECT code, language, use, value FROM terminology_designation
+WHERE system_key = $1 AND code = ANY ($2::text[]) ORDER BY code, ordinal;
+
+-- name: properties
+-- Properties of concepts.
+SELECT code, property, kind, value, coding FROM terminology_property
+WHERE system_key = $1 AND code = ANY ($2::text[]) ORDER BY code, ordinal;
+
+-- name: parents
+-- The concepts right above.
+SELECT child, parent FROM terminology_edge WHERE system_key = $1 AND child = ANY ($2::text[]) ORDER BY child, parent;
+
+-- name: descendants
+-- A concept and all below it, one more than the limit at most.
+WITH RECURSIVE below AS (
+    SELECT code FROM terminology_concept WHERE system_key = $1 AND code = $2
+    UNION
+    SELECT e.child FROM below b JOIN terminology_edge e ON e.system_key = $1 AND e.parent = b.code
+)
+SELECT code FROM below LIMIT $3;
+
+-- name: ancestors
+-- A concept and all above it.
+WITH RECURSIVE above AS (
+    SELECT code FROM terminology_concept WHERE system_key = $1 AND code = $2
+    UNION
+    SELECT e.parent FROM above a JOIN terminology_edge e ON e.system_key = $1 AND e.child = a.code
+)
+SELECT code FROM above;
+
+-- name: maps_by_url
+-- The loaded maps of a URL, those loaded last first.
+SELECT key, url, version, status, source, target, unmapped FROM terminology_map
+WHERE url = $1 ORDER BY loaded_at DESC, key DESC;
+
+-- name: map_by_origin
+-- The map that came from one resource.
+SELECT key, url, version, status, source, target, unmapped FROM terminology_map WHERE origin = $1;
+
+-- name: maps_between
+-- The loaded maps between value sets; NULL is any.
+SELECT key, url, version, status, source, target, unmapped FROM terminology_map
+WHERE status <> 'retired' AND ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR target = $2)
+ORDER BY key LIMIT $3;
+
+-- name: entries_by_source
+-- The lines of maps that start at a code.
+SELECT map_key, source_system, source_code, equivalence, target_system, target_code, target_display, target_version,
+       comment, depends_on, products
+FROM terminology_map_entry
+WHERE map_key = ANY ($1::bigint[]) AND source_code = $2 AND (source_system = $3 OR source_system IS NULL OR $3 IS NULL)
+ORDER BY map_key, ordinal LIMIT $4;
+
+-- name: entries_by_target
+-- The lines of maps that end at a code.
+SELECT map_key, source_system, source_code, equivalence, target_system, target_code, target_display, target_version,
+       comment, depends_on, products
+FROM terminology_map_entry
+WHERE map_key = ANY ($1::bigint[]) AND target_code = $2 AND (target_system = $3 OR target_system IS NULL OR $3 IS NULL)
+ORDER BY map_key, ordinal LIMIT $4;

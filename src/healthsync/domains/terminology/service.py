@@ -1,0 +1,470 @@
+"""The verbs of terminology: compile, expand, validate, look up, subsume, translate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from healthsync.domains.terminology import compiling, grammars, shipped, store, translation, versions
+from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology
+from healthsync.domains.terminology.expansion import MAX_EXPANSION, Expander, Wanted, preferred
+from healthsync.domains.terminology.model import (
+    CodeSystem,
+    Coding,
+    Concept,
+    ConceptMap,
+    Expansion,
+    MapEntry,
+    Match,
+    Subsumption,
+    Translation,
+    Validation,
+    ValueSet,
+)
+from healthsync.domains.terminology.sources import GrammarSystem, Source, words_of
+from healthsync.domains.terminology.translation import MapInUse
+from healthsync.domains.terminology.validation import ANY_CONTEXT, Context, judged
+from healthsync.errors import InvalidInput
+from healthsync.infrastructure.clock import Clock
+from healthsync.infrastructure.database import Transaction
+from healthsync.standards.fhir import published
+
+MAX_MAP_HOPS = 8
+"""Longest chain of maps that send a code that they do not list to another map."""
+
+_WITHOUT_CONTENT = frozenset({"not-present", "supplement"})
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What became of resources that were loaded: how many of each type, and those left out with the reason."""
+
+    counts: Mapping[str, int]
+    refused: Sequence[tuple[str, str]]
+
+
+class TerminologyService:
+    """Terminology that is loaded in the database, over what HL7 published with R4."""
+
+    RESOURCE_TYPES = frozenset({"CodeSystem", "ValueSet", "ConceptMap"})
+    """The resources that this domain understands."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    # --- compile
+
+    async def take(self, tx: Transaction, resource: Mapping[str, Any], *, deleted: bool) -> None:
+        """A resource of these types was stored or deleted: its compiled form follows. Raises as `record` does."""
+        if deleted:
+            await self.forget(tx, resource["resourceType"], resource["id"])
+        else:
+            await self.record(tx, resource)
+
+    async def record(self, tx: Transaction, resource: Mapping[str, Any], origin: str | None = None) -> None:
+        """Compile a stored CodeSystem, ValueSet or ConceptMap in place of what was compiled from it before.
+
+        `origin` says where it came from, Type/id by default. Raises InvalidInput for one that cannot be compiled.
+        """
+        resource_type = resource["resourceType"]
+        origin = origin or f"{resource_type}/{resource['id']}"
+        if resource_type == "CodeSystem":
+            if "url" not in resource:
+                await store.forget(tx, resource_type, origin)
+                return
+            await store.replace_code_system(tx, origin, compiling.code_system(resource), self._clock.now())
+        elif resource_type == "ValueSet":
+            compiling.value_set(resource)
+            kept = {name: value for name, value in resource.items() if name in _VALUE_SET_KEPT}
+            await store.replace_value_set(tx, origin, kept, self._clock.now())
+        else:
+            await store.replace_map(tx, origin, compiling.concept_map(resource), self._clock.now())
+
+    async def forget(self, tx: Transaction, resource_type: str, id_: str) -> None:
+        """What was compiled from a resource goes, as the resource did."""
+        await store.forget(tx, resource_type, f"{resource_type}/{id_}")
+
+    async def load(self, tx: Transaction, resources: Iterable[Mapping[str, Any]], package: str) -> Loaded:
+        """Compile the terminology among the resources of a FHIR package (`name#version`); others are passed over.
+
+        One that cannot be compiled is left out and named in `refused`; the rest is loaded.
+        """
+        counts: dict[str, int] = {}
+        refused: list[tuple[str, str]] = []
+        for resource in resources:
+            resource_type, url = resource.get("resourceType"), resource.get("url")
+            if resource_type not in self.RESOURCE_TYPES or not url:
+                continue
+            try:
+                async with tx.savepoint():
+                    await self.record(tx, resource, f"{_package(package)}{resource_type}/{resource.get('id', url)}")
+            except (InvalidInput, KeyError, TypeError, AttributeError) as problem:
+                refused.append((url, str(problem) if isinstance(problem, InvalidInput) else "is not valid FHIR R4"))
+            else:
+                counts[resource_type] = counts.get(resource_type, 0) + 1
+        return Loaded(counts, refused)
+
+    async def unload(self, tx: Transaction, package: str) -> None:
+        """What was compiled from a package (`name#version`) goes."""
+        await store.unload(tx, _package(package))
+
+    # --- value sets
+
+    async def value_set(self, tx: Transaction, reference: str) -> ValueSet | None:
+        """The value set of a URL, `url|version` or `ValueSet/id`; None when it is not known here."""
+        if _LOCAL_VALUE_SET.fullmatch(reference):
+            document = await store.value_set_of(tx, reference)
+            if document is not None:
+                return compiling.value_set(document)
+            published_url = published.url_of("ValueSet", reference.partition("/")[2])
+            return None if published_url is None else shipped.value_set(published_url)
+        url, version = versions.canonical(reference)
+        candidates = await store.value_sets(tx, url)
+        document = versions.chosen(candidates, version, lambda d: (d.get("version"), d.get("status")))
+        if document is not None:
+            return compiling.value_set(document)
+        own = shipped.value_set(url)
+        if own is not None and version in (None, own.version):
+            return own
+        return await self._implicit_value_set(tx, url)
+
+    async def _implicit_value_set(self, tx: Transaction, url: str) -> ValueSet | None:
+        """R4 gives some code systems a value set of all their codes without a resource (snomedct.html#implicit, loinc
+        and ucum likewise); of these, UCUM's and those of HL7's own systems are known as resources."""
+        if url == "http://unitsofmeasure.org/vs":
+            return compiling.value_set({"url": url, "compose": {"include": [{"system": grammars.UCUM}]}})
+        if (match := _SNOMED_IMPLICIT.fullmatch(url)) is not None:
+            if await self._system(tx, _SNOMED, None) is None:
+                return None
+            include: dict[str, Any] = {"system": _SNOMED}
+            if match["concept"]:
+                include["filter"] = [{"property": "concept", "op": "is-a", "value": match["concept"]}]
+            return compiling.value_set({"url": url, "compose": {"include": [include]}})
+        return None
+
+    async def expand(
+        self,
+        tx: Transaction,
+        value_set: str | Mapping[str, Any],
+        *,
+        text: str | None = None,
+        active_only: bool = False,
+        selectable_only: bool = False,
+        offset: int = 0,
+        count: int | None = None,
+        details: bool = False,
+    ) -> Expansion:
+        """A page of the members of a value set, given by reference or as the resource itself.
+
+        Raises UnknownTerminology, TooCostly, or InvalidInput for a definition that cannot be followed.
+        """
+        compiled = await self._given(tx, value_set)
+        wanted = Wanted(words_of(text), active_only, selectable_only)
+        return await self._expander(tx).page(compiled, wanted, offset=offset, count=count, details=details)
+
+    async def members(self, tx: Transaction, value_set: str) -> frozenset[tuple[str | None, str]] | None:
+        """The (system, code) pairs of a value set, for `:in` and `:not-in`; None when it is not known here.
+
+        Raises TooCostly (`too-costly`) for more than MAX_EXPANSION, UnknownTerminology for content that is missing.
+        """
+        compiled = await self.value_set(tx, value_set)
+        if compiled is None:
+            return None
+        expansion = await self._expander(tx).page(compiled, Wanted())
+        return frozenset((member.system, member.concept.code) for member in expansion.members)
+
+    async def validate_code(
+        self,
+        tx: Transaction,
+        value_set: str | Mapping[str, Any],
+        codings: Sequence[Coding],
+        context: Context = ANY_CONTEXT,
+    ) -> Validation:
+        """Whether any of the codings belongs to the value set and carries a right display.
+
+        Raises UnknownTerminology for a value set that is not known, InvalidInput or TooCostly for one that cannot be
+        followed.
+        """
+        compiled = await self._given(tx, value_set)
+        expander = self._expander(tx)
+        told = Validation(False, "no coding was given")
+        for coding in codings:
+            told = await self._validate_in(tx, compiled, expander, coding, context)
+            if told.result:
+                return told
+        return told
+
+    async def _validate_in(
+        self, tx: Transaction, value_set: ValueSet, expander: Expander, coding: Coding, context: Context
+    ) -> Validation:
+        system = await self._system(tx, coding.system, coding.version) if coding.system else None
+        known = await system.resolve(coding.code) if system is not None else None
+        code = known.code if known is not None else coding.code
+        if system is not None and known is None:
+            return Validation(False, f"the code is not in the code system {coding.system}")
+        try:
+            kept = await expander.keep(value_set, coding.system, [code])
+        except UnknownCodeSystem as problem:
+            return Validation(False, str(problem))
+        if code not in kept:
+            return Validation(False, f"the code is not in the value set {value_set.canonical}")
+        return await self._judged(system, kept[code], coding, context)
+
+    async def validate_in_system(
+        self, tx: Transaction, codings: Sequence[Coding], context: Context = ANY_CONTEXT
+    ) -> Validation:
+        """Whether any of the codings is a code of its code system with a right display (CodeSystem/$validate-code)."""
+        told = Validation(False, "no coding with a system was given")
+        for coding in codings:
+            if coding.system is None:
+                continue
+            source = await self._system(tx, coding.system, coding.version)
+            if source is None:
+                told = Validation(False, str(UnknownCodeSystem(coding.system)))
+                continue
+            concept = await source.resolve(coding.code)
+            if concept is None:
+                told = Validation(False, f"the code is not in the code system {coding.system}")
+                continue
+            told = await self._judged(source, concept, coding, context)
+            if told.result:
+                return told
+        return told
+
+    async def _judged(self, source: Source | None, concept: Concept, coding: Coding, context: Context) -> Validation:
+        """With the designations of the concept, where they decide."""
+        if source is not None and (coding.display is not None or context.language is not None):
+            concept = preferred(concept, (await source.details([concept.code])).get(concept.code))
+        return judged(concept, coding, context)
+
+    # --- code systems
+
+    async def code_system_of(self, tx: Transaction, id_: str) -> CodeSystem | None:
+        """The code system that came from CodeSystem/id, for operations on an instance."""
+        found = await store.code_system_url(tx, f"CodeSystem/{id_}")
+        if found is None:
+            url = published.url_of("CodeSystem", id_)
+            own = shipped.code_system(url) if url is not None else None
+            return None if own is None else own.header
+        source = await self._system(tx, *found)
+        return None if source is None else source.header
+
+    async def lookup(self, tx: Transaction, coding: Coding) -> tuple[CodeSystem, Concept]:
+        """All that is known of a concept. Raises UnknownTerminology when the system or the code is not known."""
+        source = await self._required(tx, coding.system, coding.version)
+        concept = await source.resolve(coding.code)
+        if concept is None:
+            raise UnknownTerminology(f"the code is not in the code system {source.header.url}")
+        return source.header, (await source.details([concept.code])).get(concept.code, concept)
+
+    async def children(self, tx: Transaction, header: CodeSystem, code: str) -> list[str]:
+        """The codes right below a concept, a thousand at most."""
+        source = await self._required(tx, header.url, header.version)
+        if isinstance(source, GrammarSystem):
+            return []
+        child_of = compiling.filter_of({"property": "parent", "op": "=", "value": code})
+        return [concept.code for concept in await source.select([child_of], limit=1000)]
+
+    async def subsumes(self, tx: Transaction, system: str, version: str | None, a: str, b: str) -> Subsumption:
+        """How code `a` stands to code `b`. Raises UnknownTerminology for a system or code that is not known."""
+        source = await self._required(tx, system, version)
+        one, other = await source.resolve(a), await source.resolve(b)
+        if one is None or other is None:
+            raise UnknownTerminology(f"a code is not in the code system {system}")
+        if one.code == other.code:
+            return Subsumption.EQUIVALENT
+        if one.code in await source.ancestors(other.code):
+            return Subsumption.SUBSUMES
+        if other.code in await source.ancestors(one.code):
+            return Subsumption.SUBSUMED_BY
+        return Subsumption.NOT_SUBSUMED
+
+    async def descendants(self, tx: Transaction, system: str, code: str) -> set[tuple[str, str]]:
+        """The concept and all below it, for `:below`; the concept alone when its system is not known here.
+
+        Raises TooCostly above MAX_EXPANSION.
+        """
+        source = await self._system(tx, system, None)
+        found = await source.descendants(code, MAX_EXPANSION) if source is not None else set()
+        return {(system, each) for each in found} or {(system, code)}
+
+    async def ancestors(self, tx: Transaction, system: str, code: str) -> set[tuple[str, str]]:
+        """The concept and all above it, for `:above`; the concept alone when its system is not known here."""
+        source = await self._system(tx, system, None)
+        found = await source.ancestors(code) if source is not None else set()
+        return {(system, each) for each in found} or {(system, code)}
+
+    # --- concept maps
+
+    async def translate(
+        self,
+        tx: Transaction,
+        codings: Sequence[Coding],
+        *,
+        concept_map: str | Mapping[str, Any] | None = None,
+        source: str | None = None,
+        target: str | None = None,
+        target_system: str | None = None,
+        dependencies: Mapping[str, str] | None = None,
+        reverse: bool = False,
+    ) -> Translation:
+        """What the codings are elsewhere, by one map or by all between `source` and `target` (value sets).
+
+        `concept_map` is a URL, `url|version`, `ConceptMap/id` or the resource. Raises UnknownTerminology for a map that
+        is not known here.
+        """
+        if concept_map is None and reverse:
+            source, target = target, source
+        known = await self._maps(tx, concept_map, source, target)
+        found: list[Match] = []
+        for coding in codings:
+            found += await self._translated(tx, known, coding, target_system, dependencies or {}, reverse=reverse)
+        result = any(translation.is_real(match) for match in found)
+        return Translation(result, tuple(found), None if result else "no map that is known here has a match")
+
+    async def _translated(
+        self,
+        tx: Transaction,
+        known: Sequence[MapInUse],
+        coding: Coding,
+        target_system: str | None,
+        dependencies: Mapping[str, str],
+        *,
+        reverse: bool,
+    ) -> list[Match]:
+        lines = await self._lines(tx, known, coding, reverse=reverse)
+        found = translation.matches(lines, dependencies, target_system, reverse=reverse)
+        if reverse:
+            return found
+        for each in known:
+            own = [entry for header, entry in lines if header is each.header]
+            found += translation.unmapped(each.header, coding, own, target_system)
+            if not own:
+                found += await self._by_other_maps(tx, each.header, coding, target_system, dependencies)
+        return found
+
+    async def _by_other_maps(
+        self,
+        tx: Transaction,
+        header: ConceptMap,
+        coding: Coding,
+        target_system: str | None,
+        dependencies: Mapping[str, str],
+    ) -> list[Match]:
+        """ConceptMap.group.unmapped of mode other-map: along the chain, until a map has the code."""
+        visited = {header.url}
+        for _ in range(MAX_MAP_HOPS):
+            urls = [u.url for u in header.unmapped if u.mode == "other-map" and u.url and u.url not in visited]
+            if not urls:
+                return []
+            visited.add(urls[0])
+            onward = await self._maps(tx, urls[0], None, None)
+            lines = await self._lines(tx, onward, coding, reverse=False)
+            if lines:
+                return translation.matches(lines, dependencies, target_system, reverse=False)
+            header = onward[0].header
+        raise TooCostly(f"maps send this code on more than {MAX_MAP_HOPS} times")
+
+    async def _lines(
+        self, tx: Transaction, known: Sequence[MapInUse], coding: Coding, *, reverse: bool
+    ) -> list[tuple[ConceptMap, MapEntry]]:
+        headers = {each.key: each.header for each in known if each.key is not None}
+        stored = await store.entries(tx, list(headers), coding.system, coding.code, reverse=reverse) if headers else []
+        lines = [(headers[key], entry) for key, entry in stored]
+        for each in known:
+            lines += [(each.header, entry) for entry in each.entries if _starts_at(entry, coding, reverse=reverse)]
+        return lines
+
+    async def _maps(
+        self, tx: Transaction, concept_map: str | Mapping[str, Any] | None, source: str | None, target: str | None
+    ) -> list[MapInUse]:
+        if isinstance(concept_map, Mapping):
+            return [MapInUse.of(compiling.concept_map(concept_map))]
+        if concept_map is None:
+            own = [m for m in shipped.maps() if m.is_between(source, target)]
+            stored = await store.maps(tx, url=None, origin=None, source=source, target=target)
+        elif _LOCAL_MAP.fullmatch(concept_map):
+            stored = await store.maps(tx, url=None, origin=concept_map, source=None, target=None)
+            url = None if stored else published.url_of("ConceptMap", concept_map.partition("/")[2])
+            own = [m for m in shipped.maps() if url is not None and m.header.url == url]
+        else:
+            url, version = versions.canonical(concept_map)
+            candidates = await store.maps(tx, url=url, origin=None, source=None, target=None)
+            one = versions.chosen(candidates, version, lambda pair: (pair[1].version, pair[1].status))
+            stored = [one] if one is not None else []
+            own = [
+                m for m in shipped.maps() if one is None and m.header.url == url and version in (None, m.header.version)
+            ]
+        known = [*(MapInUse(header, key) for key, header in stored), *own]
+        if not known and concept_map is not None:
+            raise UnknownTerminology("this concept map is not known here; load it, or a package that holds it")
+        return known
+
+    # --- finding
+
+    def _expander(self, tx: Transaction) -> Expander:
+        async def system(url: str, version: str | None) -> Source | None:
+            return await self._system(tx, url, version)
+
+        async def value_set(url: str) -> ValueSet | None:
+            return await self.value_set(tx, url)
+
+        return Expander(system, value_set)
+
+    async def _given(self, tx: Transaction, value_set: str | Mapping[str, Any]) -> ValueSet:
+        if not isinstance(value_set, str):
+            return compiling.value_set(value_set)
+        found = await self.value_set(tx, value_set)
+        if found is None:
+            raise UnknownTerminology("this value set is not known here; load it, or a package that holds it")
+        return found
+
+    async def _required(self, tx: Transaction, url: str | None, version: str | None) -> Source:
+        if url is None:
+            raise InvalidInput("name the code system: a code means nothing without it", code="required")
+        source = await self._system(tx, url, version)
+        if source is None:
+            raise UnknownCodeSystem(url)
+        return source
+
+    async def _system(self, tx: Transaction, url: str, version: str | None) -> Source | None:
+        """A loaded system before a published one; None when neither has content."""
+        url, _, stated = url.partition("|")
+        version = version or stated or None
+        if url in grammars.SYSTEMS:
+            return GrammarSystem(grammars.SYSTEMS[url])
+        loaded: list[Source] = [s for s in await store.code_systems(tx, url) if _has_content(s.header)]
+        if (found := versions.chosen(loaded, version, _said_of)) is not None:
+            return found
+        own = shipped.code_system(url)
+        return versions.chosen([own] if own is not None and _has_content(own.header) else [], version, _said_of)
+
+
+_SNOMED = "http://snomed.info/sct"
+_SNOMED_IMPLICIT = re.compile(r"http://snomed\.info/sct\?fhir_vs(?:=isa/(?P<concept>\d{6,18}))?")
+_LOCAL_VALUE_SET = re.compile(r"ValueSet/[A-Za-z0-9.-]{1,64}")
+_LOCAL_MAP = re.compile(r"ConceptMap/[A-Za-z0-9.-]{1,64}")
+_VALUE_SET_KEPT = frozenset(
+    {"resourceType", "id", "url", "version", "name", "title", "status", "experimental", "compose", "expansion"}
+)
+
+
+def _package(name: str) -> str:
+    return f"package:{name}/"
+
+
+def _said_of(source: Source) -> tuple[str | None, str | None]:
+    return source.header.version, source.header.status
+
+
+def _has_content(header: CodeSystem) -> bool:
+    return header.content not in _WITHOUT_CONTENT
+
+
+def _starts_at(entry: MapEntry, coding: Coding, *, reverse: bool) -> bool:
+    at = entry.target if reverse else Coding(entry.source_system, entry.source_code)
+    if at is None or at.code != coding.code:
+        return False
+    return at.system is None or coding.system is None or at.system == coding.system

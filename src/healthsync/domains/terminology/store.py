@@ -1,0 +1,393 @@
+"""Rows of terminology, and a code system in tables that answers as `sources.Source`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from healthsync.domains.terminology.errors import TooCostly
+from healthsync.domains.terminology.model import (
+    CodeSystem,
+    Coding,
+    CompiledCodeSystem,
+    CompiledConceptMap,
+    Concept,
+    ConceptMap,
+    Designation,
+    Filter,
+    FilterOperator,
+    MapEntry,
+    Property,
+    Unmapped,
+)
+from healthsync.domains.terminology.sources import HIERARCHICAL, check_filters, folded, listed
+from healthsync.errors import InvalidInput
+from healthsync.infrastructure.database import Queries, Transaction
+
+_SQL = Queries("healthsync.domains.terminology")
+
+MAX_MAPS = 200
+MAX_ENTRIES = 1000
+"""Most concept maps and lines that one translation looks at."""
+
+
+# --- writing
+
+
+async def replace_code_system(tx: Transaction, origin: str, compiled: CompiledCodeSystem, now: datetime) -> None:
+    """Write a code system in place of what came from the same resource before."""
+    await tx.execute(_SQL.forget_code_system, origin)
+    header = compiled.header
+    key = await tx.fetchval(
+        _SQL.add_code_system,
+        origin,
+        header.url,
+        header.version,
+        header.name,
+        header.title,
+        header.status,
+        header.content,
+        header.case_sensitive,
+        _json(header.properties),
+        now,
+    )
+    for table, rows in _rows(key, compiled.concepts).items():
+        if rows:
+            await tx.flush()
+            await tx.connection.copy_records_to_table(f"terminology_{table}", records=rows, columns=_COLUMNS[table])
+
+
+_COLUMNS = {
+    "concept": [
+        "system_key",
+        "code",
+        "ordinal",
+        "display",
+        "definition",
+        "inactive",
+        "abstract",
+        "folded",
+        "code_fold",
+    ],
+    "edge": ["system_key", "child", "parent"],
+    "designation": ["system_key", "code", "ordinal", "language", "use", "value"],
+    "property": ["system_key", "code", "ordinal", "property", "kind", "value", "coding"],
+    "map_entry": [
+        "map_key",
+        "ordinal",
+        "source_system",
+        "source_code",
+        "equivalence",
+        "target_system",
+        "target_code",
+        "target_display",
+        "target_version",
+        "comment",
+        "depends_on",
+        "products",
+    ],
+}
+
+
+def _rows(key: int, concepts: Iterable[Concept]) -> dict[str, list[tuple[Any, ...]]]:
+    rows: dict[str, list[tuple[Any, ...]]] = {"concept": [], "edge": [], "designation": [], "property": []}
+    for c in concepts:
+        rows["concept"].append(
+            (key, c.code, c.ordinal, c.display, c.definition, c.inactive, c.abstract, folded(c), c.code.casefold())
+        )
+        rows["edge"].extend((key, c.code, parent) for parent in c.parents)
+        rows["designation"].extend(
+            (key, c.code, n, d.language, _json(d.use) if d.use else None, d.value) for n, d in enumerate(c.designations)
+        )
+        rows["property"].extend(
+            (key, c.code, n, p.code, p.kind, p.value, _json(p.coding) if p.coding else None)
+            for n, p in enumerate(c.properties)
+        )
+    return rows
+
+
+async def replace_value_set(tx: Transaction, origin: str, document: Mapping[str, Any], now: datetime) -> None:
+    """Write a value set in place of what came from the same resource before."""
+    await tx.execute(_SQL.forget_value_set, origin)
+    url, version, status = document.get("url"), document.get("version"), document.get("status", "active")
+    await tx.execute(_SQL.add_value_set, origin, url, version, status, _json(document), now)
+
+
+async def replace_map(tx: Transaction, origin: str, compiled: CompiledConceptMap, now: datetime) -> None:
+    """Write a concept map in place of what came from the same resource before."""
+    await tx.execute(_SQL.forget_map, origin)
+    header = compiled.header
+    unmapped = _json(header.unmapped)
+    key = await tx.fetchval(
+        _SQL.add_map, origin, header.url, header.version, header.status, header.source, header.target, unmapped, now
+    )
+    rows = [(key, n, *_line(entry)) for n, entry in enumerate(compiled.entries)]
+    if rows:
+        await tx.flush()
+        await tx.connection.copy_records_to_table("terminology_map_entry", records=rows, columns=_COLUMNS["map_entry"])
+
+
+def _line(entry: MapEntry) -> tuple[Any, ...]:
+    target = entry.target
+    where = (target.system, target.code, target.display, target.version) if target else (None,) * 4
+    return (
+        *(entry.source_system, entry.source_code, entry.equivalence, *where),
+        *(entry.comment, _json(entry.depends_on), _json(entry.products)),
+    )
+
+
+async def forget(tx: Transaction, resource_type: str, origin: str) -> None:
+    """Remove what came from one resource."""
+    statements = {
+        "CodeSystem": _SQL.forget_code_system,
+        "ValueSet": _SQL.forget_value_set,
+        "ConceptMap": _SQL.forget_map,
+    }
+    await tx.execute(statements[resource_type], origin)
+
+
+async def unload(tx: Transaction, prefix: str) -> None:
+    """Remove all whose origin begins so."""
+    for statement in (_SQL.unload_code_systems, _SQL.unload_value_sets, _SQL.unload_maps):
+        await tx.execute(statement, prefix)
+
+
+# --- reading
+
+
+async def code_systems(tx: Transaction, url: str) -> list[StoredSystem]:
+    """The loaded code systems of a URL."""
+    return [StoredSystem(tx, row["key"], _header(row)) for row in await tx.fetch(_SQL.code_systems, url)]
+
+
+async def code_system_url(tx: Transaction, origin: str) -> tuple[str, str | None] | None:
+    """URL and version of the code system that came from a resource."""
+    row = await tx.fetchrow(_SQL.code_system_by_origin, origin)
+    return None if row is None else (row["url"], row["version"])
+
+
+async def value_sets(tx: Transaction, url: str) -> list[dict[str, Any]]:
+    """The definitions of the loaded value sets of a URL."""
+    return [msgspec.json.decode(row["document"]) for row in await tx.fetch(_SQL.value_sets, url)]
+
+
+async def value_set_of(tx: Transaction, origin: str) -> dict[str, Any] | None:
+    """The definition of the value set that came from a resource."""
+    row = await tx.fetchrow(_SQL.value_set_by_origin, origin)
+    return None if row is None else msgspec.json.decode(row["document"])
+
+
+async def maps(
+    tx: Transaction, *, url: str | None, origin: str | None, source: str | None, target: str | None
+) -> list[tuple[int, ConceptMap]]:
+    """Concept maps by URL, by the resource that they came from, or by the value sets that they are between."""
+    if origin is not None:
+        rows = await tx.fetch(_SQL.map_by_origin, origin)
+    elif url is not None:
+        rows = await tx.fetch(_SQL.maps_by_url, url)
+    else:
+        rows = await tx.fetch(_SQL.maps_between, source, target, MAX_MAPS)
+    return [(row["key"], _map(row)) for row in rows]
+
+
+async def entries(
+    tx: Transaction, keys: Sequence[int], system: str | None, code: str, *, reverse: bool
+) -> list[tuple[int, MapEntry]]:
+    """The lines of maps that start (or, reversed, end) at a code."""
+    statement = _SQL.entries_by_target if reverse else _SQL.entries_by_source
+    rows = await tx.fetch(statement, list(keys), code, system, MAX_ENTRIES)
+    return [(row["map_key"], _entry(row)) for row in rows]
+
+
+class StoredSystem:
+    """A code system in tables, seen through one transaction; see `sources.Source`."""
+
+    def __init__(self, tx: Transaction, key: int, header: CodeSystem) -> None:
+        self._tx, self._key, self.header = tx, key, header
+
+    async def resolve(self, code: str) -> Concept | None:
+        """See Source."""
+        row = await self._tx.fetchrow(_SQL.resolve, self._key, code, not self.header.case_sensitive, code.casefold())
+        return None if row is None else _concept(row)
+
+    async def select(
+        self,
+        filters: Sequence[Filter],
+        *,
+        codes: Collection[str] | None = None,
+        words: Sequence[str] = (),
+        after: int = -1,
+        limit: int,
+    ) -> list[Concept]:
+        """See Source."""
+        check_filters(filters, self.header)
+        parameters: list[Any] = [self._key, after]
+        conditions: list[str] = []
+
+        def parameter(value: Any) -> str:
+            parameters.append(value)
+            return f"${len(parameters)}"
+
+        if codes is not None:
+            conditions.append(f"c.code = ANY ({parameter(list(codes))}::text[])")
+        if words:
+            conditions.append(f"c.folded LIKE ALL ({parameter([_containing(word) for word in words])}::text[])")
+        conditions += [_condition(entry, parameter, few=codes is not None) for entry in filters]
+        statement = " AND ".join([_SQL.select_concepts, *conditions])
+        try:
+            rows = await self._tx.fetch(f"{statement} ORDER BY c.ordinal LIMIT {parameter(limit)}", *parameters)
+        except asyncpg.InvalidRegularExpressionError:
+            raise InvalidInput("a filter's regex cannot be read, or is too large") from None
+        return [_concept(row) for row in rows]
+
+    async def details(self, codes: Collection[str]) -> dict[str, Concept]:
+        """See Source."""
+        wanted = list(codes)
+        concepts = {row["code"]: _concept(row) for row in await self._tx.fetch(_SQL.concepts, self._key, wanted)}
+        gathered: dict[str, dict[str, list[Any]]] = {
+            code: {"parents": [], "designations": [], "properties": []} for code in concepts
+        }
+        for row in await self._tx.fetch(_SQL.parents, self._key, wanted):
+            gathered[row["child"]]["parents"].append(row["parent"])
+        for row in await self._tx.fetch(_SQL.designations, self._key, wanted):
+            use = msgspec.json.decode(row["use"]) if row["use"] else None
+            gathered[row["code"]]["designations"].append(Designation(row["value"], row["language"], use))
+        for row in await self._tx.fetch(_SQL.properties, self._key, wanted):
+            coding = msgspec.json.decode(row["coding"]) if row["coding"] else None
+            gathered[row["code"]]["properties"].append(Property(row["property"], row["kind"], row["value"], coding))
+        return {
+            code: replace(concept, **{name: tuple(values) for name, values in gathered[code].items()})
+            for code, concept in concepts.items()
+        }
+
+    async def descendants(self, code: str, limit: int) -> set[str]:
+        """See Source."""
+        found = {row["code"] for row in await self._tx.fetch(_SQL.descendants, self._key, code, limit + 1)}
+        if len(found) > limit:
+            raise TooCostly(f"more than {limit} concepts lie below this one")
+        return found
+
+    async def ancestors(self, code: str) -> set[str]:
+        """See Source."""
+        return {row["code"] for row in await self._tx.fetch(_SQL.ancestors, self._key, code)}
+
+
+# --- filters as conditions on c
+
+
+def _condition(entry: Filter, parameter: Any, *, few: bool) -> str:
+    if entry.operator in HIERARCHICAL:
+        return _hierarchy(entry, parameter, few=few)
+    if entry.operator is FilterOperator.EXISTS:
+        return f"{_having(entry.property, parameter, 'IS NOT NULL')} = {entry.value}"
+    if entry.operator is FilterOperator.EQUAL:
+        return _having(entry.property, parameter, f"= {parameter(entry.value)}")
+    if entry.operator is FilterOperator.REGEX:
+        return _having(entry.property, parameter, f"~ {parameter(f'^(?:{entry.value})$')}")
+    condition = _having(entry.property, parameter, f"= ANY ({parameter(listed(entry.value))}::text[])")
+    return condition if entry.operator is FilterOperator.IN else f"NOT {condition}"
+
+
+_COLUMN = {
+    "concept": "c.code",
+    "code": "c.code",
+    "display": "c.display",
+    "definition": "c.definition",
+    "inactive": "c.inactive::text",
+    "notSelectable": "c.abstract::text",
+}
+
+
+def _having(name: str, parameter: Any, test: str) -> str:
+    """Whether any value of the property passes the test."""
+    if name in _COLUMN:
+        return f"coalesce({_COLUMN[name]} {test}, false)"
+    if name in ("parent", "child"):
+        other = "child" if name == "parent" else "parent"
+        return (
+            "EXISTS (SELECT 1 FROM terminology_edge e"
+            f" WHERE e.system_key = $1 AND e.{other} = c.code AND e.{name} {test})"
+        )
+    return (
+        "EXISTS (SELECT 1 FROM terminology_property p"
+        f" WHERE p.system_key = $1 AND p.code = c.code AND p.property = {parameter(name)} AND p.value {test})"
+    )
+
+
+def _hierarchy(entry: Filter, parameter: Any, *, few: bool) -> str:
+    """Of few candidates each is followed upwards; else the branch is gathered once."""
+    value = parameter(entry.value)
+    if entry.operator is FilterOperator.GENERALIZES:
+        return f"c.code IN ({_reach(value, 'child', 'parent')})"
+    if few:
+        below = f"{value} IN ({_reach('c.code', 'child', 'parent')})"
+    else:
+        below = f"c.code IN ({_reach(value, 'parent', 'child')})"
+    if entry.operator is FilterOperator.IS_NOT_A:
+        return f"NOT ({below})"
+    return below if entry.operator is FilterOperator.IS_A else f"({below} AND c.code <> {value})"
+
+
+def _reach(start: str, at: str, to: str) -> str:
+    """Codes reached from `start` along the edges, itself included."""
+    return (
+        f'WITH RECURSIVE r AS (SELECT {start}::text COLLATE "C" AS code UNION'
+        f" SELECT e.{to} FROM r JOIN terminology_edge e ON e.system_key = $1 AND e.{at} = r.code) SELECT code FROM r"
+    )
+
+
+def _containing(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+# --- rows to nouns
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def _json(value: Any) -> str:
+    return _encoder.encode(value).decode()
+
+
+def _header(row: asyncpg.Record) -> CodeSystem:
+    return CodeSystem(
+        row["url"],
+        row["version"],
+        row["name"],
+        row["title"],
+        row["status"],
+        row["content"],
+        row["case_sensitive"],
+        msgspec.json.decode(row["properties"]),
+    )
+
+
+def _concept(row: asyncpg.Record) -> Concept:
+    return Concept(row["code"], row["display"], row["definition"], row["ordinal"], row["inactive"], row["abstract"])
+
+
+def _map(row: asyncpg.Record) -> ConceptMap:
+    unmapped = tuple(msgspec.convert(entry, Unmapped) for entry in msgspec.json.decode(row["unmapped"]))
+    return ConceptMap(row["url"], row["version"], row["status"], row["source"], row["target"], unmapped)
+
+
+def _entry(row: asyncpg.Record) -> MapEntry:
+    target = None
+    if row["target_code"] is not None:
+        target = Coding(row["target_system"], row["target_code"], row["target_display"], row["target_version"])
+    return MapEntry(
+        row["source_system"],
+        row["source_code"],
+        row["equivalence"],
+        target,
+        row["comment"],
+        tuple((name, value) for name, value in msgspec.json.decode(row["depends_on"])),
+        tuple(msgspec.json.decode(row["products"])),
+    )

@@ -1,0 +1,67 @@
+"""Operations that find a patient's resources: DocumentReference/$docref and Observation/$lastn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from healthsync.exchange.disclose import Disclosed, Refusal
+from healthsync.exchange.operations.docref import FindDocuments
+from healthsync.exchange.operations.lastn import LastObservations
+from healthsync.standards.fhir import bundles, json
+from healthsync.standards.fhir.outcome import Issue, operation_outcome
+
+from . import answers
+from .operation_requests import parameters_of
+from .paging import Pages
+from .requests import base_of
+from .router import Router
+
+
+class OperationRoutes:
+    """The handlers. `begin` authenticates and checks the address, as for every FHIR request."""
+
+    def __init__(self, hub: Any, pages: Pages, begin: Any) -> None:
+        self._pages, self._begin = pages, begin
+        self._find_documents, self._last_observations = FindDocuments(hub.disclose), LastObservations(hub.disclose)
+
+    def register(self, router: Router) -> None:
+        """Put every handler under its surfaces."""
+        for surface in ("fhir.docref", "fhir.docref.post"):
+            router.add(surface, self.docref)
+        for surface in ("fhir.lastn", "fhir.lastn.post"):
+            router.add(surface, self.lastn)
+
+    async def docref(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET or POST DocumentReference/$docref."""
+        requester = await self._begin(request, {"type": "DocumentReference"}, "search")
+        found = await self._find_documents(requester, await parameters_of(request))
+        if isinstance(found, Refusal):
+            return answers.refusal(found)
+        return self._searchset(request, "DocumentReference/$docref", found.entries, found.warnings)
+
+    async def lastn(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET or POST Observation/$lastn."""
+        requester = await self._begin(request, {"type": "Observation"}, "search")
+        found = await self._last_observations(requester, await parameters_of(request))
+        if isinstance(found, Refusal):
+            return answers.refusal(found)
+        return self._searchset(request, "Observation/$lastn", found)
+
+    def _searchset(
+        self, request: Request, path: str, entries: Sequence[Disclosed], warnings: Sequence[str] = ()
+    ) -> Response:
+        """The links name no parameter, because they would hold a patient's values."""
+        issues = [Issue("warning", "not-supported", None, warning) for warning in warnings]
+        bundle = bundles.searchset(
+            [bundles.Found(e.resource_type, e.id, msgspec.Raw(e.text.encode())) for e in entries],
+            base=base_of(request),
+            links=self._pages.of(base_of(request)).links(path, [], None),
+            total=len(entries),
+            outcome=operation_outcome(issues) if issues else None,
+        )
+        return answers.fhir(json.dump(bundle))

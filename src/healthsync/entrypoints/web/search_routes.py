@@ -1,0 +1,214 @@
+"""FHIR R4 search (search.html) and $everything: read the question, ask the gate, answer in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from healthsync.errors import InvalidInput, NotSupported
+from healthsync.exchange.authenticate import Requester
+from healthsync.exchange.disclose import Disclosed, Refusal
+from healthsync.standards.fhir import bundles, dates, json
+from healthsync.standards.fhir.compartments import within
+from healthsync.standards.fhir.criteria import localised
+from healthsync.standards.fhir.definitions import resource_types
+from healthsync.standards.fhir.outcome import Issue, operation_outcome
+from healthsync.standards.fhir.query import CURSOR, SearchQuery
+from healthsync.standards.fhir.query import parse as parse_query
+from healthsync.standards.fhir.summary import reduce
+
+from . import answers
+from .paging import MAX_COUNT, Pages, page_size
+from .requests import FHIR_TYPES, base_of, body_of
+from .router import Router
+
+_Pairs = Sequence[tuple[str, str]]
+
+
+class SearchRoutes:
+    """The handlers of searches. `begin` authenticates and checks the address, as for every FHIR request."""
+
+    def __init__(self, hub: Any, pages: Pages, begin: Any) -> None:
+        self._hub, self._pages, self._begin = hub, pages, begin
+
+    def register(self, router: Router) -> None:
+        """Put every handler under its surface."""
+        for name in ("search", "search_post", "search_system", "search_system_post"):
+            router.add(f"fhir.{name}", getattr(self, name))
+        router.add("fhir.search_compartment", self.search_compartment)
+        router.add("fhir.search_compartment_post", self.search_compartment_post)
+        router.add("fhir.everything", self.everything)
+        router.add("fhir.everything_post", self.everything)
+
+    async def search(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET Type?…"""
+        requester = await self._begin(request, names, "search")
+        return await self._search(request, requester, names["type"], names["type"], request.query_params.multi_items())
+
+    async def search_post(self, request: Request, names: Mapping[str, str]) -> Response:
+        """POST Type/_search: the form and the URL together (http.html#search)."""
+        requester = await self._begin(request, names, "search")
+        return await self._search(request, requester, names["type"], names["type"], await _form(request))
+
+    async def search_system(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET /?_type=…"""
+        requester = await self._begin(request, {}, "search")
+        return await self._search(request, requester, "", "", request.query_params.multi_items())
+
+    async def search_system_post(self, request: Request, names: Mapping[str, str]) -> Response:
+        """POST /_search."""
+        requester = await self._begin(request, {}, "search")
+        return await self._search(request, requester, "", "", await _form(request))
+
+    async def search_compartment(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET Patient/id/Type?… (http.html#vsearch); the type may be `*`."""
+        requester = await self._begin_compartment(request, names)
+        return await self._in_compartment(request, requester, names, request.query_params.multi_items())
+
+    async def search_compartment_post(self, request: Request, names: Mapping[str, str]) -> Response:
+        """POST Patient/id/Type/_search."""
+        requester = await self._begin_compartment(request, names)
+        return await self._in_compartment(request, requester, names, await _form(request))
+
+    async def _begin_compartment(self, request: Request, names: Mapping[str, str]) -> Requester:
+        requester = await self._begin(request, {"type": names["compartment"], "id": names["id"]}, "search")
+        if names["type"] != "*":
+            await self._begin(request, {"type": names["type"]}, "search")
+        return requester
+
+    async def _in_compartment(
+        self, request: Request, requester: Requester, names: Mapping[str, str], pairs: _Pairs
+    ) -> Response:
+        compartment, id_, wanted = names["compartment"], names["id"], names["type"]
+        path = f"{compartment}/{id_}/{wanted}"
+        return await self._search(request, requester, "" if wanted == "*" else wanted, path, pairs, (compartment, id_))
+
+    async def everything(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET Patient/id/$everything or Encounter/id/$everything."""
+        resource_type, id_ = names["type"], names["id"]
+        requester = await self._begin(request, names, "read")
+        if resource_type not in ("Patient", "Encounter"):
+            raise NotSupported("$everything is an operation of Patient and Encounter")
+        pairs = request.query_params.multi_items()
+        if request.method == "POST":
+            pairs = [*pairs, *_parameters(json.parse(await body_of(request, FHIR_TYPES)))]
+        return await self._everything(request, requester, resource_type, id_, pairs)
+
+    async def _everything(
+        self, request: Request, requester: Requester, resource_type: str, id_: str, pairs: _Pairs
+    ) -> Response:
+        asked = dict(pairs)
+        after = None
+        if CURSOR in asked:
+            asked, after = self._pages.open(asked[CURSOR], "everything")
+        if unknown := set(asked) - {"_count", "_type", "_since", "start", "end", "_format", "_pretty"}:
+            name = sorted(unknown)[0]
+            raise NotSupported(f"$everything does not take the parameter {name if name.isidentifier() else '?'}")
+        if {"start", "end"} & set(asked):
+            raise NotSupported("$everything by date of care is not served; search the types by their dates")
+        count = page_size(int(asked["_count"][:9]) if asked.get("_count", "").isdecimal() else MAX_COUNT)
+        types = [each for each in asked.get("_type", "").split(",") if each]
+        if any(each not in resource_types() for each in types):
+            raise InvalidInput("_type names no resource type of FHIR R4", code="value")
+        since = dates.interval(asked["_since"])[0] if "_since" in asked else None
+        page = await self._hub.disclose.everything(
+            requester, resource_type, id_, types=types, since=since, after=after, count=count
+        )
+        if isinstance(page, Refusal):
+            return answers.refusal(page)
+        pages = self._pages.of(base_of(request))
+        token = pages.seal([asked, page.position[-1]], "everything") if page.position else None
+        links = pages.links(f"{resource_type}/{id_}/$everything", [("_count", str(count))], token)
+        bundle = bundles.searchset(_found(page.entries), base=pages.base, links=links)
+        return answers.fhir(json.dump(bundle))
+
+    async def _search(
+        self,
+        request: Request,
+        requester: Requester,
+        resource_type: str,
+        path: str,
+        pairs: _Pairs,
+        compartment: tuple[str, str] | None = None,
+    ) -> Response:
+        asked, after = list(pairs), None
+        if (token := dict(pairs).get(CURSOR)) is not None:
+            # The page token carries the whole query, so that no link holds a patient's values.
+            stored, after = self._pages.open(token)
+            asked = [(name, value) for name, value in stored]
+        query = parse_query(resource_type, asked, lenient="handling=lenient" in request.headers.get("prefer", ""))
+        pages = self._pages.of(base_of(request))
+        query.criteria = [localised(node, pages.base) for node in query.criteria]
+        if compartment is not None:
+            query = within(query, *compartment)
+        if resource_type == "AuditEvent":
+            return await self._audit_events(request, requester, query, after)
+        count = 0 if query.summary == "count" else page_size(query.count)
+        page = await self._hub.disclose.search(requester, query, after=after, count=count, asked=urlencode(asked))
+        if isinstance(page, Refusal):
+            return answers.refusal(page)
+        token = pages.seal([asked, page.position]) if page.position else None
+        warnings = [*query.warnings, *page.warnings]
+        shown = None if query.summary in (None, "false", "count") and not query.elements else query
+        bundle = bundles.searchset(
+            [*_found(page.entries, shown), *_found(page.included, shown, "include")],
+            base=pages.base,
+            links=pages.links(path, _shown(query), token),
+            total=page.total,
+            outcome=_warnings(warnings) if warnings else None,
+        )
+        return answers.fhir(json.dump(bundle))
+
+    async def _audit_events(self, request: Request, requester: Requester, query: SearchQuery, after: Any) -> Response:
+        before, count = after, page_size(query.count)
+        events, position = await self._hub.show_audit.search(requester, query, before=before, count=count)
+        pages = self._pages.of(base_of(request))
+        token = pages.seal([query.applied, position]) if position is not None else None
+        found = [bundles.Found("AuditEvent", event["id"], event) for event in events]
+        links = pages.links("AuditEvent", [], token)
+        return answers.fhir(json.dump(bundles.searchset(found, base=pages.base, links=links)))
+
+
+async def _form(request: Request) -> list[tuple[str, str]]:
+    form = (await body_of(request, ("application/x-www-form-urlencoded",))).decode("utf-8", "replace")
+    return [*request.query_params.multi_items(), *parse_qsl(form, keep_blank_values=True)]
+
+
+def _parameters(body: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A Parameters resource as the pairs of a URL."""
+    if body.get("resourceType") != "Parameters":
+        raise InvalidInput("send the parameters of the operation as a Parameters resource", code="invalid")
+    pairs = []
+    for parameter in body.get("parameter", ()):
+        value = next((v for name, v in parameter.items() if name.startswith("value")), None)
+        if value is not None:
+            pairs.append((str(parameter.get("name")), str(value)))
+    return pairs
+
+
+def _found(entries: Sequence[Disclosed], query: SearchQuery | None = None, mode: str = "match") -> list[bundles.Found]:
+    """Texts go out as they were stored: numbers keep their digits, and nothing is parsed, unless it is shortened."""
+    found = []
+    for entry in entries:
+        body: Any = msgspec.Raw(entry.text.encode())
+        if query is not None:
+            body = reduce(json.parse(entry.text.encode()), query.summary, query.elements)
+        found.append(bundles.Found(entry.resource_type, entry.id, body, mode))
+    return found
+
+
+_SHOWN = frozenset({"_count", "_sort", "_summary", "_elements", "_total", "_include", "_revinclude", "_type"})
+
+
+def _shown(query: SearchQuery) -> list[tuple[str, str]]:
+    """What a self link may repeat: how the answer was shaped, none of the values that were asked for."""
+    return [(name, value) for name, value in query.applied if name.partition(":")[0] in _SHOWN]
+
+
+def _warnings(warnings: Sequence[str]) -> dict[str, Any]:
+    return operation_outcome(Issue("warning", "not-supported", None, warning) for warning in warnings)

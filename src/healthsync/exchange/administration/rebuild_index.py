@@ -1,0 +1,32 @@
+"""The search index, made anew from the resources: for what an older version stored, before anyone searches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from healthsync.exchange.ingest import Ingest
+from healthsync.infrastructure.database import Database
+from healthsync.infrastructure.telemetry import logger
+
+_BATCH = 500
+
+_log = logger(__name__)
+
+
+async def rebuild_index(database: Database, ingest: Ingest, progress: Callable[[int], None] | None = None) -> int:
+    """Index every resource that has no index rows yet; answers how many there were.
+
+    Each batch is a commit of its own, so that it goes on where it was stopped; several hubs may do it together.
+    """
+    total = 0
+    while True:
+        async with database.transaction() as tx:
+            count = await ingest.reindex(tx, _BATCH)
+        if not count:
+            break
+        total += count
+        if progress is not None:
+            progress(total)
+    if total:
+        _log.info("the search index was made anew", count=total)
+    return total

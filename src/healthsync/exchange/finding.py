@@ -1,0 +1,451 @@
+"""Finding resources for the gate out: what a search asks for is resolved, run, and what it includes is fetched.
+
+Only `exchange.disclose` calls it, with the requester's `Visibility`, which every statement carries: totals, chains,
+`_has`, lists and includes see no more than the requester may. Types and elements that his roles do not open cannot be
+asked about either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
+from healthsync.domains.access.scopes import visible_elements
+from healthsync.domains.records import (
+    Codes,
+    Keys,
+    Page,
+    Position,
+    RecordsService,
+    Resolved,
+    SearchPlan,
+    StoredResource,
+    Targets,
+    TermMaker,
+    Visibility,
+    plan_search,
+)
+from healthsync.errors import InvalidInput, Refused
+from healthsync.exchange.vault import Vault
+from healthsync.infrastructure.clock import Clock
+from healthsync.infrastructure.database import Transaction
+from healthsync.standards.fhir import references, search_parameters
+from healthsync.standards.fhir.criteria import And, Chain, Criterion, Has, ListMember, Node, Not, Or, WordSearch
+from healthsync.standards.fhir.definitions import resource_types
+from healthsync.standards.fhir.query import Include, SearchQuery
+from healthsync.standards.fhir.query_values import Modifier, TokenValue, UriValue, Value
+
+MOST_INNER = 5_000
+"""Hits of a chain's end that are carried over when only decryption can tell them."""
+MOST_INCLUDED = 1_000
+"""Resources that one page includes; more are left out with a warning."""
+MOST_COUNTED = 100
+"""How far hits are counted when nobody asked for the exact number."""
+MOST_ROUNDS = 10
+"""How often `:iterate` follows what it found."""
+WALKED_AT_ONCE = 200
+"""Resources that a walk holds in memory."""
+
+
+class Terminology(Protocol):
+    """What searches ask a terminology service."""
+
+    async def members(self, tx: Transaction, value_set: str) -> frozenset[tuple[str | None, str]] | None:
+        """The codes of a value set; None when it is unknown."""
+        ...
+
+    async def descendants(self, tx: Transaction, system: str, code: str) -> Iterable[tuple[str, str]]:
+        """The code and all below it."""
+        ...
+
+    async def ancestors(self, tx: Transaction, system: str, code: str) -> Iterable[tuple[str, str]]:
+        """The code and all above it."""
+        ...
+
+
+@dataclass(slots=True)
+class Found:
+    """A page of hits, the resources included with it, how many hits there are (None: not counted), warnings."""
+
+    page: Page
+    included: list[StoredResource] = field(default_factory=list)
+    total: int | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+class Finder:
+    """Runs searches inside a transaction of the gate."""
+
+    def __init__(
+        self, vault: Vault, records: RecordsService, roles: RolePolicy, clock: Clock, terminology: Terminology | None
+    ) -> None:
+        self._vault, self._records, self._roles, self._clock = vault, records, roles, clock
+        self._terminology = terminology
+
+    async def find(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        query: SearchQuery,
+        visibility: Visibility,
+        *,
+        after: Position | None,
+        count: int,
+        with_total: bool,
+    ) -> Found:
+        """A page of a search. Raises Refused, InvalidInput (`not-supported`, `too-costly`, `not-found`)."""
+        plan = await self.plan(tx, requester, query, visibility)
+        self._refuse_hidden_includes(requester, query.includes)
+        look = self._look(tx)
+        page = Page()
+        if count > 0:
+            page = await self._records.search(tx, plan, visibility, look, after=after, count=count)
+        found = Found(page)
+        if with_total:
+            whole = after is None and not page.more and count > 0
+            most = None if count == 0 or query.total == "accurate" else MOST_COUNTED
+            found.total = len(page.rows) if whole else await self._records.count(tx, plan, visibility, look, most=most)
+        if query.includes and page.rows:
+            await self._include(tx, requester, query.includes, visibility, found)
+        return found
+
+    async def plan(
+        self, tx: Transaction, requester: Requester, query: SearchQuery, visibility: Visibility
+    ) -> SearchPlan:
+        """The plan of a search, its chains, lists and value sets looked up. Raises Refused, InvalidInput."""
+        types = self.types_of(requester, query)
+        search = _Resolving(self, tx, requester, visibility)
+        nodes = [await search.resolved(types, node) for node in query.criteria]
+        for key in query.sort:
+            if key.parameter is not None:
+                self._refuse_hidden(requester, types, key.parameter)
+        return plan_search(types, nodes, query.sort, self._records.index, self._clock.now())
+
+    def types_of(self, requester: Requester, query: SearchQuery) -> tuple[str, ...]:
+        """The types that are searched: of a search across types those that the roles open."""
+        if query.type:
+            return (query.type,)
+        return tuple(
+            each
+            for each in query.types or sorted(resource_types())
+            if granted(self._roles, requester, Interaction.SEARCH, each)
+        )
+
+    async def walk(
+        self, tx: Transaction, requester: Requester, query: SearchQuery, visibility: Visibility, *, after: int
+    ) -> AsyncGenerator[StoredResource, None]:
+        """All that an unsorted search finds, by internal number, from behind `after` on."""
+        plan = await self.plan(tx, requester, query, visibility)
+        position: Position = [after]
+        while True:
+            page = await self._records.search(
+                tx, plan, visibility, self._look(tx), after=position, count=WALKED_AT_ONCE
+            )
+            for row in page.rows:
+                yield row
+            if not page.more:
+                return
+            position = plan.position(page.rows[-1])
+
+    async def around(
+        self,
+        tx: Transaction,
+        row: StoredResource,
+        types: Sequence[str],
+        visibility: Visibility,
+        *,
+        since: datetime | None,
+        after: int | None,
+        count: int,
+    ) -> Page:
+        """A resource with what it refers to and what refers to it, in the order of arrival."""
+        documents = await self._vault.open(tx, [row])
+        everything = Include("*", "*", None, reverse=False, iterate=False)
+        targets = [(str(r.type), str(r.id)) for document in documents for r in _targets(everything, document)]
+        rows = [row, *await self._records.read_many(tx, targets, visibility)]
+        rows += await self._records.referring(tx, [row.reference], None, types, visibility, limit=MOST_INCLUDED)
+        shown = {
+            each.pid: each
+            for each in rows
+            if each.permitted
+            and not each.deleted
+            and each.resource_type in types
+            and (since is None or each.updated_at >= since)
+            and each.pid > (after or 0)
+        }
+        ordered = [shown[pid] for pid in sorted(shown)]
+        return Page(ordered[:count], more=len(ordered) > count)
+
+    def _look(self, tx: Transaction) -> Callable[[Sequence[StoredResource]], Any]:
+        async def look(rows: Sequence[StoredResource]) -> list[dict[str, Any]]:
+            return await self._vault.open(tx, rows)
+
+        return look
+
+    def _refuse_hidden(
+        self, requester: Requester, types: Iterable[str], parameter: search_parameters.Parameter
+    ) -> None:
+        """Who may not see an element may not find out its value by asking for it."""
+        for each in types:
+            shown = visible_elements(self._roles, requester, each)
+            if shown is None or parameter.name in ("_id", "_lastUpdated"):
+                continue
+            own = parameter if parameter.paths else search_parameters.definition(each, parameter.name)
+            for path in own.paths if own is not None else ():
+                element = path.partition(".")[0].partition("[")[0].rstrip("~")
+                if element not in shown and element not in ("id", "meta"):
+                    raise Refused(f"the roles of this client do not show what {parameter.name} asks about")
+
+    def _refuse_hidden_text(self, requester: Requester, types: Iterable[str], kind: str) -> None:
+        for each in types:
+            shown = visible_elements(self._roles, requester, each)
+            if shown is not None and (kind == "content" or "text" not in shown):
+                raise Refused(f"the roles of this client do not show what _{kind} asks about")
+
+    def _refuse_hidden_includes(self, requester: Requester, includes: Sequence[Include]) -> None:
+        """What an element refers to tells what it holds."""
+        for include in includes:
+            if include.parameter != "*":
+                parameter = search_parameters.definition(include.source, include.parameter)
+                if parameter is not None:
+                    self._refuse_hidden(requester, (include.source,), parameter)
+
+    def _shows_all(self, requester: Requester, resource_type: str) -> bool:
+        return visible_elements(self._roles, requester, resource_type) is None
+
+    # --- includes ---
+
+    async def _include(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        includes: Sequence[Include],
+        visibility: Visibility,
+        found: Found,
+    ) -> None:
+        """Follow references from and to the hits; with `:iterate` also from and to what was included. A wildcard passes
+        over types of which the roles hide elements: references may be among them."""
+        seen = {row.reference for row in found.page.rows}
+        frontier: list[StoredResource] = found.page.rows
+        followed: Sequence[Include] = includes
+        for _ in range(MOST_ROUNDS):
+            documents = await self._vault.open(tx, frontier)
+            rows = await self._referenced(tx, requester, followed, documents, visibility, seen)
+            left = MOST_INCLUDED + 1 - len(found.included)
+            rows += await self._referring(tx, requester, followed, frontier, visibility, left)
+            fresh = {
+                row.reference: row
+                for row in rows
+                if row.permitted
+                and not row.deleted
+                and row.reference not in seen
+                and granted(self._roles, requester, Interaction.READ, row.resource_type)
+            }
+            seen |= fresh.keys()
+            frontier = list(fresh.values())
+            found.included.extend(frontier)
+            followed = [each for each in includes if each.iterate]
+            if len(found.included) > MOST_INCLUDED:
+                del found.included[MOST_INCLUDED:]
+                found.warnings.append(f"more than {MOST_INCLUDED} resources would be included; the rest was left out")
+                return
+            if not frontier or not followed:
+                return
+
+    async def _referenced(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        includes: Sequence[Include],
+        documents: Sequence[Mapping[str, Any]],
+        visibility: Visibility,
+        seen: set[str],
+    ) -> list[StoredResource]:
+        targets: dict[tuple[str, str], None] = {}
+        for include in includes:
+            if not include.reverse:
+                for document in documents:
+                    if include.parameter == "*" and not self._shows_all(requester, document["resourceType"]):
+                        continue
+                    for reference in _targets(include, document):
+                        if f"{reference.type}/{reference.id}" not in seen:
+                            targets[str(reference.type), str(reference.id)] = None
+        return await self._records.read_many(tx, list(targets)[: MOST_INCLUDED + 1], visibility)
+
+    async def _referring(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        includes: Sequence[Include],
+        rows: Sequence[StoredResource],
+        visibility: Visibility,
+        limit: int,
+    ) -> list[StoredResource]:
+        found: list[StoredResource] = []
+        for include in includes:
+            if not include.reverse:
+                continue
+            wanted = [row.reference for row in rows if include.target in (None, row.resource_type)]
+            types = [include.source] if include.source != "*" else sorted(resource_types())
+            paths = None
+            if include.parameter == "*":
+                types = [each for each in types if self._shows_all(requester, each)]
+            else:
+                parameter = search_parameters.definition(include.source, include.parameter)
+                allowed = parameter.targets if parameter is not None else ()
+                wanted = [each for each in wanted if not allowed or each.partition("/")[0] in allowed]
+                paths = [(include.source, path) for path in (parameter.paths if parameter is not None else ())]
+            if wanted:
+                found += await self._records.referring(tx, wanted, paths, types, visibility, limit=limit)
+        return found
+
+
+def _targets(include: Include, document: Mapping[str, Any]) -> list[references.Reference]:
+    """The local resources that an include leads to from one resource."""
+    resource_type = document["resourceType"]
+    if include.source not in ("*", resource_type):
+        return []
+    values = search_parameters.index(dict(document))
+    parameter = search_parameters.definition(resource_type, include.parameter) if include.parameter != "*" else None
+    if parameter is None and include.parameter != "*":
+        return []
+    found = []
+    for path, text in values.references:
+        reference = references.parse(text)
+        if reference.kind is not references.Kind.RELATIVE:
+            continue
+        if parameter is not None and (path not in parameter.paths or reference.type not in parameter.targets):
+            continue
+        if include.target is None or include.target == reference.type:
+            found.append(reference)
+    return found
+
+
+def _media(criterion: Criterion) -> bool:
+    """Media types have their hierarchy in their names (search.html#mimetype)."""
+    return all(isinstance(v, TokenValue) and v.system is None and "/" in (v.code or "") for v in criterion.values)
+
+
+class _Resolving:
+    """One search whose criteria are looked up."""
+
+    def __init__(self, finder: Finder, tx: Transaction, requester: Requester, visibility: Visibility) -> None:
+        self._finder, self._tx, self._requester, self._visibility = finder, tx, requester, visibility
+        self._records, self._terminology = finder._records, finder._terminology
+        self._terms = TermMaker(self._records.index, finder._clock.now())
+
+    async def resolved(self, types: Sequence[str], node: Node) -> Resolved:
+        """The node with everything looked up that SQL cannot say."""
+        match node:
+            case And(nodes=nodes):
+                return And(tuple([await self.resolved(types, each) for each in nodes]))  # type: ignore[arg-type]
+            case Or(nodes=nodes):
+                return Or(tuple([await self.resolved(types, each) for each in nodes]))  # type: ignore[arg-type]
+            case Not(node=inner):
+                return Not(await self.resolved(types, inner))  # type: ignore[arg-type]
+            case Chain():
+                return await self._chain(types, node)
+            case Has():
+                return await self._has(node)
+            case ListMember(id=id_):
+                return Keys(await self._members(id_))
+            case WordSearch(kind=kind):
+                self._finder._refuse_hidden_text(self._requester, types, kind)
+                return node
+            case Criterion():
+                self._finder._refuse_hidden(self._requester, types, node.parameter)
+                return await self._criterion(node)
+        return node
+
+    async def _criterion(self, criterion: Criterion) -> Resolved:
+        match criterion.modifier:
+            case Modifier.IN:
+                return Codes(criterion.parameter, await self._value_sets(criterion.values))
+            case Modifier.NOT_IN:
+                return Not(Codes(criterion.parameter, await self._value_sets(criterion.values)))  # type: ignore[arg-type]
+            case Modifier.ABOVE | Modifier.BELOW if criterion.parameter.type == "token" and not _media(criterion):
+                return Codes(criterion.parameter, await self._hierarchy(criterion.modifier, criterion.values))
+        return criterion
+
+    async def _value_sets(self, values: Sequence[Value]) -> frozenset[tuple[str | None, str]]:
+        codes: set[tuple[str | None, str]] = set()
+        for value in values:
+            assert isinstance(value, UriValue)
+            found = await self._terminology.members(self._tx, value.uri) if self._terminology is not None else None
+            if found is None:
+                raise InvalidInput(
+                    "this hub does not know the value set; store it or load its package", code="not-found"
+                )
+            codes |= found
+        return frozenset(codes)
+
+    async def _hierarchy(self, modifier: Modifier, values: Sequence[Value]) -> frozenset[tuple[str | None, str]]:
+        codes: set[tuple[str | None, str]] = set()
+        for value in values:
+            assert isinstance(value, TokenValue)
+            if value.system is None or value.code is None or self._terminology is None:
+                raise InvalidInput(":above and :below take system|code of a known code system", code="value")
+            ask = self._terminology.descendants if modifier is Modifier.BELOW else self._terminology.ancestors
+            codes |= set(await ask(self._tx, value.system, value.code)) | {(value.system, value.code)}
+        return frozenset(codes)
+
+    async def _chain(self, types: Sequence[str], chain: Chain) -> Resolved:
+        self._finder._refuse_hidden(self._requester, types, chain.parameter)
+        open_ = [each for each in chain.inner if self._may_search(each[0])]
+        if not open_:
+            raise Refused("the roles of this client do not allow search on what the chain leads to")
+        inner = [(each, await self.resolved((each,), node)) for each, node in open_]
+        if all(self._terms.term((each,), node).exact for each, node in inner):
+            return Chain(chain.parameter, tuple(inner))  # type: ignore[arg-type]
+        keys: set[int] = set()
+        for each, node in inner:
+            keys |= {self._records.index.key(row.reference) for row in await self._all(each, node)}
+        return Targets(chain.parameter, frozenset(keys))
+
+    async def _has(self, has: Has) -> Resolved:
+        if not self._may_search(has.type):
+            raise Refused(f"the roles of this client do not allow search on {has.type}")
+        self._finder._refuse_hidden(self._requester, (has.type,), has.parameter)
+        inner = await self.resolved((has.type,), has.inner)
+        if self._terms.term((has.type,), inner).exact:
+            return Has(has.type, has.parameter, inner)  # type: ignore[arg-type]
+        rows = await self._all(has.type, inner)
+        keys: set[int] = set()
+        for document in await self._finder._vault.open(self._tx, rows):
+            values = search_parameters.index(document)
+            keys |= {self._records.index.key(t) for path, t in values.references if path in has.parameter.paths}
+        return Keys(frozenset(keys))
+
+    async def _all(self, resource_type: str, node: Resolved) -> list[StoredResource]:
+        """All hits of one criterion, where only decryption tells them."""
+        now = self._finder._clock.now()
+        plan = plan_search((resource_type,), [node], [], self._records.index, now)
+        look = self._finder._look(self._tx)
+        page = await self._records.search(self._tx, plan, self._visibility, look, after=None, count=MOST_INNER)
+        if page.more:
+            raise InvalidInput(
+                f"more than {MOST_INNER} {resource_type} resources fit the end of a chain; make it more precise",
+                code="too-costly",
+            )
+        return page.rows
+
+    async def _members(self, list_id: str) -> frozenset[int]:
+        """The keys of what a List names, if the requester may see the list."""
+        if not granted(self._finder._roles, self._requester, Interaction.READ, "List"):
+            raise Refused("the roles of this client do not allow read on List")
+        rows = await self._records.read_many(self._tx, [("List", list_id)], self._visibility)
+        shown = [row for row in rows if row.permitted and not row.deleted]
+        documents = await self._finder._vault.open(self._tx, shown)
+        texts = [
+            entry["item"]["reference"]
+            for document in documents
+            for entry in document.get("entry", ())
+            if not entry.get("deleted") and "reference" in entry.get("item", {})
+        ]
+        return frozenset(self._records.index.key(references.parse(text).target) for text in texts)
+
+    def _may_search(self, resource_type: str) -> bool:
+        return granted(self._finder._roles, self._requester, Interaction.SEARCH, resource_type)

@@ -1,0 +1,1 @@
+"""Operations of FHIR (operations.html): each a flow of its own."""

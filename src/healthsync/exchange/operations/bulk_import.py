@@ -1,0 +1,384 @@
+"""$import and `healthsync import`: NDJSON into the repository, through the gate in.
+
+    (1) what others refer to first: patients and what belongs to nobody; then the rest, reading the files again
+    (2) a portion of lines is one submission, one commit with the place to go on from
+    (3) a portion that is refused is halved until the line at fault stands alone: it is rejected, the rest goes in
+
+Resources keep their ids, an import repeated changes nothing. Several workers share a file by portions.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
+from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
+from healthsync.errors import Conflict, HealthSyncError, InvalidInput, Refused, Unavailable
+from healthsync.exchange.ingest import Incoming, Ingest, InvalidResource, Submission
+from healthsync.exchange.operations.jobs import OPERATOR, reference, requester_document, requester_of
+from healthsync.exchange.recording import audit_event
+from healthsync.infrastructure.database import Database, Transaction
+from healthsync.infrastructure.jobs import Job, JobTable, require_allowed
+from healthsync.infrastructure.objects import lines_at, lines_of
+from healthsync.infrastructure.telemetry import logger
+from healthsync.standards.fhir import json
+from healthsync.standards.fhir.compartments import is_patient_data
+from healthsync.standards.fhir.outcome import Issue, error, from_error
+
+KIND, INTERACTION = "bulk-import", "$import"
+OPERATOR_KIND = "import-files"
+"""Imports of the command line: worked off by its own processes, since files are where it is."""
+
+PORTION_LINES = 250
+PORTION_BYTES = 4 * 1024 * 1024
+_ATTEMPTS = 5
+FIRST, SECOND = 1, 2
+"""The passes: what others refer to, and the rest."""
+_TYPE = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]{1,40})"')
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+
+
+_log = logger(__name__)
+
+
+class RemoteLines(Protocol):
+    """Reads lines of a URL."""
+
+    def __call__(self, url: str, offset: int) -> AsyncIterator[tuple[bytes, int]]:
+        """Each line with the offset behind it, from `offset` on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSources:
+    """From where `$import` may read: a folder, hosts by https; and imports of one client at the same time."""
+
+    folder: Path | None
+    hosts: Collection[str]
+    most_running: int
+
+
+@dataclass(slots=True)
+class _Line:
+    """One line and what it became."""
+
+    number: int
+    offset: int
+    resource: dict[str, Any] | None = None
+    issue: Issue | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    lines: list[tuple[int, int, bytes]]
+    """(number, offset, text)"""
+    number: int
+    offset: int
+
+
+class BulkImport:
+    """Starts imports, and runs them (`Handler` of the kinds `bulk-import` and `import-files`)."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        table: JobTable,
+        ingest: Ingest,
+        audit: AuditService,
+        roles: RolePolicy,
+        sources: ImportSources,
+        remote: RemoteLines,
+    ) -> None:
+        self._database, self._table, self._ingest, self._audit = database, table, ingest, audit
+        self._roles, self._sources, self._remote = roles, sources, remote
+
+    async def start(
+        self, requester: Requester, body: Mapping[str, Any], *, url: str, webhook: str | None = None
+    ) -> Job:
+        """Check a request of a client and queue it: a Parameters resource or a manifest, with `input` as its sources.
+
+        Raises Refused unless the roles let the client write every type, InvalidInput for a source that is not allowed.
+        """
+        if not all(granted(self._roles, requester, needed, "*") for needed in (Interaction.CREATE, Interaction.UPDATE)):
+            await self._refuse(requester, "role")
+            raise Refused("the roles of this client do not allow importing; it must be able to write every type")
+        try:
+            sources = [self._allowed(source) for source in read_sources(body)]
+        except InvalidInput:
+            await self._refuse(requester, "source")
+            raise
+        document = {
+            "requester": requester_document(requester), "sources": sources, "source": requester.client_id,
+            "passes": [FIRST, SECOND], "slice": 0, "slices": 1, "url": url,
+        }  # fmt: skip
+        async with self._database.transaction() as tx:
+            most = self._sources.most_running
+            job = await self._table.add(tx, KIND, requester.client_id, document, webhook=webhook, most_unfinished=most)
+            event = audit_event(requester, Action.EXECUTE, INTERACTION, Outcome.PERMITTED, [reference(job)])
+            await self._audit.record(tx, event)
+        return job
+
+    async def start_files(
+        self, files: Sequence[Path], operator: str, *, source: str, passes: Sequence[int], slice_: int, slices: int
+    ) -> Job:
+        """An import of the command line, claimed for the caller; one that was interrupted is taken up again.
+
+        Raises Conflict when another process is at it.
+        """
+        document = {
+            "operator": operator, "sources": [str(file.resolve()) for file in files], "source": source,
+            "sizes": [file.stat().st_size for file in files],
+            "passes": list(passes), "slice": slice_, "slices": slices,
+        }  # fmt: skip
+        async with self._database.transaction() as tx:
+            for job in await self._table.unfinished(tx, OPERATOR, OPERATOR_KIND):
+                if {**job.request, "operator": operator} == document:
+                    break
+            else:
+                return await self._table.add(tx, OPERATOR_KIND, OPERATOR, document, claimed=True)
+        taken = await self._table.claim_one(job.id)
+        if taken is None:
+            lease = int(self._table.lease.total_seconds())
+            raise Conflict(f"these files are being imported by another process; if it died, wait {lease} seconds")
+        return taken
+
+    async def __call__(self, job: Job) -> Mapping[str, Any]:
+        """Run an import from where it stands."""
+        position = dict(job.position or {"pass": 0, "file": 0, "line": 0, "offset": 0})
+        for number in range(position["pass"], len(job.request["passes"])):
+            for file in range(position["file"], len(job.request["sources"])):
+                async for portion in self._portions(job, number, file, position):
+                    position = {"pass": number, "file": file, "line": portion.number, "offset": portion.offset}
+                    await self._store(job, portion, position)
+                position = {"pass": number, "file": file + 1, "line": 0, "offset": 0}
+            position = {"pass": number + 1, "file": 0, "line": 0, "offset": 0}
+        return {"sources": len(job.request["sources"])}
+
+    async def _portions(self, job: Job, number: int, file: int, position: Mapping[str, Any]) -> AsyncIterator[_Portion]:
+        """The lines of one file that belong to this pass and to this worker's slice."""
+        request = job.request
+        wanted, slices = request["passes"][number], request["slices"]
+        line, offset = position["line"], position["offset"]
+        lines: list[tuple[int, int, bytes]] = []
+        taken = 0
+        async for text, behind in self._lines(request["sources"][file], offset):
+            if (line // PORTION_LINES) % slices == request["slice"] and text.strip() and _pass_of(text) == wanted:
+                lines.append((line + 1, offset, text))
+                taken += len(text)
+            line, offset = line + 1, behind
+            if len(lines) >= PORTION_LINES or taken >= PORTION_BYTES:
+                yield _Portion(lines, line, offset)
+                lines, taken = [], 0
+        if lines:
+            yield _Portion(lines, line, offset)
+
+    async def _lines(self, source: str, offset: int) -> AsyncIterator[tuple[bytes, int]]:
+        if source.startswith("https://"):
+            require_allowed(source, self._sources.hosts)
+            async for entry in self._remote(source, offset):
+                yield entry
+        else:
+            for entry in lines_of(Path(source), offset):
+                yield entry
+
+    async def _store(self, job: Job, portion: _Portion, position: Mapping[str, Any]) -> None:
+        """Bring a portion in, with its rejects and the place behind it, in one commit. Raises ClaimLost."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            lines = [_read(*line) for line in portion.lines]
+            try:
+                async with self._database.transaction() as tx:
+                    good = [line for line in lines if line.issue is None]
+                    await self._submit(tx, job, good, last=attempt == _ATTEMPTS)
+                    rejected = [line for line in lines if line.issue is not None]
+                    source = Path(job.request["sources"][position["file"]]).name
+                    await self._table.add_issues(
+                        tx, job, [_reject(line, source, position["file"]) for line in rejected]
+                    )
+                    stored = len(lines) - len(rejected)
+                    await self._table.advance(tx, job, position, step=source_code(position), done=stored,
+                                              rejected=len(rejected))  # fmt: skip
+                return
+            except _Overtaken as problem:
+                if attempt == _ATTEMPTS:
+                    raise Unavailable("others write the same resources all the time; the import waits") from None
+                cause = type(problem.__cause__).__name__
+                _log.warning("a portion of an import is tried again", kind=job.kind, attempt=attempt, cause=cause)
+
+    async def _submit(self, tx: Transaction, job: Job, lines: Sequence[_Line], *, last: bool) -> None:
+        """(3). What is no line's fault, such as a deadlock, is tried again with the whole portion; only when it stays
+        is the line rejected that it comes with."""
+        if not lines:
+            return
+        try:
+            async with tx.savepoint():
+                await self._ingest(tx, self._submission(job, lines))
+            return
+        except (Unavailable, Conflict) as problem:
+            if isinstance(problem, Unavailable) or not last:
+                raise _Overtaken from problem
+            issue = from_error(problem)
+        except InvalidResource as problem:
+            issue = problem.issues[0]
+        except HealthSyncError as problem:
+            issue = from_error(problem)
+        except Exception as problem:
+            if not last:
+                raise _Overtaken from problem
+            _log.error("a resource cannot be imported", kind=job.kind, exc_info=problem)
+            issue = error("exception", "the hub failed on this resource; it was logged")
+        if len(lines) == 1:
+            lines[0].issue = issue
+            return
+        middle = len(lines) // 2
+        await self._submit(tx, job, lines[:middle], last=last)
+        await self._submit(tx, job, lines[middle:], last=last)
+
+    def _submission(self, job: Job, lines: Sequence[_Line]) -> Submission:
+        incoming = [Incoming(line.resource, "update") for line in lines if line.resource is not None]
+        requester = None
+        if "requester" in job.request:
+            requester = requester_of(job.request["requester"])
+            event = audit_event(requester, Action.UPDATE, INTERACTION, Outcome.PERMITTED, [reference(job)])
+        else:
+            event = AuditEvent(
+                action=Action.UPDATE,
+                interaction=OPERATOR_KIND,
+                outcome=Outcome.PERMITTED,
+                user=job.request["operator"],
+                purpose_of_use="HOPERAT",
+                entities=(reference(job),),
+            )
+        return Submission(job.request["source"], incoming, event, requester=requester)
+
+    def _allowed(self, source: str) -> str:
+        if "://" in source:
+            return require_allowed(source, self._sources.hosts)
+        folder = self._sources.folder
+        if folder is None or not _FILE_NAME.fullmatch(source) or (folder / source).resolve().parent != folder.resolve():
+            raise InvalidInput(
+                "a source is the name of a file in the hub's import folder (bulk_data.import_folder), or an https "
+                "address on a host of bulk_data.import_hosts",
+                code="security",
+            )
+        return str((folder / source).resolve())
+
+    async def _refuse(self, requester: Requester, reason: str) -> None:
+        event = audit_event(requester, Action.EXECUTE, INTERACTION, Outcome.REFUSED, [], reason=reason)
+        await self._audit.record_and_commit(event)
+
+
+class _Overtaken(Exception):
+    """Another transaction wrote the same resource: the portion is tried again."""
+
+
+def read_sources(body: Mapping[str, Any]) -> list[str]:
+    """The inputs of a Parameters resource (`input` with part `url`) or of a JSON manifest (`input[].url`).
+
+    Raises InvalidInput when there are none, or for another format than NDJSON.
+    """
+    if body.get("resourceType") == "Parameters":
+        parameters = [entry for entry in _list(body.get("parameter")) if isinstance(entry, dict)]
+        formats = [_value(entry) for entry in parameters if entry.get("name") == "inputFormat"]
+        inputs = [
+            {part.get("name"): _value(part) for part in _list(entry.get("part")) if isinstance(part, dict)}
+            for entry in parameters
+            if entry.get("name") == "input"
+        ]
+    else:
+        formats = [body["inputFormat"]] if "inputFormat" in body else []
+        inputs = [entry for entry in _list(body.get("input")) if isinstance(entry, dict)]
+    if any(one not in ("application/fhir+ndjson", "application/ndjson") for one in formats):
+        raise InvalidInput("inputFormat: this hub reads application/fhir+ndjson", code="not-supported")
+    urls = [entry.get("url") for entry in inputs]
+    if not urls or not all(isinstance(url, str) and url for url in urls):
+        raise InvalidInput("name the files to import: input with a url each", code="required")
+    return [str(url) for url in urls]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _value(entry: Mapping[str, Any]) -> Any:
+    return next((value for name, value in entry.items() if name.startswith("value")), None)
+
+
+def _pass_of(text: bytes) -> int:
+    """1 for a patient and for what belongs to no patient, 2 for the rest.
+
+    The first resourceType in a line is nearly always the outermost; where something was written before it, the line is
+    read to know.
+    """
+    kind = _TYPE.search(text)
+    if kind is None:
+        return SECOND  # no resource; rejected once, in the second pass
+    name = kind[1].decode()
+    if b"{" in text[: kind.start()].lstrip()[1:]:
+        try:
+            name = str(json.parse(text.strip()).get("resourceType"))
+        except HealthSyncError:
+            return SECOND
+    return FIRST if name == "Patient" or not is_patient_data(name) else SECOND
+
+
+async def write_rejects(table: JobTable, jobs: Sequence[Job], files: Sequence[Path], target: Path) -> int:
+    """Write the rejected lines of imports of the command line to `target` (0600): file, line, issue and the resource.
+
+    Returns how many there are; without any no file is made. The resources are read again from `files`.
+    """
+    rejected = [issue for job in jobs async for issue in table.issues(job)]
+    if not rejected:
+        return 0
+    rejected.sort(key=lambda issue: (issue["file"], issue["offset"]))
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        for number, file in enumerate(files):
+            here = [issue for issue in rejected if issue["file"] == number]
+            for issue, text in zip(here, lines_at(file, [issue["offset"] for issue in here]), strict=True):
+                out.write(json.dump(_mendable(file.name, issue, text)) + b"\n")
+    return len(rejected)
+
+
+def _mendable(file: str, issue: Mapping[str, Any], text: bytes) -> dict[str, Any]:
+    told = {name: issue[name] for name in ("code", "expression", "diagnostics") if issue[name] is not None}
+    try:
+        content: dict[str, Any] = {"resource": json.parse(text.strip())}
+    except HealthSyncError:
+        content = {"text": text.decode("utf-8", "replace").rstrip("\n")}
+    return {"file": file, "line": issue["line"], "issue": told, **content}
+
+
+def source_code(position: Mapping[str, Any]) -> str:
+    """What is being worked on, as a code for the progress."""
+    return f"pass {position['pass'] + 1} file {position['file'] + 1}"
+
+
+def _read(number: int, offset: int, text: bytes) -> _Line:
+    line = _Line(number, offset)
+    try:
+        line.resource = json.parse(text.strip())
+        kind, id_ = line.resource.get("resourceType"), line.resource.get("id")
+        if not isinstance(kind, str) or not isinstance(id_, str):
+            raise InvalidInput("a resource has a resourceType and an id", code="required")
+    except HealthSyncError as problem:
+        line.issue = from_error(problem)
+    return line
+
+
+def _reject(line: _Line, source: str, file: int) -> dict[str, Any]:
+    """Where a line stands and what is wrong with it, without its content."""
+    issue = line.issue or error("exception", "not stored")
+    return {
+        "severity": "error",
+        "code": issue.code,
+        "expression": issue.expression,
+        "diagnostics": f"line {line.number} of {source}: {issue.diagnostics}",
+        "file": file,
+        "line": line.number,
+        "offset": line.offset,
+    }
