@@ -30,6 +30,7 @@ class Router:
         self.routes: list[Route] = []
         self._by_length: dict[int, list[Route]] = {}
         self._aliases: list[tuple[str, str]] = []
+        self._candidates: dict[tuple[int, str, str], list[Route]] = {}
 
     def add(self, surface_name: str, handler: Handler) -> None:
         """Serve a registered surface. Raises KeyError when nobody registered it."""
@@ -39,6 +40,7 @@ class Router:
         same_length = self._by_length.setdefault(len(route.segments), [])
         same_length.append(route)
         same_length.sort(key=lambda r: sum(segment.startswith("{") for segment in r.segments))
+        self._candidates.clear()
 
     def alias(self, prefix: str, stands_for: str) -> None:
         """Serve what lies under `stands_for` under another prefix too (settlement 2: /api/fhir).
@@ -69,7 +71,7 @@ class Router:
     def _find(self, method: str, path: str) -> tuple[Route | None, dict[str, str], set[str]]:
         segments = path.strip("/").split("/")
         allowed: set[str] = set()
-        for route in self._by_length.get(len(segments), ()):
+        for route in self._likely(segments):
             names = _match(route.segments, segments)
             if names is None:
                 continue
@@ -77,6 +79,28 @@ class Router:
                 return route, names, allowed
             allowed.add(route.surface.method)
         return None, {}, allowed
+
+
+    def _likely(self, segments: list[str]) -> list[Route]:
+        """The routes that differ from a path neither in its first segment nor in a last one that begins with `$`, `_`:
+        few of many, and the same for all resources."""
+        last = segments[-1] if segments[-1].startswith(("$", "_")) else ""
+        place = (len(segments), segments[0], last)
+        found = self._candidates.get(place)
+        if found is None:
+            found = [
+                route
+                for route in self._by_length.get(len(segments), ())
+                if route.segments[0] in (segments[0], last) or route.segments[0].startswith("{")
+                if (route.segments[-1] == last if last else not route.segments[-1].startswith(("$", "_")))
+            ]
+            if len(self._candidates) < _MOST_CANDIDATES:
+                self._candidates[place] = found
+        return found
+
+
+_MOST_CANDIDATES = 1_000
+"""Kinds of paths remembered; what strangers make up beyond that is looked up each time."""
 
 
 def _match(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:

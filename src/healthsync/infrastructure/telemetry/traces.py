@@ -13,9 +13,17 @@ from healthsync.infrastructure.telemetry.phi_filter import filtered
 _tracer = trace.get_tracer("healthsync")
 
 
+def _is_listened_to() -> bool:
+    """Whether an operator has installed the SDK; without it not even the attributes are made."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 @contextmanager
 def span(name: str, /, **codes: Any) -> Iterator[trace.Span]:
     """A span around a piece of work. `name` is a constant; `codes` pass the PHI filter, an error leaves its class."""
+    if not _is_listened_to():
+        yield trace.INVALID_SPAN
+        return
     attributes = {f"healthsync.{key}": value for key, value in filtered(codes)[0].items() if value is not None}
     with _tracer.start_as_current_span(
         name, attributes=attributes, record_exception=False, set_status_on_exception=False
