@@ -80,7 +80,6 @@ class Router:
             allowed.add(route.surface.method)
         return None, {}, allowed
 
-
     def _likely(self, segments: list[str]) -> list[Route]:
         """The routes that differ from a path neither in its first segment nor in a last one that begins with `$`, `_`:
         few of many, and the same for all resources."""

@@ -5,10 +5,11 @@
 introspection.
 """
 
-from healthsync.standards.fhir.graphql.document import Bounds, Field, Fields, Fragment, read_document
+from healthsync.standards.fhir.graphql.document import read_document
 from healthsync.standards.fhir.graphql.errors import QueryFault
 from healthsync.standards.fhir.graphql.fields import Element, check_fields, element_of, lists_of
 from healthsync.standards.fhir.graphql.output import Output, holds, kept, search_pairs, suffixes
+from healthsync.standards.fhir.graphql.tree import Bounds, Field, Fields, Fragment
 
 __all__ = [
     "Bounds",

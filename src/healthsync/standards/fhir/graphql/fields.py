@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from healthsync.standards.fhir.definitions import PRIMITIVES, json_name, resource_types, structures
-from healthsync.standards.fhir.graphql.document import Field, Fields, Fragment
 from healthsync.standards.fhir.graphql.errors import QueryFault
+from healthsync.standards.fhir.graphql.tree import Field, Fields, Fragment
 
 RESOURCE = "Resource"
 """The place of a resource of any type."""

@@ -11,8 +11,8 @@ from typing import Any
 from healthsync.errors import HealthSyncError
 from healthsync.standards.fhir import fhirpath
 from healthsync.standards.fhir.element_paths import LONGEST_PATH
-from healthsync.standards.fhir.graphql.document import Field
 from healthsync.standards.fhir.graphql.errors import QueryFault
+from healthsync.standards.fhir.graphql.tree import Field
 
 _UNBOUNDED = ("matches", "replaceMatches", "repeat")
 
