@@ -173,7 +173,7 @@ _NAMES = st.text(st.characters(codec="utf-8", categories=["L", "M", "Zs", "Pd"])
 def test_a_name_is_found_by_its_beginning_from_three_letters_on(name, cut, case):
     patient = {"resourceType": "Patient", "id": "p", "name": [{"family": name}]}
     begun = search_parameters.normalise(case(name))[:cut]
-    if len(begun) < 3 or not begun.strip():
+    if len(search_parameters.normalise(begun)) < 3:  # a blank at its end is no letter
         return
     tokens = set()
     asked = parse("Patient", [("family", begun)])
