@@ -21,6 +21,8 @@ SUBTREE_LEVELS = 8
 PAGE = 5000
 WRITE_TIMEOUT_SECONDS = 10.0
 """A log that does not take an event in this time counts as unwritable."""
+TOGETHER_TIMEOUT_SECONDS = 40.0
+"""The same for an event that is written in one statement with thousands of resources."""
 
 _sql = Queries("healthsync.domains.audit")
 
@@ -40,7 +42,7 @@ def insert(tx: Transaction, entries: Sequence[str]) -> None:
     """Append canonical entries, in this order, at the end of the unit of work. Whatever fails that has no name of its
     own is Unavailable then, and `tx` is lost."""
     parts = (f"audit_appended AS ({_sql.insert_events})",)
-    tx.later(Later(parts, [list(entries)], translate=_unwritten, timeout=WRITE_TIMEOUT_SECONDS))
+    tx.later(Later(parts, [list(entries)], translate=_unwritten, timeout=TOGETHER_TIMEOUT_SECONDS))
 
 
 async def insert_and_commit(database: Database, entries: Sequence[str]) -> None:
