@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.domains.audit import Action, AuditEvent, AuditRow, AuditService, Outcome, canonical, merkle, store
-from healthsync.domains.audit.group_commit import GroupCommit
 from healthsync.errors import InvalidInput, Unavailable
 from healthsync.infrastructure.clock import FixedClock
 from healthsync.infrastructure.crypto.field_cipher import SealBroken
@@ -283,34 +282,14 @@ async def test_every_caller_has_an_error_of_its_own(superuser: asyncpg.Connectio
     assert first is not second
 
 
-async def test_a_writer_that_is_stopped_tells_all_who_wait():
-    started = asyncio.Event()
-
-    async def never(_entries: list[str]) -> None:
-        started.set()
-        await asyncio.Event().wait()
-
-    group = GroupCommit(never)
-    callers = [asyncio.create_task(group.add("a"))]
-    await started.wait()
-    callers.append(asyncio.create_task(group.add("b")))
-    await asyncio.sleep(0)
-    assert group._writer is not None
-    group._writer.cancel()
-    outcomes = await asyncio.gather(*callers, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
-    await group.close()
-
-
-async def test_a_fault_of_ours_reaches_those_who_wait_too():
-    async def broken(_entries: list[str]) -> None:
+async def test_a_fault_of_ours_reaches_those_who_wait_too(audit: AuditService, read: Read, monkeypatch):
+    async def broken(_database: Database, _entries: list[str]) -> None:
         raise ZeroDivisionError
 
-    group = GroupCommit(broken)
-    with pytest.raises(Unavailable):
-        await group.add("a")
-    with pytest.raises(Unavailable):
-        await group.add("b")
+    monkeypatch.setattr(store, "insert_and_commit", broken)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await audit.record_and_commit(read())
 
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {} = NULL", "DELETE FROM {}", "TRUNCATE {}"])

@@ -14,7 +14,7 @@ from healthsync.domains.audit import Action
 from healthsync.domains.records import RecordIndex, TermMaker, Visibility, plan_search
 from healthsync.domains.records.index import NAME_BITS, SOUND_BITS, parameter_numbers
 from healthsync.domains.records.search_terms import Sql
-from healthsync.domains.records.statements import indexing
+from healthsync.domains.records.statements import INDEXING
 from healthsync.errors import InvalidInput
 from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.ingest import Incoming, Submission, submission_audit
@@ -54,7 +54,7 @@ async def _sql_finds(tx, resource: dict, query: str) -> bool:
     rows = term.rows(sql, "x")
     for table in ("index_token", "index_date", "index_number"):
         await tx.execute(f"DELETE FROM {table}")
-    tx.later(indexing([(1, 1, INDEX.rows(resource))]))
+    tx.later(INDEXING, [(1, 1, INDEX.rows(resource))])
     return await tx.fetchval(f"SELECT EXISTS (SELECT 1 FROM {rows})", *sql.parameters)
 
 

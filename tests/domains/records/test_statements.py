@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from healthsync.domains.records import Change, RecordIndex, VersionConflict
 from healthsync.domains.records.index import EMPTY, IndexRows
-from healthsync.domains.records.statements import INDEX_TABLES, indexing, insertion, succession
+from healthsync.domains.records.statements import INDEX_TABLES, INDEXING, INSERTION, SUCCESSION
 from healthsync.infrastructure.crypto import BlindIndex
 
 INDEX = RecordIndex(BlindIndex(bytes(32)))
@@ -92,18 +92,20 @@ with_database = settings(
 async def test_an_update_leaves_exactly_the_rows_of_the_new_version(database, pairs, back, then_deleted):
     async with database.transaction() as tx:
         first = [_new(one) for one, _ in pairs]
-        tx.later(insertion(first))
+        tx.later(INSERTION, first)
         current = first
         for change in current:
             assert await _rows_of(tx, change.pid) == change.index
         current = [_next(change, other) for change, (_, other) in zip(first, pairs, strict=True)]
-        tx.later(succession(current))
+        tx.later(SUCCESSION, current)
         if back:
             current = [_next(change, one) for change, (one, _) in zip(current, pairs, strict=True)]
-            tx.later(succession(current))
+            await tx.flush()
+            tx.later(SUCCESSION, current)
         if then_deleted:
             current = [_next(change, None) for change in current]
-            tx.later(succession(current))
+            await tx.flush()
+            tx.later(SUCCESSION, current)
         for change in current:
             held = await _rows_of(tx, change.pid)
             assert held == change.index
@@ -121,9 +123,9 @@ async def test_an_old_version_goes_to_history_as_it_was(database):
     first = _new({"resourceType": "Observation", "id": "o", "status": "final"})
     second = _next(first, {"resourceType": "Observation", "id": "o", "status": "amended"})
     async with database.transaction() as tx:
-        tx.later(insertion([first]))
+        tx.later(INSERTION, [first])
         await tx.flush()  # parts of one statement do not see what the others do
-        tx.later(succession([second]))
+        tx.later(SUCCESSION, [second])
         old = await tx.fetchrow("SELECT version, packed, clear FROM resource_history WHERE pid = $1", first.pid)
         new = await tx.fetchrow("SELECT packed, clear FROM resource_content WHERE pid = $1", first.pid)
     assert tuple(old) == (1, b"{}", None)
@@ -134,11 +136,11 @@ async def test_a_change_of_another_version_than_the_current_one_is_a_conflict_an
     first = _new({"resourceType": "Observation", "id": "o", "status": "final"})
     other = _new({"resourceType": "Observation", "id": "o", "status": "final"})
     async with database.transaction() as tx:
-        tx.later(insertion([first, other]))
+        tx.later(INSERTION, [first, other])
     stale = replace(_next(first, None), replaces=7)
     with pytest.raises(VersionConflict):
         async with database.transaction() as tx:
-            tx.later(succession([_next(other, None), stale]))
+            tx.later(SUCCESSION, [_next(other, None), stale])
     async with database.connection() as tx:
         assert await tx.fetchval("SELECT array_agg(version) FROM resource") == [1, 1]
         assert await _rows_of(tx, other.pid) == other.index
@@ -147,18 +149,19 @@ async def test_a_change_of_another_version_than_the_current_one_is_a_conflict_an
 async def test_who_creates_a_resource_second_learns_it(database):
     first = _new({"resourceType": "Observation", "id": "o"})
     async with database.transaction() as tx:
-        tx.later(insertion([first]))
+        tx.later(INSERTION, [first])
     with pytest.raises(VersionConflict):
         async with database.transaction() as tx:
-            tx.later(insertion([replace(first, pid=next(_pids))]))
+            tx.later(INSERTION, [replace(first, pid=next(_pids))])
 
 
 async def test_indexing_gives_rows_to_a_resource_that_had_none(database):
     change = _new({"resourceType": "Observation", "id": "o", "status": "final", "note": [{"text": "calm"}]})
     async with database.transaction() as tx:
-        tx.later(insertion([replace(change, index=EMPTY)]))
+        tx.later(INSERTION, [replace(change, index=EMPTY)])
         await tx.execute("UPDATE resource SET key = NULL")
-        tx.later(indexing([(change.pid, change.key, change.index)]))
-        tx.later(indexing([(change.pid, change.key, change.index)]))  # two hubs at once do no harm
+        tx.later(INDEXING, [(change.pid, change.key, change.index)])
+        await tx.flush()
+        tx.later(INDEXING, [(change.pid, change.key, change.index)])  # two hubs at once do no harm
         assert await _rows_of(tx, change.pid) == change.index
         assert await tx.fetchval("SELECT key FROM resource") == change.key

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from healthsync.domains.audit import canonical, fhir_view, heads, sequencer, store
-from healthsync.domains.audit.group_commit import GroupCommit
 from healthsync.domains.audit.model import Action, AuditEvent, AuditRow, MissingRow, Outcome, Proof, TreeHead
 from healthsync.domains.audit.publication import HeadsFile
 from healthsync.domains.audit.verification import Report, Verifier
-from healthsync.errors import NotFound
+from healthsync.errors import NotFound, Unavailable
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto import open_sealed, seal
 from healthsync.infrastructure.database import Database, Transaction
+from healthsync.infrastructure.together import Together
 
+_MOST_ENTRIES = 1000
 _TREATMENT_PAYMENT_OPERATIONS = frozenset({"TREAT", "ETREAT", "HPAYMT", "HOPERAT"})
 
 
@@ -43,7 +44,7 @@ class AuditService:
         self._query_key = query_key
         self._hub_id = hub_id
         self._published = HeadsFile(heads_file)
-        self._group = GroupCommit(self._commit)
+        self._commit = Together(self._commit_together, most=_MOST_ENTRIES)
         self.public_key = heads.public_key(signing_key)
         self.sequencer = sequencer.Sequencer(
             database, clock, signing_key=signing_key, hub_id=hub_id, heads_file=heads_file
@@ -65,11 +66,11 @@ class AuditService:
 
         Raises Unavailable when it could not be written, or when that is not known: the answer must not leave then.
         """
-        await self._group.add(self._entry(event))
+        await self._commit(self._entry(event))
 
     async def close(self) -> None:
         """Wait for the commits under way."""
-        await self._group.close()
+        await self._commit.close()
 
     async def search(
         self,
@@ -154,8 +155,12 @@ class AuditService:
                 verifier.feed(row)
         return verifier.report()
 
-    async def _commit(self, entries: list[str]) -> None:
-        await store.insert_and_commit(self._database, entries)
+    async def _commit_together(self, entries: list[str]) -> Sequence[Unavailable | None]:
+        try:
+            await store.insert_and_commit(self._database, entries)
+        except Exception as fault:  # whatever it is: an access that is not recorded is not made
+            return [store.unwritten(fault) for _ in entries]
+        return [None] * len(entries)
 
     def _entry(self, event: AuditEvent) -> str:
         recorded_at = canonical.instant(self._clock.now())

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import astuple, dataclass
 from itertools import groupby
 
@@ -14,7 +13,7 @@ import msgspec
 from healthsync.domains.audit.merkle import Address
 from healthsync.domains.audit.model import AuditRow, MissingRow, TreeHead
 from healthsync.errors import Unavailable
-from healthsync.infrastructure.database import Database, Later, Queries, Transaction
+from healthsync.infrastructure.database import Database, Parts, Queries, Transaction, Writer
 
 SUBTREE_LEVELS = 8
 """Of the levels of the tree, every eighth is kept (256 leaves, 65,536, …); what lies between is hashed again."""
@@ -41,18 +40,16 @@ class Place:
 def insert(tx: Transaction, entries: Sequence[str]) -> None:
     """Append canonical entries, in this order, at the end of the unit of work. Whatever fails that has no name of its
     own is Unavailable then, and `tx` is lost."""
-    parts = (f"audit_appended AS ({_sql.insert_events})",)
-    tx.later(Later(parts, [list(entries)], translate=_unwritten, timeout=TOGETHER_TIMEOUT_SECONDS))
+    tx.later(_APPENDING, entries)
 
 
 async def insert_and_commit(database: Database, entries: Sequence[str]) -> None:
     """Append canonical entries in a transaction of their own, which one statement is: no round trips to begin and end.
 
-    Raises Unavailable whatever the reason, also when it is not known whether the commit was reached.
+    Whatever it raises, it may not be known whether the commit was reached: see `unwritten`.
     """
-    with _unavailable_when_unwritten():
-        async with asyncio.timeout(WRITE_TIMEOUT_SECONDS), database.connection() as tx:
-            await tx.execute(_sql.insert_events, entries)
+    async with asyncio.timeout(WRITE_TIMEOUT_SECONDS), database.connection() as tx:
+        await tx.execute(_sql.insert_events, entries)
 
 
 async def try_sequencer_lock(tx: Transaction) -> bool:
@@ -159,15 +156,13 @@ def _row(row: asyncpg.Record) -> AuditRow:
     return AuditRow(row["position"], row["xid"], entry, row["leaf_hash"], row["leaf_index"])
 
 
-def _unwritten(error: BaseException) -> Exception:
+def unwritten(error: BaseException) -> Unavailable:
     """Whatever keeps the log from being written; the message carries a class name and no value."""
     return Unavailable(f"the audit log cannot be written ({type(error).__name__})")
 
 
-@contextmanager
-def _unavailable_when_unwritten() -> Iterator[None]:
-    """Whatever keeps the log from being written becomes Unavailable."""
-    try:
-        yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, Unavailable) as error:
-        raise _unwritten(error) from error
+def _appended(entries: Sequence[str]) -> Parts:
+    return Parts((f"audit_appended AS ({_sql.insert_events})",), [list(entries)])
+
+
+_APPENDING = Writer(_appended, unwritten, TOGETHER_TIMEOUT_SECONDS)

@@ -50,8 +50,7 @@ WHERE patient_key = ANY($1::bigint[]) AND other_patient_key = ANY($1::bigint[]);
 -- name: save_persons
 -- Persons that an act made, or merged into others.
 INSERT INTO identity_enterprise (enterprise_id, merged_into, created_at)
-SELECT enterprise_id, merged_into, $1::timestamptz
-FROM jsonb_to_recordset($2::jsonb) AS row (enterprise_id uuid, merged_into uuid)
+SELECT * FROM jsonb_to_recordset($1::jsonb) AS row (enterprise_id uuid, merged_into uuid, created_at timestamptz)
 ON CONFLICT (enterprise_id) DO UPDATE SET merged_into = EXCLUDED.merged_into
 
 -- name: save_members
@@ -65,7 +64,7 @@ ON CONFLICT (patient_key) DO UPDATE SET enterprise_id = EXCLUDED.enterprise_id, 
 -- name: save_events
 -- What an act did, in the log.
 INSERT INTO identity_link_event (at, kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by)
-SELECT $1::timestamptz, row.* FROM jsonb_to_recordset($2::jsonb) AS row (kind text, enterprise_id uuid, patient_key bigint,
+SELECT * FROM jsonb_to_recordset($1::jsonb) AS row (at timestamptz, kind text, enterprise_id uuid, patient_key bigint,
     other_patient_key bigint, rule text, evidence text[], decided_by text)
 
 -- name: save_decisions
@@ -77,7 +76,8 @@ ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET kind = EXCLUDED.kind
 -- name: save_flagged
 -- Pairs to be looked at.
 INSERT INTO identity_review (patient_key, other_patient_key, reasons, raised_at)
-SELECT row.*, $1::timestamptz FROM jsonb_to_recordset($2::jsonb) AS row (patient_key bigint, other_patient_key bigint, reasons text[])
+SELECT * FROM jsonb_to_recordset($1::jsonb)
+    AS row (patient_key bigint, other_patient_key bigint, reasons text[], raised_at timestamptz)
 ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET reasons = EXCLUDED.reasons, raised_at = EXCLUDED.raised_at
 
 -- name: save_settled
@@ -87,33 +87,34 @@ DELETE FROM identity_review r USING jsonb_to_recordset($1::jsonb)
 WHERE r.patient_key = row.patient_key AND r.other_patient_key = row.other_patient_key
 
 -- name: save_old_identifiers
--- Numbers that the patient at hand has no more.
-DELETE FROM identity_identifier WHERE patient_key = $1 AND (token, type) NOT IN (
-    SELECT * FROM unnest($2::bigint[], $3::text[]))
+-- Numbers, as (patient_key, token, type), that these patients have no more.
+DELETE FROM identity_identifier WHERE patient_key = ANY ($1::bigint[]) AND (patient_key, token, type) NOT IN (
+    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::text[]))
 
 -- name: save_identifiers
--- Its numbers.
-INSERT INTO identity_identifier (token, type, patient_key)
-SELECT token, type, $1::bigint FROM unnest($2::bigint[], $3::text[]) AS new (token, type) ON CONFLICT DO NOTHING
+-- Their numbers.
+INSERT INTO identity_identifier (patient_key, token, type)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[]) ON CONFLICT DO NOTHING
 
 -- name: save_old_block_keys
--- Block keys that it has no more.
-DELETE FROM identity_block_key WHERE patient_key = $1 AND token <> ALL ($2::bigint[])
+-- Block keys, as (patient_key, token), that they have no more.
+DELETE FROM identity_block_key WHERE patient_key = ANY ($1::bigint[]) AND (patient_key, token) NOT IN (
+    SELECT * FROM unnest($2::bigint[], $3::bigint[]))
 
 -- name: save_block_keys
--- Its block keys.
-INSERT INTO identity_block_key (token, patient_key)
-SELECT token, $1::bigint FROM unnest($2::bigint[]) AS token ON CONFLICT DO NOTHING
+-- Their block keys.
+INSERT INTO identity_block_key (patient_key, token)
+SELECT * FROM unnest($1::bigint[], $2::bigint[]) ON CONFLICT DO NOTHING
 
--- name: withdraw_identifiers
+-- name: save_withdrawn_identifiers
 -- The numbers of deleted patients find nobody.
 DELETE FROM identity_identifier WHERE patient_key = ANY($1::bigint[])
 
--- name: withdraw_block_keys
+-- name: save_withdrawn_block_keys
 -- Nor do their block keys.
 DELETE FROM identity_block_key WHERE patient_key = ANY($1::bigint[])
 
--- name: withdraw_fingerprint
+-- name: save_withdrawn_fingerprint
 -- Should they come back, whatever they say is new.
 UPDATE identity_patient SET fingerprint = '{}' WHERE patient_key = ANY($1::bigint[])
 

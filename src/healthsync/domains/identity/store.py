@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from healthsync.domains.identity.model import (
     SourcePatient,
     Tokens,
 )
-from healthsync.infrastructure.database import Later, Queries, Transaction
+from healthsync.infrastructure.database import Parts, Queries, Transaction, Writer
 
 _SQL = Queries("healthsync.domains.identity")
 
@@ -79,34 +79,75 @@ async def add_decisions_and_reviews(tx: Transaction, state: LinkState) -> None:
 def save(tx: Transaction, change: Change, tokens: Tokens | None = None, *, is_new: bool = False) -> None:
     """Write one act at the end of the unit of work; `tokens` replace those of the patient at hand, who `is_new`."""
     at = change.at
-    persons = [{"enterprise_id": person, "merged_into": into} for person, into in change.persons.items()]
-    decisions = [_paired(place, kind=kind) for place, kind in change.decisions.items()]
-    flagged = [_paired(place, reasons=sorted(reasons)) for place, reasons in change.reviews.items() if reasons]
-    settled = [_paired(place) for place, reasons in change.reviews.items() if not reasons]
-    _later(tx, "persons", persons, at, _json(persons))
-    _later(tx, "members", change.members, _json([_member_row(member) for member in change.members]))
-    _later(tx, "events", change.events, at, _json(change.events))
-    _later(tx, "decisions", decisions, _json(decisions))
-    _later(tx, "flagged", flagged, at, _json(flagged))
-    _later(tx, "settled", () if is_new else settled, _json(settled))
+    _later(
+        tx,
+        persons=[
+            {"enterprise_id": person, "merged_into": into, "created_at": at} for person, into in change.persons.items()
+        ],
+        members=[_member_row(member) for member in change.members],
+        events=change.events,
+        decisions=[_paired(place, kind=kind) for place, kind in change.decisions.items()],
+        flagged=[
+            _paired(place, reasons=sorted(reasons), raised_at=at)
+            for place, reasons in change.reviews.items()
+            if reasons
+        ],
+        settled=[] if is_new else [_paired(place) for place, reasons in change.reviews.items() if not reasons],
+    )
     if tokens:
-        key, numbers, keys = tokens.patient_key, tokens.identifiers, tokens.block_keys
-        _later(tx, "old_identifiers", not is_new, key, numbers, tokens.types)
-        _later(tx, "identifiers", numbers, key, numbers, tokens.types)
-        _later(tx, "old_block_keys", not is_new, key, keys)
-        _later(tx, "block_keys", keys, key, keys)
-
-
-def _later(tx: Transaction, name: str, wanted: object, *parameters: object) -> None:
-    """One of the named writes, when there is anything to write."""
-    if wanted:
-        tx.later(Later((f"identity_{name} AS ({getattr(_SQL, f'save_{name}')})",), parameters))
+        key = tokens.patient_key
+        numbers = [(key, *number) for number in zip(tokens.identifiers, tokens.types, strict=True)]
+        keys = [(key, token) for token in tokens.block_keys]
+        _later(tx, identifiers=numbers, block_keys=keys)
+        if not is_new:
+            _later(tx, old_identifiers=[(key, numbers)], old_block_keys=[(key, keys)])
 
 
 def withdraw(tx: Transaction, patient_key: int) -> None:
     """Remove the tokens of a patient at the end of the unit of work, so that a later registration is a change."""
-    for name in ("identifiers", "block_keys", "fingerprint"):
-        tx.later(Later((f"withdrawn_{name} AS ({getattr(_SQL, f'withdraw_{name}')})",), [[patient_key]]))
+    gone = [patient_key]
+    _later(tx, withdrawn_identifiers=gone, withdrawn_block_keys=gone, withdrawn_fingerprint=gone)
+
+
+def _later(tx: Transaction, **rows: Sequence[object]) -> None:
+    """Rows of the named writers, where there are any."""
+    for name, of_one in rows.items():
+        if of_one:
+            tx.later(_WRITERS[name], of_one)
+
+
+def _writer(name: str, parameters: Callable[[Sequence[Any]], Sequence[Any]]) -> Writer:
+    text = f"identity_{name} AS ({getattr(_SQL, f'save_{name}')})"
+    return Writer(lambda rows: Parts((text,), parameters(rows)))
+
+
+def _columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]
+
+
+def _kept(rows: Sequence[tuple[int, Sequence[tuple[Any, ...]]]], count: int) -> list[list[Any]]:
+    """Patients, and the columns of all that they keep."""
+    return [[key for key, _ in rows], *_columns([kept for _, several in rows for kept in several], count)]
+
+
+def _json(rows: object) -> str:
+    return msgspec.json.encode(rows).decode()
+
+
+_WRITERS = {
+    **{
+        name: _writer(name, lambda rows: [_json(rows)])
+        for name in ("persons", "members", "events", "decisions", "flagged", "settled")
+    },
+    "identifiers": _writer("identifiers", lambda rows: _columns(rows, 3)),
+    "block_keys": _writer("block_keys", lambda rows: _columns(rows, 2)),
+    "old_identifiers": _writer("old_identifiers", lambda rows: _kept(rows, 3)),
+    "old_block_keys": _writer("old_block_keys", lambda rows: _kept(rows, 2)),
+    **{
+        name: _writer(name, lambda rows: [list(rows)])
+        for name in ("withdrawn_identifiers", "withdrawn_block_keys", "withdrawn_fingerprint")
+    },
+}
 
 
 async def vacant_person(tx: Transaction, keys: Collection[int]) -> UUID | None:
@@ -143,10 +184,6 @@ async def log(tx: Transaction) -> list[LinkEvent]:
 async def open_reviews(tx: Transaction, limit: int) -> list[Flag]:
     """Pairs to be looked at, oldest first."""
     return [Flag(row[0], row[1], tuple(row[2])) for row in await tx.fetch(_SQL.open_reviews, limit)]
-
-
-def _json(rows: object) -> str:
-    return msgspec.json.encode(rows).decode()
 
 
 def _paired(place: tuple[int, int], **columns: object) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from healthsync.infrastructure.database import Later, Queries, Transaction
+from healthsync.infrastructure.database import Parts, Queries, Transaction, Writer
 
 _SQL = Queries("healthsync.domains.privacy")
 
@@ -28,5 +28,11 @@ async def add_key(tx: Transaction, scope: str, version: int, wrapped_by: int, wr
 
 def add_keys(tx: Transaction, rows: Sequence[tuple[str, int, int, bytes]]) -> None:
     """Add wrapped keys (scope, version, wrapped_by, wrapped) of new scopes, at the end of the unit of work."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    tx.later(Later((f"data_keys_added AS ({_SQL.add_keys})",), columns))
+    tx.later(_ADDING, rows)
+
+
+def _added(rows: Sequence[tuple[str, int, int, bytes]]) -> Parts:
+    return Parts((f"data_keys_added AS ({_SQL.add_keys})",), [list(column) for column in zip(*rows, strict=True)])
+
+
+_ADDING = Writer(_added)

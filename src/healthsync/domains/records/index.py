@@ -23,9 +23,6 @@ from healthsync.standards.fhir.index_values import Bound, IndexValues
 from healthsync.standards.fhir.search_parameters import is_official_path, until_used
 from healthsync.standards.fhir.words import content_texts, words
 
-INDEX_VERSION = 2
-"""Counts up when the meaning of the index rows changes."""
-
 PERSON_TYPES = frozenset({"Patient", "RelatedPerson", "Person", "Practitioner"})
 CLEAR_STRING_TYPES = frozenset(
     {"Organization", "Location", "PractitionerRole", "ValueSet", "CodeSystem", "ConceptMap", "StructureDefinition",

@@ -14,7 +14,7 @@ from typing import Any
 from healthsync.domains.records.errors import VersionConflict
 from healthsync.domains.records.index import EMPTY, IndexRows
 from healthsync.domains.records.model import Change
-from healthsync.infrastructure.database import Later
+from healthsync.infrastructure.database import Parts, Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,55 +44,46 @@ _HEAD = ("pid bigint", "key bigint", "resource_type text", "id text", "version i
 _CONTENT = ("packed bytea", "identity bytea", "narrative bytea", "key_scope text", "key_version int")
 
 
-def insertion(changes: Sequence[Change]) -> Later:
-    """New resources with content and index rows."""
+def _inserted(changes: Sequence[Change]) -> Parts:
+    alone = len(changes) == 1
     parameters = _sent([*_heads(changes), *_contents(changes)])
-    touched = []
-    for place, table in enumerate(INDEX_TABLES):
-        columns = _rows(table, ((change.pid, change.index, EMPTY) for change in changes))
-        if columns[0]:
-            touched.append(place)
-            parameters += columns
+    touched = _add_rows(parameters, ((c.pid, c.index, EMPTY) for c in changes), alone)
     words = _words(changes)
-    parts = _insertion(len(changes) == 1, tuple(touched), bool(words[0]))
-    return Later(parts, parameters + (words if words[0] else []), translate=_conflict)
+    parts = _insertion(alone, touched, bool(words[0]))
+    return Parts(parts, parameters + (words if words[0] else []))
 
 
-def succession(changes: Sequence[Change]) -> Later:
-    """New versions: the old ones go to history, index rows change by their difference. The statement fails when one was
-    no longer at the version that its change replaces."""
+def _succeeded(changes: Sequence[Change]) -> Parts:
+    alone = len(changes) == 1
     parameters = _sent([*_heads(changes), [c.replaces for c in changes], *_contents(changes)])
-    gone, come = [], []
-    for place, table in enumerate(INDEX_TABLES):
-        columns = _rows(table, ((c.pid, c.index_before, c.index) for c in changes))
-        if columns[0]:
-            gone.append(place)
-            parameters += columns
-    for place, table in enumerate(INDEX_TABLES):
-        columns = _rows(table, ((c.pid, c.index, c.index_before) for c in changes))
-        if columns[0]:
-            come.append(place)
-            parameters += columns
+    gone = _add_rows(parameters, ((c.pid, c.index_before, c.index) for c in changes), alone)
+    come = _add_rows(parameters, ((c.pid, c.index, c.index_before) for c in changes), alone)
     words = _words([c for c in changes if c.index.words != c.index_before.words], always=True)
     parameters += words if words[0] else []
-    parts = _succession(len(changes) == 1, tuple(gone), tuple(come), bool(words[0]))
+    parts = _succession(alone, gone, come, bool(words[0]))
     last = f"expect_rows((SELECT count(*) FROM next_moved), ${len(parameters) + 1}::int)"
-    return Later(parts, [*parameters, len(changes)], last, _conflict)
+    return Parts(parts, [*parameters, len(changes)], last)
 
 
-def indexing(rows: Sequence[tuple[int, int, IndexRows]]) -> Later:
-    """Key and index rows for resources, (pid, key, rows), that have none."""
+def _indexed(rows: Sequence[tuple[int, int, IndexRows]]) -> Parts:
     parameters: list[Any] = [[pid for pid, _, _ in rows], [key for _, key, _ in rows], [r.present for _, _, r in rows]]
-    touched = []
-    for place, table in enumerate(INDEX_TABLES):
-        columns = _rows(table, ((pid, index, EMPTY) for pid, _, index in rows))
-        if columns[0]:
-            touched.append(place)
-            parameters += columns
+    touched = _add_rows(parameters, ((pid, index, EMPTY) for pid, _, index in rows), False)
     words = [(pid, "{" + ",".join(map(str, index.words)) + "}") for pid, _, index in rows if index.words]
     if words:
         parameters += [[pid for pid, _ in words], [text for _, text in words]]
-    return Later(_indexing(tuple(touched), bool(words)), parameters)
+    return Parts(_indexing(touched, bool(words)), parameters)
+
+
+def _add_rows(parameters: list[Any], pairs: Iterable[tuple[int, IndexRows, IndexRows]], alone: bool) -> tuple[int, ...]:
+    """Add to `parameters` the index rows that stand in the first of each pair and not in the second; answers the tables
+    that a statement names: of a single resource those that it touches, else all, so that there are few statements."""
+    several, named = list(pairs), []
+    for place, table in enumerate(INDEX_TABLES):
+        columns = _rows(table, several)
+        if not alone or len(columns[0]) > len("{}"):
+            named.append(place)
+            parameters += columns
+    return tuple(named)
 
 
 def _conflict(error: BaseException) -> Exception | None:
@@ -109,6 +100,15 @@ _UNIQUE_VIOLATION = "23505"
 """SQLSTATE of PostgreSQL, Appendix A."""
 _UNEXPECTED_ROWS = "HS001"
 """What `expect_rows` raises (migration 0005)."""
+
+
+INSERTION = Writer(_inserted, _conflict)
+"""Writes changes that are new resources, with content and index rows."""
+SUCCESSION = Writer(_succeeded, _conflict)
+"""Writes changes that are new versions: the old ones go to history, index rows change by their difference. The
+statement fails when one was no longer at the version that its change replaces."""
+INDEXING = Writer(_indexed)
+"""Writes key and index rows for resources, (pid, key, rows), that have none."""
 
 
 def _sent(columns: _Columns) -> list[Any]:
@@ -144,11 +144,10 @@ def _contents(changes: Sequence[Change]) -> _Columns:
 def _rows(table: IndexTable, pairs: Iterable[tuple[int, IndexRows, IndexRows]]) -> _Columns:
     """The rows that stand in the first of each pair and not in the second, as columns with their pid."""
     rows = [(*row, pid) for pid, one, other in pairs for row in table.rows(one) - table.rows(other)]
-    if not rows:
-        return [[]]
+    kinds = (*table.types, "bigint")
     # In the order of the index: neighbours are written together.
-    columns = zip(*sorted(rows), strict=True)
-    return [_array(kind, column) for kind, column in zip((*table.types, "bigint"), columns, strict=True)]
+    columns = zip(*sorted(rows), strict=True) if rows else ((),) * len(kinds)
+    return [_array(kind, column) for kind, column in zip(kinds, columns, strict=True)]
 
 
 def _array(kind: str, column: Iterable[Any]) -> Any:

@@ -11,7 +11,7 @@ import asyncpg
 from healthsync.domains.records import statements
 from healthsync.domains.records.index import IndexRows
 from healthsync.domains.records.model import Change, StoredResource, Visibility, Wanted
-from healthsync.infrastructure.database import Queries, Transaction
+from healthsync.infrastructure.database import Lookup, Queries, Transaction
 
 _SQL = Queries("healthsync.domains.records")
 
@@ -45,15 +45,23 @@ Address = tuple[int, str, str]
 """(key, type, id) of a resource: the key finds it, type and id make sure."""
 
 
+def _place(row: asyncpg.Record) -> tuple[str, str]:
+    return row["resource_type"], row["id"]
+
+
+_CURRENT, _HEADS = Lookup(_SQL.current, _place), Lookup(_SQL.heads, _place)
+_EXISTING, _PATIENT_KEYS = Lookup(_SQL.existing, _place), Lookup(_SQL.patient_keys, lambda row: ("Patient", row["id"]))
+
+
 async def current(tx: Transaction, addresses: Sequence[Address]) -> dict[tuple[str, str], StoredResource]:
     """The current versions, deleted ones too."""
-    rows = await tx.look(_SQL.current, *_columns(addresses))
+    rows = await tx.look_up(_CURRENT, _places(addresses))
     return {(row["resource_type"], row["id"]): _stored(row) for row in rows}
 
 
 async def heads(tx: Transaction, addresses: Sequence[Address]) -> dict[tuple[str, str], asyncpg.Record]:
     """Version, digest, patient and state, without content."""
-    rows = await tx.look(_SQL.heads, *_columns(addresses))
+    rows = await tx.look_up(_HEADS, _places(addresses))
     return {(row["resource_type"], row["id"]): row for row in rows}
 
 
@@ -65,13 +73,17 @@ async def take_turns(tx: Transaction, keys: Sequence[int]) -> None:
 def insert(tx: Transaction, changes: Sequence[Change]) -> None:
     """New resources with content and index rows, at the end of the unit of work. VersionConflict is raised then when
     another transaction was first with one."""
-    tx.later(statements.insertion(changes))
+    tx.later(statements.INSERTION, changes)
 
 
 def replace(tx: Transaction, changes: Sequence[Change]) -> None:
     """New versions in the place of the old, which go to history, at the end of the unit of work. VersionConflict is
     raised then when one was no longer the version that its change replaces."""
-    tx.later(statements.succession(changes))
+    tx.later(statements.SUCCESSION, changes)
+
+
+def _places(addresses: Sequence[Address]) -> dict[tuple[str, str], Address]:
+    return {(kind, id_): (key, kind, id_) for key, kind, id_ in addresses}
 
 
 def _columns(addresses: Sequence[Address]) -> tuple[list[int], list[str], list[str]]:
@@ -80,7 +92,7 @@ def _columns(addresses: Sequence[Address]) -> tuple[list[int], list[str], list[s
 
 async def patient_keys(tx: Transaction, addresses: Sequence[Address]) -> dict[str, int]:
     """Internal numbers of source patients by id."""
-    return {row["id"]: row["pid"] for row in await tx.look(_SQL.patient_keys, *_columns(addresses))}
+    return {row["id"]: row["pid"] for row in await tx.look_up(_PATIENT_KEYS, _places(addresses))}
 
 
 async def patient_ids(tx: Transaction, keys: Sequence[int]) -> dict[int, str]:
@@ -90,7 +102,7 @@ async def patient_ids(tx: Transaction, keys: Sequence[int]) -> dict[int, str]:
 
 async def existing(tx: Transaction, addresses: Sequence[Address]) -> set[tuple[str, str]]:
     """Which of these resources exist and are not deleted."""
-    rows = await tx.look(_SQL.existing, *_columns(addresses))
+    rows = await tx.look_up(_EXISTING, _places(addresses))
     return {(row["resource_type"], row["id"]) for row in rows}
 
 
@@ -328,4 +340,4 @@ async def count_of(tx: Transaction, types: Sequence[str]) -> int:
 
 def make_index(tx: Transaction, rows: Sequence[tuple[int, int, IndexRows]]) -> None:
     """Give resources, by internal number, their key and the index rows that they lack."""
-    tx.later(statements.indexing(rows))
+    tx.later(statements.INDEXING, rows)

@@ -1,14 +1,14 @@
 """PostgreSQL: a pool, one unit of work, named SQL and forward migrations.
 
 A flow opens `async with database.transaction() as tx` and passes `tx` down; nobody below commits. Writes that wait for
-the end (`tx.later`) travel together, and `database.unit_of_work()` begins only when it must. Connections carry no
-session state (asyncpg's pool reset is off, which saves a quarter of PostgreSQL's CPU), so only `SET LOCAL` and
-transaction-level locks are allowed.
+the end (`tx.later`) travel together. `database.unit_of_work()` begins only when it must; one that need not begin shares
+its statement with others. Connections carry no session state (asyncpg's pool reset is off, which saves a quarter of
+PostgreSQL's CPU), so only `SET LOCAL` and transaction-level locks are allowed.
 """
 
-from healthsync.infrastructure.database.deferred import Later
+from healthsync.infrastructure.database.deferred import Parts, Writer
 from healthsync.infrastructure.database.migrate import migrate
-from healthsync.infrastructure.database.pool import Database, Transaction
+from healthsync.infrastructure.database.pool import Database, Lookup, Transaction
 from healthsync.infrastructure.database.queries import Queries
 
-__all__ = ["Database", "Later", "Queries", "Transaction", "migrate"]
+__all__ = ["Database", "Lookup", "Parts", "Queries", "Transaction", "Writer", "migrate"]

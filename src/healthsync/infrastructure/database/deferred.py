@@ -1,8 +1,9 @@
 """Writes that wait for the end of a unit of work, put together into one statement.
 
-Each is a list of common table expressions; PostgreSQL carries out all data-modifying ones of a statement, whether they
-are referred to or not, on one snapshot. So a resource with its index rows, its audit record and its event are one round
-trip and, when nothing else has to be in the transaction, one transaction.
+A writer makes common table expressions of rows; PostgreSQL carries out all data-modifying ones of a statement, whether
+they are referred to or not, on one snapshot. So a resource with its index rows, its audit record and its event are one
+round trip and, when nothing else has to be in the transaction, one transaction. Since a writer takes any number of
+rows, what several units of work wrote is one statement as well.
 """
 
 from __future__ import annotations
@@ -18,61 +19,77 @@ _KEPT_STATEMENTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """A write that waits.
+class Parts:
+    """What writes some rows.
 
-    parts      common table expressions, `name AS (…)`; their placeholders count from $1
-    parameters the values of the placeholders
-    last       an expression to select at the end: a check that raises, a notification
-    translate  turns an error of the whole statement into one of the domain's own; None when it has nothing to say
-    timeout    seconds after which the statement counts as failed
+    expressions common table expressions, `name AS (…)`; their placeholders count from $1
+    parameters  the values of the placeholders
+    last        an expression to select at the end: a check that raises, a notification
     """
 
-    parts: tuple[str, ...]
+    expressions: tuple[str, ...]
     parameters: Sequence[Any]
     last: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Writer:
+    """Writes rows of one kind.
+
+    parts     makes the parts of a statement that write all of some rows
+    translate turns an error of the whole statement into one of the domain's own; None when it has nothing to say
+    timeout   seconds after which the statement counts as failed
+    """
+
+    parts: Callable[[Sequence[Any]], Parts]
     translate: Callable[[BaseException], Exception | None] | None = None
     timeout: float | None = None
 
 
-def groups(waiting: Sequence[Later]) -> list[list[Later]]:
-    """The writes in their order, in groups that can be one statement: a name may stand in it once."""
-    found: list[list[Later]] = []
-    taken: set[str] = set()
-    for write in waiting:
-        names = {part.partition(" ")[0] for part in write.parts}
-        if not found or names & taken:
-            found.append([])
-            taken = set()
-        found[-1].append(write)
-        taken |= names
-    return found
+Waiting = dict[Writer, list[Any]]
+"""The rows that wait for each writer."""
 
 
-def together(group: Sequence[Later]) -> tuple[str, list[Any]]:
-    """One statement, and its parameters."""
-    parameters = [value for write in group for value in write.parameters]
-    return _statement(tuple((write.parts, write.last, len(write.parameters)) for write in group)), parameters
+def merged(units: Sequence[Waiting]) -> Waiting:
+    """The rows of several units of work."""
+    together: Waiting = {}
+    for unit in units:
+        for writer, rows in unit.items():
+            together.setdefault(writer, []).extend(rows)
+    return together
 
 
-def timeout(group: Sequence[Later]) -> float | None:
-    """The shortest time that a write of the group gives the statement."""
-    return min((write.timeout for write in group if write.timeout is not None), default=None)
+def statement(waiting: Waiting) -> tuple[str, list[Any]]:
+    """One statement for all that waits, and its parameters."""
+    made = [writer.parts(rows) for writer, rows in waiting.items()]
+    made.sort(key=lambda parts: parts.expressions)  # they all see one snapshot: any order means the same
+    text = _text(tuple((parts.expressions, parts.last, len(parts.parameters)) for parts in made))
+    return text, [value for parts in made for value in parts.parameters]
 
 
-def translated(group: Sequence[Later], error: BaseException) -> BaseException:
-    """What the first write that knows the error calls it."""
-    for write in group:
-        if write.translate is not None and (known := write.translate(error)) is not None:
+def timeout(waiting: Waiting) -> float | None:
+    """The shortest time that a writer gives the statement."""
+    return min((writer.timeout for writer in waiting if writer.timeout is not None), default=None)
+
+
+def translated(waiting: Waiting, error: BaseException) -> BaseException:
+    """What the first writer that knows the error calls it."""
+    for writer in waiting:
+        if writer.translate is not None and (known := writer.translate(error)) is not None:
             return known
     return error
 
 
+def size(waiting: Waiting) -> int:
+    """How many rows wait."""
+    return sum(map(len, waiting.values()))
+
+
 @lru_cache(_KEPT_STATEMENTS)
-def _statement(group: tuple[tuple[tuple[str, ...], str, int], ...]) -> str:
+def _text(made: tuple[tuple[tuple[str, ...], str, int], ...]) -> str:
     parts, last, first = [], [], 0
-    for texts, final, count in group:
-        parts += [_moved(text, first) for text in texts]
+    for expressions, final, count in made:
+        parts += [_moved(text, first) for text in expressions]
         if final:
             last.append(_moved(final, first))
         first += count

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
 
 from healthsync.errors import ConfigurationError, Unavailable
 from healthsync.infrastructure.database import deferred
-from healthsync.infrastructure.database.deferred import Later
+from healthsync.infrastructure.database.deferred import Waiting, Writer
+from healthsync.infrastructure.together import Together
 
 _CONNECT_SECONDS = 10
 _ACQUIRE_SECONDS = 30
 _LISTEN_AGAIN_SECONDS = 0.5
+
+_MOST_ROWS_TOGETHER = 100
+"""Rows of a unit of work that may travel with those of others: a large one would keep them waiting."""
+_MOST_UNITS, _MOST_LOOKUPS = 50, 200
+_MOST_PLACES = 20
+_STATEMENTS_AT_ONCE = 2
+_LOCK_PATIENCE_MS = 200
+"""What waits longer for a lock is written alone, so that those who travel with it need not wait."""
 
 # The server said itself that it cannot serve now, or asyncpg that the connection is gone.
 _SERVER_GONE = (
@@ -41,19 +52,43 @@ class _Connection(asyncpg.Connection):
         return ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Lookup:
+    """A statement that finds at most one row at each of several places, and only reads.
+
+    query   takes an array for each column of a place
+    place   the place that a row was found at
+    """
+
+    query: str
+    place: Callable[[asyncpg.Record], Hashable]
+
+
+Places = Mapping[Any, Sequence[Any]]
+"""Places, and the values of their columns."""
+
+
+class _WriteAlone(Exception):
+    """What was written together failed, for the sake of one or of all."""
+
+
 class Transaction:
     """One unit of work. Passed down explicitly; committed only by `Database.transaction` and `Database.unit_of_work`.
 
-    `later` keeps a write for the end of the unit, where all that were kept travel as one statement. Whatever else is
+    `later` keeps rows for the end of the unit, where all that were kept are written by one statement. Whatever else is
     asked of the transaction in between is asked after they were written, so that nothing can tell the difference.
     """
 
-    def __init__(self, connection: asyncpg.Connection, *, lazy: bool = False) -> None:
-        self.connection = connection
+    def __init__(self, connection: asyncpg.Connection | None) -> None:
+        self._connection = connection
         self._after_commit: list[Callable[[], None]] = []
-        self._waiting: list[Later] = []
-        self._began: Any = None
-        self._lazy = lazy
+        self._waiting: Waiting = {}
+
+    @property
+    def connection(self) -> asyncpg.Connection:
+        """The connection that it runs on."""
+        assert self._connection is not None, "this unit of work has asked nothing yet"
+        return self._connection
 
     async def fetch(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
         """All rows of a statement."""
@@ -81,64 +116,42 @@ class Transaction:
         await self.connection.executemany(query, parameters)
 
     async def look(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
-        """All rows of a statement that only reads and locks nothing: it does not make a lazy unit of work begin.
+        """All rows of a statement that only reads and locks nothing: it does not make a unit of work begin.
 
         Under READ COMMITTED, in which the hub works, each statement sees what was committed before it, whether a
         transaction is open or not.
         """
-        if self._waiting:
-            await self._ready()
-        return await self.connection.fetch(query, *parameters)
+        return await self.fetch(query, *parameters)
+
+    async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
+        """The rows at some places, as `look` would find them."""
+        return await self.look(lookup.query, *_columns(places))
 
     async def begin(self) -> None:
-        """From here on everything stands or falls together (a lazy unit of work begins; another one has begun)."""
-        if self._lazy and self._began is None:
-            self._began = self.connection.transaction()
-            await self._began.start()
+        """From here on everything stands or falls together."""
 
-    def later(self, write: Later) -> None:
-        """Keep a write for the end of the unit of work."""
-        self._waiting.append(write)
+    def later(self, writer: Writer, rows: Sequence[Any]) -> None:
+        """Keep rows for the end of the unit of work."""
+        self._waiting.setdefault(writer, []).extend(rows)
 
     async def flush(self) -> None:
         """Write now what waits."""
         await self._ready()
 
     async def _ready(self) -> None:
-        await self.begin()
         if self._waiting:
-            await self._write_waiting()
-
-    async def _write_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for group in deferred.groups(waiting):
-            statement, parameters = deferred.together(group)
-            try:
-                await self.connection.fetchrow(statement, *parameters, timeout=deferred.timeout(group))
-            except (asyncpg.PostgresError, TimeoutError, *_PERHAPS_GONE) as error:
-                raise deferred.translated(group, error) from error
-
-    async def _end(self) -> None:
-        """Write what waits and commit. A single statement is a transaction by itself."""
-        if self._waiting and self._lazy and self._began is None and len(deferred.groups(self._waiting)) > 1:
-            await self.begin()
-        if self._waiting:
-            await self._write_waiting()
-        if self._began is not None:
-            await self._began.commit()
-
-    async def _undo(self) -> None:
-        self._waiting.clear()
-        if self._began is not None:
-            await self._began.rollback()
+            waiting, self._waiting = self._waiting, {}
+            await _write(self.connection, waiting)
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run `action` once this unit of work has been committed (never on rollback): cache and wake-up calls."""
         self._after_commit.append(action)
 
-    def _committed(self) -> None:
+    def committed(self) -> None:
+        """Tell whoever wanted to know, once."""
         for action in self._after_commit:
             action()
+        self._after_commit = []
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -151,17 +164,69 @@ class Transaction:
                 await self._ready()
         except BaseException:
             del self._after_commit[kept:]
-            self._waiting.clear()
+            self._waiting = {}
             raise
 
 
-class Database:
-    """A pool of connections to one PostgreSQL database."""
+class _UnitOfWork(Transaction):
+    """A transaction that has no connection until it asks something, and begins no sooner than it must."""
 
-    def __init__(self, pool: asyncpg.Pool, url: str) -> None:
-        self._pool = pool
+    def __init__(self, database: Database, held: AsyncExitStack) -> None:
+        super().__init__(None)
+        self._database, self._held = database, held
+        self._began: Any = None
+
+    async def look(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
+        if self._waiting:
+            await self._ready()
+        await self._connect()
+        return await self.connection.fetch(query, *parameters)
+
+    async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
+        if self._connection is None and not self._waiting and len(places) <= _MOST_PLACES:
+            return await self._database.look_up(lookup, places)
+        return await super().look_up(lookup, places)
+
+    async def begin(self) -> None:
+        if self._began is None:
+            await self._connect()
+            self._began = self.connection.transaction()
+            await self._began.start()
+
+    async def _connect(self) -> None:
+        if self._connection is None:
+            self._connection = await self._held.enter_async_context(self._database.acquired())
+
+    async def _ready(self) -> None:
+        await self.begin()
+        await super()._ready()
+
+    async def end(self) -> None:
+        """Write what waits and commit. What was only kept for the end travels with that of other units."""
+        if self._began is not None:
+            await super()._ready()
+            await self._began.commit()
+        elif self._waiting:
+            waiting, self._waiting = self._waiting, {}
+            await self._database.write(waiting, self.committed)
+        self.committed()
+
+    async def undo(self) -> None:
+        """Nothing of it happened."""
+        self._waiting = {}
+        if self._began is not None:
+            await self._began.rollback()
+
+
+class Database:
+    """The connections to one PostgreSQL database."""
+
+    def __init__(self, pool: asyncpg.Pool, shared: asyncpg.Pool, url: str) -> None:
+        self._pool, self._shared = pool, shared
         self.url = url
         self._listeners: set[_Listener] = set()
+        self._writing = Together(self._write_together, most=_MOST_UNITS, at_once=_STATEMENTS_AT_ONCE)
+        self._looking: dict[Lookup, Together[Places, list[asyncpg.Record]]] = {}
 
     @classmethod
     async def connect(
@@ -171,37 +236,28 @@ class Database:
 
         Raises Unavailable when nothing answers there, ConfigurationError when the address or its password is wrong.
         """
-        try:
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=min_size,
-                max_size=max_size,
-                timeout=_CONNECT_SECONDS,
-                connection_class=_Connection,
-                server_settings={
-                    "application_name": "healthsync",
-                    "statement_timeout": str(int(statement_timeout_seconds * 1000)),
-                    "idle_in_transaction_session_timeout": str(int(statement_timeout_seconds * 1000)),
-                    "timezone": "UTC",
-                    "jit": "off",
-                    # Planning anew for each value costs as much as the statement itself. The hub's statements name
-                    # their indexes by their form (decision 19), so that a plan for any value is the plan for each.
-                    "plan_cache_mode": "force_generic_plan",
-                },
-            )
-        except _ADDRESS_REFUSED as error:
-            raise ConfigurationError(
-                f"the address of the database is refused ({type(error).__name__}); check the host, user, password and "
-                "name of the database in it"
-            ) from None
-        except _TROUBLE as error:
-            raise _unavailable(error) from error
-        return cls(pool, url)
+        milliseconds = str(int(statement_timeout_seconds * 1000))
+        settings = {
+            "application_name": "healthsync",
+            "statement_timeout": milliseconds,
+            "idle_in_transaction_session_timeout": milliseconds,
+            "timezone": "UTC",
+            "jit": "off",
+            # Planning anew for each value costs as much as the statement itself. The hub's statements name
+            # their indexes by their form (decision 19), so that a plan for any value is the plan for each.
+            "plan_cache_mode": "force_generic_plan",
+        }
+        pool = await _pool(url, settings, min_size, max_size)
+        shared = await _pool(url, settings | {"lock_timeout": str(_LOCK_PATIENCE_MS)}, 0, _STATEMENTS_AT_ONCE)
+        return cls(pool, shared, url)
 
     async def close(self) -> None:
         """Close every connection, waiting for those in use."""
         for listener in list(self._listeners):
             await listener.stop()
+        for together in (self._writing, *self._looking.values()):
+            await together.close()
+        await self._shared.close()
         await self._pool.close()
 
     @asynccontextmanager
@@ -211,35 +267,81 @@ class Database:
         Raises Unavailable when the server cannot be reached, goes away, or a statement takes longer than allowed. After
         an Unavailable from the commit itself it is not known whether the work was committed.
         """
-        async with self._acquired() as tx, tx.connection.transaction(readonly=read_only):
+        async with self.acquired() as connection, connection.transaction(readonly=read_only):
+            tx = Transaction(connection)
             yield tx
-            await tx._end()
-        tx._committed()
+            await tx.flush()
+        tx.committed()
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[Transaction]:
         """A transaction that begins with its first statement that does more than look (`Transaction.look`).
 
-        Where all its writes were kept for the end (`Transaction.later`) it is one statement and needs no round trips to
-        begin and to commit. Raises what `transaction` raises.
+        Where all its writes were kept for the end (`Transaction.later`) it needs no round trips to begin and to commit,
+        and shares its only statement with units of work that end at the same time. Raises what `transaction` raises.
         """
-        async with self._acquired(lazy=True) as tx:
+        async with AsyncExitStack() as held:
+            tx = _UnitOfWork(self, held)
             try:
                 yield tx
-                await tx._end()
+                await tx.end()
             except BaseException:
                 with suppress(*_TROUBLE):
-                    await tx._undo()
+                    await tx.undo()
                 raise
-        tx._committed()
+        tx.committed()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Transaction]:
         """A connection whose statements each commit by themselves: for single reads and single writes."""
-        async with self._acquired() as tx:
+        async with self.acquired() as connection:
+            tx = Transaction(connection)
             yield tx
-            await tx._end()
-        tx._committed()
+            await tx.flush()
+        tx.committed()
+
+    async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
+        """The rows at some places, asked together with what others ask for at the same time."""
+        if lookup not in self._looking:
+            self._looking[lookup] = Together(partial(self._look_together, lookup), most=_MOST_LOOKUPS)
+        return await self._looking[lookup](places)
+
+    async def write(self, waiting: Waiting, committed: Callable[[], None]) -> None:
+        """Write and commit what waits, together with what others write at the same time, and call `committed` then.
+
+        Raises what the writers make of an error, Unavailable as `transaction` does.
+        """
+        if deferred.size(waiting) <= _MOST_ROWS_TOGETHER:
+            with suppress(_WriteAlone):
+                return await self._writing((waiting, committed))
+        async with self.acquired() as connection:
+            await _write(connection, waiting)
+        committed()
+
+    async def _write_together(self, units: list[tuple[Waiting, Callable[[], None]]]) -> list[BaseException | None]:
+        waiting = deferred.merged([unit for unit, _ in units]) if len(units) > 1 else units[0][0]
+        try:
+            async with self._acquired_of(self._shared) as connection:
+                await _write(connection, waiting)
+        except Exception as error:
+            cause = error.__cause__ or error
+            if len(units) == 1 and not isinstance(cause, asyncpg.LockNotAvailableError):
+                raise
+            if isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, _TROUBLE):
+                raise _WriteAlone from None  # nothing was written
+            return [deferred.translated(unit, error) for unit, _ in units]
+        for _, committed in units:
+            committed()
+        return [None] * len(units)
+
+    async def _look_together(self, lookup: Lookup, asked: list[Places]) -> list[list[asyncpg.Record]]:
+        places = {place: values for each in asked for place, values in each.items()}
+        async with self.acquired() as connection:
+            rows = await connection.fetch(lookup.query, *_columns(places))
+        if len(asked) == 1:
+            return [rows]
+        found = {lookup.place(row): row for row in rows}
+        return [[found[place] for place in each if place in found] for each in asked]
 
     async def ping(self) -> tuple[str, int]:
         """Version of the server and size of the database in bytes. Raises Unavailable when it does not answer."""
@@ -262,14 +364,18 @@ class Database:
 
         return stop
 
+    def acquired(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """A connection for the block; errors that tell of a lost or overloaded server become Unavailable."""
+        return self._acquired_of(self._pool)
+
     @asynccontextmanager
-    async def _acquired(self, *, lazy: bool = False) -> AsyncIterator[Transaction]:
+    async def _acquired_of(self, pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
         try:
-            connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+            connection = await pool.acquire(timeout=_ACQUIRE_SECONDS)
         except _TROUBLE as error:
             raise _unavailable(error) from error
         try:
-            yield Transaction(connection, lazy=lazy)  # type: ignore[arg-type]
+            yield connection  # type: ignore[misc]
         except _TROUBLE as error:
             if isinstance(error, _PERHAPS_GONE) and not _is_closed(connection):
                 raise
@@ -279,7 +385,39 @@ class Database:
             raise _unavailable(error) from error
         finally:
             with suppress(*_PERHAPS_GONE):  # a lost connection is dropped by the pool
-                await self._pool.release(connection)
+                await pool.release(connection)
+
+
+async def _pool(url: str, settings: Mapping[str, str], min_size: int, max_size: int) -> asyncpg.Pool:
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=_CONNECT_SECONDS,
+            connection_class=_Connection,
+            server_settings=dict(settings),
+        )
+    except _ADDRESS_REFUSED as error:
+        raise ConfigurationError(
+            f"the address of the database is refused ({type(error).__name__}); check the host, user, password and "
+            "name of the database in it"
+        ) from None
+    except _TROUBLE as error:
+        raise _unavailable(error) from error
+
+
+async def _write(connection: asyncpg.Connection, waiting: Waiting) -> None:
+    """One statement for all that waits. Raises what the writers make of an error."""
+    statement, parameters = deferred.statement(waiting)
+    try:
+        await connection.fetchrow(statement, *parameters, timeout=deferred.timeout(waiting))
+    except (asyncpg.PostgresError, TimeoutError, *_PERHAPS_GONE) as error:
+        raise deferred.translated(waiting, error) from error
+
+
+def _columns(places: Places) -> list[list[Any]]:
+    return [list(column) for column in zip(*places.values(), strict=True)]
 
 
 def _unavailable(error: BaseException) -> Unavailable:

@@ -13,7 +13,7 @@ import msgspec
 
 from healthsync.errors import ConfigurationError
 from healthsync.infrastructure.clock import Clock
-from healthsync.infrastructure.database import Database, Later, Queries, Transaction
+from healthsync.infrastructure.database import Database, Parts, Queries, Transaction, Writer
 
 CHANNEL = "event_log"
 _sql = Queries("healthsync.infrastructure.events")
@@ -40,6 +40,19 @@ class StoredEvent:
     occurred_at: datetime
 
 
+def _appended(rows: Sequence[tuple[Event, datetime]]) -> Parts:
+    columns = [
+        [event.name for event, _ in rows],
+        [event.subject for event, _ in rows],
+        [msgspec.json.encode(event.data).decode() for event, _ in rows],
+        [now for _, now in rows],
+    ]
+    return Parts((f"events_appended AS ({_sql.append})",), columns, _sql.notify)
+
+
+_APPENDING = Writer(_appended)
+
+
 class EventLog:
     """The log of one database."""
 
@@ -54,13 +67,8 @@ class EventLog:
     async def append_many(self, tx: Transaction, events: Sequence[Event]) -> None:
         """Write events in this order, at the end of the unit of work."""
         if events:
-            parameters = [
-                [event.name for event in events],
-                [event.subject for event in events],
-                [msgspec.json.encode(event.data).decode() for event in events],
-                self._clock.now(),
-            ]
-            tx.later(Later((f"events_appended AS ({_sql.append})",), parameters, _sql.notify))
+            now = self._clock.now()
+            tx.later(_APPENDING, [(event, now) for event in events])
 
     async def take(
         self, tx: Transaction, consumer: str, names: Collection[str], *, limit: int = 500

@@ -1,8 +1,8 @@
 -- name: append
 -- Write events in their order.
 INSERT INTO event_log (name, subject, data, occurred_at)
-SELECT name, subject, data::jsonb, $4
-FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS e (name, subject, data, place)
+SELECT name, subject, data::jsonb, occurred_at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY AS e (name, subject, data, occurred_at, place)
 ORDER BY place
 RETURNING 1
 
