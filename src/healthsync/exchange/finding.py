@@ -101,13 +101,18 @@ class Finder:
         self._refuse_hidden_includes(requester, query.includes)
         look = self._look(tx)
         page = Page()
+        most = None if count == 0 or query.total == "accurate" else MOST_COUNTED
         if count > 0:
-            page = await self._records.search(tx, plan, visibility, look, after=after, count=count)
+            counted = MOST_COUNTED + 1 if with_total and after is None else 0
+            page = await self._records.search(tx, plan, visibility, look, after=after, count=count, counted=counted)
         found = Found(page)
         if with_total:
-            whole = after is None and not page.more and count > 0
-            most = None if count == 0 or query.total == "accurate" else MOST_COUNTED
-            found.total = len(page.rows) if whole else await self._records.count(tx, plan, visibility, look, most=most)
+            if after is None and not page.more and count > 0:
+                found.total = len(page.rows)
+            elif page.seen is not None and (page.seen <= MOST_COUNTED or most is not None):
+                found.total = page.seen if page.seen <= MOST_COUNTED else None
+            else:
+                found.total = await self._records.count(tx, plan, visibility, look, most=most)
         if query.includes and page.rows:
             await self._include(tx, requester, query.includes, visibility, found)
         return found

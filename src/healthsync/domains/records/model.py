@@ -102,10 +102,12 @@ class Visibility:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of search or history; `more` tells that rows follow the last one."""
+    """A page of search or history; `more` tells that rows follow the last one, `seen` how many hits were counted from
+    its beginning on (the page and more), where somebody asked."""
 
     rows: list[StoredResource] = field(default_factory=list)
     more: bool = False
+    seen: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

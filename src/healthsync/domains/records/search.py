@@ -81,8 +81,11 @@ class SearchPlan:
         x = sql.alias()
         return f"SELECT count(*) FROM (SELECT 1 FROM {term.rows(sql, x)} LIMIT {FEW + 1}) few", sql.parameters
 
-    def page(self, visibility: Visibility, columns: str, after: Position | None, limit: int) -> tuple[str, list[Any]]:
-        """The statement of a page, and its parameters."""
+    def page(
+        self, visibility: Visibility, columns: str, after: Position | None, limit: int, *, counted: int = 0
+    ) -> tuple[str, list[Any]]:
+        """The statement of a page, and its parameters. Its last column is the number of hits from `after` on, counted
+        no further than the larger of `limit` and `counted`."""
         sql = Sql(visibility)
         source, conditions = self._source(sql, after)
         keys = [f"{key.expression} AS key{place}" for place, key in enumerate(self.keys)]
@@ -93,12 +96,15 @@ class SearchPlan:
         number = "r.pid" if self.driver is None else "d.pid"
         inner = (
             f"SELECT {selected} FROM {source} WHERE {' AND '.join(conditions)}"
-            f" ORDER BY {', '.join([*order, number])} LIMIT {int(limit)}"
+            f" ORDER BY {', '.join([*order, number])} LIMIT {max(int(limit), int(counted))}"
         )
         sort_value = f"ARRAY[{', '.join(f'r.key{place}::text' for place in range(len(keys)))}]" if keys else "NULL"
         outer = ", ".join([*(f"r.{each}" for each in order), "r.pid"])
+        if counted > limit:
+            inner = f"SELECT *, count(*) OVER () AS seen FROM ({inner}) r ORDER BY {outer} LIMIT {int(limit)}"
         statement = (
-            f"SELECT {columns}, true AS permitted, {sort_value} AS sort_value FROM ({inner}) r"
+            f"SELECT {columns}, true AS permitted, {sort_value} AS sort_value,"
+            f" {'r.seen' if counted > limit else 'NULL::bigint'} AS seen FROM ({inner}) r"
             " CROSS JOIN LATERAL (SELECT * FROM resource_content WHERE pid = r.pid LIMIT 1) c"
             f" ORDER BY {outer}"
         )

@@ -128,6 +128,35 @@ def found_by(
     return Term(test, exact, rows, streams, narrow, once)
 
 
+def found_under(
+    table: str, hashes: Sequence[int], condition: Rows | None = None, *, exact: bool = True, streams: bool = False
+) -> Term:
+    """A term that finds by rows of an index table under any of some hashes. `condition`, over an alias, narrows them."""
+    if len(hashes) == 1:  # asked for by equality: its rows come in order
+
+        def rows(sql: Sql, x: str) -> str:
+            more = f" AND {condition(sql, x)}" if condition else ""
+            return f"{table} {x} WHERE {x}.hash = {sql.bind(hashes[0])}{more}"
+
+        once = _once_of_systems if streams and table == "index_token" else None
+        return found_by(rows, exact=exact, streams=streams, once=once)
+
+    def test(sql: Sql, alias: str) -> str:
+        x = sql.alias()
+        more = f" AND {condition(sql, x)}" if condition else ""
+        of_any = f"{x}.hash = ANY ({sql.bind(list(hashes))}::bigint[])"
+        return f"EXISTS (SELECT 1 FROM {table} {x} WHERE {of_any} AND {x}.pid = {alias}.pid{more} OFFSET 0)"
+
+    def rows_of_each(sql: Sql, x: str) -> str:
+        # A lookup for each hash, however many of them the planner expects in an array.
+        h, y = sql.alias(), sql.alias()
+        more = f" AND {condition(sql, y)}" if condition else ""
+        each = f"SELECT {y}.pid FROM {table} {y} WHERE {y}.hash = {h}.hash{more} OFFSET 0"
+        return f"unnest({sql.bind(list(hashes))}::bigint[]) {h} (hash) CROSS JOIN LATERAL ({each}) {x} WHERE true"
+
+    return Term(test, exact, rows_of_each)
+
+
 class TermMaker:
     """Makes the terms of a search."""
 
@@ -323,20 +352,16 @@ class TermMaker:
         exact = modifier is None and len(value.normalised) <= INDEXED_CHARACTERS
         patterns = {Modifier.CONTAINS: f"%{escaped}%", Modifier.ENDS: f"%{escaped}"}
 
-        def rows(sql: Sql, x: str) -> str:
-            hash_ = _one_of(sql, x, hashes)
+        def condition(sql: Sql, x: str) -> str:
             if modifier in (Modifier.EXACT, Modifier.EQUALS):
-                return f"index_string {x} WHERE {hash_} AND {x}.value = {sql.bind(indexed)}"
+                return f"{x}.value = {sql.bind(indexed)}"
             if modifier is not None:
                 like = f"{x}.value LIKE {sql.bind(patterns[modifier])}"
-                return f"index_string {x} WHERE {hash_} AND ({like} OR length({x}.value) = {INDEXED_CHARACTERS})"
+                return f"({like} OR length({x}.value) = {INDEXED_CHARACTERS})"
             # A range, so that the index is used whatever plan is kept.
-            return (
-                f"index_string {x} WHERE {hash_} AND {x}.value >= {sql.bind(indexed)}"
-                f" AND {x}.value < {sql.bind(indexed + chr(0x10FFFF))}"
-            )
+            return f"{x}.value >= {sql.bind(indexed)} AND {x}.value < {sql.bind(indexed + chr(0x10FFFF))}"
 
-        return found_by(rows, exact=exact)
+        return found_under("index_string", hashes, condition, exact=exact)
 
     # --- dates, numbers ---
 
@@ -353,11 +378,8 @@ class TermMaker:
         return _any(terms)
 
     def _clear_date(self, hashes: list[int], value: DateValue) -> Term:
-        return found_by(
-            lambda sql, x: (
-                f"index_date {x} WHERE {_one_of(sql, x, hashes)}"
-                f" AND {_date_condition(value, f'{x}.low', f'{x}.high', sql, self._now)}"
-            )
+        return found_under(
+            "index_date", hashes, lambda sql, x: _date_condition(value, f"{x}.low", f"{x}.high", sql, self._now)
         )
 
     def _sealed_dates(self, resource_type: str, path: str, value: DateValue) -> list[int]:
@@ -402,12 +424,7 @@ class TermMaker:
     @staticmethod
     def _number(hashes: list[int], value: NumberValue, change: Callable[[Any], Any] | None) -> Term:
         bounds = [float(each if change is None else change(each)) for each in Bounds.of(value)]
-
-        def rows(sql: Sql, x: str) -> str:
-            condition = _number_condition(value.prefix, bounds, x, sql)
-            return f"index_number {x} WHERE {_one_of(sql, x, hashes)} AND {condition}"
-
-        return found_by(rows)
+        return found_under("index_number", hashes, lambda sql, x: _number_condition(value.prefix, bounds, x, sql))
 
     # --- words, presence ---
 
@@ -501,12 +518,7 @@ def _inside(term: Term, sql: Sql, alias: str) -> str:
 
 
 def _token_rows(hashes: list[int]) -> Term:
-    single = len(hashes) == 1
-    return found_by(
-        lambda sql, x: f"index_token {x} WHERE {_one_of(sql, x, hashes)}",
-        streams=single,
-        once=_once_of_systems if single else None,
-    )
+    return found_under("index_token", hashes, streams=True)
 
 
 def _once_of_systems(sql: Sql, x: str) -> str:
@@ -526,13 +538,6 @@ def _placed_rows(pairs: list[tuple[int, int]]) -> Term:
             f" (SELECT * FROM unnest({sql.bind(hashes)}::bigint[], {sql.bind(systems)}::int[]))"
         )
     )
-
-
-def _one_of(sql: Sql, x: str, hashes: Sequence[int]) -> str:
-    """One hash is asked for by equality: its rows then come in order."""
-    if len(hashes) == 1:
-        return f"{x}.hash = {sql.bind(hashes[0])}"
-    return f"{x}.hash = ANY ({sql.bind(list(hashes))}::bigint[])"
 
 
 def _all(terms: Sequence[Term]) -> Term:

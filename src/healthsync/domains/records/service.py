@@ -164,8 +164,10 @@ class RecordsService:
         *,
         after: Position | None,
         count: int,
+        counted: int = 0,
     ) -> Page:
-        """A page of the resources that a plan finds, from the position `after` on.
+        """A page of the resources that a plan finds, from the position `after` on; where SQL decides, `Page.seen` tells
+        how many there are, counted no further than `counted`.
 
         Where SQL could not decide, `look` (which decrypts) tells hits from neighbours; the page is filled from as many
         rows as that takes. Raises InvalidInput (`too-costly`) when that would be more than `MOST_DECRYPTED`.
@@ -173,10 +175,15 @@ class RecordsService:
         await self._choose(tx, plan, visibility)
         if plan.sealed_sort:
             return await self._sorted(tx, plan, visibility, look, after=after, count=count)
+        if not plan.needs_filter:
+            statement = plan.page(visibility, store.COLUMNS, after, count + 1, counted=counted)
+            rows, seen = await store.page(tx, statement)
+            seen = (len(rows) if seen is None else seen) if counted else None
+            return Page(rows[:count], more=len(rows) > count, seen=seen)
         found: list[StoredResource] = []
-        batch, looked = (2 * count + 2 if plan.needs_filter else count + 1), 0
+        batch, looked = 2 * count + 2, 0
         while True:
-            rows = await store.select(tx, plan.page(visibility, store.COLUMNS, after, batch))
+            rows, _ = await store.page(tx, plan.page(visibility, store.COLUMNS, after, batch))
             found.extend(await _kept(rows, plan, look))
             if len(found) > count or len(rows) < batch:
                 return Page(found[:count], more=len(found) > count)
@@ -195,7 +202,7 @@ class RecordsService:
         count: int,
     ) -> Page:
         """A page in the order of sealed elements: all hits are decrypted and sorted."""
-        rows = await store.select(tx, plan.page(visibility, store.COLUMNS, None, MOST_SORTED + 1))
+        rows, _ = await store.page(tx, plan.page(visibility, store.COLUMNS, None, MOST_SORTED + 1))
         if len(rows) > MOST_SORTED:
             raise InvalidInput(
                 f"more than {MOST_SORTED} resources would have to be sorted by an encrypted element; add criteria",
@@ -222,7 +229,7 @@ class RecordsService:
         total, looked, after = 0, 0, None
         unsorted = replace(plan, keys=[], sealed_sort=[])
         while True:
-            rows = await store.select(tx, unsorted.page(visibility, store.COLUMNS, after, _LARGER_BATCH))
+            rows, _ = await store.page(tx, unsorted.page(visibility, store.COLUMNS, after, _LARGER_BATCH))
             total += len(await _kept(rows, plan, look))
             if len(rows) < _LARGER_BATCH:
                 return total

@@ -211,6 +211,13 @@ async def select(tx: Transaction, statement: Planned) -> list[StoredResource]:
     return [_stored(row) for row in await tx.look(text, *parameters)]
 
 
+async def page(tx: Transaction, statement: Planned) -> tuple[list[StoredResource], int | None]:
+    """The rows of a page of a search, and how many hits were counted."""
+    text, parameters = statement
+    rows = await tx.look(text, *parameters)
+    return [StoredResource(*row[:-1]) for row in rows], rows[0][-1] if rows else 0
+
+
 async def compartment(
     tx: Transaction,
     patient_keys: Sequence[int],

@@ -28,6 +28,13 @@ _STATEMENTS_AT_ONCE = 2
 _LOCK_PATIENCE_MS = 200
 """What waits longer for a lock is written alone, so that those who travel with it need not wait."""
 
+_KEPT_STATEMENTS = 400
+"""Of each connection: searches have many forms."""
+_PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+"""Planning anew for each value costs as much as the statement itself. The hub's statements name their indexes by their
+form (decision 19), so that a plan for any value is the plan for each. It must hold for whatever is in the tables by
+then, so it uses indexes even where a table was empty when it was made."""
+
 # The server said itself that it cannot serve now, or asyncpg that the connection is gone.
 _SERVER_GONE = (
     asyncpg.PostgresConnectionError,
@@ -243,9 +250,7 @@ class Database:
             "idle_in_transaction_session_timeout": milliseconds,
             "timezone": "UTC",
             "jit": "off",
-            # Planning anew for each value costs as much as the statement itself. The hub's statements name
-            # their indexes by their form (decision 19), so that a plan for any value is the plan for each.
-            "plan_cache_mode": "force_generic_plan",
+            **_PLANNED_ONCE,
         }
         pool = await _pool(url, settings, min_size, max_size)
         shared = await _pool(url, settings | {"lock_timeout": str(_LOCK_PATIENCE_MS)}, 0, _STATEMENTS_AT_ONCE)
@@ -397,6 +402,7 @@ async def _pool(url: str, settings: Mapping[str, str], min_size: int, max_size: 
             timeout=_CONNECT_SECONDS,
             connection_class=_Connection,
             server_settings=dict(settings),
+            statement_cache_size=_KEPT_STATEMENTS,
         )
     except _ADDRESS_REFUSED as error:
         raise ConfigurationError(
