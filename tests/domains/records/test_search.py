@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from urllib.parse import parse_qsl
@@ -41,7 +42,7 @@ def _matches(resource: dict, query: str) -> bool:
     """What a look at the whole document says."""
     asked = parse(resource["resourceType"], parse_qsl(query))
     plan = plan_search((resource["resourceType"],), asked.criteria, [], INDEX, NOW)
-    plan.undecided = list(asked.criteria)
+    plan = replace(plan, undecided=list(asked.criteria))
     return plan.matches(resource)
 
 
@@ -115,6 +116,31 @@ async def test_a_quantity_is_compared_in_sql_as_the_standard_says(
     quantity |= {"comparator": comparator} if comparator else {}
     resource = {"resourceType": "Observation", "id": "o", "valueQuantity": quantity}
     query = f"value-quantity={prefix}{asked:f}" + (f"|{unit[0]}|{unit[1]}" if unit else "")
+    async with database.transaction() as tx:
+        assert await _sql_finds(tx, resource, query) is _matches(resource, query)
+
+
+_MEASURED = st.builds(
+    lambda code, value, unit: {
+        "code": {"coding": [{"system": "urn:s", "code": code}]},
+        "valueQuantity": {"value": value, "unit": unit, "system": "urn:u", "code": unit},
+    },
+    st.sampled_from(["a", "b"]), st.integers(1, 4), st.sampled_from(["mg", "g"]),
+)  # fmt: skip
+
+
+@with_database
+@given(
+    measured=_MEASURED, components=st.lists(_MEASURED, max_size=3), prefix=st.sampled_from(PREFIXES),
+    name=st.sampled_from(["code-value-quantity", "component-code-value-quantity", "combo-code-value-quantity"]),
+    code=st.sampled_from(["a", "b", "c"]), value=st.integers(1, 4),
+)  # fmt: skip
+async def test_a_code_and_its_amount_are_found_together_in_sql_as_the_standard_says(
+    database, measured, components, prefix, name, code, value
+):
+    resource = {"resourceType": "Observation", "id": "o", **measured, "component": components}
+    query = f"{name}={code}${prefix}{value}"
+    assert not plan_search(("Observation",), parse("Observation", parse_qsl(query)).criteria, [], INDEX, NOW).undecided
     async with database.transaction() as tx:
         assert await _sql_finds(tx, resource, query) is _matches(resource, query)
 

@@ -83,6 +83,7 @@ class RecordIndex:
         self.path = cache(self._path)
         self.parameter = cache(self._parameter)
         self.number = lru_cache(_KEPT_TOKENS)(self._number)
+        self.pair = lru_cache(_KEPT_TOKENS)(self._pair)
         self._nested = lru_cache(_KEPT_TOKENS)(self._nested_tokens)
         self._word = lru_cache(_KEPT_TOKENS)(self._word_token)
         self.system = lru_cache(_KEPT_TOKENS)(self._system)
@@ -112,7 +113,7 @@ class RecordIndex:
             references=frozenset((self.key(target), self.path(resource_type, p)) for p, target in values.references),
             strings=frozenset(strings),
             dates=frozenset(dates),
-            numbers=frozenset(self._number_rows(resource_type, values)),
+            numbers=frozenset((*self._number_rows(resource_type, values), *self._pair_rows(resource))),
             words=self._words(resource),
             present=present(resource_type, values),
         )
@@ -156,6 +157,10 @@ class RecordIndex:
     def _number(self, resource_type: str, path: str, kind: str, unit: str) -> int:
         """Quantities of one unit: `kind` is ucum (a canonical unit), in (`system|code`) or unit (as printed)."""
         return self._blind.token("number", f"{resource_type}.{path}\x1f{kind}\x1f{unit}")
+
+    def _pair(self, resource_type: str, place: str, code: str) -> int:
+        """Amounts that stand in an element beside a code."""
+        return self._blind.token("pair", f"{resource_type}.{place}\x1f{code}")
 
     def name(self, resource_type: str, path: str, text: str) -> int:
         """A whole sealed string."""
@@ -209,6 +214,10 @@ class RecordIndex:
             kind, name, change = unit_of(system, code, unit)
             if kind:
                 yield self.number(resource_type, path, kind, name), _least(change(low)), _most(change(high))
+
+    def _pair_rows(self, resource: dict[str, Any]) -> Iterator[tuple[int, float, float]]:
+        for place, code, low, high in search_parameters.pairs(resource):
+            yield self.pair(resource["resourceType"], place, code), _least(low), _most(high)
 
     def _words(self, resource: dict[str, Any]) -> tuple[int, ...]:
         distinct = dict.fromkeys((word, names) for names, text in content_texts(resource) for word in text)

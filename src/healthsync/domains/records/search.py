@@ -9,7 +9,7 @@ What SQL cannot decide (sealed elements, exact text) is decided by `matches` aft
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from healthsync.domains.records.model import StoredResource, Visibility
 from healthsync.domains.records.search_terms import Codes, Keys, Resolved, Sql, Targets, Term, TermMaker
 from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import matching, search_parameters
-from healthsync.standards.fhir.criteria import And, Not, Or
+from healthsync.standards.fhir.criteria import And, Criterion, Not, Or
 from healthsync.standards.fhir.query import Sort
 from healthsync.standards.fhir.search_parameters import IndexValues
 
@@ -52,6 +52,11 @@ class SearchPlan:
     sealed_sort: list[Sort] = field(default_factory=list)
     """Sort keys that are encrypted: all hits are decrypted and sorted in memory."""
     driver: Term | None = None
+    _looked_at: frozenset[str] = field(init=False)
+    """Names of the parameters that a decrypted resource is asked about."""
+
+    def __post_init__(self) -> None:
+        self._looked_at = frozenset(name for node in self.undecided for name in _named(node))
 
     @property
     def needs_filter(self) -> bool:
@@ -156,7 +161,7 @@ class SearchPlan:
 
     def matches(self, resource: dict[str, Any]) -> bool:
         """Whether a decrypted resource satisfies what SQL could not decide."""
-        values = search_parameters.index(resource, whole=True)
+        values = search_parameters.index_of(resource, self._looked_at, whole=True)
         return all(self._holds(node, resource, values) for node in self.undecided)
 
     def _holds(self, node: Resolved, resource: dict[str, Any], values: IndexValues) -> bool:
@@ -186,17 +191,26 @@ def plan_search(
     Raises InvalidInput (`not-supported`) for what this hub cannot answer truthfully.
     """
     maker = TermMaker(index, now)
-    plan = SearchPlan(tuple(types), [], [], index, now)
-    for node in nodes:
-        terms = maker.conjuncts(types, node)
-        plan.terms.extend(terms)
-        if not all(term.exact for term in terms):
-            plan.undecided.append(node)
+    conjuncts = [(node, maker.conjuncts(types, node)) for node in nodes]
+    undecided = [node for node, terms in conjuncts if not all(term.exact for term in terms)]
+    plan = SearchPlan(tuple(types), [term for _, terms in conjuncts for term in terms], undecided, index, now)
     if any(_is_sealed(types, key) for key in sort):
         plan.sealed_sort = list(sort)
     else:
         plan.keys = [_sort_key(types, key, index) for key in sort]
     return plan
+
+
+def _named(node: Resolved) -> Iterator[str]:
+    """The names of the parameters that a node is about."""
+    match node:
+        case And(nodes=nodes) | Or(nodes=nodes):
+            for each in nodes:
+                yield from _named(each)
+        case Not(node=inner):
+            yield from _named(inner)
+        case Criterion(parameter=parameter) | Codes(parameter=parameter) | Targets(parameter=parameter):
+            yield parameter.name
 
 
 def _is_sealed(types: Sequence[str], key: Sort) -> bool:

@@ -170,8 +170,7 @@ class TermMaker:
         if isinstance(node, Criterion) and node.modifier is None and len(node.values) == 1:
             (value,) = node.values
             if isinstance(value, CompositeValue):
-                terms = [self._value(types, part, None, inner) for part, inner in value.parts]
-                return terms if _of_the_root(types, node.parameter) else [_inexact(term) for term in terms]
+                return self._composite(types, node.parameter, value)
         return [self.term(types, node)]
 
     def term(self, types: Sequence[str], node: Resolved) -> Term:
@@ -220,9 +219,8 @@ class TermMaker:
 
     def _value(self, types: Sequence[str], parameter: Parameter, modifier: Modifier | None, value: Value) -> Term:
         match value:
-            case CompositeValue(parts=parts):
-                together = _all([self._value(types, part, None, inner) for part, inner in parts])
-                return together if _of_the_root(types, parameter) else _inexact(together)
+            case CompositeValue():
+                return _all(self._composite(types, parameter, value))
             case TypedValue(value=number):
                 return _inexact(self._codes(types, parameter, [(None, number)]))
             case TokenValue():
@@ -363,7 +361,28 @@ class TermMaker:
 
         return found_under("index_string", hashes, condition, exact=exact)
 
-    # --- dates, numbers ---
+    # --- composites, dates, numbers ---
+
+    def _composite(self, types: Sequence[str], parameter: Parameter, value: CompositeValue) -> list[Term]:
+        """Terms that must all hold."""
+        of_the_root = _of_the_root(types, parameter)
+        pair = self._pair(types, parameter, value)
+        if pair is not None and (pair.exact or not of_the_root):
+            return [pair]
+        terms = [self._value(types, part, None, inner) for part, inner in value.parts]
+        return terms if of_the_root else [_inexact(term) for term in terms]
+
+    def _pair(self, types: Sequence[str], parameter: Parameter, composite: CompositeValue) -> Term | None:
+        """A code and an amount in any unit that are indexed together; their rows do not tell the system of the code."""
+        match [value for _, value in composite.parts]:
+            case [TokenValue(system=system, code=str(code)), QuantityValue(system=None, code=None, number=number)]:
+                places = [search_parameters.pair_places(each, parameter) for each in types]
+                if not all(places):
+                    return None
+                hashes = [self._index.pair(t, place, code) for t, of in zip(types, places, strict=True) for place in of]
+                term = self._number(hashes, number, None)
+                return term if system is None else _inexact(term)
+        return None
 
     def _date(self, types: Sequence[str], parameter: Parameter, value: DateValue) -> Term:
         places = [(each, path) for each in types for path in self._paths(each, parameter)]

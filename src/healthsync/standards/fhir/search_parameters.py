@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from healthsync.standards.fhir.definitions import json_name, resource_types, search_parameters, structures
-from healthsync.standards.fhir.index_values import PARTS, Emitter, IndexValues, deceased, emitter, normalise, sounding
+from healthsync.standards.fhir.index_values import PARTS, Bound, Emitter, IndexValues, deceased, emitter, normalise, sounding
 
 __all__ = [
     "IndexValues",
@@ -31,10 +31,13 @@ __all__ = [
     "definition",
     "definitions",
     "index",
+    "index_of",
     "is_indexed",
     "is_official_path",
     "leaves_of",
     "normalise",
+    "pair_places",
+    "pairs",
     "referenced_under",
     "revision",
     "unserved_because",
@@ -116,11 +119,16 @@ def index(resource: dict[str, Any], *, whole: bool = False, leaving: bool = Fals
     return values
 
 
+def index_of(resource: dict[str, Any], names: frozenset[str], *, whole: bool = False) -> IndexValues:
+    """What `index` finds, of the parameters `names` alone. What has several values may stand there twice."""
+    values = IndexValues(whole)
+    _tree_of(resource["resourceType"], names).visit(resource, values)
+    return values
+
+
 def referenced_under(resource: dict[str, Any], names: frozenset[str]) -> list[str]:
     """Targets of the reference parameters `names` alone: what `index` would put under their paths."""
-    values = IndexValues()
-    _tree_of(resource["resourceType"], names).visit(resource, values)
-    return [target for _, target in values.references]
+    return [target for _, target in index_of(resource, names).references]
 
 
 def definitions(resource_type: str) -> dict[str, Parameter]:
@@ -174,7 +182,7 @@ def component_values(resource: dict[str, Any], parameter: Parameter) -> list[tup
     """
     composite = _composite(resource["resourceType"], parameter.name)
     found = []
-    for steps, trees in composite.contexts:
+    for steps, trees, _ in composite.contexts:
         for element in _elements(resource, steps):
             combined = []
             for tree, from_resource in trees:
@@ -187,7 +195,26 @@ def component_values(resource: dict[str, Any], parameter: Parameter) -> list[tup
 
 def combines_root_elements(resource_type: str, parameter: Parameter) -> bool:
     """Whether a composite combines elements of the resource itself, so that its parts may be asked for apart."""
-    return all(not steps for steps, _ in _composite(resource_type, parameter.name).contexts)
+    return all(not steps for steps, _, _ in _composite(resource_type, parameter.name).contexts)
+
+
+def pairs(resource: dict[str, Any]) -> Iterator[tuple[str, str, Bound, Bound]]:
+    """Codes and amounts that stand together in an element: (place, code, low, high), by the composites that ask so."""
+    for place, (steps, codes, amounts) in _pairs_of(resource["resourceType"]).items():
+        for element in _elements(resource, steps):
+            values = IndexValues()
+            amounts.visit(element, values)
+            if values.quantities:
+                codes.visit(element, values)
+                for _, _, code in values.tokens:
+                    yield from ((place, code, low, high) for _, low, high, *_ in values.quantities)
+
+
+def pair_places(resource_type: str, parameter: Parameter) -> tuple[str, ...]:
+    """The places under which `pairs` finds all that a composite is about; none where it does not."""
+    places = tuple(_place_of_pair(paths) for _, _, paths in _composite(resource_type, parameter.name).contexts)
+    known = _pairs_of(resource_type)
+    return places if all(place in known for place in places) else ()
 
 
 _OF_THE_STORE = frozenset({"_id", "_lastUpdated"})
@@ -420,10 +447,11 @@ _Trees = tuple[tuple[_Node, bool], ...]
 
 @dataclass(frozen=True, slots=True)
 class _Composite:
-    """`contexts`: the way to an element in JSON, and for each component the tree over it (or over the resource)."""
+    """`contexts`: the way to an element in JSON, and for each component the tree over it (or over the resource) and the
+    paths of its values."""
 
     parts: tuple[Parameter, ...]
-    contexts: tuple[tuple[_Steps, _Trees], ...]
+    contexts: tuple[tuple[_Steps, _Trees, tuple[tuple[str, ...], ...]], ...]
 
 
 @until_used
@@ -436,13 +464,36 @@ def _composite(resource_type: str, name: str) -> _Composite:
     for term in _terms(composite.expression, resource_type):
         scratch = _Place(_Node(), "", resource_type, resource_type)
         for place in _reached(scratch, term):
-            trees = []
+            trees, paths_of_parts = [], []
             for position, (_, expression) in enumerate(composite.components):
                 tree, paths, from_resource = _component_tree(place, resource_type, expression, parts[position])
                 parts[position] = replace(parts[position], paths=(*parts[position].paths, *paths))
                 trees.append((tree, from_resource))
-            contexts.append((tuple(place.path.split(".")) if place.path else (), tuple(trees)))
+                paths_of_parts.append(paths)
+            steps = tuple(place.path.split(".")) if place.path else ()
+            contexts.append((steps, tuple(trees), tuple(paths_of_parts)))
     return _Composite(tuple(parts), tuple(contexts))
+
+
+_PAIRED_TYPES = frozenset({"Observation"})
+"""Types whose composites of a code and an amount are asked for so often that the pairs are indexed."""
+
+
+@until_used
+def _pairs_of(resource_type: str) -> dict[str, tuple[_Steps, _Node, _Node]]:
+    """By place: the way to an element, the tree of its codes, and that of its amounts."""
+    found: dict[str, tuple[_Steps, _Node, _Node]] = {}
+    for parameter in definitions(resource_type).values() if resource_type in _PAIRED_TYPES else ():
+        if parameter.type == "composite" and parameter.number is None:
+            composite = _composite(resource_type, parameter.name)
+            if [part.type for part in composite.parts] == ["token", "quantity"]:
+                for steps, ((codes, _), (amounts, _)), paths in composite.contexts:
+                    found[_place_of_pair(paths)] = steps, codes, amounts
+    return found
+
+
+def _place_of_pair(paths: tuple[tuple[str, ...], ...]) -> str:
+    return "$".join(",".join(each) for each in paths)
 
 
 def _component_tree(
