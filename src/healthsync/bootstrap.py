@@ -154,7 +154,8 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     """Put the parts together."""
     blind_index = BlindIndex(keyring.derive("blind index"))
     data_keys = DataKeys(keyring)
-    vault = Vault(data_keys, SealingPolicy.load(), keyring.hub_id)
+    kept_bytes = settings.fhir.opened_megabytes * 1_000_000
+    vault = Vault(data_keys, SealingPolicy.load(), keyring.hub_id, kept_bytes)
     roles = RolePolicy.load()
     audit = AuditService(
         database,

@@ -290,7 +290,8 @@ class Disclose:
                     with_total=with_total and query.total != "none",
                 )
                 rows = [*found.page.rows, *found.included]
-                entries = await self._show(tx, requester, rows)
+                texts = [opened.text for opened in await self._vault.look(tx, rows)]
+                entries = self._shown(requester, rows, texts)
                 patients = await self._patients(tx, *rows)
         except Refused as refused:
             await self._refuse(requester, interaction, query.type or "Resource", "role", ())
@@ -555,7 +556,9 @@ class Disclose:
 
     # (4)
     async def _show(self, tx: Transaction, requester: Requester, rows: Sequence[StoredResource]) -> list[Disclosed]:
-        texts = await self._vault.open_texts(tx, rows)
+        return self._shown(requester, rows, await self._vault.open_texts(tx, rows))
+
+    def _shown(self, requester: Requester, rows: Sequence[StoredResource], texts: Sequence[str]) -> list[Disclosed]:
         shown = {kind: visible_elements(self._roles, requester, kind) for kind in {row.resource_type for row in rows}}
         return [
             Disclosed(

@@ -186,7 +186,7 @@ class Finder:
 
     def _look(self, tx: Transaction) -> Callable[[Sequence[StoredResource]], Any]:
         async def look(rows: Sequence[StoredResource]) -> list[dict[str, Any]]:
-            return await self._vault.open(tx, rows)
+            return [opened.document for opened in await self._vault.look(tx, rows)]
 
         return look
 

@@ -16,6 +16,7 @@ from healthsync.domains.privacy import (
 )
 from healthsync.domains.records import StoredResource
 from healthsync.errors import HealthSyncError
+from healthsync.exchange.opened import Opened, OpenedResources
 from healthsync.infrastructure.database import Transaction
 from healthsync.standards.fhir import json
 from healthsync.standards.fhir.packing import unpack
@@ -28,10 +29,12 @@ class KeyDestroyed(HealthSyncError):
 
 
 class Vault:
-    """Seals resources under the key of their patient, and opens them."""
+    """Seals resources under the key of their patient, and opens them; what searches open it keeps for a while, at most
+    `kept_bytes` of it."""
 
-    def __init__(self, data_keys: DataKeys, policy: SealingPolicy, hub_id: str) -> None:
+    def __init__(self, data_keys: DataKeys, policy: SealingPolicy, hub_id: str, kept_bytes: int = 0) -> None:
         self._data_keys, self._policy, self._hub_id = data_keys, policy, hub_id
+        self._kept = OpenedResources(kept_bytes)
 
     async def key_for(self, tx: Transaction, patient_key: int | None) -> DataKey:
         """The data key of a patient's resources, or of what belongs to no patient."""
@@ -52,18 +55,38 @@ class Vault:
 
     async def open_texts(self, tx: Transaction, rows: Sequence[StoredResource]) -> list[str]:
         """The JSON texts of stored resources. Raises SealBroken, or KeyDestroyed where a key is gone."""
-        sealed = {(r.key_scope, r.key_version) for r in rows if r.identity is not None or r.narrative is not None}
-        keys = await self._data_keys.of_versions(tx, sealed) if sealed else {}
+        keys = await self._keys_of(tx, rows)
         return [self._open(row, keys) for row in rows]
+
+    async def look(self, tx: Transaction, rows: Sequence[StoredResource]) -> list[Opened]:
+        """The same for what may soon be looked at again. Without its key nothing is shown that was kept either."""
+        keys = await self._keys_of(tx, rows)
+        return [self._looked_at(row, keys) for row in rows]
 
     async def open(self, tx: Transaction, rows: Sequence[StoredResource]) -> list[dict[str, Any]]:
         """Stored resources as documents whose numbers are Decimals."""
         return [json.read_stored(text.encode()) for text in await self.open_texts(tx, rows)]
 
-    def _open(self, row: StoredResource, keys: Mapping[tuple[str, int], Any]) -> str:
-        if row.identity is None and row.narrative is None:
+    async def _keys_of(self, tx: Transaction, rows: Sequence[StoredResource]) -> Mapping[tuple[str, int], DataKey]:
+        sealed = {(r.key_scope, r.key_version) for r in rows if r.identity is not None or r.narrative is not None}
+        return await self._data_keys.of_versions(tx, sealed) if sealed else {}
+
+    def _open(self, row: StoredResource, keys: Mapping[tuple[str, int], DataKey]) -> str:
+        key = self._key_of(row, keys)
+        if key is None:
             return unpack(row.packed).decode()
+        return unseal_members(row, reference=row.reference, version=row.version, key=key, hub_id=self._hub_id)
+
+    def _looked_at(self, row: StoredResource, keys: Mapping[tuple[str, int], DataKey]) -> Opened:
+        self._key_of(row, keys)
+        return self._kept.of(row) or self._kept.keep(row, self._open(row, keys))
+
+    @staticmethod
+    def _key_of(row: StoredResource, keys: Mapping[tuple[str, int], DataKey]) -> DataKey | None:
+        """The key of a row; None where nothing is sealed. Raises KeyDestroyed."""
+        if row.identity is None and row.narrative is None:
+            return None
         key = keys.get((row.key_scope, row.key_version))
         if key is None:
             raise KeyDestroyed(f"the key of {row.reference} was destroyed; its content cannot be shown any more")
-        return unseal_members(row, reference=row.reference, version=row.version, key=key, hub_id=self._hub_id)
+        return key

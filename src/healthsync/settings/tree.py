@@ -316,6 +316,12 @@ class Fhir:
         minimum=1,
         maximum=1_000_000,
     )
+    opened_megabytes: int = setting(
+        "Memory of each process for resources that searches opened (decrypted) a moment ago; 0 keeps none.",
+        default=64,
+        minimum=0,
+        maximum=100_000,
+    )
     reference_integrity: Literal["enforce", "warn", "placeholder", "off"] = setting(
         "What a client's write that points to a resource which is not here meets: `enforce` refuses it, and refuses "
         "deleting what others point to; `warn` stores it and says so; `placeholder` creates what is missing, empty and "

@@ -20,7 +20,16 @@ from functools import cache
 from typing import Any, TypeVar
 
 from healthsync.standards.fhir.definitions import json_name, resource_types, search_parameters, structures
-from healthsync.standards.fhir.index_values import PARTS, Bound, Emitter, IndexValues, deceased, emitter, normalise, sounding
+from healthsync.standards.fhir.index_values import (
+    PARTS,
+    Bound,
+    Emitter,
+    IndexValues,
+    deceased,
+    emitter,
+    normalise,
+    sounding,
+)
 
 __all__ = [
     "IndexValues",
