@@ -83,6 +83,7 @@ class RecordIndex:
         self.path = cache(self._path)
         self.parameter = cache(self._parameter)
         self.number = lru_cache(_KEPT_TOKENS)(self._number)
+        self.day = lru_cache(_KEPT_TOKENS)(self._day)
         self.pair = lru_cache(_KEPT_TOKENS)(self._pair)
         self._nested = lru_cache(_KEPT_TOKENS)(self._nested_tokens)
         self._word = lru_cache(_KEPT_TOKENS)(self._word_token)
@@ -177,7 +178,7 @@ class RecordIndex:
                 return self._blind.token(f"prefix{length}", f"{resource_type}.{path}\x1f{self._nested(text)[nested]}")
         return None
 
-    def day(self, resource_type: str, path: str, text: str) -> int:
+    def _day(self, resource_type: str, path: str, text: str) -> int:
         """A sealed date by its text: YYYY, YYYY-MM or YYYY-MM-DD. Years beyond `YEARS` count as the nearest of them."""
         if len(text) == 4:
             text = f"{min(max(int(text), YEARS[0]), YEARS[-1]):04}"

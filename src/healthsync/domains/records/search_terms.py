@@ -131,7 +131,7 @@ def found_by(
 def found_under(
     table: str, hashes: Sequence[int], condition: Rows | None = None, *, exact: bool = True, streams: bool = False
 ) -> Term:
-    """A term that finds by rows of an index table under any of some hashes. `condition`, over an alias, narrows them."""
+    """A term that finds by rows of an index table under any of some hashes; `condition`, over an alias, narrows."""
     if len(hashes) == 1:  # asked for by equality: its rows come in order
 
         def rows(sql: Sql, x: str) -> str:

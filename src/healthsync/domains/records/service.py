@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,8 @@ MOST_DECRYPTED, MOST_SORTED = 20_000, 5_000
 
 _LARGER_BATCH = 1_000
 
+_PROBE_HOLDS_SECONDS, _KEPT_PROBES = 60, 10_000
+
 Look = Callable[[Sequence[StoredResource]], Awaitable[list[dict[str, Any]]]]
 """Decrypts rows, which this domain cannot."""
 
@@ -43,6 +46,7 @@ class RecordsService:
         self._pids: deque[int] = deque()
         self._patient_ids: dict[int, str] = {}
         self._patient_keys: dict[str, int] = {}
+        self._probed: dict[tuple[Any, ...], tuple[int, float]] = {}
 
     async def take_pids(self, tx: Transaction, count: int) -> list[int]:
         """Internal numbers for new resources: taken in blocks, so that most calls need no database."""
@@ -241,8 +245,19 @@ class RecordsService:
         """Find out which term has the fewest hits, where that is not plain."""
         contenders = plan.contenders()
         if contenders:
-            counts = [await store.number(tx, plan.probe(term, visibility)) for term in contenders]
+            counts = [await self._counted(tx, plan.probe(term, visibility)) for term in contenders]
             plan.choose(list(zip(counts, contenders, strict=True)))
+
+    async def _counted(self, tx: Transaction, statement: tuple[str, list[Any]]) -> int:
+        """What a probe counts, or counted a moment ago: that may be out of date, since it only chooses the way."""
+        text, parameters = statement
+        asked = (text, *(tuple(each) if isinstance(each, list) else each for each in parameters))
+        known = self._probed.get(asked)
+        if known is None or time.monotonic() - known[1] > _PROBE_HOLDS_SECONDS:
+            if len(self._probed) >= _KEPT_PROBES:
+                self._probed.clear()
+            known = self._probed[asked] = await store.number(tx, statement), time.monotonic()
+        return known[0]
 
     async def referring(
         self,

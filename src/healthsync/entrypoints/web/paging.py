@@ -41,13 +41,15 @@ class Pages:
         return address + (f"?{urlencode(pairs)}" if pairs else "")
 
     def seal(self, value: Any, purpose: str = "search") -> str:
-        """A token of a JSON value."""
-        return base64.urlsafe_b64encode(seal(self._key, plain_json.dumps(value).encode(), purpose.encode())).decode()
+        """A token of a JSON value, without a letter that an address would have to escape."""
+        sealed = seal(self._key, plain_json.dumps(value).encode(), purpose.encode())
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def open(self, token: str, purpose: str = "search") -> Any:
         """The value of a token. Raises InvalidInput for one that this hub did not make for this purpose."""
         try:
-            return plain_json.loads(open_sealed(self._key, base64.urlsafe_b64decode(token), purpose.encode()))
+            sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            return plain_json.loads(open_sealed(self._key, sealed, purpose.encode()))
         except (HealthSyncError, ValueError):
             raise InvalidInput(
                 "this page link was not made by this hub; begin the search again", code="value"
