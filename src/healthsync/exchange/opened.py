@@ -2,7 +2,7 @@
 
 What is kept is never an answer by itself: a requester gets it after the gate's decision on a row that the database gave
 out for this request, and only where the row's stored bytes are the very ones that were opened
-(decision 22 has the reasons and the price).
+(decision 21 has the reasons and the price).
 """
 
 from __future__ import annotations
