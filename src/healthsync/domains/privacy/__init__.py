@@ -9,7 +9,7 @@ an element that the policy does not know is judged by its content, and free text
 """
 
 from healthsync.domains.privacy.model import HUB_SCOPE, DataKey, SealedResource, SensitivityClass
-from healthsync.domains.privacy.sealing import SealingPolicy, members_of, seal_resource, unseal_members
+from healthsync.domains.privacy.sealing import SealingPolicy, seal_resource, unseal_members
 from healthsync.domains.privacy.service import DataKeys
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "SealedResource",
     "SealingPolicy",
     "SensitivityClass",
-    "members_of",
     "seal_resource",
     "unseal_members",
 ]

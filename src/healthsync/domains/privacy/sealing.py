@@ -17,6 +17,8 @@ from healthsync.standards.fhir.packing import pack, unpack
 
 _CLEAR = "clear"
 _DOCUMENT_HEAD = ("resourceType", "id", "meta")
+_CLASSES = {_CLEAR: None, **{each.value: each for each in SensitivityClass}}
+_NOTHING_NAMED: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,59 +50,88 @@ class SealingPolicy:
 
     def class_of(self, resource_type: str, element: str, value: Any) -> SensitivityClass | None:
         """The class that `element` of `resource_type` is sealed under, or None when it may stay readable."""
-        named = self.types.get(resource_type, {})
-        verdict = named.get(element.removeprefix("_")) or named.get("*") or self.any_type.get(element.removeprefix("_"))
+        verdict = self._verdict(self.types.get(resource_type, _NOTHING_NAMED), element)
         if verdict is not None:
-            return None if verdict == _CLEAR else SensitivityClass(verdict)
+            return _CLASSES[verdict]
         told = element not in self.not_looked_into and self._tells(element, value)
         return SensitivityClass.NARRATIVE if told else None
 
-    def _tells(self, name: str, value: Any) -> bool:
-        """Whether an element is, or has inside it, something that a person wrote or that names one."""
-        if isinstance(value, str):
-            return name.removeprefix("_") in self.free_text
-        if isinstance(value, list):
-            return any(self._tells(name, item) for item in value)
-        if not isinstance(value, dict):
-            return False
-        return any(self._part_tells(value, part, child) for part, child in value.items())
+    def split(self, resource: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
+        """The names of a resource's elements: readable, of class identity, of class narrative. Those of the head of a
+        document come first and are always readable."""
+        readable = [name for name in _DOCUMENT_HEAD if name in resource]
+        identity: list[str] = []
+        narrative: list[str] = []
+        resource_type = resource["resourceType"]
+        for name, value in resource.items():
+            if name not in _DOCUMENT_HEAD:
+                match self.class_of(resource_type, name, value):
+                    case None:
+                        readable.append(name)
+                    case SensitivityClass.IDENTITY:
+                        identity.append(name)
+                    case _:
+                        narrative.append(name)
+        return readable, identity, narrative
 
-    def _part_tells(self, holder: dict[str, Any], part: str, child: Any) -> bool:
-        if part == "display" and ("code" in holder or "system" in holder):
-            return False  # Coding.display repeats a dictionary; a Reference may consist of a person's name alone
-        if part == "text" and holder.get("coding"):
-            return False  # CodeableConcept.text beside a code names the code
-        return part in self.parts or (part not in self.not_looked_into and self._tells(part, child))
+    def _verdict(self, named: Mapping[str, str], element: str) -> str | None:
+        """What the policy says of an element by its name: clear, a class, or nothing."""
+        name = element.removeprefix("_")
+        return named.get(name) or named.get("*") or self.any_type.get(name)
+
+    def _tells(self, name: str, value: Any) -> bool:
+        """Whether an element is, or has inside it, something that a person wrote or that names one. Each write pays for
+        this walk: plain loops."""
+        kind = type(value)
+        if kind is str:
+            return name.removeprefix("_") in self.free_text
+        if kind is list:
+            for item in value:
+                if self._tells(name, item):
+                    return True
+        elif kind is dict:
+            for part, child in value.items():
+                if type(child) is str:
+                    told = part in self.free_text or part in self.parts
+                else:
+                    told = part in self.parts or (part not in self.not_looked_into and self._tells(part, child))
+                if told and not _repeats_a_dictionary(value, part):
+                    return True
+        return False
+
+
+def _repeats_a_dictionary(holder: dict[str, Any], part: str) -> bool:
+    """Coding.display tells what the code means, as CodeableConcept.text beside a code does. The display of a Reference
+    may be a person's name."""
+    if part == "display":
+        return "code" in holder or "system" in holder
+    return part == "text" and bool(holder.get("coding"))
 
 
 def _associated_data(hub_id: str, reference: str, version: int, sensitivity: str, key: DataKey) -> bytes:
     return f"{hub_id}|{reference}|{version}|{sensitivity}|{key.scope}|{key.version}".encode()
 
 
-def members_of(resource: Mapping[str, Any], names: Iterable[str]) -> str:
+def members_of(resource: Mapping[str, Any], names: Iterable[str]) -> bytes:
     """The JSON text of some members, without braces: `"status":"final","code":{…}`."""
-    return json.dump({name: resource[name] for name in names})[1:-1].decode()
+    return json.dump({name: resource[name] for name in names})[1:-1]
 
 
 def seal_resource(policy: SealingPolicy, resource: Mapping[str, Any], *, key: DataKey, hub_id: str) -> SealedResource:
     """Split and seal a resource that carries its `id` and `meta.versionId`."""
-    resource_type = resource["resourceType"]
-    split: dict[SensitivityClass | None, list[str]] = {None: [n for n in _DOCUMENT_HEAD if n in resource]}
-    for name, value in resource.items():
-        if name not in _DOCUMENT_HEAD:
-            split.setdefault(policy.class_of(resource_type, name, value), []).append(name)
-    reference, version = f"{resource_type}/{resource['id']}", int(resource["meta"]["versionId"])
+    readable, identity, narrative = policy.split(resource)
+    reference, version = f"{resource['resourceType']}/{resource['id']}", int(resource["meta"]["versionId"])
 
-    def sealed(sensitivity: SensitivityClass) -> bytes | None:
-        if sensitivity not in split:
+    def sealed(sensitivity: SensitivityClass, names: list[str]) -> bytes | None:
+        if not names:
             return None
         place = _associated_data(hub_id, reference, version, sensitivity, key)
-        return seal(key.subkey(sensitivity), pack(members_of(resource, split[sensitivity]).encode()), place)
+        return seal(key.subkey(sensitivity), pack(members_of(resource, names)), place)
 
     return SealedResource(
-        packed=pack(b"{" + members_of(resource, split[None]).encode() + b"}"),
-        identity=sealed(SensitivityClass.IDENTITY),
-        narrative=sealed(SensitivityClass.NARRATIVE),
+        packed=pack(b"{" + members_of(resource, readable) + b"}"),
+        identity=sealed(SensitivityClass.IDENTITY, identity),
+        narrative=sealed(SensitivityClass.NARRATIVE, narrative),
         key_scope=key.scope,
         key_version=key.version,
     )

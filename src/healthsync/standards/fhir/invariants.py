@@ -7,7 +7,7 @@ names are the standard's (`pat-1`). Issue texts name the rule, never a value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, KeysView
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -68,37 +68,40 @@ class _Walk:
     issues: list[Issue] = field(default_factory=list)
     pointers: set[str] = field(default_factory=set)
 
-    def visit(self, value: Element, place: _Child, path: str) -> None:
-        content = place.content
-        rules, children, has_constraints = _plan(content)
-        for rule in rules:
-            self.issues.extend([error("invariant", sentence, path) for sentence in rule(value)])
-        if has_constraints:
-            self.issues.extend(constraints.broken(content, value, path, self.resource, self.root))
+    def visit(self, value: Element, place: _Child, path: _Path) -> None:
+        plan = _plan(place.content)
+        for rule in plan.rules:
+            for sentence in rule(value):
+                self.issues.append(error("invariant", sentence, _written(path)))
+        if plan.has_constraints:
+            self.issues.extend(constraints.broken(place.content, value, _written(path), self.resource, self.root))
+        children = plan.children
+        if children.keys().isdisjoint(value):
+            return
         for name, child in value.items():
             found = children.get(name)
             if found is None:
                 continue
             if type(child) is list:
                 for position, item in enumerate(child):
-                    if item is not None:
-                        self.visit_part(item, found, place, f"{path}.{found.element}[{position}]")
-            else:
-                self.visit_part(child, found, place, f"{path}.{found.element}")
+                    if item is not None and not _is_quiet(item, found):
+                        self.visit_part(item, found, place, (path, found.element, position))
+            elif not _is_quiet(child, found):
+                self.visit_part(child, found, place, (path, found.element, None))
             if name[0] == "_":
-                self.visit_empty(value.get(name[1:]), child, f"{path}.{found.element}")
+                self.visit_empty(value.get(name[1:]), child, _written((path, found.element, None)))
 
-    def visit_part(self, value: Element, child: _Child, parent: _Child, path: str) -> None:
+    def visit_part(self, value: Element, child: _Child, parent: _Child, path: _Path) -> None:
         content = child.content
         if content == "Reference":
             self.visit_reference(value, child.targets, path)
         elif content == "Extension":
             if value.get("url") in definitions.extensions():
-                self.issues.extend(extensions.faults(value, parent.path, parent.kind, path))
+                self.issues.extend(extensions.faults(value, parent.path, parent.kind, _written(path)))
             if child.element == "modifierExtension":
-                self.issues.extend(extensions.unknown_modifier(value, self.known_modifiers, path))
+                self.issues.extend(extensions.unknown_modifier(value, self.known_modifiers, _written(path)))
         if len(value) == 1 and "id" in value and content != "Element":
-            self.issues.append(error("invariant", _EMPTY, path))
+            self.issues.append(error("invariant", _EMPTY, _written(path)))
         self.visit(value, child, path)
 
     def visit_empty(self, primitive: Any, extra: Any, path: str) -> None:
@@ -110,23 +113,58 @@ class _Walk:
                 if beside is None or (many and not primitive):
                     self.issues.append(error("invariant", _EMPTY, f"{path}[{position}]" if many else path))
 
-    def visit_reference(self, value: Element, allowed: frozenset[str], path: str) -> None:
+    def visit_reference(self, value: Element, allowed: frozenset[str], path: _Path) -> None:
         text = value.get("reference", "")
         if text.startswith("#"):
             self.pointers.add(text)
             if len(text) > 1 and text[1:] not in self.contained:
-                self.issues.append(error("invariant", "ref-1: there is no contained resource with this id", path))
+                told = "ref-1: there is no contained resource with this id"
+                self.issues.append(error("invariant", told, _written(path)))
         elif allowed:
-            self.issues.extend(_wrong_target(text, value.get("type"), allowed, path))
+            told = _wrong_target(text, value.get("type"), allowed)
+            if told is not None:
+                self.issues.append(error("structure", told, _written(path)))
 
 
 _EMPTY = "ele-1: an element has a value or children; an id alone is neither"
 
+_Path = str | tuple["_Path", str, int | None]
+"""A FHIRPath, or the one above with an element and its place in a list: put into words when something is at fault."""
+
+
+def _written(path: _Path) -> str:
+    if type(path) is str:
+        return path
+    above, element, position = path
+    return f"{_written(above)}.{element}" if position is None else f"{_written(above)}.{element}[{position}]"
+
+
+class _Plan(NamedTuple):
+    """What is done for an element: its rules, its properties that have parts, whether there are FHIRPath invariants."""
+
+    rules: tuple[Rule, ...]
+    children: dict[str, _Child]
+    has_constraints: bool
+
 
 @cache
-def _plan(content: str) -> tuple[tuple[Rule, ...], dict[str, _Child], bool]:
-    """What is done for an element: its rules, its properties that have parts, whether there are FHIRPath invariants."""
-    return _RULES.get(content, ()), _children(content), bool(constraints.of(content))
+def _plan(content: str) -> _Plan:
+    return _Plan(_RULES.get(content, ()), _children(content), bool(constraints.of(content)))
+
+
+def _is_quiet(value: Element, child: _Child) -> bool:
+    """Whether there is nothing to look at in a part: no rule for it, and none of its properties has parts."""
+    looked_into = _looked_into(child.content)
+    return looked_into is not None and len(value) > 1 and looked_into.isdisjoint(value)
+
+
+@cache
+def _looked_into(content: str) -> KeysView[str] | None:
+    """The properties that have parts; None when the element itself is looked at whatever it holds."""
+    if content in ("Reference", "Extension", "Element"):
+        return None
+    plan = _plan(content)
+    return None if plan.rules or plan.has_constraints else plan.children.keys()
 
 
 def _children(content: str) -> dict[str, _Child]:
@@ -146,17 +184,17 @@ def _children(content: str) -> dict[str, _Child]:
 # --- references ---------------------------------------------------------------------------------------------------
 
 
-def _wrong_target(text: str, stated: str | None, allowed: frozenset[str], path: str) -> Iterator[Issue]:
+def _wrong_target(text: str, stated: str | None, allowed: frozenset[str]) -> str | None:
     """references.html: the type of a relative or RESTful reference, or its `type`, must be one of those allowed."""
     found = references.parse(text)
     written = found.type or stated
     if written is None or written in allowed:
-        return
+        return None
     if written in resource_types():
-        listed = ", ".join(sorted(allowed))
-        yield error("structure", f"this reference may not point to {written}; allowed: {listed}", path)
-    elif found.kind is references.Kind.RELATIVE:
-        yield error("structure", "the reference names no resource type of R4", path)
+        return f"this reference may not point to {written}; allowed: {', '.join(sorted(allowed))}"
+    if found.kind is references.Kind.RELATIVE:
+        return "the reference names no resource type of R4"
+    return None
 
 
 def _contained_faults(resource: Element, pointers: set[str], path: str) -> Iterator[Issue]:
@@ -196,6 +234,15 @@ def _safe_narrative(text: Element) -> Iterator[str]:
     return iter(narrative.faults(text["div"]) if "div" in text else ())
 
 
+def _has_choice(value: Element, element: str) -> bool:
+    """Does a choice have a value, or what stands for one?"""
+    beside = f"_{element}"
+    for name in value:
+        if name.startswith((element, beside)):
+            return True
+    return False
+
+
 def _period_in_order(period: Element) -> Iterator[str]:
     if "start" in period and "end" in period:
         start, end = dates.interval(period["start"]), dates.interval(period["end"])
@@ -204,8 +251,7 @@ def _period_in_order(period: Element) -> Iterator[str]:
 
 
 def _extension_value(extension: Element) -> Iterator[str]:
-    has_value = any(name.lstrip("_").startswith("value") for name in extension)
-    if has_value == ("extension" in extension):
+    if _has_choice(extension, "value") == ("extension" in extension):
         yield "ext-1: an extension has either a value or extensions"
 
 
@@ -230,13 +276,14 @@ def _patient_contact(contact: Element) -> Iterator[str]:
 
 
 def _observation_value(observation: Element) -> Iterator[str]:
-    has_value = any(name.lstrip("_").startswith("value") for name in observation)
-    if not has_value:
+    if not _has_choice(observation, "value"):
         return
     if "dataAbsentReason" in observation:
         yield "obs-6: dataAbsentReason is only for an Observation without a value"
+    if "component" not in observation:
+        return
     codes = _codings(observation["code"])
-    if codes and any(codes & _codings(component["code"]) for component in observation.get("component", ())):
+    if any(codes & _codings(component["code"]) for component in observation["component"]):
         yield "obs-7: when a component has the Observation's own code, the value stands in the component only"
 
 
@@ -262,7 +309,7 @@ def _has(concept: Element | None, system: str, *codes: str) -> bool:
 
 def _condition_status(condition: Element) -> Iterator[str]:
     clinical, verification = condition.get("clinicalStatus"), condition.get("verificationStatus")
-    abated = any(name.lstrip("_").startswith("abatement") for name in condition)
+    abated = _has_choice(condition, "abatement")
     if abated and not _has(clinical, "condition-clinical", "inactive", "resolved", "remission"):
         yield "con-4: an abated condition has the clinicalStatus inactive, resolved or remission"
     if clinical is not None and _has(verification, "condition-ver-status", "entered-in-error"):

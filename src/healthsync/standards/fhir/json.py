@@ -34,6 +34,7 @@ def _decimal(text: str) -> Decimal:
 
 
 _decoder = msgspec.json.Decoder(float_hook=_decimal)
+_HOLDERS = frozenset({dict, list})
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -65,7 +66,7 @@ def parse_array(data: bytes) -> list[Any]:
 
 
 def _check(value: dict[str, Any] | list[Any], data: bytes) -> None:
-    if _count_properties(value, 1) != _most_properties(data):
+    if _count_properties(value) != _most_properties(data):
         _refuse_repeated_properties(data)
     if b"\\u0000" in data and b"\\u0000" in data.replace(b"\\\\", b""):
         raise InvalidInput("text may not contain the NUL character (\\u0000)", code="value")
@@ -101,16 +102,21 @@ def _position_only(problem: msgspec.DecodeError) -> str:
     return str(problem).removeprefix("JSON is malformed: ")
 
 
-def _count_properties(value: dict[str, Any] | list[Any], depth: int) -> int:
-    if depth > DEEPEST:
-        _too_deep()
-    count = 0
-    if isinstance(value, dict):
-        count, value = len(value), list(value.values())
-    for child in value:
-        kind = type(child)
-        if kind is dict or kind is list:
-            count += _count_properties(child, depth + 1)
+def _count_properties(value: dict[str, Any] | list[Any]) -> int:
+    """All properties in it, counted level by level."""
+    count, depth, level = 0, 0, [value]
+    while level:
+        depth += 1
+        if depth > DEEPEST:
+            _too_deep()
+        below: list[Any] = []
+        for holder in level:
+            if type(holder) is dict:
+                count += len(holder)
+                below += [child for child in holder.values() if type(child) in _HOLDERS]
+            else:
+                below += [child for child in holder if type(child) in _HOLDERS]
+        level = below
     return count
 
 
@@ -120,8 +126,11 @@ def _most_properties(data: bytes) -> int:
     Every property name ends in a quote and a colon, or in a quote, white space and a colon. Equal to the number of
     properties that were read, it proves that none was written twice; a larger bound proves nothing.
     """
-    count = data.count
-    return count(b'":') + count(b" :") + count(b"\n:") + count(b"\t:") + count(b"\r:")
+    count = data.count(b'":') + data.count(b" :")
+    for space in (b"\n", b"\t", b"\r"):
+        if space in data:  # looking for one byte is ten times faster than counting two
+            count += data.count(space + b":")
+    return count
 
 
 def _refuse_repeated_properties(data: bytes) -> None:
