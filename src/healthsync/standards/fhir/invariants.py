@@ -236,11 +236,8 @@ def _safe_narrative(text: Element) -> Iterator[str]:
 
 def _has_choice(value: Element, element: str) -> bool:
     """Does a choice have a value, or what stands for one?"""
-    beside = f"_{element}"
-    for name in value:
-        if name.startswith((element, beside)):
-            return True
-    return False
+    either = (element, f"_{element}")
+    return any(name.startswith(either) for name in value)
 
 
 def _period_in_order(period: Element) -> Iterator[str]:
