@@ -412,7 +412,7 @@ def test_a_package_brings_profiles_and_codes_but_no_examples_and_no_types() -> N
     [
         b"",
         b"not a package",
-        gzip.compress(b"x" * 10_000),
+        gzip.compress(b"x" * 10_000, mtime=0),
         archive(p=profile("Patient")),
         archive(package=MANIFEST | {"name": "../../etc"}),
         archive(package={"name": "a"}),
