@@ -134,11 +134,14 @@ class Editable:
 
 
 class Withheld(HealthSyncError):
-    """What was to be changed is not shown to this requester; `event` must be recorded, whatever becomes of the rest."""
+    """What was to be changed is not shown to this requester; `event` must be recorded, whatever becomes of the rest.
 
-    def __init__(self, refusal: Refusal, event: AuditEvent) -> None:
+    `as_if` is answered instead where a resource that is not there gets another answer than 404.
+    """
+
+    def __init__(self, refusal: Refusal, event: AuditEvent, as_if: HealthSyncError | None = None) -> None:
         super().__init__(refusal.because)
-        self.code, self.event = refusal.code, event
+        self.code, self.event, self.as_if = refusal.code, event, as_if
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,10 @@ _ACTIONS = {
     "search-type": Action.EXECUTE,
     "search-system": Action.EXECUTE,
     "$everything": Action.EXECUTE,
+    "update": Action.UPDATE,
     "patch": Action.UPDATE,
+    "delete": Action.DELETE,
+    "transaction": Action.EXECUTE,
 }
 
 _NOT_FOUND = Refusal("not-found", "there is no such resource, or it may not be shown to you")
@@ -530,6 +536,20 @@ class Disclose:
             raise Withheld(gone, self._refusal(requester, "patch", entity, "deleted", await self._patients(tx, row)))
         resource = (await self._vault.open(tx, [row]))[0]
         return Editable(resource, row.version, row.updated_at, await self._patients(tx, row))
+
+    async def withheld(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        interaction: str,
+        entity: str,
+        patient_key: int | None,
+        as_if: HealthSyncError | None = None,
+    ) -> Withheld:
+        """The refusal to change what consent withholds: as if it were not there."""
+        keys = [] if patient_key is None else [patient_key]
+        patients = [f"Patient/{id_}" for id_ in (await self._records.patient_ids(tx, keys)).values()]
+        return Withheld(_NOT_FOUND, self._refusal(requester, interaction, entity, "consent", patients), as_if)
 
     async def take_turns(self, tx: Transaction, conditions: Sequence[str]) -> None:
         """Writes with the same condition come one after another, each seeing what the one before it stored."""

@@ -3,7 +3,8 @@
     (1) validate     every resource by the R4 definitions; one fault refuses the whole submission
     (2) identify     a patient who is known under one of his numbers keeps his record; references follow
     (3) place        each resource in the compartment of its patient; a patient that nobody knows is refused
-    (4) compare      a resend changes nothing; a snapshot is merged over what is known
+    (4) compare      a resend changes nothing; a snapshot is merged over what is known; nobody changes what consent
+                     withholds from him
     (5) store        seal, version, index
     (6) link         source patients to persons; consents follow the person
     (7) record       audit and events
@@ -26,7 +27,7 @@ from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentService
 from healthsync.domains.identity import IdentityService, SourcePatient
 from healthsync.domains.privacy import DataKey
-from healthsync.domains.records import Change, RecordsService, StoredResource, Visibility, Wanted
+from healthsync.domains.records import EVERYTHING, Change, RecordsService, StoredResource, Visibility, Wanted
 from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import Conflict, InvalidInput, NotFound
 from healthsync.exchange.conformity import Conformity
@@ -62,6 +63,28 @@ class PreconditionFailed(Conflict):
     """If-Match names another version than the one in store (HTTP 412)."""
 
     code = "conflict"
+
+
+class Hidden(NotFound):
+    """A submission would change what its requester may not see; `patient_key` is whose it is."""
+
+    def __init__(self, key: Key, patient_key: int | None) -> None:
+        super().__init__("there is no such resource, or it may not be shown to you")
+        self.key, self.patient_key = key, patient_key
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a resource that is or was here; `permitted` is false for what the requester may not see."""
+
+    deleted: bool
+    permitted: bool
+    patient_key: int | None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the requester finds it: there, and not withheld from him."""
+        return self.permitted and not self.deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +126,8 @@ class Submission:
     references: ReferencePolicy | None = None
     """How references to what is not here are taken; None asks nobody, since messages arrive in any order."""
     requester: Requester | None = None
-    """The client that sends it, who is told when it holds a Subscription."""
+    """The client that sends it: told when it holds a Subscription, and bound by consent: what he may not see he may not
+    change. None asks nobody: a facility's own message about its own patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +207,19 @@ class Ingest:
         digest = self._blind.digest("resource id", f"{resource_type}\x1f{source}\x1f{key}".encode())
         return str(uuid.UUID(bytes=digest, version=4))
 
-    async def states(self, tx: Transaction, keys: Sequence[Key]) -> dict[Key, bool]:
-        """Which resources were ever here, and whether they still are."""
-        return {key: not head["deleted"] for key, head in (await self._records.heads(tx, keys)).items()}
+    async def states(self, tx: Transaction, requester: Requester, keys: Sequence[Key]) -> dict[Key, Known]:
+        """Which resources were ever here, and whether they still are and may be shown."""
+        heads = await self._records.heads(tx, keys, self._seen_by(requester))
+        return {key: Known(head["deleted"], head["permitted"], head["patient_key"]) for key, head in heads.items()}
+
+    def _seen_by(self, requester: Requester | None) -> Visibility:
+        """What consent leaves of the repository for who submits."""
+        if requester is None:
+            return EVERYTHING
+        return Visibility(*self._consent.sql_predicate("r.patient_key", requester.purpose_of_use, 1))
 
     async def __call__(self, tx: Transaction, submission: Submission) -> IngestResult:
-        """Bring a submission in. Raises InvalidResource, InvalidInput, Conflict or PreconditionFailed."""
+        """Bring a submission in. Raises InvalidResource, InvalidInput, Conflict, PreconditionFailed or Hidden."""
         await self._own_parameters.refresh(tx)
         if len(submission.resources) > _FEW:
             await tx.begin()  # what takes long must be seen by who waits for writers that know an older index
@@ -286,7 +317,7 @@ class Ingest:
         """Compile every stored CodeSystem, ValueSet and ConceptMap anew; answers how many there were."""
         count = 0
         for resource_type in sorted(TerminologyService.RESOURCE_TYPES):
-            async for rows in self._records.stream(tx, Wanted(resource_type), Visibility(), after=0):
+            async for rows in self._records.stream(tx, Wanted(resource_type), EVERYTHING, after=0):
                 for resource in await self._vault.open(tx, rows):
                     await self._terminology.record(tx, resource)
                     count += 1
@@ -374,11 +405,16 @@ class Ingest:
         keys = sorted({entry.key for entry in work.incoming})
         asked = sorted({entry.key for entry in work.incoming if not entry.is_fresh})
         digests = {id(e): self._blind.digest("content", _content(e)) for e in work.incoming}
-        if len(asked) <= _FEW:  # one look at heads and contents together
-            known = await self._records.current(tx, asked)
-            heads: Mapping[Key, Any] = {key: row.head for key, row in known.items()}
-        else:
-            heads = await self._records.heads(tx, asked)
+        visibility = self._seen_by(submission.requester)
+        is_small = len(asked) <= _FEW  # then one look at heads and contents together
+        known = await self._records.current(tx, asked, visibility) if is_small else {}
+        heads: Mapping[Key, Any] = (
+            {key: row.head for key, row in known.items()}
+            if is_small
+            else await self._records.heads(tx, asked, visibility)
+        )
+        _check_all_shown(heads)
+        if not is_small:
             changed = [e.key for e in work.incoming if not _same(heads.get(e.key), digests[id(e)], e)]
             known = await self._records.current(tx, sorted({key for key in changed if key in heads}))
         contents = dict(zip(known, await self._vault.open(tx, list(known.values())), strict=True))
@@ -673,6 +709,13 @@ def _no_addresses(resource: dict[str, Any]) -> list[Issue]:
 
 def _same(head: Any, digest: bytes, entry: Incoming) -> bool:
     return head is not None and not head["deleted"] and entry.mode != "delete" and head["digest"] == digest
+
+
+def _check_all_shown(heads: Mapping[Key, Any]) -> None:
+    """Before anything else is compared: whether a version or a content is the one in store tells about it too."""
+    for key, head in heads.items():
+        if not head["permitted"]:
+            raise Hidden(key, head["patient_key"])
 
 
 def _check_expectation(entry: Incoming, version: int | None) -> None:

@@ -9,12 +9,13 @@ SQL of every count and page.
 from healthsync.domains.records.errors import VersionConflict
 from healthsync.domains.records.history import HistoryOfOne, HistoryQuery
 from healthsync.domains.records.index import IndexRows, RecordIndex
-from healthsync.domains.records.model import Change, Page, StoredResource, Visibility, Wanted
+from healthsync.domains.records.model import EVERYTHING, Change, Page, StoredResource, Visibility, Wanted
 from healthsync.domains.records.search import Position, SearchPlan, plan_search
 from healthsync.domains.records.search_terms import Codes, Keys, Resolved, Targets, TermMaker
 from healthsync.domains.records.service import Look, RecordsService
 
 __all__ = [
+    "EVERYTHING",
     "Change",
     "Codes",
     "HistoryOfOne",

@@ -68,8 +68,8 @@ class StoredResource:
 
     @property
     def head(self) -> dict[str, Any]:
-        """Version, digest, patient and state, by name."""
-        names = ("pid", "resource_type", "id", "version", "updated_at", "patient_key", "deleted", "digest")
+        """Version, digest, patient, state and `permitted`, by name."""
+        names = ("pid", "resource_type", "id", "version", "updated_at", "patient_key", "deleted", "digest", "permitted")
         return {name: getattr(self, name) for name in names}
 
 
@@ -98,6 +98,10 @@ class Visibility:
 
     condition: str = "true"
     parameters: Sequence[Any] = ()
+
+
+EVERYTHING = Visibility()
+"""What the hub itself sees."""
 
 
 @dataclass(frozen=True, slots=True)

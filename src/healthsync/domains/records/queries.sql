@@ -5,22 +5,6 @@
 -- A block of internal numbers.
 SELECT nextval(pg_get_serial_sequence('resource', 'pid')) FROM generate_series(1, $1);
 
--- name: current
--- The current versions of the resources at some addresses, deleted ones too.
-SELECT r.pid, r.resource_type, r.id, r.version, r.updated_at, r.patient_key, r.deleted, r.digest,
-       coalesce(c.packed, convert_to(c.clear, 'UTF8')) AS packed, c.identity, c.narrative, c.key_scope, c.key_version
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (key, resource_type, id)
-CROSS JOIN LATERAL (SELECT * FROM resource WHERE key = wanted.key LIMIT 1) r
-CROSS JOIN LATERAL (SELECT * FROM resource_content WHERE pid = r.pid LIMIT 1) c
-WHERE r.resource_type = wanted.resource_type AND r.id = wanted.id;
-
--- name: heads
--- What decides whether a resend changes anything: version and digest, without content.
-SELECT r.pid, r.resource_type, r.id, r.version, r.updated_at, r.patient_key, r.deleted, r.digest
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (key, resource_type, id)
-CROSS JOIN LATERAL (SELECT * FROM resource WHERE key = wanted.key LIMIT 1) r
-WHERE r.resource_type = wanted.resource_type AND r.id = wanted.id;
-
 -- name: patient_keys
 -- The internal numbers of source patients.
 SELECT r.id, r.pid

@@ -13,7 +13,7 @@ from typing import Any
 from healthsync.domains.records import history, sorting, store
 from healthsync.domains.records.history import HistoryOfOne, HistoryQuery
 from healthsync.domains.records.index import EMPTY, IndexRows, RecordIndex
-from healthsync.domains.records.model import Change, Page, StoredResource, Visibility, Wanted
+from healthsync.domains.records.model import EVERYTHING, Change, Page, StoredResource, Visibility, Wanted
 from healthsync.domains.records.search import Position, SearchPlan
 from healthsync.errors import InvalidInput
 from healthsync.infrastructure.database import Transaction
@@ -55,14 +55,15 @@ class RecordsService:
         return [self._pids.popleft() for _ in range(count)]
 
     async def current(
-        self, tx: Transaction, references: Sequence[tuple[str, str]]
+        self, tx: Transaction, references: Sequence[tuple[str, str]], visibility: Visibility = EVERYTHING
     ) -> dict[tuple[str, str], StoredResource]:
-        """The current versions of (type, id), deleted ones too."""
-        return await store.current(tx, self._addresses(references)) if references else {}
+        """The current versions of (type, id) by these, deleted ones too; look at `permitted`."""
+        rows = await self.read_many(tx, references, visibility)
+        return {(row.resource_type, row.id): row for row in rows}
 
-    async def heads(self, tx: Transaction, references: Sequence[tuple[str, str]]):
-        """Version, digest, patient and state of (type, id), without content."""
-        return await store.heads(tx, self._addresses(references)) if references else {}
+    async def heads(self, tx: Transaction, references: Sequence[tuple[str, str]], visibility: Visibility = EVERYTHING):
+        """Version, digest, patient and state of (type, id), without content, and whether it is `permitted`."""
+        return await store.heads(tx, self._addresses(references), visibility) if references else {}
 
     def _addresses(self, references: Iterable[tuple[str, str]]) -> list[store.Address]:
         return [(self.index.key(f"{kind}/{id_}"), kind, id_) for kind, id_ in references]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import asyncpg
@@ -49,20 +52,52 @@ def _place(row: asyncpg.Record) -> tuple[str, str]:
     return row["resource_type"], row["id"]
 
 
-_CURRENT, _HEADS = Lookup(_SQL.current, _place), Lookup(_SQL.heads, _place)
 _EXISTING, _PATIENT_KEYS = Lookup(_SQL.existing, _place), Lookup(_SQL.patient_keys, lambda row: ("Patient", row["id"]))
 
+_HEAD = "r.pid, r.resource_type, r.id, r.version, r.updated_at, r.patient_key, r.deleted, r.digest"
+_CONTENT = " CROSS JOIN LATERAL (SELECT * FROM resource_content WHERE pid = r.pid LIMIT 1) c"
+_TYPES = {str: "text", datetime: "timestamptz"}
+"""Of the parameters of the gate's condition."""
 
-async def current(tx: Transaction, addresses: Sequence[Address]) -> dict[tuple[str, str], StoredResource]:
-    """The current versions, deleted ones too."""
-    rows = await tx.look_up(_CURRENT, _places(addresses))
-    return {(row["resource_type"], row["id"]): _stored(row) for row in rows}
 
-
-async def heads(tx: Transaction, addresses: Sequence[Address]) -> dict[tuple[str, str], asyncpg.Record]:
-    """Version, digest, patient and state, without content."""
-    rows = await tx.look_up(_HEADS, _places(addresses))
+async def heads(
+    tx: Transaction, addresses: Sequence[Address], visibility: Visibility
+) -> dict[tuple[str, str], asyncpg.Record]:
+    """Version, digest, patient and state, without content; `permitted` says whether the gate's condition holds."""
+    rows = await _judged(tx, _HEAD, "", addresses, visibility)
     return {(row["resource_type"], row["id"]): row for row in rows}
+
+
+async def _judged(
+    tx: Transaction, columns: str, joined: str, addresses: Sequence[Address], visibility: Visibility
+) -> list[asyncpg.Record]:
+    """What stands at some addresses, and whether the gate's condition holds there: the condition's parameters are
+    columns of each place, so that requesters share the look."""
+    given = tuple(visibility.parameters)
+    places = {(kind, id_, *given): (key, kind, id_, *given) for key, kind, id_ in addresses}
+    lookup = _judging(columns, joined, visibility.condition, tuple(_TYPES[type(value)] for value in given))
+    return await tx.look_up(lookup, places)
+
+
+@cache
+def _judging(columns: str, joined: str, condition: str, types: tuple[str, ...]) -> Lookup:
+    given = [f"given_{number}" for number, _ in enumerate(types, start=1)]
+    arrays = ", ".join(
+        f"${number}::{type_}[]" for number, type_ in enumerate(("bigint", "text", "text", *types), start=1)
+    )
+    told = "".join(f", wanted.{name}" for name in given)
+    return Lookup(
+        f"SELECT {columns}, ({_PARAMETER.sub('wanted.given_', condition)}) AS permitted{told}"
+        f" FROM unnest({arrays}) AS wanted ({', '.join(('key', 'kind', 'id', *given))})"
+        f" CROSS JOIN LATERAL (SELECT * FROM resource WHERE key = wanted.key LIMIT 1) r{joined}"
+        " WHERE r.resource_type = wanted.kind AND r.id = wanted.id",
+        lambda row: (row["resource_type"], row["id"], *(row[name] for name in given)),
+    )
+
+
+_PARAMETER = re.compile(r"\$(?=\d)")
+_JUDGED = [field.name for field in fields(StoredResource)].index("permitted") + 1
+"""Columns of a row up to the judgement."""
 
 
 async def take_turns(tx: Transaction, keys: Sequence[int]) -> None:
@@ -119,16 +154,8 @@ async def referrers(tx: Transaction, keys: Sequence[int]) -> list[tuple[str, int
 
 async def read(tx: Transaction, addresses: Sequence[Address], visibility: Visibility) -> list[StoredResource]:
     """The current versions, deleted or not; `permitted` says whether the gate's condition holds."""
-    first = len(visibility.parameters)
-    rows = await tx.look(
-        f"SELECT {COLUMNS}, ({visibility.condition}) AS permitted"
-        f" FROM unnest(${first + 1}::bigint[], ${first + 2}::text[], ${first + 3}::text[]) AS wanted (key, kind, id)"
-        " JOIN resource r ON r.key = wanted.key AND r.resource_type = wanted.kind AND r.id = wanted.id"
-        " JOIN resource_content c ON c.pid = r.pid",
-        *visibility.parameters,
-        *_columns(addresses),
-    )
-    return [_stored(row) for row in rows]
+    rows = await _judged(tx, COLUMNS, _CONTENT, addresses, visibility)
+    return [StoredResource(*row[:_JUDGED]) for row in rows]
 
 
 async def read_one(tx: Transaction, address: Address, visibility: Visibility) -> StoredResource | None:

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from healthsync.domains.access import Interaction, Requester
 from healthsync.errors import HealthSyncError, Refused, Unavailable
 from healthsync.exchange.disclose import Withheld
-from healthsync.exchange.ingest import Incoming, InvalidResource
+from healthsync.exchange.ingest import Incoming, InvalidResource, Key
 from healthsync.exchange.interactions.write import Write, as_sent, deletion, new
+from healthsync.infrastructure.database import Transaction
 from healthsync.standards.fhir.outcome import Issue, error, from_error
 
 Kind = Literal["create", "update", "delete"]
@@ -37,7 +38,7 @@ class Rehearsal:
         issues: list[Issue] = []
         try:
             async with self._write.unit() as tx:
-                if kind == "delete" and not await self._write.is_here(tx, resource_type, id_ or ""):
+                if kind == "delete" and not await self._is_here(tx, requester, (resource_type, id_ or "")):
                     issues = [error("not-found", "there is no such resource to delete, or it is deleted already")]
                 else:
                     incoming = _incoming(kind, resource_type, id_, resource or {})
@@ -53,6 +54,10 @@ class Rehearsal:
             raise
         except HealthSyncError as problem:
             return [from_error(problem)]
+
+    async def _is_here(self, tx: Transaction, requester: Requester, key: Key) -> bool:
+        known = (await self._write.states(tx, requester, [key])).get(key)
+        return known is not None and known.is_here
 
 
 def _incoming(kind: Kind, resource_type: str, id_: str | None, resource: dict[str, Any]) -> Incoming:

@@ -13,7 +13,7 @@ from typing import Any
 
 from healthsync.domains.access import Interaction, Requester
 from healthsync.errors import InvalidInput, NotFound
-from healthsync.exchange.ingest import Incoming, Key, PreconditionFailed, Stored
+from healthsync.exchange.ingest import Incoming, Key, Known, Stored
 from healthsync.exchange.interactions.conditions import Arriving, Condition, Found, one
 from healthsync.exchange.interactions.patches import entry_patch
 from healthsync.exchange.interactions.write import Write, as_sent, deletion, found, if_match_version, new
@@ -103,17 +103,17 @@ class RunTransaction:
     ) -> list[_Planned]:
         created: dict[Condition, _Planned] = {}
         named = [(str(e.type), e.id) for e in entries if e.id is not None and self._asks_for_state(e)]
-        states = await self.write.states(tx, named) if named else {}
+        states = await self.write.states(tx, requester, named) if named else {}
         plans = []
         for entry in entries:
             plan = _Planned(entry)
             match entry.method:
                 case Method.DELETE:
-                    self._plan_delete(plan, known, states)
+                    await self._plan_delete(tx, requester, plan, known, states)
                 case Method.POST:
                     _plan_create(plan, known, created)
                 case Method.PUT:
-                    await self._plan_update(tx, plan, known, states)
+                    await self._plan_update(tx, requester, plan, known, states)
                 case _:
                     await self._plan_patch(tx, requester, plan, known)
             plans.append(plan)
@@ -122,12 +122,12 @@ class RunTransaction:
     def _asks_for_state(self, entry: Entry) -> bool:
         return entry.method is Method.DELETE or (entry.method is Method.PUT and not self.write.update_create)
 
-    def _plan_delete(self, plan: _Planned, known: Found, states: Mapping[Key, bool]) -> None:
+    async def _plan_delete(
+        self, tx: Transaction, requester: Requester, plan: _Planned, known: Found, states: Mapping[Key, Known]
+    ) -> None:
         entry, if_match = plan.entry, if_match_version(plan.entry.if_match)
         if entry.id is not None:
-            here = states.get((str(entry.type), entry.id), False)
-            if not here and if_match is not None:
-                raise PreconditionFailed(f"Bundle.entry[{entry.position}]: there is no version {if_match} to delete")
+            here = await self.write.deletable_at(tx, requester, (str(entry.type), entry.id), states, if_match)
             plan.ids, here_ids = [entry.id], [entry.id] if here else []
         else:
             plan.ids = here_ids = [match.id for match in self.write.deletable(known[_asked(entry, entry.query)])]
@@ -135,14 +135,16 @@ class RunTransaction:
         if not plan.incoming:
             plan.answer = Answer(entry.position, None)
 
-    async def _plan_update(self, tx: Transaction, plan: _Planned, known: Found, states: Mapping[Key, bool]) -> None:
+    async def _plan_update(
+        self, tx: Transaction, requester: Requester, plan: _Planned, known: Found, states: Mapping[Key, Known]
+    ) -> None:
         entry, resource = plan.entry, as_sent(plan.entry.resource or {})
         if entry.id is not None:
-            self.write.check_id((str(entry.type), entry.id), states)
+            await self.write.check_id(tx, requester, (str(entry.type), entry.id), states)
             id_ = entry.id
         else:
             match = one(known[_asked(entry, entry.query)])
-            id_ = await self.write.id_for_update(tx, str(entry.type), match, resource.get("id"))
+            id_ = await self.write.id_for_update(tx, requester, str(entry.type), match, resource.get("id"))
         plan.ids = [id_]
         if_match = if_match_version(entry.if_match)
         plan.incoming = [Incoming({**resource, "id": id_}, "update", if_match=if_match, keeps=True)]

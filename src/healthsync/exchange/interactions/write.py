@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
+from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
-from healthsync.errors import Conflict, InvalidInput, NotFound, Refused
+from healthsync.errors import Conflict, HealthSyncError, InvalidInput, NotFound, Refused
 from healthsync.exchange.disclose import Disclose, Refusal, Withheld
-from healthsync.exchange.ingest import Incoming, Ingest, Key, PreconditionFailed, Stored, Submission
+from healthsync.exchange.ingest import Hidden, Incoming, Ingest, Key, Known, PreconditionFailed, Stored, Submission
 from healthsync.exchange.interactions.conditions import Conditions, Match, one, target_of_update
 from healthsync.exchange.interactions.patches import Patch
 from healthsync.exchange.offer import NotOffered
@@ -92,13 +93,13 @@ class Write:
     async def update(self, requester: Requester, resource: dict[str, Any], *, if_match: int | None = None) -> Stored:
         """Store a resource under its id, new or as a next version; the same content again makes no version.
 
-        Raises Refused, InvalidInput, PreconditionFailed, or NotOffered where clients may not choose ids.
+        Raises Refused, Withheld (404), InvalidInput, PreconditionFailed; NotOffered where clients may not choose ids.
         """
         await self.authorise(requester, Interaction.UPDATE, resource["resourceType"])
         async with self.unit() as tx:
             key = (resource["resourceType"], resource["id"])
             if not self.update_create:
-                self.check_id(key, await self.states(tx, [key]))
+                await self.check_id(tx, requester, key, await self.states(tx, requester, [key]))
             incoming = Incoming(as_sent(resource), "update", if_match=if_match, keeps=True)
             return await self._submit_one(tx, requester, "update", incoming)
 
@@ -114,7 +115,7 @@ class Write:
         await self._authorise(requester, Interaction.UPDATE, resource_type, condition)
         async with self.unit() as tx:
             match = one(await self._matches(tx, requester, resource_type, condition))
-            id_ = await self.id_for_update(tx, resource_type, match, resource.get("id"))
+            id_ = await self.id_for_update(tx, requester, resource_type, match, resource.get("id"))
             incoming = Incoming(as_sent({**resource, "id": id_}), "update", if_match=if_match, keeps=True)
             return await self._submit_one(tx, requester, "update", incoming)
 
@@ -149,12 +150,12 @@ class Write:
     async def delete(
         self, requester: Requester, resource_type: str, id_: str, *, if_match: int | None = None
     ) -> Stored | None:
-        """Mark a resource deleted; its history stays. One that is not there is no error (http.html#delete): None."""
+        """Mark a resource deleted; its history stays. One that is not there, or not for this requester, is no error
+        (http.html#delete): None. Raises Refused, Conflict, PreconditionFailed."""
         await self.authorise(requester, Interaction.DELETE, resource_type)
         async with self.unit() as tx:
-            if not await self.is_here(tx, resource_type, id_):
-                if if_match is not None:
-                    raise PreconditionFailed(f"{resource_type}/{id_} is not at version {if_match}; it is not here")
+            key = (resource_type, id_)
+            if not await self.deletable_at(tx, requester, key, await self.states(tx, requester, [key]), if_match):
                 return None
             return await self._submit_one(tx, requester, "delete", deletion(resource_type, id_, if_match))
 
@@ -173,17 +174,21 @@ class Write:
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[Transaction]:
-        """One commit. What was withheld in it is recorded although nothing is stored."""
+        """One commit. What was withheld in it is recorded although nothing is stored, and answered as if it were not
+        there."""
         try:
             async with self._database.unit_of_work() as tx:
                 yield tx
         except Withheld as refused:
             await self._audit.record_and_commit(refused.event)
-            raise
+            raise refused.as_if or refused from None
 
     async def authorise(self, requester: Requester, needed: Interaction, resource_type: str) -> None:
-        """Raises Refused, after recording it, when the roles do not give the interaction; NotOffered for a view."""
-        if not granted(self._roles, requester, needed, resource_type):
+        """Raises Refused, after recording it, when the roles do not give the interaction, or show only a part of what
+        it would replace or delete; NotOffered for a view."""
+        if not granted(self._roles, requester, needed, resource_type) or self._sees_a_part(
+            requester, needed, resource_type
+        ):
             await self._audit.record_and_commit(
                 self._event(requester, needed.name.lower(), Outcome.REFUSED, (resource_type,), "role")
             )
@@ -197,30 +202,70 @@ class Write:
         """Bring resources in under one audit event; the caller commits."""
         event = self._event(requester, interaction, Outcome.PERMITTED, (), None)
         submission = Submission(requester.client_id, incoming, event, references=self._references, requester=requester)
-        return (await self._ingest(tx, submission)).stored
+        try:
+            return (await self._ingest(tx, submission)).stored
+        except Hidden as hidden:
+            entity = "/".join(hidden.key)
+            raise await self._disclose.withheld(tx, requester, interaction, entity, hidden.patient_key) from None
 
-    async def states(self, tx: Transaction, keys: Sequence[Key]) -> Mapping[Key, bool]:
-        """Which resources were ever here, and whether they still are."""
-        return await self._ingest.states(tx, keys)
+    async def states(self, tx: Transaction, requester: Requester, keys: Sequence[Key]) -> Mapping[Key, Known]:
+        """Which resources were ever here, and whether they still are and may be shown."""
+        return await self._ingest.states(tx, requester, keys)
 
-    async def is_here(self, tx: Transaction, resource_type: str, id_: str) -> bool:
-        """Whether a resource exists and is not deleted."""
-        return (await self.states(tx, [(resource_type, id_)])).get((resource_type, id_), False)
-
-    def check_id(self, key: Key, states: Mapping[Key, bool]) -> None:
+    async def check_id(self, tx: Transaction, requester: Requester, key: Key, states: Mapping[Key, Known]) -> None:
         """Raises NotOffered (405) for an id that was never here, where clients may not choose ids."""
-        if not self.update_create and key not in states:
-            raise NotOffered(f"{key[0]}/{key[1]} is not here, and clients do not choose ids: POST it", ("GET",))
+        known = states.get(key)
+        if not self.update_create and (known is None or not known.permitted):
+            told = NotOffered(f"{key[0]}/{key[1]} is not here, and clients do not choose ids: POST it", ("GET",))
+            raise await self._absent(tx, requester, "update", key, known, told)
 
-    async def id_for_update(self, tx: Transaction, resource_type: str, match: Match | None, written: Any) -> str:
+    async def deletable_at(
+        self, tx: Transaction, requester: Requester, key: Key, states: Mapping[Key, Known], if_match: int | None
+    ) -> bool:
+        """Whether there is something to delete for this requester: what is withheld is as if it were not there, and the
+        refusal is recorded. Raises PreconditionFailed where a version of nothing is named."""
+        known = states.get(key)
+        if known is not None and known.is_here:
+            return True
+        if if_match is not None:
+            told = PreconditionFailed(f"{key[0]}/{key[1]} is not at version {if_match}; it is not here")
+            raise await self._absent(tx, requester, "delete", key, known, told)
+        if known is not None and not known.permitted:
+            refused = await self._disclose.withheld(tx, requester, "delete", "/".join(key), known.patient_key)
+            await self._audit.record(tx, refused.event)
+        return False
+
+    async def _absent(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        interaction: str,
+        key: Key,
+        known: Known | None,
+        told: HealthSyncError,
+    ) -> HealthSyncError:
+        """What is answered for a resource that is not here; the same, but recorded, for one that is withheld."""
+        if known is None or known.permitted:
+            return told
+        return await self._disclose.withheld(tx, requester, interaction, "/".join(key), known.patient_key, told)
+
+    def _sees_a_part(self, requester: Requester, needed: Interaction, resource_type: str) -> bool:
+        """Whether an update would drop, or a delete take along, elements that the roles hide."""
+        changes = needed in (Interaction.UPDATE, Interaction.DELETE)
+        return changes and bool(visible_elements(self._roles, requester, resource_type))
+
+    async def id_for_update(
+        self, tx: Transaction, requester: Requester, resource_type: str, match: Match | None, written: Any
+    ) -> str:
         """The id under which a conditional update stores (http.html#cond-update). Raises InvalidInput, Conflict."""
         id_ = target_of_update(match, written)
         if match is not None or id_ is None:
             return match.id if match is not None else str(uuid.uuid4())
-        states = await self.states(tx, [(resource_type, id_)])
-        if states.get((resource_type, id_)):
+        states = await self.states(tx, requester, [(resource_type, id_)])
+        known = states.get((resource_type, id_))
+        if known is not None and known.is_here:
             raise Conflict(f"the condition finds nothing, but {resource_type}/{id_} is here already")
-        self.check_id((resource_type, id_), states)
+        await self.check_id(tx, requester, (resource_type, id_), states)
         return id_
 
     async def patched(

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.errors import Conflict, HealthSyncError, InvalidInput, Refused, Unavailable
-from healthsync.exchange.ingest import Incoming, Ingest, InvalidResource, Submission
+from healthsync.exchange.ingest import Hidden, Incoming, Ingest, InvalidResource, Submission
 from healthsync.exchange.operations.jobs import OPERATOR, reference, requester_document, requester_of
 from healthsync.exchange.recording import audit_event
 from healthsync.infrastructure.database import Database, Transaction
@@ -225,6 +225,10 @@ class BulkImport:
             issue = from_error(problem)
         except InvalidResource as problem:
             issue = problem.issues[0]
+        except Hidden as problem:
+            issue = from_error(problem)
+            if len(lines) == 1:
+                await self._audit.record(tx, _withheld(job, problem))
         except HealthSyncError as problem:
             issue = from_error(problem)
         except Exception as problem:
@@ -271,6 +275,13 @@ class BulkImport:
     async def _refuse(self, requester: Requester, reason: str) -> None:
         event = audit_event(requester, Action.EXECUTE, INTERACTION, Outcome.REFUSED, [], reason=reason)
         await self._audit.record_and_commit(event)
+
+
+def _withheld(job: Job, hidden: Hidden) -> AuditEvent:
+    """A client's import would have changed what consent withholds from him."""
+    requester = requester_of(job.request["requester"])
+    entity = "/".join(hidden.key)
+    return audit_event(requester, Action.UPDATE, INTERACTION, Outcome.REFUSED, [entity], reason="consent")
 
 
 class _Overtaken(Exception):
