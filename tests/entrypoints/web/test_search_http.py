@@ -136,6 +136,14 @@ FINDS = [
     # compartments
     ("Patient/p1/Observation", "o1"),
     ("Patient/p2/Observation?date:missing=true", "o3"),
+    ("Encounter/e1/Observation", "o1"),
+    ("Encounter/e1/Encounter", "e1"),
+    ("Practitioner/doc/Observation?code=718-7", "o1"),
+    ("Practitioner/doc/Observation?date=2023", ""),
+    ("Practitioner/doc/Patient", "p2"),
+    ("Practitioner/nobody/Patient", ""),
+    ("Device/nothing/Observation", ""),
+    ("RelatedPerson/nobody/Observation", ""),
 ]  # fmt: skip
 
 
@@ -153,7 +161,21 @@ async def test_across_types_and_whole_compartments(admin):
     assert await _found(admin, "?_type=Patient,Organization&_id=p1,org") == ["Organization/org", "Patient/p1"]
     assert await _found(admin, "Patient/p1/*") == ["Encounter/e1", "Observation/o1", "Patient/p1"]
     assert await _found(admin, "?_type=Encounter,Observation&patient=p1") == ["Encounter/e1", "Observation/o1"]
-    await _refused(admin, "Encounter/e1/Observation", 400, "not-supported")
+    assert await _found(admin, "Practitioner/doc/*") == [
+        "Encounter/e1",
+        "Observation/o1",
+        "Patient/p2",
+        "Practitioner/doc",
+    ]
+    assert await _found(admin, "Encounter/e1/*") == ["Encounter/e1", "Observation/o1"]
+    assert await _found(admin, "Practitioner/doc/*?_type=Observation,Location,Encounter") == [
+        "Encounter/e1",
+        "Observation/o1",
+    ]
+    assert await _found(admin, "Encounter/e1/*?_type=Observation&code=718-7") == ["Observation/o1"]
+    await _refused(admin, "Encounter/e1/Organization", 400, "not-supported")
+    await _refused(admin, "Encounter/e1/*?_type=Organization", 400, "not-supported")
+    await _refused(admin, "Organization/org/Observation", 400, "not-supported")
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     for path in ("Patient/_search", "Patient/_search?_count=5"):
         answer = await admin.post(f"/fhir/{path}", content="family=quen&gender=female", headers=form)
@@ -163,6 +185,31 @@ async def test_across_types_and_whole_compartments(admin):
     assert [each["resource"]["id"] for each in answer.json()["entry"]] == ["p2"]
     answer = await admin.post("/fhir/Patient/p1/Observation/_search", content="code=718-7", headers=form)
     assert [each["resource"]["id"] for each in answer.json()["entry"]] == ["o1"]
+
+
+async def test_a_compartment_holds_nothing_that_merely_has_the_id_of_its_owner(admin):
+    await _put(admin, *WORLD, {"resourceType": "Basic", "id": "p1", "code": {"text": "of p2"},
+                               "subject": {"reference": "Patient/p2"}})  # fmt: skip
+    assert "Basic/p1" not in await _found(admin, "Patient/p1/*")
+    assert "Basic/p1" in await _found(admin, "Patient/p2/*")
+
+
+async def test_a_compartment_shows_no_more_than_roles_and_consent_permit(admin, client_as):
+    denied = {
+        "resourceType": "Consent",
+        "id": "no",
+        "status": "active",
+        "scope": {"coding": [{"code": "patient-privacy"}]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "patient": {"reference": "Patient/p2"},
+        "policyRule": {"coding": [{"code": "OPTIN"}]},
+        "provision": {"type": "deny", "purpose": [{"code": "TREAT"}]},
+    }
+    await _put(admin, *WORLD, denied)
+    physician, billing = await client_as("physician"), await client_as("billing")
+    assert await _found(physician, "Practitioner/doc/*") == ["Encounter/e1", "Observation/o1", "Practitioner/doc"]
+    await _refused(billing, "Encounter/e1/Observation", 403, "forbidden")
+    await _refused(billing, "Encounter/e1/*", 403, "forbidden")  # it asks about elements that billing is not shown
 
 
 # --- includes -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from healthsync.standards.fhir import definitions
 
 DATA = files("healthsync.standards.fhir") / "data"
-NAMES = ("structures", "value_sets", "search_parameters", "patient_compartment")
+NAMES = ("structures", "value_sets", "search_parameters", "compartments")
 
 
 def test_all_concrete_resource_types_of_r4_are_there() -> None:

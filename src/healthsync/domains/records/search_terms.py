@@ -18,7 +18,18 @@ from healthsync.domains.records.index import INDEXED_CHARACTERS, YEARS, RecordIn
 from healthsync.domains.records.model import Visibility
 from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import dates, references, search_parameters
-from healthsync.standards.fhir.criteria import And, Chain, Criterion, Has, ListMember, Node, Not, Or, WordSearch
+from healthsync.standards.fhir.criteria import (
+    And,
+    Chain,
+    Criterion,
+    Has,
+    ListMember,
+    Node,
+    Not,
+    Or,
+    ThisResource,
+    WordSearch,
+)
 from healthsync.standards.fhir.dates import Prefix
 from healthsync.standards.fhir.index_values import normalise, sounds
 from healthsync.standards.fhir.matching import Bounds
@@ -190,6 +201,8 @@ class TermMaker:
                 return self._references(types, parameter, keys)
             case Keys(keys=keys):
                 return Term(lambda sql, alias: f"{alias}.key = ANY ({sql.bind(list(keys))}::bigint[])", narrow=True)
+            case ThisResource(type=type_, id=id_):
+                return self.term(types, Keys(frozenset({self._index.key(f"{type_}/{id_}")})))
             case Codes(parameter=parameter, codes=codes):
                 return self._codes(types, parameter, codes)
             case WordSearch(alternatives=alternatives):

@@ -1,4 +1,4 @@
-"""Which patients a resource is about: the R4 patient compartment (compartmentdefinition-patient.html)."""
+"""Which patients a resource is about, and what lies in a compartment (compartmentdefinition.html)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from healthsync.errors import InvalidInput
-from healthsync.standards.fhir.criteria import Criterion, Node, Or
-from healthsync.standards.fhir.definitions import patient_compartment
+from healthsync.standards.fhir.criteria import Criterion, Node, Or, ThisResource
+from healthsync.standards.fhir.definitions import compartments, patient_compartment
 from healthsync.standards.fhir.query import SearchQuery
-from healthsync.standards.fhir.query_values import ReferenceValue, TokenValue
+from healthsync.standards.fhir.query_values import ReferenceValue
 from healthsync.standards.fhir.search_parameters import definition, referenced_under
 
 
@@ -33,24 +33,25 @@ def is_patient_data(resource_type: str) -> bool:
 
 
 def within(query: SearchQuery, compartment: str, id_: str) -> SearchQuery:
-    """The search, narrowed to a compartment: what refers to its owner by one of the parameters that define it.
+    """The search, narrowed to a compartment: its owner, and what refers to him by one of the parameters that define it.
 
-    Raises InvalidInput (`not-supported`) for a compartment of another kind than Patient, or a type that is in none.
+    Raises InvalidInput (`not-supported`) where R4 defines no compartment, or a type is in none of this kind.
     """
-    if compartment != "Patient":
-        raise InvalidInput("only the compartments of patients can be searched", code="not-supported")
-    owner = f"Patient/{id_}"
-    value = ReferenceValue("Patient", id_, None, (owner,))
-    nodes: list[Node] = []
-    types = (query.type,) if query.type else query.types or tuple(sorted({*patient_compartment(), "Patient"}))
-    for resource_type in types:
-        for name in patient_compartment().get(resource_type, ()):
-            parameter = definition(resource_type, name)
-            if parameter is not None and parameter.paths:
-                nodes.append(Criterion(parameter, None, (value,)))
-        if resource_type == "Patient" and (own := definition("Patient", "_id")) is not None:
-            nodes.append(Criterion(own, None, (TokenValue(None, id_),)))
+    members = compartments().get(compartment)
+    if members is None:
+        kinds = ", ".join(sorted(compartments()))
+        raise InvalidInput(f"R4 defines compartments of {kinds} only", code="not-supported")
+    value = ReferenceValue(compartment, id_, None, (f"{compartment}/{id_}",))
+    types = (query.type,) if query.type else query.types or tuple(sorted({*members, compartment}))
+    nodes: list[Node] = [
+        Criterion(parameter, None, (value,))
+        for resource_type in types
+        for name in members.get(resource_type, ())
+        if (parameter := definition(resource_type, name)) is not None and parameter.paths
+    ]
+    if compartment in types:
+        nodes.append(ThisResource(compartment, id_))
     if not nodes:
-        raise InvalidInput("resources of this type are in no patient's compartment", code="not-supported")
+        raise InvalidInput(f"resources of this type are in no compartment of a {compartment}", code="not-supported")
     types_of_all = query.types if query.type or query.types else types
     return replace(query, criteria=[*query.criteria, Or(tuple(nodes))], types=types_of_all)

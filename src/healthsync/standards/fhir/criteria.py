@@ -93,6 +93,14 @@ class ListMember:
 
 
 @dataclass(frozen=True, slots=True)
+class ThisResource:
+    """The one resource at an address; `_id` asks the same of several types at once."""
+
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class WordSearch:
     """All words of one of `alternatives` stand in the narrative (`text`) or anywhere (`content`).
 
@@ -105,7 +113,7 @@ class WordSearch:
     phrases: tuple[tuple[str, ...], ...] = ()
 
 
-Node = Criterion | Chain | Has | And | Or | Not | ListMember | WordSearch
+Node = Criterion | Chain | Has | And | Or | Not | ListMember | ThisResource | WordSearch
 
 
 def localised(node: Node, base: str) -> Node:

@@ -57,9 +57,14 @@ def search_parameters() -> list[dict[str, Any]]:
 
 
 @cache
+def compartments() -> dict[str, dict[str, list[str]]]:
+    """Type of the owner -> resource type -> the search parameters that place a resource in the owner's compartment."""
+    return _load("compartments")
+
+
 def patient_compartment() -> dict[str, list[str]]:
     """Resource type -> the search parameters that place a resource in a patient's compartment."""
-    return _load("patient_compartment")
+    return compartments()["Patient"]
 
 
 @cache

@@ -19,7 +19,18 @@ from typing import Any, NamedTuple, NoReturn
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import dates, references
-from healthsync.standards.fhir.criteria import And, Chain, Criterion, Has, ListMember, Node, Not, Or, WordSearch
+from healthsync.standards.fhir.criteria import (
+    And,
+    Chain,
+    Criterion,
+    Has,
+    ListMember,
+    Node,
+    Not,
+    Or,
+    ThisResource,
+    WordSearch,
+)
 from healthsync.standards.fhir.dates import Prefix
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.index_values import normalise, sounds
@@ -99,6 +110,8 @@ class _Matcher:
                 return not self.holds(inner)
             case WordSearch():
                 return self._words(node)
+            case ThisResource(type=type_, id=id_):
+                return (self.resource["resourceType"], self.resource.get("id")) == (type_, id_)
             case Chain() | Has() | ListMember():
                 return self.elsewhere(node)
 
