@@ -37,7 +37,7 @@ from healthsync.exchange.subscribing import without_secrets
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
-from healthsync.standards.fhir import json, published
+from healthsync.standards.fhir import binaries, json, published, references
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.outcome import Issue
 from healthsync.standards.fhir.query import SearchQuery
@@ -56,6 +56,8 @@ class Disclosed:
     updated_at: datetime
     deleted: bool
     text: str
+    is_closed: bool = False
+    """A Binary without its content: the requester may not read the resource that decides about it."""
 
     @property
     def reference(self) -> str:
@@ -163,6 +165,8 @@ _ACTIONS = {
     "transaction": Action.EXECUTE,
 }
 
+_WITHOUT_CONTENT = frozenset({"contentType", "securityContext"})
+
 _NOT_FOUND = Refusal("not-found", "there is no such resource, or it may not be shown to you")
 
 
@@ -221,6 +225,9 @@ class Disclose:
         if disclosed is None:  # (3)
             reason = "unknown" if row is None else "consent"
             await self._refuse(requester, interaction, entity, reason, patients)
+            return _NOT_FOUND
+        if disclosed.is_closed:
+            await self._refuse(requester, interaction, entity, "security-context", patients)
             return _NOT_FOUND
         await self._permit(requester, interaction, [entity], patients)  # (5)
         if disclosed.deleted:
@@ -297,7 +304,7 @@ class Disclose:
                 )
                 rows = [*found.page.rows, *found.included]
                 texts = [opened.text for opened in await self._vault.look(tx, rows)]
-                entries = self._shown(requester, rows, texts)
+                entries = await self._shown(tx, requester, rows, texts)
                 patients = await self._patients(tx, *rows)
         except Refused as refused:
             await self._refuse(requester, interaction, query.type or "Resource", "role", ())
@@ -388,9 +395,13 @@ class Disclose:
     ) -> StreamedBatch:
         opened, issues = await self._open_each(tx, rows)
         texts = [text for _, text in opened]
-        if visible_elements(self._roles, requester, selection.resource_type) is not None:
-            elements = visible_elements(self._roles, requester, selection.resource_type)
-            texts = [self._redact(requester, row, text, elements) for row, text in opened]
+        closed = await self._closed(tx, requester, [row for row, _ in opened], texts)
+        elements = visible_elements(self._roles, requester, selection.resource_type)
+        if elements is not None or closed:
+            texts = [
+                self._redact(requester, row, text, _WITHOUT_CONTENT if row.pid in closed else elements)
+                for row, text in opened
+            ]
         if selection.elements:
             texts = [_reduced(text, selection.elements) for text in texts]
         event = audit_event(
@@ -576,9 +587,12 @@ class Disclose:
 
     # (4)
     async def _show(self, tx: Transaction, requester: Requester, rows: Sequence[StoredResource]) -> list[Disclosed]:
-        return self._shown(requester, rows, await self._vault.open_texts(tx, rows))
+        return await self._shown(tx, requester, rows, await self._vault.open_texts(tx, rows))
 
-    def _shown(self, requester: Requester, rows: Sequence[StoredResource], texts: Sequence[str]) -> list[Disclosed]:
+    async def _shown(
+        self, tx: Transaction, requester: Requester, rows: Sequence[StoredResource], texts: Sequence[str]
+    ) -> list[Disclosed]:
+        closed = await self._closed(tx, requester, rows, texts)
         shown = {kind: visible_elements(self._roles, requester, kind) for kind in {row.resource_type for row in rows}}
         return [
             Disclosed(
@@ -587,10 +601,33 @@ class Disclose:
                 row.version,
                 row.updated_at,
                 row.deleted,
-                self._redact(requester, row, text, shown[row.resource_type]),
+                self._redact(requester, row, text, _WITHOUT_CONTENT if row.pid in closed else shown[row.resource_type]),
+                row.pid in closed,
             )
             for row, text in zip(rows, texts, strict=True)
         ]
+
+    async def _closed(
+        self, tx: Transaction, requester: Requester, rows: Sequence[StoredResource], texts: Sequence[str]
+    ) -> frozenset[int]:
+        """The Binaries, by internal number, whose securityContext the requester may not read, or nobody can: access to
+        them is that to the resource there (binary.html#security)."""
+        contexts = {
+            row.pid: references.parse(context)
+            for row, text in zip(rows, texts, strict=True)
+            if row.resource_type == "Binary"
+            and '"securityContext"' in text
+            and (context := binaries.security_context(json.parse(text.encode())))
+        }
+        asked = {
+            (str(each.type), str(each.id))
+            for each in contexts.values()
+            if each.kind is references.Kind.RELATIVE
+            and granted(self._roles, requester, Interaction.READ, str(each.type))
+        }
+        found = await self._records.read_many(tx, sorted(asked), self.visibility(requester)) if asked else []
+        readable = {(row.resource_type, row.id) for row in found if row.permitted and not row.deleted}
+        return frozenset(pid for pid, each in contexts.items() if (each.type, each.id) not in readable)
 
     @staticmethod
     def _redact(requester: Requester, row: StoredResource, text: str, shown: frozenset[str] | None) -> str:

@@ -40,7 +40,7 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.events import Event, EventLog
-from healthsync.standards.fhir import compartments, json, meta, references
+from healthsync.standards.fhir import binaries, compartments, json, meta, references
 from healthsync.standards.fhir.outcome import Issue, error
 from healthsync.standards.fhir.own_parameters import UnservedParameter
 from healthsync.standards.fhir.summary import SUBSETTED
@@ -363,6 +363,7 @@ class Ingest:
         """Find the internal number of every patient named; new ones in this submission get theirs now."""
         arriving = {e.resource["id"] for e in work.incoming if e.resource["resourceType"] == "Patient"}
         work.compartments = {e.key: compartments.patients_of(e.resource) for e in work.incoming}
+        await self._place_binaries(tx, work)
         named = arriving.union(*work.compartments.values())
         fresh = {e.resource["id"] for e in work.incoming if e.is_fresh and e.resource["resourceType"] == "Patient"}
         unknown = [patient for patient in named - fresh if patient not in work.patient_keys]
@@ -380,6 +381,24 @@ class Ingest:
                         f"{resource_type}/{id_} names Patient/{patient}, who is not known here; send the patient first",
                         code="not-found",
                     )
+
+    async def _place_binaries(self, tx: Transaction, work: _Work) -> None:
+        """A Binary lies where the resource lies that its securityContext names: in this submission, or in store."""
+        beside: dict[Key, Key] = {}
+        for entry in work.incoming:
+            if entry.key[0] == "Binary" and entry.mode != "delete" and not work.compartments[entry.key]:
+                context = references.parse(binaries.security_context(entry.resource) or "")
+                if context.kind is references.Kind.RELATIVE:
+                    beside[entry.key] = (str(context.type), str(context.id))
+        stored = [key for key in beside.values() if key not in work.compartments]
+        heads = await self._records.heads(tx, sorted(set(stored)))
+        owners = {key: head["patient_key"] for key, head in heads.items() if head["patient_key"] is not None}
+        names = await self._records.patient_ids(tx, sorted(set(owners.values()))) if owners else {}
+        for key, context_key in beside.items():
+            if context_key in work.compartments:
+                work.compartments[key] = work.compartments[context_key]
+            elif context_key in owners:
+                work.compartments[key] = [names[owners[context_key]]]
 
     async def _follow(self, tx: Transaction, policy: ReferencePolicy, work: _Work) -> set[str]:
         """Judge where references lead; answers the patients for whom placeholders were added."""

@@ -158,9 +158,9 @@ class FhirRoutes:
 
     async def _resource(self, request: Request, resource_type: str, id_: str | None = None) -> dict[str, Any]:
         if resource_type == "Binary" and (media_type := media_type_in(request)) not in (*FHIR_TYPES, ""):
-            return binaries.received(
-                await content_of(request), media_type, request.headers.get("x-security-context"), id_
-            )
+            context = request.headers.get("x-security-context")
+            received = binaries.received(await content_of(request), media_type, context, id_)
+            return references.localise(received, self.own_bases(request))
         resource = json.parse(await body_of(request, FHIR_TYPES))
         if resource.get("resourceType") != resource_type:
             raise InvalidInput(

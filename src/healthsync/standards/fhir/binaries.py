@@ -25,6 +25,13 @@ def received(content: bytes, media_type: str, security_context: str | None, id_:
     return binary
 
 
+def security_context(binary: Json) -> str | None:
+    """The reference to the resource by which access to a Binary is decided (binary.html#security)."""
+    context = binary.get("securityContext")
+    reference = context.get("reference") if isinstance(context, dict) else None
+    return reference if isinstance(reference, str) else None
+
+
 def content(binary: Json) -> tuple[bytes, str, str | None] | None:
     """Content, media type and security context of a Binary; None for one that has no content to show."""
     media_type, data = binary.get("contentType"), binary.get("data")
@@ -34,5 +41,5 @@ def content(binary: Json) -> tuple[bytes, str, str | None] | None:
         decoded = base64.b64decode("".join(data.split()), validate=True)
     except (binascii.Error, ValueError):
         return None
-    context = binary.get("securityContext", {}).get("reference")
+    context = security_context(binary)
     return decoded, media_type, context if context and _PRINTABLE.fullmatch(context) else None

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from healthsync.errors import InvalidInput
+from healthsync.standards.fhir import references
+from healthsync.standards.fhir.binaries import security_context
 from healthsync.standards.fhir.criteria import Criterion, Node, Or, ThisResource
 from healthsync.standards.fhir.definitions import compartments, patient_compartment
 from healthsync.standards.fhir.query import SearchQuery
@@ -19,6 +21,9 @@ def patients_of(resource: dict[str, Any]) -> list[str]:
     Only relative references count: an absolute one names a patient of another server.
     """
     resource_type = resource["resourceType"]
+    if resource_type == "Binary":  # as the resource by which access to it is decided (binary.html#security)
+        context = references.parse(security_context(resource) or "")
+        return [str(context.id)] if context.kind is references.Kind.RELATIVE and context.type == "Patient" else []
     patients = [resource["id"]] if resource_type == "Patient" and "id" in resource else []
     parameters = patient_compartment().get(resource_type)
     if parameters:
