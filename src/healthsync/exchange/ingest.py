@@ -46,6 +46,9 @@ from healthsync.standards.fhir.own_parameters import UnservedParameter
 from healthsync.standards.fhir.summary import SUBSETTED
 from healthsync.standards.maps import MappedResource, PatientMerge, merged
 
+CONSENT_STEWARDS = frozenset({"admin"})
+"""Roles that record what a patient decided anew, also when he had withheld his record from them."""
+
 Key = tuple[str, str]
 _Warnings = Mapping[Key, tuple[Issue, ...]]
 
@@ -75,7 +78,7 @@ class Hidden(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a resource that is or was here; `permitted` is false for what the requester may not see."""
+    """What is known of a resource that is or was here; `permitted` is false for what is withheld from the requester."""
 
     deleted: bool
     permitted: bool
@@ -210,7 +213,10 @@ class Ingest:
     async def states(self, tx: Transaction, requester: Requester, keys: Sequence[Key]) -> dict[Key, Known]:
         """Which resources were ever here, and whether they still are and may be shown."""
         heads = await self._records.heads(tx, keys, self._seen_by(requester))
-        return {key: Known(head["deleted"], head["permitted"], head["patient_key"]) for key, head in heads.items()}
+        return {
+            key: Known(head["deleted"], _may_change(requester, key, head), head["patient_key"])
+            for key, head in heads.items()
+        }
 
     def _seen_by(self, requester: Requester | None) -> Visibility:
         """What consent leaves of the repository for who submits."""
@@ -432,7 +438,7 @@ class Ingest:
             if is_small
             else await self._records.heads(tx, asked, visibility)
         )
-        _check_all_shown(heads)
+        _check_all_open(submission.requester, heads)
         if not is_small:
             changed = [e.key for e in work.incoming if not _same(heads.get(e.key), digests[id(e)], e)]
             known = await self._records.current(tx, sorted({key for key in changed if key in heads}))
@@ -730,11 +736,18 @@ def _same(head: Any, digest: bytes, entry: Incoming) -> bool:
     return head is not None and not head["deleted"] and entry.mode != "delete" and head["digest"] == digest
 
 
-def _check_all_shown(heads: Mapping[Key, Any]) -> None:
+def _check_all_open(requester: Requester | None, heads: Mapping[Key, Any]) -> None:
     """Before anything else is compared: whether a version or a content is the one in store tells about it too."""
     for key, head in heads.items():
-        if not head["permitted"]:
+        if not _may_change(requester, key, head):
             raise Hidden(key, head["patient_key"])
+
+
+def _may_change(requester: Requester | None, key: Key, head: Any) -> bool:
+    """What consent withholds nobody changes. But a Consent that closes its own record to everybody must not stay for
+    ever: a steward replaces or withdraws it, unseen."""
+    is_steward = requester is not None and not CONSENT_STEWARDS.isdisjoint(requester.roles)
+    return head["permitted"] or (key[0] == "Consent" and is_steward)
 
 
 def _check_expectation(entry: Incoming, version: int | None) -> None:

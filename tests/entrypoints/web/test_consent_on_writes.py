@@ -163,6 +163,19 @@ async def test_validate_with_a_mode_tells_no_more_than_the_write_would(client_as
     assert told[0]["issue"] == told[1]["issue"]
 
 
+async def test_a_consent_that_closes_its_own_record_is_withdrawn_by_an_administrator_only(admin, client_as, patient):
+    patient_id = (await admin.post("/fhir/Patient", json=patient)).json()["id"]
+    closed = _denied_for_treatment(patient_id)
+    del closed["provision"]["purpose"]
+    consent = (await admin.post("/fhir/Consent", json=closed)).json()
+    path, open_ = f"/fhir/Consent/{consent['id']}", consent | {"status": "inactive"}
+    assert (await admin.get(path)).status_code == 404
+    physician = await client_as("physician")
+    assert (await physician.put(path, json=open_)).status_code == 404
+    assert (await admin.put(path, json=open_)).status_code == 200
+    assert (await physician.get(f"/fhir/Patient/{patient_id}")).status_code == 200
+
+
 async def test_who_sees_a_part_of_the_elements_only_neither_replaces_nor_deletes_the_whole(
     client_as, withheld, hub, monkeypatch
 ):
