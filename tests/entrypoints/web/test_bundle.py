@@ -75,6 +75,46 @@ async def test_a_transaction_runs_in_the_order_of_the_standard_and_answers_in_it
     assert "resource" not in answer["entry"][5]
 
 
+async def test_the_reads_of_a_transaction_see_what_it_stored_and_fail_one_by_one(admin):
+    await admin.put("/fhir/Organization/gone", json=_organization("9", id="gone"))
+    bundle = _bundle(
+        "transaction",
+        _entry("GET", "Organization/new", ifNoneMatch='W/"1"'),
+        _entry("GET", "Organization/new", ifNoneMatch='W/"7"'),
+        _entry("GET", "Organization/new/_history/1"),
+        _entry("GET", "Organization/new/_history"),
+        _entry("GET", "Organization?identifier=urn:w|1&_include=Organization:partof"),
+        _entry("GET", "Organization/gone"),
+        _entry("GET", "Organization/nobody"),
+        _entry("GET", "Organization?colour=red"),
+        _entry("GET", "Nonsense/1"),
+        _entry("GET", "Organization/new/$unheard-of"),
+        _entry("PUT", "Organization/new", {**_organization("1", id="new"), "partOf": {"reference": URN + "2"}}),
+        _entry("POST", "Organization", _organization("2"), URN + "2"),
+        _entry("DELETE", "Organization/gone"),
+    )
+    answer = (await admin.post("/fhir", json=bundle)).json()
+    entries = answer["entry"]
+    statuses = [entry["response"]["status"][:3] for entry in entries]
+    assert statuses == ["304", "200", "200", "200", "200", "410", "404", "400", "404", "404", "201", "201", "204"]
+    assert entries[1]["resource"]["id"] == entries[2]["resource"]["id"] == "new"
+    assert [each["search"]["mode"] for each in entries[4]["resource"]["entry"]] == ["match", "include"]
+    for entry, status in zip(entries, statuses, strict=True):
+        assert ("outcome" in entry["response"]) == (status >= "400")
+        assert ("resource" in entry) == (status == "200")
+    assert (await admin.get("/fhir/Organization/new")).status_code == 200
+
+
+async def test_a_transaction_that_fails_answers_none_of_its_reads(admin):
+    bundle = _bundle(
+        "transaction",
+        _entry("GET", "Organization?_count=1"),
+        _entry("POST", "Organization", {"resourceType": "Patient"}),
+    )
+    answer = await admin.post("/fhir", json=bundle)
+    assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome")
+
+
 async def test_prefer_puts_what_was_stored_into_the_answers(admin):
     bundle = _bundle(
         "transaction", _entry("POST", "Organization", _organization("1"), ifNoneExist="identifier=urn:w|1")
