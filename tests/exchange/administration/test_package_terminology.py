@@ -27,7 +27,11 @@ def _package(*resources: dict) -> bytes:
 
 async def test_a_package_brings_its_value_sets_and_takes_them_along(hub):
     packages = ManagePackages(
-        database=hub.database, conformance=hub.conformance, terminology=hub.terminology, audit=hub.audit
+        database=hub.database,
+        conformance=hub.conformance,
+        terminology=hub.terminology,
+        audit=hub.audit,
+        own_parameters=hub.own_parameters,
     )
     system = {"resourceType": "CodeSystem", "id": "c", "url": COLOURS, "status": "active", "content": "complete"}
     system["concept"] = [{"code": "red"}, {"code": "blue"}]

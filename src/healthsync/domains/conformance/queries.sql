@@ -40,3 +40,9 @@ WHERE compact IS NOT NULL ORDER BY p.loaded_at, p.name, p.version;
 -- name: modifiers
 -- Modifier extensions that are understood.
 SELECT DISTINCT url FROM conformance_resource WHERE is_modifier ORDER BY url;
+
+-- name: search_parameters
+-- The search parameters of all packages, the last loaded last.
+SELECT url, content::text AS content
+FROM conformance_resource r JOIN conformance_package p ON p.name = r.package AND p.version = r.package_version
+WHERE resource_type = 'SearchParameter' ORDER BY p.loaded_at, p.name, p.version, r.version;

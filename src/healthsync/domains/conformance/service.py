@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from healthsync.domains.conformance import store
 from healthsync.domains.conformance.model import LoadedPackage
@@ -48,6 +49,10 @@ class ConformanceService:
         for package in gone:
             await store.remove(tx, package.name, package.version)
         return gone
+
+    async def search_parameters(self, tx: Transaction) -> dict[str, dict[str, Any]]:
+        """Url -> SearchParameter of the packages that are loaded; of several versions what was loaded last."""
+        return await store.search_parameters(tx)
 
     async def profiles(self, tx: Transaction) -> Profiles:
         """The compiled profiles, of the packages as they were a second ago at the latest."""

@@ -75,6 +75,11 @@ async def for_validation(tx: Transaction) -> list[Entry]:
     return [Entry(row["resource_type"], row["url"], row["version"], row["compact"].encode()) for row in rows]
 
 
+async def search_parameters(tx: Transaction) -> dict[str, dict[str, Any]]:
+    """Url -> SearchParameter; what was loaded last wins."""
+    return {row["url"]: json.parse(row["content"].encode()) for row in await tx.fetch(_SQL.search_parameters)}
+
+
 async def modifiers(tx: Transaction) -> frozenset[str]:
     """The urls of modifier extensions that the packages define."""
     return frozenset(row["url"] for row in await tx.fetch(_SQL.modifiers))

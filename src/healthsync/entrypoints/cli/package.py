@@ -38,11 +38,14 @@ def add(file: Path, data_folder: Path, as_json: bool) -> None:
     data = file.read_bytes()
     added = _run(data_folder, lambda flow: flow.add(data, getpass.getuser()))
     if as_json:
-        echo_json({**dataclasses.asdict(added.package), "missing": added.missing, "refused": added.refused})
+        told = {"missing": added.missing, "refused": added.refused, "unsearched": added.unsearched}
+        echo_json({**dataclasses.asdict(added.package), **told})
         return
     click.echo(f"{added.package.name} {added.package.version}: {_contents(added.package)}")
     for url, reason in added.refused:
         click.echo(f"{url} cannot be asked for codes: {reason}", err=True)
+    for url, reason in added.unsearched:
+        click.echo(f"{url} is not searched by: {reason}", err=True)
     if added.missing:
         click.echo(f"not loaded, so that some codes will not be checked: {', '.join(added.missing)}", err=True)
 
@@ -81,7 +84,11 @@ def _run(data_folder: Path, act: Callable[[ManagePackages], Awaitable[_T]]) -> _
     async def with_hub() -> _T:
         async with open_hub(data_folder) as hub:
             packages = ManagePackages(
-                database=hub.database, conformance=hub.conformance, terminology=hub.terminology, audit=hub.audit
+                database=hub.database,
+                conformance=hub.conformance,
+                terminology=hub.terminology,
+                audit=hub.audit,
+                own_parameters=hub.own_parameters,
             )
             return await act(packages)
 

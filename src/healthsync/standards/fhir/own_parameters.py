@@ -1,8 +1,9 @@
 """SearchParameter resources that add to the official parameters (searchparameter.html): what this hub can take.
 
 An expression is read in the dialect of `search_parameters` and written down in it: a union of paths that start at a
-type of `base`, with `where(x='y')`, `where(resolve() is Patient)`, `ofType(X)` or `as(X)`, `(path as X)` and
-`extension('url')`. What says more is refused, never answered by half of what it means.
+type of `base`, with `where(x='y')`, `where(resolve() is Patient)`, `ofType(X)` or `as(X)`, `(path as X)`,
+`extension('url')` and, as guides write it, `valueX` after an extension. What says more is refused, never answered by
+half of what it means.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _STEP = re.compile(
     r"|where\((?P<name>\w+)\s*=\s*'(?P<value>[^'()|\[\]]*)'\)"
     r"|where\(resolve\(\) is (?P<target>\w+)\)"
     r"|(?:ofType|as)\((?:FHIR\.)?(?P<type>\w+)\)"
+    r"|(?<=\)\.)value(?P<value_type>[A-Z]\w*)"
     r"|(?P<element>[a-zA-Z]\w*)(?![\w(\[])"
     r")"
 )
@@ -55,6 +57,8 @@ def read(resource: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if resource.get("status") != "active":
         return None
+    if not _is_shaped(resource):  # what a package brings was not validated
+        raise UnservedParameter("code, base, type and expression are not as a SearchParameter has them")
     code, bases, kind = resource["code"], sorted(set(resource["base"])), resource["type"]
     if not _CODE.fullmatch(code):
         raise UnservedParameter(
@@ -80,6 +84,23 @@ def read(resource: Mapping[str, Any]) -> dict[str, Any] | None:
     }
     _check(facts)
     return facts
+
+
+def is_official(resource: Mapping[str, Any]) -> bool:
+    """Whether R4 itself has a parameter of this code for each type: an implementation guide repeats many of them."""
+    if not _is_shaped(resource):
+        return False
+    bases = resource_types().intersection(resource["base"])
+    known = [search_parameters.definition(base, resource["code"]) for base in bases]
+    return bool(known) and all(each is not None and each.number is None for each in known)
+
+
+def _is_shaped(resource: Mapping[str, Any]) -> bool:
+    texts = (resource.get("code"), resource.get("type"), resource.get("expression", ""))
+    lists = (resource.get("base"), resource.get("target", []))
+    return all(type(text) is str for text in texts) and all(
+        type(each) is list and all(type(item) is str for item in each) for each in lists
+    )
 
 
 def _refuse_official(url: str, code: str, bases: list[str]) -> None:
@@ -143,6 +164,8 @@ def _step(step: re.Match[str]) -> str:
         return f"where(resolve() is {step['target']})"
     if step["type"]:
         return f"ofType({step['type']})"
+    if step["value_type"]:
+        return f"value.ofType({step['value_type']})"
     return step["element"]
 
 

@@ -404,8 +404,16 @@ def _reached(start: _Place, term: str) -> list[_Place]:
             name, _, wanted = (part.strip(" '") for part in argument.partition("="))
             places = [_guarded(place, name, wanted) for place in places]
         else:
-            places = [reached for place in places for reached in _descend(place, step, bool(first))]
+            places = _stepped(places, step, bool(first))
     return places
+
+
+def _stepped(places: Sequence[_Place], step: str, first: bool) -> list[_Place]:
+    """The step from each of the types that a choice leaves open, as far as they have the element."""
+    having = [place for place in places if _has(place, step)]
+    if places and not having:
+        raise KeyError(step)
+    return [reached for place in having for reached in _descend(place, step, first)]
 
 
 _COMPARED = frozenset({"canonical", "code", "id", "string", "uri", "url"})
@@ -413,7 +421,7 @@ _COMPARED = frozenset({"canonical", "code", "id", "string", "uri", "url"})
 
 
 def _guarded(place: _Place, name: str, wanted: str) -> _Place:
-    facts = structures()[place.content.partition(".")[0]]["elements"][place.content][name]
+    facts = _elements_of(place)[name]
     if facts.get("max") == "*" or not {*facts["types"]} <= _COMPARED:
         raise KeyError(name)
     node = place.node.guards.setdefault((name, wanted), _Node())
@@ -431,8 +439,17 @@ def _sinks(place: _Place, parameter: Parameter) -> Iterator[tuple[Emitter, _Plac
         yield emit, place
 
 
+def _has(place: _Place, step: str) -> bool:
+    return not {step, f"{step}[x]"}.isdisjoint(_elements_of(place))
+
+
+def _elements_of(place: _Place) -> Mapping[str, Any]:
+    structure = structures().get(place.content.partition(".")[0], {"elements": {}})
+    return structure["elements"].get(place.content, {})
+
+
 def _descend(place: _Place, step: str, first: bool = False) -> list[_Place]:
-    elements = structures()[place.content.partition(".")[0]]["elements"].get(place.content, {})
+    elements = _elements_of(place)
     name = step if step in elements else f"{step}[x]"
     facts = elements[name]
     if "like" in facts:
