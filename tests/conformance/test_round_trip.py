@@ -37,7 +37,6 @@ INVALID = {
     "fhirpath/inputs/r4": "inputs made for FHIRPath, not for a server",
     "fhirpath/inputs/r4/weight-examples": "inputs made for FHIRPath, not for a server",
     "fhirpath/r4": "inputs made for FHIRPath, not for a server",
-    "us-core/hl7.fhir.us.core-311/package": "narratives with images of other hosts",
     "us-core/hl7.fhir.us.core-311/package/example": "a hash that is no base64",
     "us-core/hl7.fhir.us.core-610/package/other": "operation outcomes without an issue",
     "us-core/hl7.fhir.us.core-800/package/other": "operation outcomes without an issue",

@@ -42,6 +42,13 @@ def test_what_runs_or_fetches_is_refused(content: str) -> None:
     assert any(fault.startswith("txt-1") for fault in narrative.faults(div(content)))
 
 
+def test_a_definition_may_show_images_of_its_publisher_and_still_runs_nothing() -> None:
+    image = div('<img src="https://hl7.org/fhir/R4/help16.png" alt="help"/>')
+    assert narrative.faults(image, of_definition=True) == []
+    for hostile in ('<img src="javascript:x()"/>a', '<img src="//tracker.example/p.gif"/>a', "<script>x</script>"):
+        assert narrative.faults(div(hostile), of_definition=True), hostile
+
+
 @pytest.mark.parametrize(
     "text",
     [

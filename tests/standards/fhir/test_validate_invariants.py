@@ -30,6 +30,9 @@ ELEMENTS = [row for row in TABLE.EXAMPLES if row[0] not in {"ele-1"}]
 def broken(where: str, element: dict[str, Any]) -> Counter[str]:
     """The keys of the rules that one element breaks."""
     resource = element if "." not in where else {"resourceType": where.partition(".")[0], **_surroundings(where)}
+    if where == "Narrative":  # judged by the resource that it is of
+        issues = invariants.violations({"resourceType": "Patient", "text": element}, "Patient")
+        return Counter(issue.diagnostics.partition(":")[0] for issue in issues)
     sentences = [sentence for rule in invariants._plan(where)[0] for sentence in rule(element)]
     sentences += [issue.diagnostics for issue in constraints.broken(where, element, "X", resource, resource)]
     return Counter(sentence.partition(":")[0] for sentence in sentences)

@@ -75,6 +75,12 @@ def resource_types() -> frozenset[str]:
     )
 
 
+@cache
+def is_definition(resource_type: str) -> bool:
+    """Whether resources of the type are published, as a profile or a value set is, and about no patient."""
+    return {"url", "publisher"} <= structures()[resource_type]["elements"][resource_type].keys()
+
+
 PRIMITIVES = frozenset(
     {"base64Binary", "boolean", "canonical", "code", "date", "dateTime", "decimal", "id", "instant", "integer"}
     | {"markdown", "oid", "positiveInt", "string", "time", "unsignedInt", "uri", "url", "uuid", "xhtml"}

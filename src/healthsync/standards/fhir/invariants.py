@@ -95,6 +95,8 @@ class _Walk:
         content = child.content
         if content == "Reference":
             self.visit_reference(value, child.targets, path)
+        elif content == "Narrative":
+            self.visit_narrative(value, path)
         elif content == "Extension":
             if value.get("url") in definitions.extensions():
                 self.issues.extend(extensions.faults(value, parent.path, parent.kind, _written(path)))
@@ -103,6 +105,11 @@ class _Walk:
         if len(value) == 1 and "id" in value and content != "Element":
             self.issues.append(error("invariant", _EMPTY, _written(path)))
         self.visit(value, child, path)
+
+    def visit_narrative(self, value: Element, path: _Path) -> None:
+        of_definition = all(definitions.is_definition(each["resourceType"]) for each in (self.root, self.resource))
+        for sentence in narrative.faults(value["div"], of_definition=of_definition) if "div" in value else ():
+            self.issues.append(error("invariant", sentence, _written(path)))
 
     def visit_empty(self, primitive: Any, extra: Any, path: str) -> None:
         """ele-1 for primitives: an id alone is no value."""
@@ -161,7 +168,7 @@ def _is_quiet(value: Element, child: _Child) -> bool:
 @cache
 def _looked_into(content: str) -> KeysView[str] | None:
     """The properties that have parts; None when the element itself is looked at whatever it holds."""
-    if content in ("Reference", "Extension", "Element"):
+    if content in ("Reference", "Narrative", "Extension", "Element"):
         return None
     plan = _plan(content)
     return None if plan.rules or plan.has_constraints else plan.children.keys()
@@ -228,10 +235,6 @@ def _local_pointers(value: Any) -> set[str]:
 
 
 # --- the rules ----------------------------------------------------------------------------------------------------
-
-
-def _safe_narrative(text: Element) -> Iterator[str]:
-    return iter(narrative.faults(text["div"]) if "div" in text else ())
 
 
 def _has_choice(value: Element, element: str) -> bool:
@@ -344,7 +347,6 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "Condition": (_condition_status,),
     "ContactPoint": (_contact_point_system,),
     "Extension": (_extension_value,),
-    "Narrative": (_safe_narrative,),
     "Observation": (_observation_value,),
     "Observation.referenceRange": (_reference_range,),
     "Organization": (_organization_name,),

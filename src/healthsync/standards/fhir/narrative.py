@@ -1,7 +1,8 @@
 """Narratives that are safe to show: the XHTML subset of narrative.html (txt-1, txt-2).
 
 A narrative comes from a stranger and ends in a clinician's browser. Nothing in it may run, and nothing may be fetched:
-an image that is loaded from elsewhere tells its owner who looks at which patient.
+an image that is loaded from elsewhere tells its owner who looks at which patient. R4 itself leaves it open where an
+image comes from; what defines (a profile, a value set) is about no patient, and guides show images of their publisher.
 """
 
 from __future__ import annotations
@@ -35,21 +36,27 @@ _STYLE_URL = re.compile(r"url\s*\(\s*[\"']?([^\"')]*)", re.IGNORECASE)
 _ACTIVE_STYLE = re.compile(r"expression\s*\(|@import|javascript:|\\", re.IGNORECASE)
 
 
-def faults(div: str) -> list[str]:
-    """What is wrong with the XHTML of a narrative, as sentences; empty when it is safe and has content."""
+_PUBLISHED_IMAGE = re.compile(r"https?://[^/]", re.IGNORECASE)
+
+
+def faults(div: str, *, of_definition: bool = False) -> list[str]:
+    """What is wrong with the XHTML of a narrative, as sentences; empty when it is safe and has content.
+
+    That of a definition, which no patient has, may show images of other hosts.
+    """
     try:
         root = fromstring(_with_characters(div), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError):
         return ["txt-1: a narrative is one well-formed XHTML div"]
     if root.tag != f"{_XHTML}div":
         return ["txt-1: a narrative is one div in the XHTML namespace"]
-    found = list(dict.fromkeys(_element_faults(root)))
+    found = list(dict.fromkeys(_element_faults(root, of_definition)))
     if not "".join(root.itertext()).strip() and root.find(f".//{_XHTML}img") is None:
         found.append("txt-2: a narrative has content")
     return found
 
 
-def _element_faults(root: Element) -> Iterator[str]:
+def _element_faults(root: Element, of_definition: bool) -> Iterator[str]:
     for element in root.iter():
         tag = element.tag.removeprefix(_XHTML) if isinstance(element.tag, str) else ""
         if tag not in _ELEMENTS:
@@ -59,10 +66,14 @@ def _element_faults(root: Element) -> Iterator[str]:
                 yield "txt-1: an attribute is not allowed in narratives (no event handlers)"
             elif name in {"href", "cite", "longdesc"} and not _SAFE_LINK.match(_squeezed(value)):
                 yield "txt-1: a link in a narrative may not run code"
-            elif name == "src" and not _SAFE_IMAGE.match(_squeezed(value)):
+            elif name == "src" and not _is_image(_squeezed(value), of_definition):
                 yield "txt-1: an image in a narrative is local or inline, never loaded from another host"
             elif name == "style" and not _is_safe_style(value):
                 yield "txt-1: a style in a narrative may not load or run anything"
+
+
+def _is_image(source: str, of_definition: bool) -> bool:
+    return bool(_SAFE_IMAGE.match(source) or (of_definition and _PUBLISHED_IMAGE.match(source)))
 
 
 def _is_safe_style(style: str) -> bool:
