@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from graphql import build_client_schema, get_introspection_query, parse, validate, validate_schema
 
 
 @pytest.fixture
@@ -277,3 +278,56 @@ async def test_a_stranger_asks_nothing(client_as):
     assert (
         await stranger.post("/fhir/$graphql", content=json.dumps({"query": "{ PatientList { id } }"}))
     ).status_code == 401
+
+
+async def test_a_tool_learns_from_the_schema_what_may_be_asked_and_what_it_then_asks_is_answered(admin, ids):
+    data = await _ask(admin, get_introspection_query())
+    schema = build_client_schema(data)
+    assert validate_schema(schema) == []
+    query = """
+        query Chart($id: ID!) {
+            Patient(id: $id) { ...who  ObservationList(_reference: subject, _sort: "-date") { ...what } }
+            ObservationConnection(subject: "%s", status: final) { __typename count edges { __typename mode } }
+        }
+        fragment who on Patient { __typename name(use: official) { __typename family } contact { ... on PatientContact { gender } } }
+        fragment what on Observation { status subject { resource(optional: true) { id ... on Patient { gender } } } }
+    """
+    query %= ids["patient"]
+    assert validate(schema, parse(query)) == []
+    asked = await _ask(admin, query, variables={"id": ids["patient"]})
+    assert asked["Patient"]["__typename"] == "Patient"
+    assert asked["Patient"]["name"] == [{"__typename": "HumanName", "family": "Quennell"}]
+    assert len(asked["Patient"]["ObservationList"]) == 3
+    assert asked["ObservationConnection"]["__typename"] == "ObservationConnection"
+    assert asked["ObservationConnection"]["edges"][0] == {"__typename": "ObservationEdge", "mode": "match"}
+    for wrong in ("{ Patient(id: 1) { colour } }", "{ PersonList(name: x) { id } }", "{ Patient { id } }"):
+        assert validate(schema, parse(wrong)), wrong
+        await _fault(admin, wrong)
+
+
+async def test_a_type_is_asked_for_by_its_name(admin):
+    data = await _ask(
+        admin,
+        '{ part: __type(name: "PatientContact") { kind name fields { name type { kind name ofType { name } } } }'
+        ' none: __type(name: "Nothing") { name } }',
+    )
+    assert data["none"] is None
+    assert (data["part"]["kind"], data["part"]["name"]) == ("OBJECT", "PatientContact")
+    telecom = {"name": "telecom", "type": {"kind": "LIST", "name": None, "ofType": {"name": "ContactPoint"}}}
+    assert telecom in data["part"]["fields"]
+
+
+async def test_a_wrong_or_endless_question_about_the_schema_is_refused(admin, ids):
+    for query, status, code in [
+        ("{ __schema { colours } }", 400, "not-supported"),
+        ("{ __schema { types } }", 400, "required"),
+        ("{ __type { name } }", 400, "required"),
+        ("{ __schema { types { name { x } } } }", 400, "invalid"),
+        ("{ Patient(id: 1) { __schema { types { name } } } }", 400, "not-supported"),
+        (
+            "{ __schema { types { " + "fields { type { ofType { " * 3 + "name" + " } } }" * 3 + " } } }",
+            422,
+            "too-costly",
+        ),
+    ]:
+        assert await _fault(admin, query) == (status, code), query

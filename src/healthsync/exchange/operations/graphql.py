@@ -25,27 +25,31 @@ from healthsync.infrastructure.crypto import open_sealed, seal
 from healthsync.standards.fhir import json, references
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.graphql import (
+    VIEWS,
     Bounds,
     Field,
     Fields,
-    Fragment,
     Output,
     QueryFault,
     check_fields,
+    check_introspection,
     element_of,
+    flat,
     holds,
+    introspect,
+    is_introspection,
     kept,
     lists_of,
     read_document,
     search_pairs,
     suffixes,
+    type_name,
 )
 from healthsync.standards.fhir.query import parse as parse_search
 
 _AT_ONCE = 8
 _LONGEST_LIST = 1000
 _PAGE = 50
-_VIEWS = {"AuditEvent", "Person"}
 
 Resource = Mapping[str, Any]
 
@@ -73,6 +77,8 @@ class Graphql:
         """
         fields = read_document(query, variables, operation_name, self._bounds)  # (1)
         check_fields(fields, {resource[0]} if resource else (), root=resource is None)  # (2)
+        if resource is None:
+            check_introspection(fields)
         run = _Run(self._disclose, requester, self._base, self._key, self._max_reads)
         output = Output()
         if resource is None:
@@ -94,9 +100,11 @@ class _Run:
 
     async def root(self, output: Output, fields: Fields) -> None:
         """(3) the fields of a system query."""
-        for field in _flat(fields, None):
+        for field in flat(fields, None):
             if field.name == "__typename":
                 output.add(field, "", ["Query"], repeats=False)
+            elif is_introspection(field):
+                output.add(field, "", [await asyncio.to_thread(introspect, field)], repeats=False)
             elif field.name in resource_types():
                 id_ = field.arguments.get("id", field.arguments.get("_id"))
                 document = await self.resource(field.name, str(id_))
@@ -117,9 +125,9 @@ class _Run:
     ) -> None:
         """(4) the fields of one object. `resource` is the one that it is part of, `inherited` says that a flattened
         parent made lists of its children."""
-        for field in _flat(fields, place):
+        for field in flat(fields, place):
             if field.name == "__typename":
-                output.add(field, suffix, [place.rpartition(".")[2] or place], repeats=inherited)
+                output.add(field, suffix, [type_name(place)], repeats=inherited)
             elif field.name == "resourceType" and "resourceType" in value:
                 output.add(field, suffix, [value["resourceType"]], repeats=inherited)
             elif place == "Reference" and field.name == "resource":
@@ -217,7 +225,7 @@ class _Run:
         listed = lists_of(field.name)
         assert listed is not None  # checked before
         resource_type, kind = listed
-        if resource_type in _VIEWS:
+        if resource_type in VIEWS:
             raise QueryFault(f"{resource_type} is asked for over REST", code="not-supported", at=field.at)
         arguments = dict(field.arguments)
         condition = arguments.pop("fhirpath", None)
@@ -269,8 +277,10 @@ class _Run:
         }
         found = _matching(page, condition, resource_type, field)
         target = Output()
-        for inner in _flat(field.fields, None):
-            if inner.name == "edges":
+        for inner in flat(field.fields, None):
+            if inner.name == "__typename":
+                target.add(inner, "", [f"{resource_type}Connection"], repeats=False)
+            elif inner.name == "edges":
                 for document in found:
                     edge = Output()
                     await self._edge(edge, inner.fields, document, resource_type)
@@ -280,8 +290,10 @@ class _Run:
         output.add(field, "", [target], repeats=False)
 
     async def _edge(self, output: Output, fields: Fields, document: Resource, resource_type: str) -> None:
-        for field in _flat(fields, None):
-            if field.name == "mode":
+        for field in flat(fields, None):
+            if field.name == "__typename":
+                output.add(field, "", [f"{resource_type}Edge"], repeats=False)
+            elif field.name == "mode":
                 output.add(field, "", ["match"], repeats=False)
             elif field.name == "resource":
                 await self._child(output, field, [document], resource_type, False, "", None)
@@ -322,22 +334,6 @@ class _Run:
         if stored != resource_type or pairs is None:
             raise InvalidInput("this cursor was not made by this hub for this type; search anew", code="value")
         return [(name, value) for name, value in pairs], position, int(offset or 0)
-
-
-def _flat(fields: Fields, place: str | None) -> list[Field]:
-    """The fields of an object at `place`, those of fragments on other types left out."""
-    found: list[Field] = []
-    for one in fields:
-        if isinstance(one, Field):
-            found.append(one)
-        elif _applies(one, place):
-            found += _flat(one.fields, place)
-    return found
-
-
-def _applies(fragment: Fragment, place: str | None) -> bool:
-    general = (None, "Resource", "DomainResource")
-    return place is None or fragment.type_name == place or fragment.type_name in general
 
 
 def _matching(page: DisclosedPage, condition: Any, resource_type: str, field: Field) -> list[dict[str, Any]]:

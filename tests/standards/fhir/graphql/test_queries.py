@@ -29,7 +29,6 @@ def _checked(query: str, variables=None, bounds: Bounds = BOUNDS, places=None):
         ("{ Patient { id } }", "required"),
         ("{ Nothing(id: 1) { id } }", "not-supported"),
         ("{ PatientList(_reference: x) { id } }", "required"),
-        ("{ __schema { types { name } } }", "not-supported"),
         ("{ Patient(id: 1) { id @upper } }", "not-supported"),
         ("{ Patient(id: 1) { ...nothing } }", "invalid"),
         ("query { Patient(id: 1) { ...a } } fragment a on Patient { ...a }", "invalid"),

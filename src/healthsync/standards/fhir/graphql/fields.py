@@ -13,6 +13,9 @@ from healthsync.standards.fhir.graphql.tree import Field, Fields, Fragment
 RESOURCE = "Resource"
 """The place of a resource of any type."""
 
+VIEWS = frozenset({"AuditEvent", "Person"})
+"""Types that are no documents in store: they are searched over REST."""
+
 CONNECTION, EDGE = "Connection", "Edge"
 _CONNECTION_FIELDS = {"count", "offset", "pagesize", "pageSize", "edges", "first", "previous", "next", "last"}
 _EDGE_FIELDS = {"mode", "score", "resource"}
@@ -20,27 +23,28 @@ _EDGE_FIELDS = {"mode", "score", "resource"}
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A property in JSON. `place` is where its own properties are defined, "" for a primitive."""
+    """A property in JSON. `place` is where its own properties are defined, "" for a primitive, which is of `kind`."""
 
     name: str
     place: str
     repeats: bool
-    targets: tuple[str, ...] = ()
+    kind: str = ""
+    is_choice: bool = False
 
 
 def element_of(place: str, name: str) -> Element | None:
     """The property `name` of what stands at `place` (`Patient`, `Patient.contact`, `HumanName`)."""
-    return _elements(place).get(name)
+    return elements_of(place).get(name)
 
 
 @cache
-def _elements(place: str) -> dict[str, Element]:
+def elements_of(place: str) -> dict[str, Element]:
+    """The properties of what stands at `place`, by name."""
     found: dict[str, Element] = {}
     root = place.partition(".")[0]
     elements = structures().get(root, {}).get("elements", {})
     for name, facts in elements.get(place, {}).items():
         repeats, like = facts.get("max") == "*", facts.get("like")
-        targets = tuple(facts.get("targets", ()))
         if like is not None:
             found[name] = Element(name, like, repeats)
             continue
@@ -48,12 +52,35 @@ def _elements(place: str) -> dict[str, Element]:
             member = json_name(name, kind)
             inner = f"{place}.{name}"
             where = inner if inner in elements else "" if kind in PRIMITIVES else kind
-            found[member] = Element(member, where, repeats, targets)
+            found[member] = Element(member, where, repeats, kind if not where else "", member != name)
             if not where:
                 found[f"_{member}"] = Element(f"_{member}", "Element", repeats)
     if place == "Element" and not found:
-        found = {"id": Element("id", "", False), "extension": Element("extension", "Extension", True)}
+        found = {"id": Element("id", "", False, "string"), "extension": Element("extension", "Extension", True)}
     return found
+
+
+@cache
+def type_name(place: str) -> str:
+    """The name in GraphQL of what stands at a place: `PatientContact`, `HumanName`, `PatientConnection`."""
+    kind, _, resource_type = place.partition(":")
+    return f"{resource_type}{kind}" if resource_type else "".join(p[:1].upper() + p[1:] for p in place.split("."))
+
+
+def flat(fields: Fields, place: str | None) -> list[Field]:
+    """The fields of an object at `place`, those of fragments on other types left out; None leaves out none."""
+    found: list[Field] = []
+    for one in fields:
+        if isinstance(one, Field):
+            found.append(one)
+        elif place is None or one.type_name in (None, "Resource", "DomainResource", type_name(place)):
+            found += flat(one.fields, place)
+    return found
+
+
+def is_introspection(field: Field) -> bool:
+    """Whether a field at the root asks for the schema."""
+    return field.name in ("__schema", "__type")
 
 
 def lists_of(name: str) -> tuple[str, str] | None:
@@ -66,14 +93,16 @@ def lists_of(name: str) -> tuple[str, str] | None:
 
 
 def check_fields(fields: Fields, places: Collection[str], *, root: bool = False) -> None:
-    """Every field must exist at one of the places where it may come to stand. Raises QueryFault naming its position."""
+    """Every field must exist at one of the places where it may come to stand. Raises QueryFault naming its position.
+
+    What is asked of the schema is checked by `document.check_introspection`.
+    """
     for field, inner in _with_places(fields, places):
         if field.name == "__typename":
             continue
-        if field.name.startswith("__"):
-            raise QueryFault("introspection is not served", code="not-supported", at=field.at)
         if root:
-            _check_root(field)
+            if not is_introspection(field):
+                _check_root(field)
         else:
             _check_field(field, inner)
 
@@ -86,14 +115,16 @@ def _with_places(fields: Fields, places: Collection[str]) -> Iterator[tuple[Fiel
             yield one, places
 
 
-def _narrowed(type_name: str | None, places: Collection[str]) -> Collection[str]:
-    if type_name is None or type_name in places:
-        return places if type_name is None else {type_name}
-    if type_name in structures() and (RESOURCE in places or type_name in ("Resource", "DomainResource")):
-        return {type_name} if type_name in resource_types() else places
-    if type_name not in structures():
-        raise QueryFault("a fragment is on a type that FHIR R4 does not have", code="invalid")
-    return {type_name}
+def _narrowed(name: str | None, places: Collection[str]) -> Collection[str]:
+    if name is None or (name == "Query" and not places):
+        return places
+    if matching := {place for place in places if type_name(place) == name}:
+        return matching
+    if name in structures() and (RESOURCE in places or name in ("Resource", "DomainResource")):
+        return {name} if name in resource_types() else places
+    if name not in structures():
+        raise QueryFault("a fragment is on a type that does not stand here", code="invalid")
+    return {name}
 
 
 def _check_root(field: Field) -> None:
