@@ -377,3 +377,21 @@ async def test_the_tables_are_made_anew_from_the_resources(loaded, hub):
     assert await rebuild_terminology(hub.database, hub.ingest) == 3
     expanded = await ask(loaded, "ValueSet/pets/$expand")
     assert [c["code"] for c in expanded["expansion"]["contains"]] == ["cat", "dog"]
+
+
+async def test_a_date_is_answered_by_what_was_loaded_then_or_not_at_all(loaded):
+    asked = [
+        "ValueSet/$expand?url=http://example.org/ValueSet/pets",
+        "ValueSet/pets/$expand?count=1",
+        "ValueSet/pets/$validate-code?code=cat&system=" + ANIMALS,
+        f"CodeSystem/$validate-code?url={ANIMALS}&code=cat",
+        f"CodeSystem/$lookup?system={ANIMALS}&code=cat",
+    ]
+    for path in asked:
+        assert await ask(loaded, f"{path}&date=2999-01-01") | {"expansion": 0} == await ask(loaded, path) | {
+            "expansion": 0
+        }
+        issue = (await ask(loaded, f"{path}&date=2020-05-01", 400))["issue"][0]
+        assert (issue["code"], "date" in issue["diagnostics"]) == ("not-supported", True), path
+        assert (await ask(loaded, f"{path}&date=yesterday", 400))["issue"][0]["code"] == "value"
+    assert (await ask(loaded, f"ValueSet/$expand?url={GENDERS}&date=2020-05"))["expansion"]["total"] == 4

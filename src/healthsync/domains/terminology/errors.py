@@ -22,3 +22,13 @@ class TooCostly(InvalidInput):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="too-costly")
+
+
+class NotAsOf(InvalidInput):
+    """What was asked about an earlier date was loaded after it, and how it was before is not kept."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"{reference} was loaded here after that date, and what it said before is not kept; ask without a date",
+            code="not-supported",
+        )

@@ -54,6 +54,11 @@ SELECT version, status, document FROM terminology_value_set WHERE url = $1 ORDER
 -- The value set that came from one resource.
 SELECT version, status, document FROM terminology_value_set WHERE origin = $1;
 
+-- name: loaded_since
+-- Whether a code system or value set, by its URL or the resource that it came from, was loaded after an instant.
+SELECT EXISTS (SELECT 1 FROM terminology_code_system WHERE url = $1 AND loaded_at > $2)
+    OR EXISTS (SELECT 1 FROM terminology_value_set WHERE (url = $1 OR origin = $1) AND loaded_at > $2);
+
 -- name: resolve
 -- A concept by its code, or by the code whatever the case of its letters.
 SELECT code, ordinal, display, definition, inactive, abstract FROM terminology_concept

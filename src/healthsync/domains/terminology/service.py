@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from healthsync.domains.terminology import compiling, grammars, shipped, store, translation, versions
-from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology
+from healthsync.domains.terminology.errors import NotAsOf, TooCostly, UnknownCodeSystem, UnknownTerminology
 from healthsync.domains.terminology.expansion import MAX_EXPANSION, Expander, Wanted, preferred
 from healthsync.domains.terminology.model import (
     CodeSystem,
@@ -51,8 +52,12 @@ class TerminologyService:
     RESOURCE_TYPES = frozenset({"CodeSystem", "ValueSet", "ConceptMap"})
     """The resources that this domain understands."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, at: datetime | None = None) -> None:
+        self._clock, self._at = clock, at
+
+    def as_of(self, at: datetime | None) -> TerminologyService:
+        """The same, answering by definitions as they were at an instant; NotAsOf is raised for one loaded later."""
+        return TerminologyService(self._clock, at)
 
     # --- compile
 
@@ -114,6 +119,7 @@ class TerminologyService:
 
     async def value_set(self, tx: Transaction, reference: str) -> ValueSet | None:
         """The value set of a URL, `url|version` or `ValueSet/id`; None when it is not known here."""
+        await self._check_age(tx, versions.canonical(reference)[0])
         if _LOCAL_VALUE_SET.fullmatch(reference):
             document = await store.value_set_of(tx, reference)
             if document is not None:
@@ -435,11 +441,16 @@ class TerminologyService:
         version = version or stated or None
         if url in grammars.SYSTEMS:
             return GrammarSystem(grammars.SYSTEMS[url])
+        await self._check_age(tx, url)
         loaded: list[Source] = [s for s in await store.code_systems(tx, url) if _has_content(s.header)]
         if (found := versions.chosen(loaded, version, _said_of)) is not None:
             return found
         own = shipped.code_system(url)
         return versions.chosen([own] if own is not None and _has_content(own.header) else [], version, _said_of)
+
+    async def _check_age(self, tx: Transaction, reference: str) -> None:
+        if self._at is not None and await store.loaded_since(tx, reference, self._at):
+            raise NotAsOf(reference)
 
 
 _SNOMED = "http://snomed.info/sct"

@@ -182,6 +182,11 @@ async def value_set_of(tx: Transaction, origin: str) -> dict[str, Any] | None:
     return None if row is None else msgspec.json.decode(row["document"])
 
 
+async def loaded_since(tx: Transaction, reference: str, at: datetime) -> bool:
+    """Whether what a URL or Type/id means was loaded after an instant, for the first time or anew."""
+    return bool(await tx.fetchval(_SQL.loaded_since, reference, at))
+
+
 async def maps(
     tx: Transaction, *, url: str | None, origin: str | None, source: str | None, target: str | None
 ) -> list[tuple[int, ConceptMap]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -30,7 +31,7 @@ from healthsync.errors import InvalidInput
 from healthsync.exchange.ingest import InvalidResource
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database
-from healthsync.standards.fhir import validate
+from healthsync.standards.fhir import dates, validate
 from healthsync.standards.fhir.parameters import LONGEST, Parameters, answer, parts
 
 _EXPAND = {
@@ -62,8 +63,9 @@ class TerminologyOperations:
         asked.only(_EXPAND)
         language, designations = asked.text("displayLanguage"), asked.flag("includeDesignations", False)
         offset, count = asked.number("offset") or 0, asked.number("count")
+        terminology = self._terminology.as_of(_date(asked))
         async with self._database.transaction(read_only=True) as tx:
-            found = await self._terminology.expand(
+            found = await terminology.expand(
                 tx,
                 _value_set(asked, id_),
                 text=asked.text("filter"),
@@ -91,13 +93,15 @@ class TerminologyOperations:
         """ValueSet/$validate-code (valueset-operation-validate-code.html)."""
         asked.only(_VALIDATE_IN_SET)
         codings = _codings(asked, asked.text("system"), asked.text("systemVersion"))
+        terminology = self._terminology.as_of(_date(asked))
         async with self._database.transaction(read_only=True) as tx:
-            verdict = await self._terminology.validate_code(tx, _value_set(asked, id_), codings, _context(asked))
+            verdict = await terminology.validate_code(tx, _value_set(asked, id_), codings, _context(asked))
         return _verdict(verdict)
 
     async def validate_in_code_system(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
         """CodeSystem/$validate-code (codesystem-operation-validate-code.html)."""
         asked.only(_VALIDATE_IN_SYSTEM)
+        terminology = self._terminology.as_of(_date(asked))
         async with self._database.transaction(read_only=True) as tx:
             url, version = asked.text("url"), asked.text("version")
             if id_ is not None:
@@ -106,7 +110,7 @@ class TerminologyOperations:
             codings = _codings(asked, url, version)
             if url is not None and any(coding.system not in (None, url) for coding in codings):
                 raise InvalidInput("the coding is of another code system than the one asked", code="value")
-            verdict = await self._terminology.validate_in_system(tx, codings, _context(asked))
+            verdict = await terminology.validate_in_system(tx, codings, _context(asked))
         return _verdict(verdict)
 
     async def lookup(self, asked: Parameters) -> dict[str, Any]:
@@ -114,9 +118,10 @@ class TerminologyOperations:
         asked.only(_LOOKUP)
         codings = _codings(asked, asked.text("system"), asked.text("version"))
         language, wanted = asked.text("displayLanguage"), asked.all("property")
+        terminology = self._terminology.as_of(_date(asked))
         async with self._database.transaction(read_only=True) as tx:
-            system, concept = await self._terminology.lookup(tx, codings[0])
-            children = await self._terminology.children(tx, system, concept.code)
+            system, concept = await terminology.lookup(tx, codings[0])
+            children = await terminology.children(tx, system, concept.code)
         told = [
             ("name", "valueString", system.title or system.name or system.url),
             ("version", "valueString", system.version),
@@ -240,6 +245,12 @@ def _code(text: str | None) -> str:
     return text
 
 
+def _date(asked: Parameters) -> datetime | None:
+    """The end of what `date` says: what was loaded during a day counts for it. Raises InvalidInput."""
+    text = asked.text("date")
+    return None if text is None else dates.interval(text)[1]
+
+
 def _context(asked: Parameters) -> Context:
     return Context(asked.flag("abstract", True), asked.text("displayLanguage"))
 
@@ -283,6 +294,7 @@ def _expansion_parameters(asked: Parameters, found: Expansion) -> list[dict[str,
     told += [(name, "valueInteger", asked.number(name)) for name in ("offset", "count")]
     flags = ("activeOnly", "includeDesignations", "excludeNotForUI", "excludeNested")
     told += [(name, "valueBoolean", asked.flag(name, False)) for name in flags if asked.all(name)]
+    told += [("date", "valueDateTime", asked.text("date"))]
     told += [("version", "valueUri", version) for version in found.versions]
     return parts(told)
 
