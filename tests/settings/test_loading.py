@@ -109,7 +109,7 @@ def test_an_empty_block_means_its_defaults(write, text):
         ("database:\n    pool_size: 1", "database.pool_size: 1 is less than 2, the smallest allowed"),
         ("database:\n    pool_size: many", "healthsync.yaml:3: database.pool_size: a whole number belongs here"),
         ("http:\n    port: 65536", "http.port: 65536 is more than 65535, the largest allowed"),
-        ("http: 8080", "http: a block with host, port, tls belongs here"),
+        ("http: 8080", "http: a block with host, port, tls, origins belongs here"),
         ("hl7:\n    ack_mode: enhaced", "“enhaced” is not one of original, enhanced; did you mean enhanced?"),
         ("hl7:\n    character_encoding: klingon", "“klingon” is not a character set; try UTF-8 or ISO-8859-1"),
         ("fhir:\n    version: R5", "fhir.version: “R5” is not one of R4"),

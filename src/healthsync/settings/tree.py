@@ -171,6 +171,11 @@ class Http:
         "TLS of the web server. Absent: plain HTTP, for a loopback address or behind a TLS proxy.",
         default=None,
     )
+    origins: tuple[str, ...] = setting(
+        "Origins whose pages may use this server from a browser (CORS), such as https://app.example.org; `*` stands "
+        "for all, `[]` for none. No cookie opens this server: a page needs a client's credential whatever its origin.",
+        default=("*",),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from .inner_requests import InnerRequests
 from .job_routes import JobRoutes
 from .meta_routes import MetaRoutes
 from .operation_routes import OperationRoutes
+from .origins import Origins
 from .requests import BASE, NotAcceptable, UnsupportedMediaType, public_base
 from .router import Router
 from .search_routes import SearchRoutes
@@ -61,6 +62,7 @@ class Application:
         TerminologyRoutes(hub, fhir.begin).register(self.router)
         OperationRoutes(hub, fhir.pages, fhir.begin).register(self.router)
         ValidateRoutes(hub, fhir.begin).register(self.router)
+        self._origins = Origins(hub.settings.http.origins)
         self._own_parameters = hub.own_parameters
         self._sockets = SubscriptionSockets(hub)
         self._socket_paths = {f"{base}/websocket" for base in ("/fhir", "/api/fhir", hub.settings.fhir.base_path)}
@@ -81,12 +83,15 @@ class Application:
         scope[BASE] = public_base(scope, self._address)
         route, names, allowed = self.router.find(scope["method"], scope["path"])
         name = route.surface.name if route else "none"
-        if route is None:
+        if (preflight := self._origins.preflight(scope["method"], scope["headers"])) is not None:
+            response = preflight
+        elif route is None:
             response = _nowhere(allowed)
         else:
             with span("http request", surface=name):
                 response = await self._answer(route.handler, Request(scope, receive), names, name)
         answers.echo(scope["headers"], response)
+        self._origins.mark(scope["headers"], response)
         if b"_pretty=true" in scope.get("query_string", b""):
             response = answers.pretty(response)
         if scope["method"] == "HEAD":

@@ -130,6 +130,7 @@ class CapabilityRoutes:
             operations=tuple(operation for operation in self._operations if operation.system),
             patch_formats=PATCH_TYPES[:2],
             security="Authorization: Bearer with an API key or a signed token (RS256, ES384).",
+            cors=bool(self._hub.settings.http.origins),
             oauth=self._hub.settings.authentication.jwt is not None,
             websocket=websocket_url(base),
         )

@@ -70,6 +70,7 @@ class Server:
     implementation_guides: tuple[str, ...] = ()
     security: str = ""
     oauth: bool = False
+    cors: bool = False
     websocket: str = ""
 
 
@@ -119,7 +120,7 @@ def _about(server: Server) -> dict[str, Any]:
 
 
 def _security(server: Server) -> dict[str, Any]:
-    security: dict[str, Any] = {}
+    security: dict[str, Any] = {"cors": True} if server.cors else {}
     if server.oauth:
         coding = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "OAuth"}
         security["service"] = [{"coding": [coding]}]
