@@ -24,6 +24,9 @@ __all__ = ["FHIR_JSON", "Issue", "from_error", "status_of"]
 
 FHIR_JSON = "application/fhir+json"
 
+_OF_FHIR = {"Cache-Control": "no-store", "Content-Type": f"{FHIR_JSON}; charset=utf-8"}
+"""The charset is said although JSON has only one (http.html#mime-type: responses SHALL)."""
+
 _ECHOED = (b"x-request-id", b"x-correlation-id")
 _NAME = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
@@ -33,7 +36,7 @@ Reduction = Callable[[dict[str, Any]], dict[str, Any]]
 
 def fhir(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A FHIR JSON answer. Patient data must not stay in caches on the way (RFC 9111 §5.2.2.5)."""
-    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, FHIR_JSON)
+    return Response(body, status, {**_OF_FHIR, **(headers or {})}, FHIR_JSON)
 
 
 def resource(found: Disclosed, reduced: Reduction | None = None) -> Response:

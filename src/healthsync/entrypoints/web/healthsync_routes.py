@@ -85,15 +85,14 @@ class HealthsyncRoutes:
 
     def _answer(self, request: Request, answer: Response, collection: Collection) -> Response:
         """The answer in this dialect; what is no resource (304, an OperationOutcome) passes as it is."""
-        ours = ("content-length", "content-type")
-        headers = {name: value for name, value in answer.headers.items() if name not in ours}
+        headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
         if "location" in headers:
             made = headers["location"].partition("/_history/")[0]
             headers["location"] = self._shown_address(request, made, collection)
         body = bytes(answer.body)
         if answer.status_code < 300 and body:
             body = json.dump(self._shown(request, json.parse(body), collection))
-        return Response(body, answer.status_code, headers, answer.media_type)
+        return Response(body, answer.status_code, headers)
 
     def _shown(self, request: Request, document: dict[str, Any], collection: Collection) -> dict[str, Any]:
         shown = friendly.aliased(document)

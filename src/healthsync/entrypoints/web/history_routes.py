@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from healthsync.errors import InvalidInput, NotSupported
+from healthsync.errors import NotSupported
 from healthsync.exchange.disclose import Disclosed, HistoryPage, HistoryQuery, Refusal
 from healthsync.standards.fhir import bundles, dates, json
 from healthsync.standards.fhir.bundles import Method
@@ -20,7 +20,7 @@ from healthsync.standards.fhir.query import CURSOR
 
 from . import answers
 from .fhir_routes import VIEWS, FhirRoutes
-from .paging import page_size
+from .paging import page_size, whole_number
 from .requests import base_of
 from .router import Router
 
@@ -75,7 +75,7 @@ class HistoryRoutes:
         query = HistoryQuery(since[0] if since else None, _interval(params.get("_at")))
         if CURSOR in params:
             query = replace(query, after=self._position(params[CURSOR]))
-        return query, page_size(_count(params.get("_count")))
+        return query, page_size(whole_number(params["_count"]) if "_count" in params else None)
 
     def _position(self, token: str) -> tuple[datetime, int, int]:
         updated_at, pid, version = self._fhir.pages.open(token, "history")
@@ -120,11 +120,3 @@ def _body(entry: Disclosed, reduced: answers.Reduction | None) -> bundles.Body:
 def _interval(text: str | None) -> tuple[datetime, datetime] | None:
     """A date and time of any precision stands for all of it. Raises InvalidInput (`value`)."""
     return None if text is None else dates.interval(text.replace(" ", "+"))  # a + that was not encoded
-
-
-def _count(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdecimal():
-        raise InvalidInput("_count takes a whole number", code="value")
-    return int(text[:9])

@@ -59,3 +59,10 @@ class Pages:
 def page_size(asked: int | None) -> int:
     """How many entries a page has."""
     return DEFAULT_COUNT if asked is None else min(asked, MAX_COUNT)
+
+
+def whole_number(text: str) -> int:
+    """What `_count` says. Raises InvalidInput (`value`)."""
+    if not text.isascii() or not text.isdecimal():
+        raise InvalidInput("_count takes a whole number", code="value")
+    return int(text[:9])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -30,7 +31,7 @@ _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"|(\*)')
 
 
 class UnsupportedMediaType(HealthSyncError):
-    """The body is in a format that this server does not read (HTTP 415)."""
+    """The body is in a format or coding that this server does not read (HTTP 415)."""
 
     code = "not-supported"
 
@@ -128,11 +129,33 @@ async def content_of(request: Request) -> bytes:
         async for part in request.stream():
             size += len(part)
             if size > MAX_BODY_BYTES:
-                raise InvalidInput(f"a request may have {MAX_BODY_BYTES} bytes at most", code="too-long")
+                raise _too_long()
             parts.append(part)
     except ClientDisconnect:
         raise InvalidInput("the request ended before its body did") from None
-    return b"".join(parts)
+    body = b"".join(parts)
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    return body if coding in ("identity", "") else _decoded(body, coding)
+
+
+def _decoded(body: bytes, coding: str) -> bytes:
+    """What was compressed on the way; a small body may hide a large one, so that both are bounded."""
+    if coding not in ("gzip", "x-gzip"):  # RFC 9110 §8.4.1.3: the same
+        raise UnsupportedMediaType("a body may be compressed by gzip only (Content-Encoding)")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = decoder.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error:
+        raise InvalidInput("the body is not compressed by gzip as Content-Encoding says", code="structure") from None
+    if len(plain) > MAX_BODY_BYTES:
+        raise _too_long()
+    if not decoder.eof:
+        raise InvalidInput("the body ends before its gzip stream does", code="structure")
+    return plain
+
+
+def _too_long() -> InvalidInput:
+    return InvalidInput(f"a request may have {MAX_BODY_BYTES} bytes at most", code="too-long")
 
 
 def _media_ranges(text: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -71,10 +71,14 @@ class Router:
     def _find(self, method: str, path: str) -> tuple[Route | None, dict[str, str], set[str]]:
         segments = path.strip("/").split("/")
         allowed: set[str] = set()
+        is_literal = False
         for route in self._likely(segments):
             names = _match(route.segments, segments)
             if names is None:
                 continue
+            if names and is_literal:  # PUT /fhir/metadata: an address of its own that does not take PUT, and no type
+                break
+            is_literal = not names
             if route.surface.method == method or (method == "HEAD" and route.surface.method == "GET"):
                 return route, names, allowed
             allowed.add(route.surface.method)

@@ -23,8 +23,8 @@ from healthsync.standards.fhir.query import parse as parse_query
 from healthsync.standards.fhir.summary import reduce
 
 from . import answers
-from .paging import MAX_COUNT, Pages, page_size
-from .requests import FHIR_TYPES, base_of, body_of
+from .paging import MAX_COUNT, Pages, page_size, whole_number
+from .requests import FHIR_TYPES, UnsupportedMediaType, base_of, body_of, content_of, media_type_of
 from .router import Router
 
 _Pairs = Sequence[tuple[str, str]]
@@ -111,7 +111,7 @@ class SearchRoutes:
             raise NotSupported(f"$everything does not take the parameter {name if name.isidentifier() else '?'}")
         if {"start", "end"} & set(asked):
             raise NotSupported("$everything by date of care is not served; search the types by their dates")
-        count = page_size(int(asked["_count"][:9]) if asked.get("_count", "").isdecimal() else MAX_COUNT)
+        count = page_size(whole_number(asked["_count"]) if "_count" in asked else MAX_COUNT)
         types = [each for each in asked.get("_type", "").split(",") if each]
         if any(each not in resource_types() for each in types):
             raise InvalidInput("_type names no resource type of FHIR R4", code="value")
@@ -175,8 +175,14 @@ class SearchRoutes:
 
 
 async def _form(request: Request) -> list[tuple[str, str]]:
-    form = (await body_of(request, ("application/x-www-form-urlencoded",))).decode("utf-8", "replace")
-    return [*request.query_params.multi_items(), *parse_qsl(form, keep_blank_values=True)]
+    """The parameters of the URL and of the body; a body that is not there needs no media type."""
+    form = await content_of(request)
+    if form and media_type_of(request) != _FORM:
+        raise UnsupportedMediaType(f"send the parameters of a search as {_FORM}")
+    return [*request.query_params.multi_items(), *parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True)]
+
+
+_FORM = "application/x-www-form-urlencoded"
 
 
 def _parameters(body: Mapping[str, Any]) -> list[tuple[str, str]]:
