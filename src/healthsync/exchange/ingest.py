@@ -54,18 +54,27 @@ _Warnings = Mapping[Key, tuple[Issue, ...]]
 
 
 class InvalidResource(InvalidInput):
-    """A resource breaks the R4 definitions; `issues` says where and how, without its values."""
+    """A resource breaks the R4 definitions; `issues` says where and how, without its values, and `key` which one of
+    those that came together, where it is one."""
 
-    def __init__(self, issues: Sequence[Issue]) -> None:
+    def __init__(self, issues: Sequence[Issue], key: Key | None = None) -> None:
         first = issues[0]
         super().__init__(first.diagnostics, code=first.code, expression=first.expression)
-        self.issues = list(issues)
+        self.issues, self.key = list(issues), key
+
+    def inside(self, place: str) -> InvalidResource:
+        """The same faults where the resource stands in something larger."""
+        return InvalidResource([issue.inside(place) for issue in self.issues])
 
 
 class PreconditionFailed(Conflict):
     """If-Match names another version than the one in store (HTTP 412)."""
 
     code = "conflict"
+
+
+ANY_VERSION, NO_VERSION = -1, -2
+"""What `If-Match: *` and `If-None-Match: *` of a write expect (RFC 9110 §13.1)."""
 
 
 class Hidden(NotFound):
@@ -96,7 +105,7 @@ class Incoming:
 
     mode     create (the id must be new), update (replaces all of it), merge (a snapshot of a message), delete
     mapped   with `merge`: how the snapshot lies over what is known
-    if_match the version that the sender believes to be current
+    if_match the version that the sender believes to be current; ANY_VERSION: there is one, NO_VERSION: there is none
     is_fresh the hub has made the id just now: nothing can be stored under it
     keeps    with `update`: tags and security labels that it does not repeat stay
     """
@@ -338,7 +347,7 @@ class Ingest:
             issues = self._conformity.at_the_gate(profiles, entry.resource, is_snapshot=entry.mapped is not None)
             errors = [issue for issue in issues if issue.is_error]
             if errors := errors or _no_addresses(entry.resource):
-                raise InvalidResource(errors)
+                raise InvalidResource(errors, entry.key)
             if issues:
                 work.warnings = {**work.warnings, entry.key: tuple(issues)}
 
@@ -754,7 +763,13 @@ def _check_expectation(entry: Incoming, version: int | None) -> None:
     reference = f"{entry.key[0]}/{entry.key[1]}"
     if entry.mode == "create" and version is not None:
         raise Conflict(f"{reference} exists already")
-    if entry.if_match is not None and entry.if_match != version:
+    if entry.if_match == NO_VERSION:
+        if version is not None:
+            raise PreconditionFailed(f"{reference} is here already")
+    elif entry.if_match == ANY_VERSION:
+        if version is None:
+            raise PreconditionFailed(f"{reference} is not here")
+    elif entry.if_match is not None and entry.if_match != version:
         raise PreconditionFailed(f"{reference} is not at version {entry.if_match}; read it again and repeat")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.disclose import Disclosed, Refusal
 from healthsync.exchange.ingest import Stored
 from healthsync.exchange.interactions.patches import JSON_PATCH, Patch, fhirpath_patch, json_patch, merge_patch
-from healthsync.exchange.interactions.write import if_match_version
+from healthsync.exchange.interactions.write import expected_version, if_match_version
 from healthsync.exchange.offer import NotOffered, Offer
 from healthsync.standards.fhir import binaries, bundles, json, references
 from healthsync.standards.fhir.definitions import resource_types
@@ -42,6 +43,8 @@ VIEWS = {"AuditEvent": ("search-type",), "Person": ("read",)}
 """Types that show what other parts of the hub hold, the audit log and the master patient index, and how."""
 
 PATCH_TYPES = (JSON_PATCH, *FHIR_TYPES)
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 _WRITES = ("create", "update", "patch", "delete")
 
@@ -72,7 +75,7 @@ class FhirRoutes:
         """GET Type/id/_history/version."""
         requester = await self.begin(request, names, "vread")
         reduced = answers.reduction(request.query_params)
-        if not names["version"].isascii() or not names["version"].isdecimal() or len(names["version"]) > 9:
+        if not _VERSION.fullmatch(names["version"]):
             raise NotFound("there is no such version")
         found = await self._hub.disclose.vread(requester, names["type"], names["id"], int(names["version"]))
         return _one(request, found, reduced)
@@ -95,7 +98,8 @@ class FhirRoutes:
         resource = await self._resource(request, names["type"], names["id"])
         if resource.get("id") != names["id"]:
             raise InvalidInput("the resource must carry the id of its URL", code="invalid", expression="Resource.id")
-        return self._written(request, await self._hub.write.update(requester, resource, if_match=_if_match(request)))
+        expected = expected_version(request.headers.get("if-match"), request.headers.get("if-none-match"))
+        return self._written(request, await self._hub.write.update(requester, resource, if_match=expected))
 
     async def update_where(self, request: Request, names: Mapping[str, str]) -> Response:
         """PUT Type?criteria."""

@@ -13,10 +13,18 @@ from typing import Any
 
 from healthsync.domains.access import Interaction, Requester
 from healthsync.errors import InvalidInput, NotFound
-from healthsync.exchange.ingest import Incoming, Key, Known, Stored
+from healthsync.exchange.ingest import Incoming, InvalidResource, Key, Known, Stored
 from healthsync.exchange.interactions.conditions import Arriving, Condition, Found, one
 from healthsync.exchange.interactions.patches import entry_patch
-from healthsync.exchange.interactions.write import Write, as_sent, deletion, found, if_match_version, new
+from healthsync.exchange.interactions.write import (
+    Write,
+    as_sent,
+    deletion,
+    expected_version,
+    found,
+    if_match_version,
+    new,
+)
 from healthsync.exchange.offer import Offer
 from healthsync.infrastructure.database import Transaction
 from healthsync.standards.fhir import bundles, references
@@ -84,12 +92,18 @@ class RunTransaction:
             for plan in plans:  # (4)
                 targets = _targets(conditional[plan.entry.position], known, beside)
                 plan.incoming = [_linked(incoming, links, targets, plan.entry) for incoming in plan.incoming]
-            submitted = [incoming for plan in plans for incoming in plan.incoming]
-            stored = iter(await self.write.submit(tx, requester, "transaction", submitted) if submitted else ())  # (5)
+            stored = iter(await self._store(tx, requester, plans))  # (5)
         for plan in plans:
             each = [next(stored) for _ in plan.incoming]
             plan.answer = plan.answer or Answer(plan.entry.position, each[0] if each else None)
         return {plan.entry.position: _answer(plan) for plan in plans}
+
+    async def _store(self, tx: Transaction, requester: Requester, plans: Sequence[_Planned]) -> Sequence[Stored]:
+        submitted = [incoming for plan in plans for incoming in plan.incoming]
+        try:
+            return await self.write.submit(tx, requester, "transaction", submitted) if submitted else ()
+        except InvalidResource as problem:
+            raise _placed(problem, plans) from None
 
     async def _authorise(self, requester: Requester, entries: Sequence[Entry]) -> None:
         for resource_type, method in dict.fromkeys((str(entry.type), entry.method) for entry in entries):
@@ -146,7 +160,7 @@ class RunTransaction:
             match = one(known[_asked(entry, entry.query)])
             id_ = await self.write.id_for_update(tx, requester, str(entry.type), match, resource.get("id"))
         plan.ids = [id_]
-        if_match = if_match_version(entry.if_match)
+        if_match = expected_version(entry.if_match, entry.if_none_match)
         plan.incoming = [Incoming({**resource, "id": id_}, "update", if_match=if_match, keeps=True)]
 
     async def _plan_patch(self, tx: Transaction, requester: Requester, plan: _Planned, known: Found) -> None:
@@ -220,6 +234,12 @@ def _targets(conditional: Mapping[str, tuple[str, Pairs]], known: Found, beside:
             raise InvalidInput("a conditional reference finds nothing", code="not-found")
         targets[text] = target
     return targets
+
+
+def _placed(problem: InvalidResource, plans: Iterable[_Planned]) -> InvalidResource:
+    """The faults of a resource at its place in the Bundle, as a sender of thousands needs them."""
+    place = next((p.entry.position for p in plans for i in p.incoming if i.key == problem.key), None)
+    return problem if place is None else problem.inside(f"Bundle.entry[{place}].resource")
 
 
 def _linked(incoming: Incoming, links: Mapping[str, str], targets: Mapping[str, str], entry: Entry) -> Incoming:

@@ -17,7 +17,18 @@ from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.errors import Conflict, HealthSyncError, InvalidInput, NotFound, Refused
 from healthsync.exchange.disclose import Disclose, Refusal, Withheld
-from healthsync.exchange.ingest import Hidden, Incoming, Ingest, Key, Known, PreconditionFailed, Stored, Submission
+from healthsync.exchange.ingest import (
+    ANY_VERSION,
+    NO_VERSION,
+    Hidden,
+    Incoming,
+    Ingest,
+    Key,
+    Known,
+    PreconditionFailed,
+    Stored,
+    Submission,
+)
 from healthsync.exchange.interactions.conditions import Conditions, Match, one, target_of_update
 from healthsync.exchange.interactions.patches import Patch
 from healthsync.exchange.offer import NotOffered
@@ -228,7 +239,7 @@ class Write:
         if known is not None and known.is_here:
             return True
         if if_match is not None:
-            told = PreconditionFailed(f"{key[0]}/{key[1]} is not at version {if_match}; it is not here")
+            told = PreconditionFailed(f"{'/'.join(key)} is not here")
             raise await self._absent(tx, requester, "delete", key, known, told)
         if known is not None and not known.permitted:
             refused = await self._disclose.withheld(tx, requester, "delete", "/".join(key), known.patient_key)
@@ -279,7 +290,7 @@ class Write:
     ) -> Incoming | Stored:
         """The resource after a patch, to be submitted; what it is already when the patch changes nothing."""
         now = await self._disclose.editable(tx, requester, resource_type, id_)
-        if if_match is not None and if_match != now.version:
+        if if_match not in (None, ANY_VERSION, now.version):
             raise PreconditionFailed(f"{resource_type}/{id_} is not at version {if_match}; read it again and repeat")
         after = patch(now.resource)
         if loses_security(now.resource, after) and not DECLASSIFIERS & set(requester.roles):
@@ -366,13 +377,25 @@ def found(match: Match) -> Stored:
     return Stored(match.resource_type, match.id, match.version, match.updated_at, "unchanged", stub)
 
 
-def if_match_version(etag: str | None) -> int | None:
-    """The version that If-Match names (http.html#concurrency); 0, which no resource has, for one that is no number.
+def expected_version(if_match: str | None, if_none_match: str | None = None) -> int | None:
+    """The version that a write expects: of If-Match (http.html#concurrency), 0, which no resource has, when that is no
+    number; ANY_VERSION for `If-Match: *`, NO_VERSION for `If-None-Match: *` (RFC 9110 §13.1); None without conditions.
 
-    Raises InvalidInput when it is no entity tag.
+    Raises InvalidInput when If-Match is no entity tag, or If-None-Match of a write names versions.
     """
+    if if_none_match is not None:
+        if if_match is not None or if_none_match.strip() != "*":
+            raise InvalidInput("a write takes If-Match, or If-None-Match: * for what must be new", code="value")
+        return NO_VERSION
+    return if_match_version(if_match)
+
+
+def if_match_version(etag: str | None) -> int | None:
+    """As `expected_version`, of If-Match alone."""
     if etag is None:
         return None
+    if etag.strip() == "*":
+        return ANY_VERSION
     match = _ETAG.fullmatch(etag.strip())
     if match is None:
         raise InvalidInput('If-Match takes a version such as W/"3"', code="value")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from healthsync.errors import HealthSyncError
@@ -58,6 +58,11 @@ class Issue:
     @property
     def is_error(self) -> bool:
         return self.severity in {"fatal", "error"}
+
+    def inside(self, place: str) -> Issue:
+        """The same finding where the resource stands at `place` of another: `Patient.name` is `place.name`."""
+        _, dot, rest = (self.expression or "").partition(".")
+        return replace(self, expression=f"{place}{dot}{rest}")
 
     def as_json(self) -> dict[str, Any]:
         issue: dict[str, Any] = {"severity": self.severity, "code": self.code, "diagnostics": self.diagnostics}
