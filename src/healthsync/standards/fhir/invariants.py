@@ -112,8 +112,11 @@ class _Walk:
             self.issues.append(error("invariant", sentence, _written(path)))
 
     def visit_empty(self, primitive: Any, extra: Any, path: str) -> None:
-        """ele-1 for primitives: an id alone is no value."""
+        """ele-1 for primitives: an id alone is no value, and a null on both sides is nothing (json.html#primitive)."""
         many = type(extra) is list
+        for position, item in enumerate(primitive if many and primitive else ()):
+            if item is None and (position >= len(extra) or extra[position] is None):
+                self.issues.append(error("structure", "a null needs an extension at its place", f"{path}[{position}]"))
         for position, part in enumerate(extra if many else [extra]):
             if part is not None and len(part) == 1 and "id" in part:
                 beside = primitive[position] if many and primitive and position < len(primitive) else primitive
@@ -207,8 +210,12 @@ def _wrong_target(text: str, stated: str | None, allowed: frozenset[str]) -> str
 def _contained_faults(resource: Element, pointers: set[str], path: str) -> Iterator[Issue]:
     """dom-2 to dom-5. A contained resource that points back at its container with `#` need not be pointed at."""
     mentioned = _local_pointers(resource) | pointers
+    ids: set[str] = set()
     for position, inner in enumerate(resource["contained"]):
         place = f"{path}.contained[{position}]"
+        if inner.get("id") in ids:  # resource.html#id: unique within the container
+            yield error("business-rule", "another contained resource has this id already", f"{place}.id")
+        ids.add(inner.get("id", ""))
         if "contained" in inner:
             yield error("invariant", "dom-2: a contained resource may not contain resources", place)
         if {"versionId", "lastUpdated"} & inner.get("meta", {}).keys():
