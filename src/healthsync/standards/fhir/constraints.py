@@ -23,7 +23,7 @@ OWN_CODE = frozenset(
     | {"obs-3", "obs-6", "obs-7", "org-1", "pat-1", "per-1", "qty-3", "que-7", "ref-1", "tim-9", "txt-1", "txt-2"}
 )
 
-_INDEFINITE = frozenset({"bdl-8", "inv-1", "mdd-1", "rng-2"})
+_INDEFINITE = frozenset({"bdl-8", "inv-1", "mdd-1", "ras-2", "rng-2"})
 """They look at what may be absent, or compare dates of unlike precision and quantities of unlike units. Of all others
 an empty result means that what they demand is not there: HL7's validator takes it so too."""
 

@@ -16,23 +16,26 @@ _LATER_CONTEXTS = {
     "http://hl7.org/fhir/StructureDefinition/regex": ("ElementDefinition.type",),
     "http://hl7.org/fhir/StructureDefinition/capabilitystatement-expectation": ("Element",),
     "http://hl7.org/fhir/StructureDefinition/display": ("string",),
+    "http://hl7.org/fhir/StructureDefinition/structuredefinition-normative-version": ("Element",),
+    "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status": ("Element",),
 }
 """Where HL7 itself puts extensions in R4 packages, against the contexts it published; later versions allow it."""
 
 _INDEX = re.compile(r"\[\d+\]")
 
 
-def faults(extension: dict[str, Any], holder: str, kind: str, path: str) -> Iterator[Issue]:
+def faults(extension: dict[str, Any], holder: str, content: str, kind: str, path: str) -> Iterator[Issue]:
     """What is wrong with an extension whose definition is part of R4.
 
-    `holder` is the path of the element that is extended as the definitions write it (`Patient.birthDate`), `kind` its
-    type, `path` where the extension stands.
+    `holder` is the path of the element that is extended as the definitions write it (`Patient.birthDate`), `content`
+    what it is described by (`Questionnaire.item` for an item of an item), `kind` its type, `path` where the extension
+    stands.
     """
     facts = extensions().get(extension.get("url", ""))
     if facts is None:
         return
     contexts = frozenset(facts["contexts"]).union(_LATER_CONTEXTS.get(extension["url"], ()))
-    if facts["contexts"] and not _stands_in(contexts, holder, kind, path):
+    if facts["contexts"] and not _stands_in(contexts, (holder, content, kind), path):
         allowed = ", ".join(sorted(contexts)[:5])
         yield error("structure", f"this extension may not stand here, only in: {allowed}", path)
     given = next((name for name in extension if name.startswith("value")), None)
@@ -53,14 +56,14 @@ def unknown_modifier(extension: dict[str, Any], known: Collection[str], path: st
         yield error("extension", told, path)
 
 
-def _stands_in(contexts: frozenset[str], holder: str, kind: str, path: str) -> bool:
-    if contexts & _names(holder, kind):
+def _stands_in(contexts: frozenset[str], holder: tuple[str, str, str], path: str) -> bool:
+    if contexts & _names(*holder):
         return True
     here = _INDEX.sub("", path.rpartition(".")[0])
     return any(here == context or here.endswith(f".{context}") for context in contexts)
 
 
 @cache
-def _names(holder: str, kind: str) -> frozenset[str]:
+def _names(holder: str, content: str, kind: str) -> frozenset[str]:
     """Every context that means this element; `Observation.value[x]` is written so in some definitions."""
-    return frozenset({holder, f"{holder}[x]", kind, "Element"}) | types.ancestors(kind)
+    return frozenset({holder, f"{holder}[x]", content, kind, "Element"}) | types.ancestors(kind)

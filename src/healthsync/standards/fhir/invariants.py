@@ -99,7 +99,7 @@ class _Walk:
             self.visit_narrative(value, path)
         elif content == "Extension":
             if value.get("url") in definitions.extensions():
-                self.issues.extend(extensions.faults(value, parent.path, parent.kind, _written(path)))
+                self.issues.extend(extensions.faults(value, parent.path, parent.content, parent.kind, _written(path)))
             if child.element == "modifierExtension":
                 self.issues.extend(extensions.unknown_modifier(value, self.known_modifiers, _written(path)))
         if len(value) == 1 and "id" in value and content != "Element":
