@@ -743,7 +743,7 @@ def test_references_of_a_transaction_lead_to_what_its_entries_become(fhir: httpx
         ([entry("POST", "Foo", {"resourceType": "Foo"})], {400, 404}),
         ([entry("PATCH", "Patient/{id}", patient())], INVALID),
         ([{"resource": patient()}], INVALID),
-        ([entry("POST", "Patient/$validate", patient())], INVALID),
+        ([entry("POST", "Patient/{id}/$meta-add", {"resourceType": "Parameters"})], INVALID),
     ],
 )
 def test_a_transaction_that_fails_stores_nothing_of_it(
@@ -756,6 +756,42 @@ def test_a_transaction_that_fails_stores_nothing_of_it(
     assert answer.status_code in statuses and is_outcome(answer)
     assert fhir.get("Patient", params={"identifier": f"{system}|1"}).json()["total"] == 0
     assert fhir.get(f"Patient/{id_}").headers["ETag"] == 'W/"1"'
+
+
+def test_what_only_answers_may_be_posted_in_a_transaction_and_sees_what_it_stored(fhir: httpx.Client) -> None:
+    """http.html#trules. The transaction among the examples of R4 has such an entry."""
+    system = f"urn:x:{uuid.uuid4()}"
+    answer = fhir.post(
+        "",
+        json=bundle(
+            "transaction",
+            entry("POST", f"Patient/_search?identifier={system}|"),
+            entry("POST", "CodeSystem/$lookup", {"resourceType": "Parameters"}),
+            entry("POST", "Patient/$validate", patient()),
+            entry("POST", "Patient", patient(identifier=[{"system": system, "value": "1"}])),
+        ),
+    )
+    found, looked_up, validated, stored = answer.json()["entry"]
+    assert [each["response"]["status"][:3] for each in (looked_up, validated, stored)] == ["400", "200", "201"]
+    assert found["resource"]["total"] == 1
+
+
+def test_a_document_that_a_transaction_stores_keeps_its_own_references(fhir: httpx.Client) -> None:
+    """Its urns name what is inside of it, also where an entry of the transaction has the same."""
+    document = {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [
+            {"fullUrl": A, "resource": {"resourceType": "Organization", "name": "x"}},
+            {"fullUrl": urn(), "resource": {"resourceType": "Location", "managingOrganization": {"reference": A}}},
+        ],
+    }
+    answer = fhir.post(
+        "", json=bundle("transaction", entry("POST", "Bundle", document), entry("POST", "Patient", patient(), A))
+    )
+    assert answer.status_code == 200, answer.text
+    kept = fhir.get(answer.json()["entry"][0]["response"]["location"]).json()
+    assert kept["entry"] == document["entry"]
 
 
 def test_what_is_wrong_in_a_transaction_is_told_with_its_entry(fhir: httpx.Client) -> None:

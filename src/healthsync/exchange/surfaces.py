@@ -154,3 +154,10 @@ def surface(name: str) -> Surface:
 
 
 _BY_NAME = {entry.name: entry for entry in SURFACES}
+
+WRITING_OPERATIONS = frozenset(
+    operation
+    for entry in SURFACES
+    if entry.gate is Gate.INGEST and (operation := entry.path.rpartition("/")[2]).startswith("$")
+)
+"""Operations of FHIR that change resources (`$meta-add`); all others only answer (OperationDefinition.affectsState)."""

@@ -19,6 +19,7 @@ from healthsync.exchange.interactions.failures import outcome_of, status_of
 from healthsync.exchange.interactions.transaction import Answer, RunTransaction
 from healthsync.exchange.interactions.write import Write
 from healthsync.exchange.offer import Offer
+from healthsync.exchange.surfaces import WRITING_OPERATIONS
 from healthsync.standards.fhir import bundles
 from healthsync.standards.fhir.bundles import Entry, Method, Response
 from healthsync.standards.fhir.outcome import Issue, operation_outcome
@@ -74,8 +75,8 @@ class _Run:
     async def transaction(self, entries: Sequence[Entry]) -> list[Response]:
         """(1) refuse what cannot be part of one commit, (2) store all that writes, (3) then read."""
         for entry in entries:  # (1)
-            if entry.is_operation and entry.method not in (Method.GET, Method.HEAD):
-                raise NotSupported(f"Bundle.entry[{entry.position}]: an operation that may write runs in a batch only")
+            if not WRITING_OPERATIONS.isdisjoint(entry.path):
+                raise NotSupported(f"Bundle.entry[{entry.position}]: an operation that writes runs in a batch only")
         stored = await self.store(self.requester, [entry for entry in entries if entry.writes])  # (2)
         answers = {position: await self._written(answer) for position, answer in stored.items()}
         for entry in entries:

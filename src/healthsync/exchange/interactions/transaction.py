@@ -80,7 +80,10 @@ class RunTransaction:
         if not entries:
             return {}
         async with self.write.unit() as tx:
-            conditional = {entry.position: bundles.conditional_references(entry.resource or {}) for entry in entries}
+            conditional = {
+                entry.position: {} if _keeps_references(entry) else bundles.conditional_references(entry.resource or {})
+                for entry in entries
+            }
             most = self.write.most_deleted
             known = await self.write.conditions.resolve(  # (2)
                 tx, requester, _conditions(entries, conditional.values()), most=most
@@ -242,8 +245,13 @@ def _placed(problem: InvalidResource, plans: Iterable[_Planned]) -> InvalidResou
     return problem if place is None else problem.inside(f"Bundle.entry[{place}].resource")
 
 
+def _keeps_references(entry: Entry) -> bool:
+    """A Bundle that is stored, such as a document, refers to what is inside of it and stays as it is signed."""
+    return entry.type == "Bundle"
+
+
 def _linked(incoming: Incoming, links: Mapping[str, str], targets: Mapping[str, str], entry: Entry) -> Incoming:
-    if incoming.mode == "delete":
+    if incoming.mode == "delete" or _keeps_references(entry):
         return incoming
     resource: dict[str, Any] = references.rewrite(references.rewrite(incoming.resource, links), targets)
     if places := bundles.unresolved(resource):
