@@ -804,6 +804,27 @@ def test_what_is_wrong_in_a_transaction_is_told_with_its_entry(fhir: httpx.Clien
     assert sorted(told) == [["Bundle.entry[1].resource.gender"], ["Bundle.entry[1].resource.name[0]"]]
 
 
+@pytest.mark.parametrize(
+    ("bad", "expression"),
+    [
+        (entry("PATCH", "Patient?identifier={s}|none", {"resourceType": "Parameters"}), None),
+        (entry("PUT", "Patient?identifier={s}|1", patient()), "Bundle.entry[2]"),
+        (entry("POST", "Observation", observation(A)), "Bundle.entry[2].resource.subject.reference"),
+        (entry("POST", "Observation", observation("Patient?identifier={s}|none")), "Bundle.entry[2]"),
+    ],
+)
+def test_the_entry_that_makes_a_transaction_fail_is_told(
+    fhir: httpx.Client, made: Callable[..., str], bad: Json, expression: str | None
+) -> None:
+    system = f"urn:x:{uuid.uuid4()}"
+    for _ in range(2):
+        made(identifier=[{"system": system, "value": "1"}])
+    sent = bundle("transaction", *(entry("POST", "Patient", patient()) for _ in range(2)), bad)
+    (issue,) = fhir.post("", json=json.loads(json.dumps(sent).replace("{s}", system))).json()["issue"]
+    assert (issue.get("expression") or [None])[0] == expression
+    assert expression or "Bundle.entry[2]" in issue["diagnostics"]
+
+
 @pytest.mark.parametrize("kind", ["collection", "searchset", "document", "message", "history", "batch-response", "foo"])
 def test_only_batches_and_transactions_are_carried_out(fhir: httpx.Client, kind: str) -> None:
     answer = fhir.post("", json=bundle(kind))

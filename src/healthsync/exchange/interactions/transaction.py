@@ -7,7 +7,8 @@ entries, not with its square: conditions are looked up once each, whatever numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,8 +94,9 @@ class RunTransaction:
             links = bundles.link_map(entries, {p.entry.position: f"{p.entry.type}/{p.ids[0]}" for p in plans if p.ids})
             beside = Arriving([i.resource for p in plans for i in p.incoming if i.mode != "delete"], self.write.now())
             for plan in plans:  # (4)
-                targets = _targets(conditional[plan.entry.position], known, beside)
-                plan.incoming = [_linked(incoming, links, targets, plan.entry) for incoming in plan.incoming]
+                with _told_of(plan.entry):
+                    targets = _targets(conditional[plan.entry.position], known, beside)
+                    plan.incoming = [_linked(incoming, links, targets, plan.entry) for incoming in plan.incoming]
             stored = iter(await self._store(tx, requester, plans))  # (5)
         for plan in plans:
             each = [next(stored) for _ in plan.incoming]
@@ -124,15 +126,16 @@ class RunTransaction:
         plans = []
         for entry in entries:
             plan = _Planned(entry)
-            match entry.method:
-                case Method.DELETE:
-                    await self._plan_delete(tx, requester, plan, known, states)
-                case Method.POST:
-                    _plan_create(plan, known, created)
-                case Method.PUT:
-                    await self._plan_update(tx, requester, plan, known, states)
-                case _:
-                    await self._plan_patch(tx, requester, plan, known)
+            with _told_of(entry):
+                match entry.method:
+                    case Method.DELETE:
+                        await self._plan_delete(tx, requester, plan, known, states)
+                    case Method.POST:
+                        _plan_create(plan, known, created)
+                    case Method.PUT:
+                        await self._plan_update(tx, requester, plan, known, states)
+                    case _:
+                        await self._plan_patch(tx, requester, plan, known)
             plans.append(plan)
         return plans
 
@@ -239,6 +242,16 @@ def _targets(conditional: Mapping[str, tuple[str, Pairs]], known: Found, beside:
     return targets
 
 
+@contextmanager
+def _told_of(entry: Entry) -> Iterator[None]:
+    """What is wrong with an entry says which one it is."""
+    try:
+        yield
+    except InvalidInput as problem:
+        problem.expression = problem.expression or f"Bundle.entry[{entry.position}]"
+        raise
+
+
 def _placed(problem: InvalidResource, plans: Iterable[_Planned]) -> InvalidResource:
     """The faults of a resource at its place in the Bundle, as a sender of thousands needs them."""
     place = next((p.entry.position for p in plans for i in p.incoming if i.key == problem.key), None)
@@ -258,6 +271,6 @@ def _linked(incoming: Incoming, links: Mapping[str, str], targets: Mapping[str, 
         raise InvalidInput(
             f"Bundle.entry[{entry.position}]: a reference names a urn that no entry has",
             code="not-found",
-            expression=places[0],
+            expression=f"Bundle.entry[{entry.position}].resource.{places[0].partition('.')[2]}",
         )
     return replace(incoming, resource=resource)
