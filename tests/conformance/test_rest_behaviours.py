@@ -831,6 +831,50 @@ def test_only_batches_and_transactions_are_carried_out(fhir: httpx.Client, kind:
     assert answer.status_code in INVALID and is_outcome(answer)
 
 
+# --- operations ---------------------------------------------------------------------------------------------------
+
+
+def parameters(**values: Any) -> Json:
+    return {"resourceType": "Parameters", "parameter": [{"name": name, **value} for name, value in values.items()]}
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status", "entries"),
+    [
+        ("", None, 200, 2),
+        ("?_count=1", None, 200, 1),
+        ("?_count=0", None, 200, 0),
+        ("?_count=-1", None, 400, None),
+        ("?_count=x", None, 400, None),
+        ("?_type=Observation", None, 200, 1),
+        ("?_type=Patient,Observation", None, 200, 2),
+        ("?_type=Foo", None, 400, None),
+        ("?_since=2000-01-01T00:00:00Z", None, 200, 2),
+        ("?_since=2999-01-01T00:00:00Z", None, 200, 0),
+        ("?_since=x", None, 400, None),
+        ("?foo=1", None, 400, None),
+        ("", "", 200, 2),
+        ("", parameters(_count={"valueInteger": 1}), 200, 1),
+        ("", parameters(_type={"valueCode": "Observation"}), 200, 1),
+        ("", parameters(_since={"valueInstant": "2999-01-01T00:00:00Z"}), 200, 0),
+        ("", parameters(foo={"valueInteger": 1}), 400, None),
+        ("", {"resourceType": "Parameters", "parameter": ["x"]}, 400, None),
+        ("", {"resourceType": "Parameters", "parameter": "x"}, 400, None),
+        ("", patient(), 400, None),
+        ("", "{", 400, None),
+    ],
+)
+def test_everything_takes_its_parameters_from_the_url_or_a_body(
+    fhir: httpx.Client, made: Callable[..., str], query: str, body: Any, status: int, entries: int | None
+) -> None:
+    id_ = made()
+    made("Observation", **{k: v for k, v in observation(f"Patient/{id_}").items() if k != "resourceType"})
+    content = body if body is None or isinstance(body, str) else json.dumps(body)
+    answer = fhir.request("GET" if body is None else "POST", f"Patient/{id_}/$everything{query}", content=content)
+    assert answer.status_code == status, answer.text
+    assert is_outcome(answer) if entries is None else len(answer.json().get("entry", ())) == entries
+
+
 # --- search by POST and browsers ----------------------------------------------------------------------------------
 
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}

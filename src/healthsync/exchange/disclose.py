@@ -355,7 +355,7 @@ class Disclose:
             await self._refuse(requester, interaction, entity, "unknown" if row is None else "consent", ())
             return _NOT_FOUND
         await self._permit(requester, interaction, [entity, *(e.reference for e in entries)], patients)
-        return DisclosedPage(entries, position=[page.rows[-1].pid] if page.more else None)
+        return DisclosedPage(entries, position=[page.rows[-1].pid] if page.more and page.rows else None)
 
     async def stream(
         self, requester: Requester, selection: Selection, *, after: int, interaction: str, entity: str

@@ -117,9 +117,14 @@ def media_type_of(request: Request) -> str:
 
 async def body_of(request: Request, media_types: Sequence[str]) -> bytes:
     """The body, bounded. Raises UnsupportedMediaType, or InvalidInput (`too-long`)."""
+    check_media_type(request, media_types)
+    return await content_of(request)
+
+
+def check_media_type(request: Request, media_types: Sequence[str]) -> None:
+    """Raises UnsupportedMediaType unless the body is of one of them."""
     if media_type_of(request) not in media_types:
         raise UnsupportedMediaType(f"send this as {media_types[0]}")
-    return await content_of(request)
 
 
 async def content_of(request: Request) -> bytes:

@@ -18,13 +18,14 @@ from healthsync.standards.fhir.compartments import within
 from healthsync.standards.fhir.criteria import localised
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.outcome import Issue, operation_outcome
+from healthsync.standards.fhir.parameters import Parameters
 from healthsync.standards.fhir.query import CURSOR, SearchQuery
 from healthsync.standards.fhir.query import parse as parse_query
 from healthsync.standards.fhir.summary import reduce
 
 from . import answers
 from .paging import MAX_COUNT, Pages, page_size, whole_number
-from .requests import FHIR_TYPES, UnsupportedMediaType, base_of, body_of, content_of, media_type_of
+from .requests import FHIR_TYPES, base_of, check_media_type, content_of
 from .router import Router
 
 _Pairs = Sequence[tuple[str, str]]
@@ -95,8 +96,9 @@ class SearchRoutes:
         if resource_type not in ("Patient", "Encounter"):
             raise NotSupported("$everything is an operation of Patient and Encounter")
         pairs = request.query_params.multi_items()
-        if request.method == "POST":
-            pairs = [*pairs, *_parameters(json.parse(await body_of(request, FHIR_TYPES)))]
+        if request.method == "POST" and (body := await content_of(request)):
+            check_media_type(request, FHIR_TYPES)
+            pairs = [*pairs, *Parameters.of_resource(json.parse(body)).pairs()]
         return await self._everything(request, requester, resource_type, id_, pairs)
 
     async def _everything(
@@ -176,25 +178,12 @@ class SearchRoutes:
 
 async def _form(request: Request) -> list[tuple[str, str]]:
     """The parameters of the URL and of the body; a body that is not there needs no media type."""
-    form = await content_of(request)
-    if form and media_type_of(request) != _FORM:
-        raise UnsupportedMediaType(f"send the parameters of a search as {_FORM}")
+    if form := await content_of(request):
+        check_media_type(request, (_FORM,))
     return [*request.query_params.multi_items(), *parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True)]
 
 
 _FORM = "application/x-www-form-urlencoded"
-
-
-def _parameters(body: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A Parameters resource as the pairs of a URL."""
-    if body.get("resourceType") != "Parameters":
-        raise InvalidInput("send the parameters of the operation as a Parameters resource", code="invalid")
-    pairs = []
-    for parameter in body.get("parameter", ()):
-        value = next((v for name, v in parameter.items() if name.startswith("value")), None)
-        if value is not None:
-            pairs.append((str(parameter.get("name")), str(value)))
-    return pairs
 
 
 def _found(entries: Sequence[Disclosed], query: SearchQuery | None = None, mode: str = "match") -> list[bundles.Found]:

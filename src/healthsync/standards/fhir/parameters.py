@@ -44,6 +44,15 @@ class Parameters:
         """Every value of a parameter."""
         return list(self._values.get(name, ()))
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Those with a plain value, as a URL would say them."""
+        return [
+            (name, str(value))
+            for name, values in self._values.items()
+            for value in values
+            if isinstance(value, str | int)
+        ]
+
     def text(self, name: str) -> str | None:
         """The text of a parameter. Raises InvalidInput when it is given twice, is no text or is longer than LONGEST."""
         value = self._one(name)
