@@ -180,6 +180,11 @@ def test_accept_chooses_the_format(fhir: httpx.Client, stored: str, accept: str,
     assert answer.headers["Content-Type"] == "application/fhir+json; charset=utf-8"
 
 
+def test_several_accept_fields_are_one_list(fhir: httpx.Client, stored: str) -> None:
+    fields = httpx.Headers([("Accept", "application/fhir+xml"), ("Accept", "application/fhir+json")])
+    assert fhir.get(f"Patient/{stored}", headers=fields).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("wanted", "status"),
     [

@@ -86,7 +86,7 @@ def negotiate(request: Request) -> None:
     FHIR is always UTF-8.
     """
     wanted = request.query_params.get("_format")
-    accepted = wanted.replace(" ", "+") if wanted else request.headers.get("accept", "")
+    accepted = wanted.replace(" ", "+") if wanted else _accepted(request)
     offers = list(_media_ranges(accepted))
     if offers and not any(name in _JSON and _weighs(params) and _is_r4(params) for name, params in offers):
         raise NotAcceptable("this server answers in application/fhir+json; XML and Turtle are not supported")
@@ -96,8 +96,12 @@ def wants_fhir(request: Request) -> bool:
     """Whether FHIR JSON is asked for by name: a Binary is answered in its own format otherwise (binary.html#rest)."""
     if request.query_params.get("_format"):
         return True
-    offers = _media_ranges(request.headers.get("accept", ""))
+    offers = _media_ranges(_accepted(request))
     return any(name in FHIR_TYPES and _weighs(params) for name, params in offers)
+
+
+def _accepted(request: Request) -> str:
+    return ",".join(request.headers.getlist("accept"))  # several fields are one list (RFC 9110 §5.3)
 
 
 def media_type_in(request: Request) -> str:
