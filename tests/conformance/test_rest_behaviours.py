@@ -59,8 +59,8 @@ def stored(fhir: httpx.Client) -> str:
 def made(fhir: httpx.Client) -> Callable[..., str]:
     """Make a resource and answer its id."""
 
-    def make(resource_type: str = "Patient", **elements: Any) -> str:
-        answer = fhir.post(resource_type, json={"resourceType": resource_type, **elements})
+    def make(resourceType: str = "Patient", **elements: Any) -> str:
+        answer = fhir.post(resourceType, json={"resourceType": resourceType, **elements})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
@@ -857,8 +857,16 @@ def parameters(**values: Any) -> Json:
         ("?_since=2000-01-01T00:00:00Z", None, 200, 2),
         ("?_since=2999-01-01T00:00:00Z", None, 200, 0),
         ("?_since=x", None, 400, None),
+        ("?start=2020-03", None, 200, 2),
+        ("?start=2020-03-06", None, 200, 1),
+        ("?end=2020-03-05", None, 200, 2),
+        ("?end=2020-02", None, 200, 1),
+        ("?start=2020&end=2020", None, 200, 2),
+        ("?start=2021&end=2022", None, 200, 1),
+        ("?start=x", None, 400, None),
         ("?foo=1", None, 400, None),
         ("", "", 200, 2),
+        ("", parameters(start={"valueDate": "2021"}), 200, 1),
         ("", parameters(_count={"valueInteger": 1}), 200, 1),
         ("", parameters(_type={"valueCode": "Observation"}), 200, 1),
         ("", parameters(_since={"valueInstant": "2999-01-01T00:00:00Z"}), 200, 0),
@@ -873,7 +881,7 @@ def test_everything_takes_its_parameters_from_the_url_or_a_body(
     fhir: httpx.Client, made: Callable[..., str], query: str, body: Any, status: int, entries: int | None
 ) -> None:
     id_ = made()
-    made("Observation", **{k: v for k, v in observation(f"Patient/{id_}").items() if k != "resourceType"})
+    made(**observation(f"Patient/{id_}", effectiveDateTime="2020-03-05"))
     content = body if body is None or isinstance(body, str) else json.dumps(body)
     answer = fhir.request("GET" if body is None else "POST", f"Patient/{id_}/$everything{query}", content=content)
     assert answer.status_code == status, answer.text

@@ -38,6 +38,7 @@ from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.standards.fhir import binaries, json, published, references
+from healthsync.standards.fhir.care_dates import CareDates
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.outcome import Issue
 from healthsync.standards.fhir.query import SearchQuery
@@ -323,13 +324,15 @@ class Disclose:
         *,
         types: Sequence[str] = (),
         since: datetime | None = None,
+        care: CareDates | None = None,
         after: int | None,
         count: int,
     ) -> DisclosedPage | Refusal:
         """Patient/$everything: all that the hub holds on the person, whichever facility sent it; Encounter/$everything:
         the encounter, what refers to it and what it refers to.
 
-        `types` and `since` narrow it. Types that the roles do not open are left out, and so is what consent withholds.
+        `types`, `since` and `care` narrow it, the last within each page. Types that the roles do not open are left out,
+        and so is what consent withholds.
         """
         interaction = "$everything"
         if (refusal := await self._authorise(requester, interaction, Interaction.READ, resource_type)) is not None:
@@ -351,6 +354,8 @@ class Disclose:
                 page = await self._finder.around(tx, row, opened, visibility, since=since, after=after, count=count)
             entries = await self._show(tx, requester, page.rows)
             patients = await self._patients(tx, *page.rows)
+        if care is not None:
+            entries = [entry for entry in entries if care.hold(json.parse(entry.text.encode()))]
         if not visible:
             await self._refuse(requester, interaction, entity, "unknown" if row is None else "consent", ())
             return _NOT_FOUND

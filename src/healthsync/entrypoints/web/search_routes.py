@@ -14,6 +14,7 @@ from healthsync.errors import InvalidInput, NotSupported
 from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.disclose import Disclosed, Refusal
 from healthsync.standards.fhir import bundles, dates, json
+from healthsync.standards.fhir.care_dates import CareDates
 from healthsync.standards.fhir.compartments import within
 from healthsync.standards.fhir.criteria import localised
 from healthsync.standards.fhir.definitions import resource_types
@@ -111,15 +112,14 @@ class SearchRoutes:
         if unknown := set(asked) - {"_count", "_type", "_since", "start", "end", "_format", "_pretty"}:
             name = sorted(unknown)[0]
             raise NotSupported(f"$everything does not take the parameter {name if name.isidentifier() else '?'}")
-        if {"start", "end"} & set(asked):
-            raise NotSupported("$everything by date of care is not served; search the types by their dates")
         count = page_size(whole_number(asked["_count"]) if "_count" in asked else MAX_COUNT)
         types = [each for each in asked.get("_type", "").split(",") if each]
         if any(each not in resource_types() for each in types):
             raise InvalidInput("_type names no resource type of FHIR R4", code="value")
         since = dates.interval(asked["_since"])[0] if "_since" in asked else None
+        care = CareDates.read(asked.get("start"), asked.get("end")) if {"start", "end"} & asked.keys() else None
         page = await self._hub.disclose.everything(
-            requester, resource_type, id_, types=types, since=since, after=after, count=count
+            requester, resource_type, id_, types=types, since=since, care=care, after=after, count=count
         )
         if isinstance(page, Refusal):
             return answers.refusal(page)
