@@ -679,6 +679,9 @@ PROBES: dict[str, dict[str, Ask]] = {
         "_sort by several keys": get("/Organization?_id=o1,o2&_sort=active,-name", holds("o1", "o2")),
         "_count": get("/Observation?_count=1", lambda a: len(a.json()["entry"]) == 1),
         "_count=0": get("/Organization?_count=0", lambda a: "entry" not in a.json() and a.json()["total"] > 1),
+        "self link": get(
+            "/Organization?_id=o1&_nonsense=1", lambda a: a.json()["link"][0]["url"].endswith("/Organization?_id=o1")
+        ),
         "paging": _pages,
         "_total": every(
             get("/Organization?_total=accurate", lambda a: a.json()["total"] > 1),

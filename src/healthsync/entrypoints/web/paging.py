@@ -28,9 +28,13 @@ class Pages:
         """The same, for links under another base: the address that a request was sent to."""
         return Pages(self._key, base)
 
-    def links(self, path: str, pairs: Pairs, token: str | None) -> dict[str, str]:
-        """`self`, and `next` when a token tells where it begins."""
-        links = {"self": self.url(path, pairs)}
+    def links(self, path: str, pairs: Pairs, token: str | None, *, own: Pairs | None = None) -> dict[str, str]:
+        """`self`, and `next` when a token tells where it begins.
+
+        `own` are the pairs of `self` when it says more than the others: what a search was processed by, which `next`
+        keeps sealed in its token.
+        """
+        links = {"self": self.url(path, pairs if own is None else own)}
         if token is not None:
             links["next"] = self.url(path, [*pairs, (CURSOR, token)])
         return links

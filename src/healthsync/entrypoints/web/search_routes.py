@@ -139,9 +139,9 @@ class SearchRoutes:
         compartment: tuple[str, str] | None = None,
     ) -> Response:
         asked, after = list(pairs), None
-        if (token := dict(pairs).get(CURSOR)) is not None:
-            # The page token carries the whole query, so that no link holds a patient's values.
-            stored, after = self._pages.open(token)
+        if (here := dict(pairs).get(CURSOR)) is not None:
+            # The page token carries the whole query: an address that is followed ends up in logs of proxies.
+            stored, after = self._pages.open(here)
             asked = [(name, value) for name, value in stored]
         query = parse_query(resource_type, asked, lenient="handling=lenient" in request.headers.get("prefer", ""))
         pages = self._pages.of(base_of(request))
@@ -154,13 +154,15 @@ class SearchRoutes:
         page = await self._hub.disclose.search(requester, query, after=after, count=count, asked=urlencode(asked))
         if isinstance(page, Refusal):
             return answers.refusal(page)
-        token = pages.seal([asked, page.position]) if page.position else None
+        following = pages.seal([asked, page.position]) if page.position else None
+        followed = _shown(query)
+        own = query.applied if here is None else [*followed, (CURSOR, here)]
         warnings = [*query.warnings, *page.warnings]
         shown = None if query.summary in (None, "false", "count") and not query.elements else query
         bundle = bundles.searchset(
             [*_found(page.entries, shown), *_found(page.included, shown, "include")],
             base=pages.base,
-            links=pages.links(path, _shown(query), token),
+            links=pages.links(path, followed, following, own=own),
             total=page.total,
             outcome=_warnings(warnings) if warnings else None,
         )
@@ -172,7 +174,7 @@ class SearchRoutes:
         pages = self._pages.of(base_of(request))
         token = pages.seal([query.applied, position]) if position is not None else None
         found = [bundles.Found("AuditEvent", event["id"], event) for event in events]
-        links = pages.links("AuditEvent", [], token)
+        links = pages.links("AuditEvent", [], token, own=query.applied)
         return answers.fhir(json.dump(bundles.searchset(found, base=pages.base, links=links)))
 
 
@@ -201,7 +203,7 @@ _SHOWN = frozenset({"_count", "_sort", "_summary", "_elements", "_total", "_incl
 
 
 def _shown(query: SearchQuery) -> list[tuple[str, str]]:
-    """What a self link may repeat: how the answer was shaped, none of the values that were asked for."""
+    """What the address of the next page may repeat: how the answer is shaped, none of the values asked for."""
     return [(name, value) for name, value in query.applied if name.partition(":")[0] in _SHOWN]
 
 
