@@ -143,7 +143,10 @@ class SearchRoutes:
             # The page token carries the whole query: an address that is followed ends up in logs of proxies.
             stored, after = self._pages.open(here)
             asked = [(name, value) for name, value in stored]
-        query = parse_query(resource_type, asked, lenient="handling=lenient" in request.headers.get("prefer", ""))
+        wishes = ",".join(request.headers.getlist("prefer"))
+        query = parse_query(
+            resource_type, asked, lenient="handling=lenient" in wishes, strict="handling=strict" in wishes
+        )
         pages = self._pages.of(base_of(request))
         query.criteria = [localised(node, pages.base) for node in query.criteria]
         if compartment is not None:

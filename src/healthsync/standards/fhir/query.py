@@ -145,15 +145,18 @@ class SearchQuery:
     types: tuple[str, ...] = ()
 
 
-def parse(resource_type: str, pairs: Iterable[tuple[str, str]], *, lenient: bool = False) -> SearchQuery:
+def parse(
+    resource_type: str, pairs: Iterable[tuple[str, str]], *, lenient: bool = False, strict: bool = False
+) -> SearchQuery:
     """Read the decoded name/value pairs of a search on `resource_type`, or across types when that is "".
 
     Raises InvalidInput: `not-supported` naming the parameter or modifier that this server does not serve (also an
     unknown filter, unless `lenient`, where it becomes a warning), `value` for a value that cannot be read or a control
     parameter that is given twice, `too-costly` beyond the limits. Lenient handling passes over a control parameter
-    with a bad value and an unknown filter; a chain or `_has` that is not understood is refused even then.
+    with a bad value and an unknown filter; a chain or `_has` that is not understood is refused even then. `strict`
+    handling passes over nothing that is unknown (search.html#errors).
     """
-    return _Reading(resource_type, list(pairs), lenient).query()
+    return _Reading(resource_type, list(pairs), lenient, strict).query()
 
 
 def parse_condition(resource_type: str, pairs: Iterable[tuple[str, str]]) -> SearchQuery:
@@ -181,9 +184,9 @@ def _no_condition(name: str) -> None:
 class _Reading:
     """One search being read."""
 
-    def __init__(self, resource_type: str, pairs: list[tuple[str, str]], lenient: bool) -> None:
+    def __init__(self, resource_type: str, pairs: list[tuple[str, str]], lenient: bool, strict: bool = False) -> None:
         self.pairs = pairs
-        self.lenient = lenient
+        self.lenient, self.strict = lenient, strict
         self.budget = Budget()
         self.asked = SearchQuery(resource_type)
         self.seen: set[str] = set()
@@ -193,6 +196,8 @@ class _Reading:
         for name, value in self.pairs:
             if self._read(name, value):
                 self.asked.applied.append((name, value))
+        if self.asked.summary == "text" and self.asked.includes:  # search.html#summary: they cannot be mixed
+            unreadable("_summary", "with 'text' nothing can be included")
         self.asked.warnings = list(dict.fromkeys(self.asked.warnings))
         return self.asked
 
@@ -240,7 +245,7 @@ class _Reading:
             raise
 
     def _unknown(self, name: str, unknown: UnknownParameter) -> bool:
-        if name.startswith("_"):
+        if name.startswith("_") and not self.strict:
             self.asked.warnings.append(f"the parameter '{unknown.name}' is unknown and was ignored")
         elif self.lenient:
             whom = self.asked.type or "this kind of search"
