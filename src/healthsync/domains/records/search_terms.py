@@ -434,7 +434,8 @@ class TermMaker:
         assert isinstance(value, DateValue)
 
         def test(sql: Sql, alias: str) -> str:
-            low, high = f"{alias}.updated_at", f"({alias}.updated_at + interval '1 millisecond')"
+            # What is shown is cut off at the millisecond: of bounds in whole ones the instant is on the same side.
+            low, high = f"{alias}.updated_at", f"({alias}.updated_at + interval '1 microsecond')"
             return _date_condition(value, low, high, sql, self._now)
 
         return Term(test)
@@ -480,6 +481,8 @@ class TermMaker:
 
     def _present(self, types: Sequence[str], parameter: Parameter) -> Term:
         """Resources that have a value for a parameter."""
+        if parameter.name in ("_id", "_lastUpdated"):
+            return _TRUE
         if parameter.type == "composite":
             parts = [search_parameters.components(each, parameter) for each in types]
             return _inexact(_all([self._present(types, _own(types, part)) for part in parts[0]]))
