@@ -184,6 +184,7 @@ KNOWN: list[dict[str, Any]] = [
         "id": "cm",
         "url": "http://example.org/fhir/ConceptMap/kinds",
         "status": "active",
+        "sourceCanonical": "http://example.org/fhir/ValueSet/kinds",
         "group": [
             {
                 "source": "http://example.org/fhir/CodeSystem/kinds",
@@ -693,6 +694,7 @@ PROBES: dict[str, dict[str, Ask]] = {
             holds("p1", "o1", "o2"),
         ),
         "_include=*": get("/Patient?_id=p1&_include=*", holds("p1", "d1", "o1")),
+        "_include of canonicals": get("/ConceptMap?_id=cm&_include=ConceptMap:source", holds("cm", "vs")),
         "_revinclude": get("/Patient?_id=p1&_revinclude=Observation:patient", holds("p1", "v1")),
         "_summary=count": get(
             "/Organization?_summary=count", lambda a: "entry" not in a.json() and a.json()["total"] > 1

@@ -7,7 +7,7 @@ asked about either.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -35,8 +35,17 @@ from healthsync.infrastructure.database import Transaction
 from healthsync.standards.fhir import references, search_parameters
 from healthsync.standards.fhir.criteria import And, Chain, Criterion, Has, ListMember, Node, Not, Or, WordSearch
 from healthsync.standards.fhir.definitions import resource_types
-from healthsync.standards.fhir.query import Include, SearchQuery
-from healthsync.standards.fhir.query_values import Modifier, TokenValue, UriValue, Value
+from healthsync.standards.fhir.matching import as_written, is_media_type
+from healthsync.standards.fhir.query import Include, SearchQuery, parse
+from healthsync.standards.fhir.query_values import (
+    LONGEST_VALUE,
+    MOST_VALUES,
+    Modifier,
+    TokenValue,
+    UriValue,
+    Value,
+    escape,
+)
 
 MOST_INNER = 5_000
 """Hits of a chain's end that are carried over when only decryption can tell them."""
@@ -239,6 +248,7 @@ class Finder:
         for _ in range(MOST_ROUNDS):
             documents = await self._vault.open(tx, frontier)
             rows = await self._referenced(tx, requester, followed, documents, visibility, seen)
+            rows += await self._named(tx, requester, followed, documents, visibility)
             left = MOST_INCLUDED + 1 - len(found.included)
             rows += await self._referring(tx, requester, followed, frontier, visibility, left)
             fresh = {
@@ -279,6 +289,35 @@ class Finder:
                         if f"{reference.type}/{reference.id}" not in seen:
                             targets[str(reference.type), str(reference.id)] = None
         return await self._records.read_many(tx, list(targets)[: MOST_INCLUDED + 1], visibility)
+
+    async def _named(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        includes: Sequence[Include],
+        documents: Sequence[Mapping[str, Any]],
+        visibility: Visibility,
+    ) -> list[StoredResource]:
+        """What canonicals name by url and version (references.html#canonical), of types that the roles show whole: to
+        find it by its url tells what that is."""
+        wanted: dict[str, dict[str, None]] = {}
+        for include in includes:
+            if not include.reverse:
+                for document in documents:
+                    if include.parameter != "*" or self._shows_all(requester, document["resourceType"]):
+                        for resource_type, canonical in _canonicals(include, document):
+                            if self._shows_all(requester, resource_type):
+                                wanted.setdefault(resource_type, {})[canonical] = None
+        found: list[StoredResource] = []
+        for resource_type, canonicals in wanted.items():
+            urls = [text for each in canonicals if len(text := escape(each, ",")) <= LONGEST_VALUE]
+            for start in range(0, len(urls), MOST_VALUES):
+                value = ",".join(urls[start : start + MOST_VALUES])
+                plan = await self.plan(tx, requester, parse(resource_type, [("url", value)]), visibility)
+                look = self._look(tx)
+                page = await self._records.search(tx, plan, visibility, look, after=None, count=MOST_INCLUDED + 1)
+                found += page.rows
+        return found
 
     async def _referring(
         self,
@@ -329,9 +368,33 @@ def _targets(include: Include, document: Mapping[str, Any]) -> list[references.R
     return found
 
 
+def _canonicals(include: Include, document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The canonicals that an include leads to from one resource, each with the types that it may name."""
+    resource_type = document["resourceType"]
+    if include.source not in ("*", resource_type):
+        return
+    known = search_parameters.definitions(resource_type)
+    followed = known.values() if include.parameter == "*" else [known[include.parameter]]
+    naming = {path: types for each in followed if (types := _defining(each, include.target)) for path in each.paths}
+    if not naming:
+        return
+    values = search_parameters.index(dict(document))
+    for path, types in naming.items():
+        for text in as_written([text for place, text in values.references if place == path]):
+            if references.parse(text).kind is not references.Kind.RELATIVE:
+                yield from ((each, text) for each in types)
+
+
+def _defining(parameter: search_parameters.Parameter, target: str | None) -> list[str]:
+    """The types among the targets of a reference parameter that have a canonical URL."""
+    if parameter.type != "reference":
+        return []
+    return [t for t in parameter.targets if target in (None, t) and search_parameters.definition(t, "url")]
+
+
 def _media(criterion: Criterion) -> bool:
     """Media types have their hierarchy in their names (search.html#mimetype)."""
-    return all(isinstance(v, TokenValue) and v.system is None and "/" in (v.code or "") for v in criterion.values)
+    return criterion.modifier is Modifier.BELOW and all(is_media_type(value) for value in criterion.values)
 
 
 class _Resolving:

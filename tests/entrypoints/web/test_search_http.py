@@ -301,6 +301,18 @@ async def test_roles_bound_chains_lists_and_elements_that_can_be_asked_about(adm
     assert types == {"Patient", "Encounter", "Location", "Organization", "Practitioner"}
 
 
+async def test_an_include_passes_over_canonicals_of_what_the_roles_do_not_show(admin, client_as):
+    url = "http://example.org/fhir/ActivityDefinition/a"
+    activity = {"resourceType": "ActivityDefinition", "id": "act", "status": "active", "url": url}
+    procedure = {"resourceType": "Procedure", "id": "pr", "status": "completed", "subject": {"reference": "Patient/p1"}}
+    await _put(admin, *WORLD, activity, {**procedure, "instantiatesCanonical": [url]})
+    nurse = await client_as("nurse")
+    for include, also in (("Procedure:instantiates-canonical", []), ("*", ["Patient/p1"])):
+        query = f"Procedure?_id=pr&_include={include}"
+        assert await _found(admin, query, "include") == ["ActivityDefinition/act", *also]
+        assert await _found(nurse, query, "include") == also
+
+
 # --- the shape of an answer ---------------------------------------------------------------------------------------
 
 

@@ -162,8 +162,8 @@ class _Matcher:
     def _value(self, parameter: Parameter, modifier: Modifier | None, value: Value, values: IndexValues) -> bool:
         """Whether some value under the parameter fits this one of the search."""
         paths = parameter.paths
-        if isinstance(value, TokenValue) and modifier is Modifier.BELOW and _is_mime_type(value):
-            return any(_mime_fits(value.code or "", code) for path, _, code in values.tokens if path in paths)
+        if isinstance(value, TokenValue) and modifier is Modifier.BELOW and is_media_type(value):
+            return any(_media_type_fits(value.code or "", code) for path, _, code in values.tokens if path in paths)
         if parameter.type == "token" and modifier in {Modifier.IN, Modifier.ABOVE, Modifier.BELOW}:
             return any(self.codes(modifier, value, s, code) for path, s, code in values.tokens if path in paths)
         match value:
@@ -249,7 +249,7 @@ class _Matcher:
         if modifier in {Modifier.ABOVE, Modifier.BELOW}:
             if value.url is None:
                 return self.elsewhere(Criterion(parameter, modifier, (value,)))
-            return any(_canonical_fits(modifier, value.url, target) for target in _as_written(targets))
+            return any(_canonical_fits(modifier, value.url, target) for target in as_written(targets))
         return any(target in value.targets for target in targets)
 
     def _words(self, search: WordSearch) -> bool:
@@ -348,13 +348,20 @@ def _token_fits(value: TokenValue, system: str | None, code: str) -> bool:
     return value.system is None or value.system == (system or "")
 
 
-def _is_mime_type(value: TokenValue) -> bool:
-    return value.system is None and value.code is not None and "/" in value.code
+_MEDIA_FAMILIES = frozenset({"application", "audio", "font", "image", "message", "model", "multipart", "text", "video"})
+"""RFC 6838 §4.2: the top-level media types."""
 
 
-def _mime_fits(asked: str, found: str) -> bool:
-    """`:below` of a mime type finds it with parameters too (search.html#mimetype)."""
-    return found == asked or found.startswith(f"{asked};")
+def is_media_type(value: Value) -> bool:
+    """Whether a token of a search is a media type, or a whole family of them such as `image`."""
+    if not isinstance(value, TokenValue) or value.system is not None or value.code is None:
+        return False
+    return "/" in value.code or value.code in _MEDIA_FAMILIES
+
+
+def _media_type_fits(asked: str, found: str) -> bool:
+    """`:below` of a media type finds it with parameters too, that of a family all of it (search.html#mimetype)."""
+    return found == asked or found.startswith(f"{asked};" if "/" in asked else f"{asked}/")
 
 
 def _string_fits(parameter: Parameter, modifier: Modifier | None, value: StringValue, values: IndexValues) -> bool:
@@ -404,7 +411,7 @@ def _canonical_fits(modifier: Modifier, asked: str, found: str) -> bool:
     return _version_is_below(found, asked) if modifier is Modifier.BELOW else _version_is_below(asked, found)
 
 
-def _as_written(targets: list[str]) -> list[str]:
+def as_written(targets: list[str]) -> list[str]:
     """Canonicals without the entries that the index adds so that they are found without their version too."""
     added = {target.partition("|")[0] for target in targets if "|" in target}
     return [target for target in targets if target not in added]

@@ -202,6 +202,10 @@ def read_value(parameter: Parameter, modifier: Modifier | None, target: str | No
 # --- one reader a type --------------------------------------------------------------------------------------------
 
 
+_SPECIAL_VALUES = "http://hl7.org/fhir/special-values"
+"""The system that booleans are said to be of (search.html#token); nobody stores it."""
+
+
 def read_token(parameter: Parameter, text: str) -> TokenValue:
     """`code`, `system|code`, `|code` or `system|` (search.html#token)."""
     if text == "|":
@@ -209,6 +213,8 @@ def read_token(parameter: Parameter, text: str) -> TokenValue:
     parts = [unescape(part) for part in split(text, "|")]
     if len(parts) == 1:
         return TokenValue(None, parts[0])
+    if parts[0] == _SPECIAL_VALUES:
+        return TokenValue(None, "|".join(parts[1:]) or None)
     # An unescaped bar inside the code is the sender's slip; the first one divides.
     return TokenValue(parts[0], "|".join(parts[1:]) or None)
 
@@ -383,6 +389,11 @@ def split(text: str, separator: str) -> list[str]:
 def unescape(text: str) -> str:
     r"""Undo `\,`, `\|`, `\$` and `\\`; any other backslash is meant literally."""
     return re.sub(r"\\([,|$\\])", r"\1", text) if "\\" in text else text
+
+
+def escape(text: str, separators: str) -> str:
+    r"""The text as a value of a search, in which none of `separators` and no backslash has its meaning."""
+    return re.sub(rf"([{re.escape(separators)}\\])", r"\\\1", text)
 
 
 def printable(name: str) -> str:
