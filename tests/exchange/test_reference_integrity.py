@@ -9,7 +9,7 @@ import yaml
 
 from healthsync.bootstrap import build_hub
 from healthsync.domains.audit import Action
-from healthsync.errors import Conflict
+from healthsync.errors import Conflict, InvalidInput
 from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.ingest import Incoming, InvalidResource, Submission, submission_audit
 from healthsync.infrastructure.clock import SystemClock
@@ -108,6 +108,31 @@ async def test_by_default_a_dangling_reference_is_stored_with_a_warning(hub_with
     )
     [issue] = answer["entry"][0]["response"]["outcome"]["issue"]
     assert (issue["severity"], issue["expression"]) == ("warning", ["Observation.encounter"])
+
+
+async def test_by_default_a_patient_who_is_missing_gets_a_placeholder_and_the_writer_a_warning(hub_with):
+    hub = hub_with(None)
+    done = await hub.write.create(ADMIN, observation(subject={"reference": "Patient/later"}))
+    assert [(i.severity, i.code, i.expression) for i in done.warnings] == [
+        ("warning", "not-found", "Observation.subject")
+    ]
+    assert (await stored(hub, "Patient/later"))["meta"]["tag"][0]["code"] == "placeholder"
+    await hub.write.update(ADMIN, {"resourceType": "Patient", "id": "later", "gender": "male"})
+    assert "tag" not in (await stored(hub, "Patient/later"))["meta"]
+
+
+async def test_many_at_once_about_a_patient_who_is_missing_are_all_stored(hub_with):
+    hub = hub_with(None)
+    about = observation(subject={"reference": "Patient/later"})
+    done = await asyncio.gather(*(hub.write.create(ADMIN, about) for _ in range(8)))
+    assert [each.outcome for each in done] == ["created"] * 8
+
+
+async def test_off_needs_a_patient_all_the_same(hub_with):
+    hub = hub_with("off")
+    with pytest.raises(InvalidInput) as refused:
+        await hub.write.create(ADMIN, observation(subject={"reference": "Patient/later"}))
+    assert refused.value.code == "not-found"
 
 
 async def test_what_dangles_is_counted(hub_with):

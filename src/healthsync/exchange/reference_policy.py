@@ -52,7 +52,8 @@ class ReferenceIntegrity(StrEnum):
     """The write is refused (422), and so is deleting what others refer to (409)."""
 
     WARN = "warn"
-    """It is stored, with a warning."""
+    """It is stored, with a warning. A missing patient is created as under `placeholder`: a record lies in somebody's
+    compartment, or the gate could not tell whose consent and key it falls under."""
 
     PLACEHOLDER = "placeholder"
     """What is missing is created, empty and tagged; where that is not possible the write is refused (422)."""
@@ -143,9 +144,8 @@ class ReferencePolicy:
         wanted = {
             one.key
             for key, pointers in dangling.items()
-            if self.mode_of(key[0]) is ReferenceIntegrity.PLACEHOLDER
             for one in pointers
-            if one.key not in arriving and can_stand_in(one.key[0])
+            if one.key not in arriving and _stands_in(self.mode_of(key[0]), one.key[0])
         }
         return wanted.difference(await known(sorted(wanted)) if wanted else ())
 
@@ -185,6 +185,13 @@ class ReferencePolicy:
         """Where a resource names one of those that are missing."""
         places = _placed(resource, resource["resourceType"])
         return [Pointer(path, target) for path, each in places if (target := self._target(each)) in missing and target]
+
+
+def _stands_in(mode: ReferenceIntegrity, resource_type: str) -> bool:
+    """Whether a policy makes up what is missing of this type."""
+    if mode is ReferenceIntegrity.WARN:
+        return resource_type == "Patient"
+    return mode is ReferenceIntegrity.PLACEHOLDER and can_stand_in(resource_type)
 
 
 async def _missing(targets: set[Key], arriving: Mapping[Key, dict[str, Any] | None], existing: Existing) -> set[Key]:

@@ -329,8 +329,9 @@ class Fhir:
     )
     reference_integrity: Literal["enforce", "warn", "placeholder", "off"] = setting(
         "What a client's write that points to a resource which is not here meets: `enforce` refuses it, and refuses "
-        "deleting what others point to; `warn` stores it and says so; `placeholder` creates what is missing, empty and "
-        "tagged; `off` does not look. What partners send in is never refused for it. A patient must always be known.",
+        "deleting what others point to; `warn` stores it and says so, and creates a missing Patient, empty "
+        "and tagged; `placeholder` does so for any type; `off` does not look, but a patient must be known. What "
+        "partners send in is never refused for it.",
         default="warn",
     )
     reference_integrity_by_type: dict[str, Literal["enforce", "warn", "placeholder", "off"]] | None = setting(

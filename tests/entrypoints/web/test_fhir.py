@@ -233,10 +233,13 @@ async def test_everything_gives_the_person_across_facilities(admin, patient, obs
     assert kinds == ["Observation", "Observation", "Patient", "Patient"]
 
 
-async def test_a_resource_about_an_unknown_patient_is_refused(admin, observation):
-    answer = await admin.post("/fhir/Observation", json=observation("nobody"))
-    assert answer.status_code == 404
-    assert (await admin.get("/fhir/Observation?_summary=count")).json()["total"] == 0
+async def test_a_resource_that_comes_before_its_patient_is_kept(admin, observation):
+    answer = await admin.post(
+        "/fhir/Observation", json=observation("later"), headers={"Prefer": "return=OperationOutcome"}
+    )
+    assert (answer.status_code, answer.json()["issue"][0]["severity"]) == (201, "warning")
+    assert (await admin.get("/fhir/Observation?patient=later&_summary=count")).json()["total"] == 1
+    assert (await admin.get("/fhir/Patient/later")).json()["meta"]["tag"][0]["code"] == "placeholder"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ _SERVERS = ("versionId", "lastUpdated")
 DECLASSIFIERS = frozenset({"admin"})
 """Roles that may take a security label away by a patch or `$meta-delete`: what it protected is shown to more people."""
 
-_PATCH_ATTEMPTS = 3
+_ATTEMPTS = 3
 MOST_DELETED = 1000
 """Resources that one conditional delete may take."""
 
@@ -94,12 +94,19 @@ class Write:
         resource_type = resource["resourceType"]
         condition = None if if_none_exist is None else parse_query(if_none_exist)
         await self._authorise(requester, Interaction.CREATE, resource_type, condition)
-        async with self.unit() as tx:
-            if condition is not None:
-                match = one(await self._matches(tx, requester, resource_type, condition))
-                if match is not None:
-                    return found(match)
-            return await self._submit_one(tx, requester, "create", Incoming(new(resource), "create", is_fresh=True))
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self.unit() as tx:
+                    if condition is not None:
+                        match = one(await self._matches(tx, requester, resource_type, condition))
+                        if match is not None:
+                            return found(match)
+                    incoming = Incoming(new(resource), "create", is_fresh=True)
+                    return await self._submit_one(tx, requester, "create", incoming)
+            except Conflict:  # its id is new: someone else was first with a stand-in for the patient it names
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
 
     async def update(self, requester: Requester, resource: dict[str, Any], *, if_match: int | None = None) -> Stored:
         """Store a resource under its id, new or as a next version; the same content again makes no version.
@@ -138,12 +145,12 @@ class Write:
         Raises Refused, Withheld (404, 410), InvalidInput, PreconditionFailed.
         """
         await self.authorise(requester, Interaction.UPDATE, resource_type)
-        for attempt in range(_PATCH_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             try:
                 async with self.unit() as tx:
                     return await self._patch(tx, requester, resource_type, id_, patch, if_match)
             except Conflict:  # someone else wrote in between: a patch that names no version applies to the new one
-                if if_match is not None or attempt + 1 == _PATCH_ATTEMPTS:
+                if if_match is not None or attempt + 1 == _ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 
