@@ -79,15 +79,15 @@ async def _fill(tx) -> None:
          " WHERE p.resource_type = 'Patient'", [organization, PATIENTS]),
         ("INSERT INTO index_string SELECT $1::bigint, pid, 'mercy ' || (pid - $2::int) FROM resource WHERE resource_type = 'Organization'",
          [INDEX.parameter("Organization", "name"), PATIENTS]),
-        ("INSERT INTO index_date SELECT $1::bigint, d, d + interval '1 day', pid FROM (SELECT pid,"
+        ("INSERT INTO index_date SELECT $1::int, pid, d, d + interval '1 day' FROM (SELECT pid,"
          " timestamptz '2020-01-01' + (pid % 1500) * interval '1 day' AS d FROM resource WHERE pid > $2::int) x",
-         [INDEX.parameter("Observation", "effectiveDateTime"), first]),
+         [INDEX.date_path("Observation", "effectiveDateTime"), first]),
         ("INSERT INTO index_number SELECT $1::bigint, pid % 400, pid % 400, pid FROM resource WHERE pid > $2::int",
          [INDEX.parameter("Observation", "valueQuantity"), first]),
         ("INSERT INTO index_number SELECT $1::bigint, (pid % 400) / 1000.0, (pid % 400) / 1000.0, pid FROM resource WHERE pid > $2::int",
          [INDEX.number("Observation", "valueQuantity", "ucum", "g"), first]),
-        ("INSERT INTO index_word SELECT pid, ARRAY[1, 2, 3, (pid % 5000)::int + 10] FROM resource WHERE pid > $1::int", [first]),
-        ("UPDATE index_word SET words = words || $1::int WHERE pid % 1000 = 7", [INDEX.words(["rare77"])[0][0]]),
+        ("UPDATE resource_content SET words = ARRAY[1, 2, 3, pid % 5000 + 10]::smallint[] WHERE pid > $1::int", [first]),
+        ("UPDATE resource_content SET words = words || $1::smallint WHERE pid % 1000 = 7", [INDEX.words(["rare77"])[0][0]]),
     ]  # fmt: skip
     for statement, parameters in statements:
         await tx.execute(statement, *parameters)

@@ -55,7 +55,7 @@ async def _rows_of(tx, pid: int) -> IndexRows:
     for table in INDEX_TABLES:
         rows = await tx.fetch(f"SELECT {', '.join(table.columns)} FROM {table.name} WHERE pid = $1", pid)
         found[table.name.removeprefix("index_") + "s"] = frozenset(tuple(row) for row in rows)
-    words = await tx.fetchval("SELECT words FROM index_word WHERE pid = $1", pid)
+    words = await tx.fetchval("SELECT words FROM resource_content WHERE pid = $1", pid)
     present = await tx.fetchval("SELECT present FROM resource WHERE pid = $1", pid)
     return IndexRows(**found, words=tuple(words or ()), present=present)
 

@@ -20,7 +20,7 @@ OBSERVATION = {
     "resourceType": "Observation", "id": "o", "status": "final", "subject": {"reference": "Patient/p"},
     "code": {"coding": [{"system": "http://loinc.org", "code": "718-7"}]}, "effectiveDateTime": "2024-05-06",
 }  # fmt: skip
-TABLES = ("index_token", "index_reference", "index_string", "index_date", "index_number", "index_word")
+TABLES = ("index_token", "index_reference", "index_string", "index_date", "index_number")
 QUERIES = [
     ("Patient", "family", "quen"), ("Patient", "birthdate", "1971"), ("Observation", "patient", "p"),
     ("Observation", "code", "http://loinc.org|718-7"), ("Observation", "date", "ge2024"),
@@ -37,7 +37,8 @@ async def _store(hub, *resources: dict, mode: Literal["update", "delete"] = "upd
 async def _contents(hub) -> dict[str, list]:
     async with hub.database.connection() as tx:
         found = {table: sorted(map(repr, await tx.fetch(f"SELECT * FROM {table}"))) for table in TABLES}
-        return found | {"resource": sorted(map(repr, await tx.fetch("SELECT pid, key, present FROM resource")))}
+        heads = await tx.fetch("SELECT pid, key, present, words FROM resource JOIN resource_content USING (pid)")
+        return found | {"resource": sorted(map(repr, heads))}
 
 
 async def _make_old(hub) -> None:
@@ -48,6 +49,7 @@ async def _make_old(hub) -> None:
                 clear = unpack(row["packed"]).decode()
                 await tx.execute(f"UPDATE {table} SET clear = $1, packed = NULL WHERE ctid = $2", clear, row["ctid"])
         await tx.execute("UPDATE resource SET key = NULL, present = NULL")
+        await tx.execute("UPDATE resource_content SET words = NULL")
         await tx.execute(f"TRUNCATE {', '.join(TABLES)}")
 
 
@@ -85,6 +87,7 @@ async def test_deleted_resources_get_a_key_and_no_rows(hub):
         assert await tx.fetchval("SELECT count(*) FROM resource WHERE key IS NULL") == 0
         for table in TABLES:
             assert await tx.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+        assert await tx.fetchval("SELECT count(words) FROM resource_content") == 0
 
 
 async def test_an_old_version_is_read_and_updated_after_the_rebuild(hub):

@@ -82,6 +82,7 @@ class RecordIndex:
         self.key = lru_cache(_KEPT_TOKENS)(self._key)
         self.path = cache(self._path)
         self.parameter = cache(self._parameter)
+        self.date_path = cache(self._date_path)
         self.number = lru_cache(_KEPT_TOKENS)(self._number)
         self.day = lru_cache(_KEPT_TOKENS)(self._day)
         self.pair = lru_cache(_KEPT_TOKENS)(self._pair)
@@ -108,7 +109,7 @@ class RecordIndex:
             if self.date_is_sealed(resource_type, path):
                 tokens.update((hash_, 0) for hash_ in self._day_tokens(resource_type, path, low, high))
             else:
-                dates.add((self.parameter(resource_type, path), low, high))
+                dates.add((self.date_path(resource_type, path), low, high))
         return IndexRows(
             tokens=frozenset(tokens),
             references=frozenset((self.key(target), self.path(resource_type, p)) for p, target in values.references),
@@ -144,8 +145,12 @@ class RecordIndex:
         return _narrow(self._blind.token("path", f"{resource_type}.{path}"))
 
     def _parameter(self, resource_type: str, path: str) -> int:
-        """The hash that strings, dates and plain numbers of one path share."""
+        """The hash that strings and plain numbers of one path share."""
         return self._blind.token("parameter", f"{resource_type}.{path}")
+
+    def _date_path(self, resource_type: str, path: str) -> int:
+        """The 32-bit number of a path that dates stand under."""
+        return _narrow(self.parameter(resource_type, path))
 
     def _system(self, system: str | None) -> int:
         """The 32-bit number of a code system; 0 for a code that has none."""
@@ -227,8 +232,8 @@ class RecordIndex:
     def _word_token(self, word: str, names: bool) -> int:
         """A word that may name a person tells no more than the tokens of the name do."""
         if names:
-            return _narrow(self._blind.token("naming word", str(self._nested(word)[2])))
-        return _narrow(self._blind.truncated("word", word, WORD_BITS))
+            return _word_number(self._blind.token("naming word", str(self._nested(word)[2])))
+        return _word_number(self._blind.truncated("word", word, WORD_BITS))
 
     def _nested_tokens(self, text: str) -> tuple[int, int, int]:
         """Truncated tokens of the first three letters, the first five and the whole. Each is made of the one before and
@@ -317,6 +322,11 @@ def present(resource_type: str, values: IndexValues) -> bytes:
 def _narrow(token: int) -> int:
     """The upper 32 bits of a token, as PostgreSQL's int."""
     return token >> 32
+
+
+def _word_number(token: int) -> int:
+    """The upper 16 bits of a token, as PostgreSQL's smallint."""
+    return token >> 48
 
 
 def _least(value: Bound) -> float:

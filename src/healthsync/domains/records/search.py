@@ -233,7 +233,8 @@ def _sort_key(types: Sequence[str], key: Sort, index: RecordIndex) -> SortKey:
     if parameter is None:
         raise InvalidInput("these resources cannot be sorted by that parameter", code="not-supported")
     own = [(each, search_parameters.definition(each, key.name) or parameter) for each in types]
-    hashes = ", ".join(str(index.parameter(each, path)) for each, parameter in own for path in parameter.paths)
+    number = index.date_path if parameter.type == "date" else index.parameter
+    hashes = ", ".join(str(number(each, path)) for each, parameter in own for path in parameter.paths)
     table, low, high, cast, first, last = _SORTABLE[parameter.type]
     pick = f"max(s.{high})" if key.descending else f"min(s.{low})"
     none = first if key.descending else last

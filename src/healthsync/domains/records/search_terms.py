@@ -400,7 +400,7 @@ class TermMaker:
     def _date(self, types: Sequence[str], parameter: Parameter, value: DateValue) -> Term:
         places = [(each, path) for each in types for path in self._paths(each, parameter)]
         sealed = [place for place in places if RecordIndex.date_is_sealed(*place)]
-        clear = [self._index.parameter(*place) for place in places if place not in sealed]
+        clear = [self._index.date_path(*place) for place in places if place not in sealed]
         terms = [self._clear_date(clear, value)] if clear else []
         if sealed and value.prefix is Prefix.NOT_EQUAL:
             terms.append(_inexact(self._present(types, parameter)))
@@ -466,7 +466,9 @@ class TermMaker:
         if not tokens:
             return _inexact(_TRUE)
         return found_by(
-            lambda sql, x: f"index_word {x} WHERE {' AND '.join(f'{x}.words && {sql.bind(t)}::int[]' for t in tokens)}",
+            lambda sql, x: (
+                f"resource_content {x} WHERE {' AND '.join(f'{x}.words && {sql.bind(t)}::smallint[]' for t in tokens)}"
+            ),
             exact=False,
         )
 

@@ -31,9 +31,7 @@ INDEX_TABLES = (
     IndexTable("index_token", ("hash", "system"), ("bigint", "int"), lambda rows: rows.tokens),
     IndexTable("index_reference", ("target", "path"), ("bigint", "int"), lambda rows: rows.references),
     IndexTable("index_string", ("hash", "value"), ("bigint", "text"), lambda rows: rows.strings),
-    IndexTable(
-        "index_date", ("hash", "low", "high"), ("bigint", "timestamptz", "timestamptz"), lambda rows: rows.dates
-    ),
+    IndexTable("index_date", ("hash", "low", "high"), ("int", "timestamptz", "timestamptz"), lambda rows: rows.dates),
     IndexTable("index_number", ("hash", "low", "high"), ("bigint", "float8", "float8"), lambda rows: rows.numbers),
 )
 
@@ -42,15 +40,15 @@ _Columns = list[list[Any]]
 _HEAD = ("pid bigint", "key bigint", "resource_type text", "id text", "version int", "updated_at timestamptz",
          "patient_key bigint", "deleted boolean", "digest bytea", "present bytea")  # fmt: skip
 _CONTENT = ("packed bytea", "identity bytea", "narrative bytea", "key_scope text", "key_version int")
+_WORDS = "words text"
+"""The text of an array, since arrays of different length cannot be sent as one; none for no words."""
 
 
 def _inserted(changes: Sequence[Change]) -> Parts:
     alone = len(changes) == 1
     parameters = _sent([*_heads(changes), *_contents(changes)])
     touched = _add_rows(parameters, ((c.pid, c.index, EMPTY) for c in changes), alone)
-    words = _words(changes)
-    parts = _insertion(alone, touched, bool(words[0]))
-    return Parts(parts, parameters + (words if words[0] else []))
+    return Parts(_insertion(alone, touched), parameters)
 
 
 def _succeeded(changes: Sequence[Change]) -> Parts:
@@ -58,20 +56,20 @@ def _succeeded(changes: Sequence[Change]) -> Parts:
     parameters = _sent([*_heads(changes), [c.replaces for c in changes], *_contents(changes)])
     gone = _add_rows(parameters, ((c.pid, c.index_before, c.index) for c in changes), alone)
     come = _add_rows(parameters, ((c.pid, c.index, c.index_before) for c in changes), alone)
-    words = _words([c for c in changes if c.index.words != c.index_before.words], always=True)
-    parameters += words if words[0] else []
-    parts = _succession(alone, gone, come, bool(words[0]))
+    parts = _succession(alone, gone, come)
     last = f"expect_rows((SELECT count(*) FROM next_moved), ${len(parameters) + 1}::int)"
     return Parts(parts, [*parameters, len(changes)], last)
 
 
 def _indexed(rows: Sequence[tuple[int, int, IndexRows]]) -> Parts:
-    parameters: list[Any] = [[pid for pid, _, _ in rows], [key for _, key, _ in rows], [r.present for _, _, r in rows]]
+    parameters: list[Any] = [
+        [pid for pid, _, _ in rows],
+        [key for _, key, _ in rows],
+        [index.present for _, _, index in rows],
+        [_words(index) for _, _, index in rows],
+    ]
     touched = _add_rows(parameters, ((pid, index, EMPTY) for pid, _, index in rows), False)
-    words = [(pid, "{" + ",".join(map(str, index.words)) + "}") for pid, _, index in rows if index.words]
-    if words:
-        parameters += [[pid for pid, _ in words], [text for _, text in words]]
-    return Parts(_indexing(touched, bool(words)), parameters)
+    return Parts(_indexing(touched), parameters)
 
 
 def _add_rows(parameters: list[Any], pairs: Iterable[tuple[int, IndexRows, IndexRows]], alone: bool) -> tuple[int, ...]:
@@ -138,6 +136,7 @@ def _contents(changes: Sequence[Change]) -> _Columns:
         [c.content.narrative for c in changes],
         [c.content.key_scope for c in changes],
         [c.content.key_version for c in changes],
+        [_words(c.index) for c in changes],
     ]
 
 
@@ -158,10 +157,8 @@ def _array(kind: str, column: Iterable[Any]) -> Any:
     return "{" + ",".join([each.isoformat() if kind == "timestamptz" else repr(each) for each in column]) + "}"
 
 
-def _words(changes: Sequence[Change], *, always: bool = False) -> _Columns:
-    """Words as the text of arrays, since arrays of different length cannot be sent as one."""
-    rows = [(c.pid, "{" + ",".join(map(str, c.index.words)) + "}") for c in changes if c.index.words or always]
-    return [[pid for pid, _ in rows], [words for _, words in rows]]
+def _words(index: IndexRows) -> str | None:
+    return "{" + ",".join(map(str, index.words)) + "}" if index.words else None
 
 
 class _Places:
@@ -194,29 +191,28 @@ def _of(table: IndexTable) -> list[str]:
 
 
 @cache
-def _insertion(single: bool, touched: tuple[int, ...], with_words: bool) -> tuple[str, ...]:
+def _insertion(single: bool, touched: tuple[int, ...]) -> tuple[str, ...]:
     places = _Places()
     head = ", ".join(column.split(" ")[0] for column in _HEAD)
     content = ", ".join(column.split(" ")[0] for column in _CONTENT)
     parts = [
-        f"new_rows AS MATERIALIZED ({places.rows((*_HEAD, *_CONTENT), single)})",
+        f"new_rows AS MATERIALIZED ({places.rows((*_HEAD, *_CONTENT, _WORDS), single)})",
         f"new_head AS (INSERT INTO resource ({head}) SELECT {head} FROM new_rows)",
-        f"new_content AS (INSERT INTO resource_content (pid, {content}) SELECT pid, {content} FROM new_rows)",
+        f"new_content AS (INSERT INTO resource_content (pid, {content}, words)"
+        f" SELECT pid, {content}, words::smallint[] FROM new_rows)",
     ]
     parts += [_index_insertion(INDEX_TABLES[place], places, "new") for place in touched]
-    if with_words:
-        parts.append(_word_insertion(places, "new"))
     return tuple(parts)
 
 
 @cache
-def _succession(single: bool, gone: tuple[int, ...], come: tuple[int, ...], with_words: bool) -> tuple[str, ...]:
+def _succession(single: bool, gone: tuple[int, ...], come: tuple[int, ...]) -> tuple[str, ...]:
     places = _Places()
     old = "resource_type, version, updated_at, deleted, patient_key"
     content = ", ".join(column.split(" ")[0] for column in _CONTENT)
     # Every part sees the rows as they were before the statement: history takes the old version from there.
     parts = [
-        f"next_rows AS MATERIALIZED ({places.rows((*_HEAD, 'replaces int', *_CONTENT), single)})",
+        f"next_rows AS MATERIALIZED ({places.rows((*_HEAD, 'replaces int', *_CONTENT, _WORDS), single)})",
         "next_moved AS (UPDATE resource r SET version = new.version, updated_at = new.updated_at,"
         " deleted = new.deleted, patient_key = new.patient_key, digest = new.digest, present = new.present"
         " FROM next_rows new WHERE r.pid = new.pid AND r.version = new.replaces RETURNING r.pid)",
@@ -227,7 +223,7 @@ def _succession(single: bool, gone: tuple[int, ...], come: tuple[int, ...], with
         " ON CONFLICT DO NOTHING)",
         "next_content AS (UPDATE resource_content c SET clear = NULL, "
         + ", ".join(f"{name} = new.{name}" for name in content.split(", "))
-        + " FROM next_rows new WHERE c.pid = new.pid)",
+        + ", words = new.words::smallint[] FROM next_rows new WHERE c.pid = new.pid)",
     ]
     for place in gone:
         table = INDEX_TABLES[place]
@@ -235,21 +231,21 @@ def _succession(single: bool, gone: tuple[int, ...], come: tuple[int, ...], with
         rows = places.unnest(_of(table), as_text=True)
         parts.append(f"{table.name}_gone AS (DELETE FROM {table.name} i USING {rows} WHERE {same})")
     parts += [_index_insertion(INDEX_TABLES[place], places, "next") for place in come]
-    if with_words:
-        parts.append(_word_insertion(places, "next"))
     return tuple(parts)
 
 
 @cache
-def _indexing(touched: tuple[int, ...], with_words: bool) -> tuple[str, ...]:
+def _indexing(touched: tuple[int, ...]) -> tuple[str, ...]:
     places = _Places()
-    new = places.unnest(("pid bigint", "key bigint", "present bytea"))
+    rows = places.rows(("pid bigint", "key bigint", "present bytea", _WORDS), single=False)
     parts = [
-        f"index_head AS (UPDATE resource r SET key = new.key, present = new.present FROM {new} WHERE r.pid = new.pid)"
+        f"index_rows AS MATERIALIZED ({rows})",
+        "index_head AS (UPDATE resource r SET key = new.key, present = new.present"
+        " FROM index_rows new WHERE r.pid = new.pid)",
+        "index_words AS (UPDATE resource_content c SET words = new.words::smallint[] FROM index_rows new"
+        " WHERE c.pid = new.pid AND c.words IS DISTINCT FROM new.words::smallint[])",
     ]
     parts += [_index_insertion(INDEX_TABLES[place], places, "index") for place in touched]
-    if with_words:
-        parts.append(_word_insertion(places, "index"))
     return tuple(parts)
 
 
@@ -258,11 +254,3 @@ def _index_insertion(table: IndexTable, places: _Places, prefix: str) -> str:
     rows = places.unnest(_of(table), as_text=True)
     insertion = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {rows} ON CONFLICT DO NOTHING"
     return f"{prefix}_{table.name} AS ({insertion})"
-
-
-def _word_insertion(places: _Places, prefix: str) -> str:
-    rows = places.unnest(("pid bigint", "words text"))
-    return (
-        f"{prefix}_words AS (INSERT INTO index_word (pid, words) SELECT pid, words::int[] FROM {rows}"
-        " ON CONFLICT (pid) DO UPDATE SET words = EXCLUDED.words)"
-    )
