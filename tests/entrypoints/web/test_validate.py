@@ -90,7 +90,7 @@ async def test_a_mode_rehearses_the_interaction_and_stores_nothing(admin, patien
     orphan = observation("nobody-here")
     assert severities(await asked(admin, "Observation/$validate", orphan)) == [("information", "informational", None)]
     (issue,) = await asked(admin, "Observation/$validate", question(orphan, mode="create"))
-    assert (issue["severity"], issue["code"]) == ("error", "not-found")
+    assert (issue["severity"], issue["code"]) == ("warning", "not-found")
     (issue,) = await asked(admin, "Patient/$validate", question(patient, mode="create"))
     assert issue["severity"] == "information"
     assert (await admin.get("/fhir/Patient?_summary=count")).json()["total"] == 0
