@@ -3,9 +3,8 @@
     python tools/build_v2_maps.py CSV_DIR [OUTPUT]
 
 CSV_DIR is the `mappings` folder of the HL7 v2-to-FHIR implementation guide (folders `segments` and `codesystems`).
-Kept are the segment maps that the engine uses and the concept maps they name, one row a line, so that a diff of the
-output shows what a new release of the guide changes. Nothing is corrected here: corrections stand, with their reason,
-in `overrides.yaml` beside the output.
+One row a line, so that a diff of the output shows what a new release of the guide changes. Nothing is corrected here:
+corrections stand, with their reason, in the folder `overrides` beside the output, which also says what is used.
 """
 
 from __future__ import annotations
@@ -20,16 +19,6 @@ from pathlib import Path
 SOURCE = "HL7/v2-to-fhir, https://github.com/HL7/v2-to-fhir, licence Apache-2.0 (content CC0-1.0)"
 OUTPUT = Path(__file__).parents[1] / "src/healthsync/standards/maps/data/v2_to_fhir.json"
 
-SEGMENT_MAPS = (
-    "PID[Patient]", "PD1[Patient]", "NK1[RelatedPerson]", "NK1[Patient]", "PV1[Encounter]", "PV2[Encounter]",
-    "IN1[Coverage]", "AL1[AllergyIntolerance]", "DG1[Condition]", "ORC[DiagnosticReport]", "OBR[DiagnosticReport]",
-    "OBX[Observation]", "SPM[Specimen]",
-)  # fmt: skip
-CONCEPT_MAPS_OF_DATA_TYPES = (
-    "NameType", "AddressType[Use]", "AddressType[Type]", "TelecommunicationUseCode", "TelecommunicationEquipmentType",
-    "DiagnosisType",
-)  # fmt: skip
-
 # Columns of the guide's sheets, from 0.
 IDENTIFIER, CONDITION, NARRATIVE, ATTRIBUTE, DATA_TYPE_MAP, VOCABULARY, ASSIGNMENT = 1, 6, 8, 9, 14, 15, 16
 FROM_CODE, FROM_SYSTEM, TO_CODE, TO_TEXT, TO_DISPLAY, TO_SYSTEM = 0, 2, 6, 7, 8, 9
@@ -37,25 +26,26 @@ FROM_CODE, FROM_SYSTEM, TO_CODE, TO_TEXT, TO_DISPLAY, TO_SYSTEM = 0, 2, 6, 7, 8,
 
 def main(csv_dir: Path, output: Path) -> None:
     """Read the sheets, write the data file."""
-    segments = {name: list(segment_rows(sheet(csv_dir / "segments", name))) for name in SEGMENT_MAPS}
-    named = {row["vocabulary"] for rows in segments.values() for row in rows if "vocabulary" in row}
-    concepts = {
-        name: concept_rows(sheet(csv_dir / "codesystems", name.replace("/", "")))
-        for name in sorted(named | set(CONCEPT_MAPS_OF_DATA_TYPES))
+    segments = {name: list(segment_rows(rows)) for name, rows in sheets(csv_dir / "segments")}
+    names = {
+        plain(row["vocabulary"]): row["vocabulary"] for rows in segments.values() for row in rows if "vocabulary" in row
     }
+    concepts = {names.get(plain(name), name): concept_rows(rows) for name, rows in sheets(csv_dir / "codesystems")}
     output.write_text(rendered(segments, concepts), encoding="utf-8")
     print(f"{output}: {sum(map(len, segments.values()))} rows, {sum(map(len, concepts.values()))} codes")
 
 
-def sheet(folder: Path, name: str) -> list[list[str]]:
-    """The rows of the sheet of this name, below its two header lines, each cell without line breaks."""
-    wanted = re.sub(r"\W", "", name).lower()
+def sheets(folder: Path) -> Iterator[tuple[str, list[list[str]]]]:
+    """Each sheet by its name (`PID[Patient]`): its rows below its two header lines, cells without line breaks."""
     for path in sorted(folder.glob("*.csv")):
-        title = re.sub(r"^HL7 .*?_ | - .*?\.csv$", "", path.name)
-        if re.sub(r"\W", "", title).lower() == wanted:
-            with path.open(encoding="utf-8-sig", newline="") as lines:
-                return [[" ".join(cell.split()) for cell in row] + [""] * 20 for row in list(csv.reader(lines))[2:]]
-    raise SystemExit(f"no sheet for {name} in {folder}")
+        name = re.sub(r"^HL7 .*?_ | - .*?\.csv$", "", path.name)
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            yield name, [[" ".join(cell.split()) for cell in row] + [""] * 20 for row in list(csv.reader(lines))[2:]]
+
+
+def plain(name: str) -> str:
+    """A name of a sheet without what differs between the file and those who cite it."""
+    return re.sub(r"\W", "", name).lower()
 
 
 def segment_rows(rows: list[list[str]]) -> Iterator[dict[str, str]]:

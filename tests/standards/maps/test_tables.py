@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from healthsync.standards.maps.families import FAMILIES
+from healthsync.standards.maps.programs import programs_of
 from healthsync.standards.maps.tables import tables
 
 DATA = files("healthsync.standards.maps").joinpath("data")
@@ -25,13 +27,19 @@ def test_the_data_file_is_what_the_tool_makes_of_the_guide(shared_data: Path, tm
 
 
 def test_every_override_says_why() -> None:
-    overrides = yaml.safe_load(DATA.joinpath("overrides.yaml").read_text(encoding="utf-8"))
-    for name, fields in overrides["segments"].items():
-        for field, entry in fields.items():
-            assert entry["because"], (name, field)
-            assert isinstance(entry["rows"], list), (name, field)
-    for event, entry in overrides["events"].items():
-        assert re.match("§", entry["section"]), event
+    for file in DATA.joinpath("overrides").iterdir():
+        overrides = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for name, fields in overrides.get("segments", {}).items():
+            for field, entry in fields.items():
+                assert entry["because"], (name, field)
+                assert isinstance(entry["rows"], list), (name, field)
+        for event, entry in overrides.get("events", {}).items():
+            assert re.match("§", entry["section"]), event
+
+
+def test_every_map_of_every_family_compiles() -> None:
+    for family in FAMILIES:
+        assert set(programs_of(family.maps)) == set(family.maps)
 
 
 def test_every_code_of_a_required_binding_is_one_of_fhirs() -> None:

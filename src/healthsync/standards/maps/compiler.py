@@ -30,7 +30,7 @@ _PATH = re.compile(r"\w+(\[\d+\])?(\.\w+(\[\d+\])?)*")
 
 
 class MapError(ValueError):
-    """A row that cannot be compiled: it needs an entry in overrides.yaml."""
+    """A row that cannot be compiled: it needs an entry in the overrides."""
 
 
 @dataclass(frozen=True, slots=True)

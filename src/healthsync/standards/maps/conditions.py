@@ -5,7 +5,7 @@
 
 The tables are not always well formed (a parenthesis is not closed, IS stands for EQUALS, IF is repeated after AND),
 so the parser is tolerant of form. It is not tolerant of meaning: what it does not understand is a `ConditionError`,
-and the row needs an entry in `overrides.yaml`.
+and the row needs an entry in the overrides.
 """
 
 from __future__ import annotations

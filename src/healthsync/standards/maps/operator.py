@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.maps.compiler import MapError, Program, compile_segment
-from healthsync.standards.maps.programs import shipped_programs
+from healthsync.standards.maps.programs import programs_of
 from healthsync.standards.maps.tables import Row, tables
 
 
@@ -77,14 +77,16 @@ class OperatorMapping:
                 return value
         return None
 
-    def programs(self, code: str, trigger: str) -> Mapping[str, Program]:
-        """Our segment maps with the operator's lines for this message type; compiled once."""
+    def programs(self, code: str, trigger: str, maps: tuple[str, ...]) -> Mapping[str, Program]:
+        """These segment maps with the operator's lines for this message type; compiled once."""
         message_type = f"{code}^{trigger}"
         if message_type not in self._programs:
-            ours = shipped_programs()
             lines = self.by_type.get(message_type, ())
             changed = {_map_of(line): None for line in lines}
-            self._programs[message_type] = {**ours, **{name: _compiled(name, lines) for name in changed}}
+            self._programs[message_type] = {
+                **programs_of(maps),
+                **{name: _compiled(name, lines, maps) for name in changed if name in maps},
+            }
         return self._programs[message_type]
 
 
@@ -106,11 +108,10 @@ def load_operator_mapping(document: Mapping[str, Any], logical_tables: Dictionar
         for line in lines:
             _row(line)  # what cannot be written is refused now, not when the first message comes
         by_type[message_type] = by_type.get(message_type, ()) + lines
-    mapping = OperatorMapping(by_type)
-    for message_type in by_type:
-        code, _, trigger = message_type.partition("^")
-        mapping.programs(code, trigger)
-    return mapping
+    for lines in by_type.values():
+        for name in {_map_of(line): None for line in lines}:
+            _compiled(name, lines, (name,))
+    return OperatorMapping(by_type)
 
 
 def _required(entry: Mapping[str, Any], key: str) -> Any:
@@ -120,9 +121,14 @@ def _required(entry: Mapping[str, Any], key: str) -> Any:
 
 
 _FIELD = re.compile(r"([A-Z][A-Z0-9]{2})[.-](\d+)(?:[.-](\d+))?")
-_FEEDS = {
-    name.partition("[")[0]: name for name in tables().segments if name not in ("ORC[DiagnosticReport]", "NK1[Patient]")
-}
+_BELOW_ANOTHER = frozenset({"NK1[Patient]"})
+"""Maps whose paths do not begin at the resource: NK1 tells of an entry of Patient.contact."""
+
+
+def _fed_by(segment: str) -> dict[str, str]:
+    """What a segment becomes → the map that says how."""
+    names = (name for name in tables().segments if name.partition("[")[0] == segment and name not in _BELOW_ANOTHER)
+    return {name.partition("[")[2].rstrip("]"): name for name in names}
 
 
 def _line(mapping: Mapping[str, Any], line: Mapping[str, Any], logical_tables: Dictionary) -> FieldMapping:
@@ -133,17 +139,17 @@ def _line(mapping: Mapping[str, Any], line: Mapping[str, Any], logical_tables: D
         raise InvalidInput(
             f"hl7_processing: “{path}” is no field of {segment}; write it like {segment}.3", code="value"
         )
-    if segment not in _FEEDS:
+    fed = _fed_by(segment)
+    if not fed:
+        mapped = sorted({name.partition("[")[0] for name in tables().segments})
         raise InvalidInput(
-            f"hl7_processing: segment {segment} has no map; mapped are {', '.join(sorted(_FEEDS))}",
-            code="not-supported",
+            f"hl7_processing: segment {segment} has no map; mapped are {', '.join(mapped)}", code="not-supported"
         )
     column = logical_tables.column(table, name)
     made = FieldMapping(segment, int(match[2]), int(match[3] or 1), column, f"{table}.{name}")
-    fed = _FEEDS[segment].partition("[")[2].rstrip("]")
-    if column.fhir_type != fed:
+    if column.fhir_type not in fed:
         raise InvalidInput(
-            f"hl7_processing: {path} cannot feed {made.name}: {segment} becomes {fed}, "
+            f"hl7_processing: {path} cannot feed {made.name}: {segment} becomes {' or '.join(fed)}, "
             f"the column stands on {column.fhir_type}",
             code="business-rule",
         )
@@ -151,17 +157,17 @@ def _line(mapping: Mapping[str, Any], line: Mapping[str, Any], logical_tables: D
 
 
 def _map_of(line: FieldMapping) -> str:
-    return _FEEDS[line.segment]
+    return _fed_by(line.segment)[line.column.fhir_type]
 
 
-def _compiled(name: str, lines: tuple[FieldMapping, ...]) -> Program:
+def _compiled(name: str, lines: tuple[FieldMapping, ...], maps: tuple[str, ...]) -> Program:
     found = tables()
     rows = list(found.segments[name])
     for line in lines:
         if _map_of(line) == name and (row := _row(line)) is not None:
             rows = [other for other in rows if other.field != line.field] + [row]
     try:
-        return compile_segment(name, rows, found.taken(name.partition("[")[0]), found.lists)
+        return compile_segment(name, rows, found.taken(name.partition("[")[0], maps), found.lists)
     except MapError as error:
         raise InvalidInput(f"hl7_processing: {error}", code="business-rule") from None
 

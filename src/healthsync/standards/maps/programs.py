@@ -11,11 +11,15 @@ from healthsync.standards.maps.tables import tables
 
 
 @cache
-def shipped_programs() -> Mapping[str, Program]:
-    """The programs by map name (`PID[Patient]`), compiled at first use."""
+def programs_of(maps: tuple[str, ...]) -> Mapping[str, Program]:
+    """The programs of these maps by name (`PID[Patient]`), compiled at first use.
+
+    They go together: a field that one of them takes is not counted as unmapped by the others of its segment.
+    """
     found = tables()
-    compiled: dict[str, Program] = {
-        name: compile_segment(name, rows, found.taken(name.partition("[")[0]), found.lists)
-        for name, rows in found.segments.items()
-    }
-    return MappingProxyType(compiled)
+    return MappingProxyType(
+        {
+            name: compile_segment(name, found.segments[name], found.taken(name.partition("[")[0], maps), found.lists)
+            for name in maps
+        }
+    )

@@ -1,6 +1,6 @@
 """Names of v2 authorities and coding systems as the addresses FHIR knows them by.
 
-A universal id is an address already (OID, UUID, URI); known names are in overrides.yaml; any other name becomes a urn
+A universal id is an address already (OID, UUID, URI); known names are in the overrides; any other name becomes a urn
 of our own, so that it stays the same and agrees with nothing else.
 """
 

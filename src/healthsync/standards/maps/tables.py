@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import yaml
+
+_DATA = files("healthsync.standards.maps").joinpath("data")
 
 Concept = tuple[str, str, str, str]
 """v2 table (`HL70001`), FHIR code, FHIR display, FHIR system."""
@@ -33,11 +35,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a trigger event says about the visit: see `events` in overrides.yaml."""
+    """What a trigger event says about the visit: see `events` in overrides/admissions.yaml.
+
+    Without anything said (the default), the visit is told in passing, as by a result: it does not change its status.
+    """
 
     status: str | None = None
-    from_class: bool = False
-    unless: tuple[str, ...] = ()
+    from_class: bool = True
+    unless: tuple[str, ...] = ("*",)
     admits: bool = False
     moves: bool = False
     moves_back: bool = False
@@ -61,20 +66,20 @@ class Tables:
     events: Mapping[str, Event]
     merges: frozenset[str]
 
-    def taken(self, segment: str) -> frozenset[int]:
-        """The fields of a segment that some map or rule takes."""
-        rows = (row for name, rows in self.segments.items() if name.startswith(f"{segment}[") for row in rows)
+    def taken(self, segment: str, maps: Iterable[str]) -> frozenset[int]:
+        """The fields of a segment that a rule or one of these maps takes."""
+        rows = (row for name in maps if name.partition("[")[0] == segment for row in self.segments[name])
         return self.consumed.get(segment, frozenset()) | {row.field for row in rows}
 
 
 @cache
 def tables() -> Tables:
     """The shipped tables."""
-    guide = json.loads(_text("v2_to_fhir.json"))
-    ours = yaml.load(_text("overrides.yaml"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    guide = json.loads(_DATA.joinpath("v2_to_fhir.json").read_text(encoding="utf-8"))
+    ours = _overrides()
     return Tables(
         segments={
-            name: _merged(name, rows, ours["segments"].get(name, {})) for name, rows in guide["segments"].items()
+            name: _merged(name, guide["segments"].get(name, ()), rows) for name, rows in ours["segments"].items()
         },
         consumed={name: frozenset(fields) for name, fields in ours["consumed"].items()},
         lists={name: frozenset(paths) for name, paths in ours["lists"].items()},
@@ -88,14 +93,25 @@ def tables() -> Tables:
     )
 
 
-def _text(name: str) -> str:
-    return files("healthsync.standards.maps").joinpath("data", name).read_text(encoding="utf-8")
+def _overrides() -> dict[str, Any]:
+    """The files of `data/overrides` as one: no two of them tell the same thing."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    ours: dict[str, Any] = {}
+    for file in sorted(_DATA.joinpath("overrides").iterdir(), key=lambda file: file.name):
+        for section, told in yaml.load(file.read_text(encoding="utf-8"), Loader=loader).items():  # noqa: S506 - both are safe
+            known = ours.setdefault(section, type(told)())
+            if isinstance(told, list):
+                known += told
+            elif twice := known.keys() & told.keys():
+                raise ValueError(f"{file.name}: {section} is told twice for {', '.join(sorted(twice))}")
+            else:
+                known.update(told)
+    return ours
 
 
 def _event(entry: Mapping[str, Any]) -> Event:
     told: dict[str, Any] = {key: value for key, value in entry.items() if key != "section"}
-    told["unless"] = tuple(told["unless"])
-    return Event(**told)
+    return Event(**{"from_class": False, **told, "unless": tuple(told["unless"])})
 
 
 def _concepts(guide: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, dict[str, Concept]]:
@@ -106,7 +122,7 @@ def _concepts(guide: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, di
     }
 
 
-def _merged(name: str, guide: list[dict[str, str]], overrides: Mapping[str, Any]) -> tuple[Row, ...]:
+def _merged(name: str, guide: Sequence[dict[str, str]], overrides: Mapping[str, Any]) -> tuple[Row, ...]:
     """The guide's rows, those of an overridden field replaced. Rows for the segment as a whole belong to code."""
     segment = name.partition("[")[0]
     rows = []

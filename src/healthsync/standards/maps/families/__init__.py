@@ -1,0 +1,17 @@
+"""The families of messages: which reading takes which message."""
+
+from __future__ import annotations
+
+from healthsync.standards.maps.families.admissions import Admissions
+from healthsync.standards.maps.families.results import Results
+from healthsync.standards.maps.reading import Reading
+
+FAMILIES: tuple[type[Reading], ...] = (Admissions, Results)
+
+USUAL_TRIGGERS = {"ORU": "R01"}
+"""What a message means whose MSH-9 names no trigger event, as versions before 2.3 allow."""
+
+
+def family_of(code: str, trigger: str) -> type[Reading] | None:
+    """The reading of messages of this type, if there is one."""
+    return next((family for family in FAMILIES if family.takes(code, trigger)), None)

@@ -1,0 +1,272 @@
+"""One pass over the segments of a message: who is spoken of, which visit, and what of each segment.
+
+This is what all families of messages share. A family is a subclass that says which messages it reads, which maps they
+need, and what becomes of its own segments: see `families`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from healthsync.standards.hl7v2 import Message, Segment
+from healthsync.standards.maps import clinical, times
+from healthsync.standards.maps.encounter import tell_visit, visit_key
+from healthsync.standards.maps.identifiers import V2_0203, cx_identifier
+from healthsync.standards.maps.model import Conversion, MappingContext, PatientMerge, Resource
+from healthsync.standards.maps.notes import note
+from healthsync.standards.maps.parties import organization_of
+from healthsync.standards.maps.programs import programs_of
+from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
+from healthsync.standards.maps.systems import authority_system
+from healthsync.standards.maps.tables import Event
+
+Handler = Callable[[Any, Segment], None]
+"""A method of a reading that takes one segment."""
+
+_ANSWERED_ELSEWHERE = frozenset({"MSH", "EVN", "SFT", "UAC", "DSC"})
+
+
+class Reading:
+    """One pass over the segments, in order, remembering what a segment belongs to.
+
+    messages  message code → its trigger events that this family reads
+    maps      the segment maps it needs
+    handlers  segment → what takes it; segments of others are counted as unmapped
+    """
+
+    messages: ClassVar[Mapping[str, frozenset[str]]] = {}
+    maps: ClassVar[tuple[str, ...]] = (
+        "PID[Patient]", "PD1[Patient]", "PV1[Encounter]", "PV2[Encounter]", "NK1[RelatedPerson]", "NK1[Patient]",
+        "IN1[Coverage]", "AL1[AllergyIntolerance]", "DG1[Condition]",
+    )  # fmt: skip
+    handlers: ClassVar[Mapping[str, Handler]] = {}
+
+    def __init__(self, message: Message, trigger: str, ctx: MappingContext) -> None:
+        self.message = message
+        self.scribe = Scribe(ctx, message.separators.field)
+        code = message.message_code
+        self.programs = ctx.operator.programs(code, trigger, self.maps) if ctx.operator else programs_of(self.maps)
+        self.usual_category = ctx.operator.category(code, trigger) if ctx.operator else None
+        self.event = self.event_of(trigger)
+        self.trigger = trigger
+        self.event_text = clean(_event_time(message))
+        self.control_id = clean(message.segments[0].get(10)).strip()
+        self.merges: list[PatientMerge] = []
+        self.pid: Segment | None = None
+        self.begin_patient()
+
+    @classmethod
+    def takes(cls, code: str, trigger: str) -> bool:
+        """Whether messages of this type are of this family."""
+        return trigger in cls.messages.get(code, ())
+
+    @staticmethod
+    def event_of(_trigger: str) -> Event:
+        """What the trigger says about the visit of PV1: nothing, it is told in passing."""
+        return Event()
+
+    def begin_patient(self) -> None:
+        """Forget what belonged to the patient before."""
+        self.patient: Draft | None = None
+        self.visit: Draft | None = None
+        self.noted: Draft | None = None
+
+    def run(self) -> Conversion:
+        for segment in self.message.segments:
+            self._take(segment)
+        self._provenance()
+        scribe = self.scribe
+        resources = scribe.resources()
+        event_at = times.moment(self.event_text, scribe.zone)
+        return Conversion(resources, self.merges, event_at, dict(scribe.unmapped), scribe.issues)
+
+    def _take(self, segment: Segment) -> None:
+        name = segment.name
+        if name == "PID":
+            self._pid(segment)
+        elif name in _ANSWERED_ELSEWHERE:
+            pass
+        elif self.patient is None or (handler := self.handlers.get(name)) is None:
+            self.scribe.unmapped[name] += 1
+            self.noted = None
+        else:
+            handler(self, segment)
+
+    # --- who and where ---
+
+    def _pid(self, pid: Segment) -> None:
+        self.begin_patient()
+        self.pid = pid
+        key = self.patient_key(pid)
+        draft = self.patient = self.scribe.draft("Patient", key)
+        self.programs["PID[Patient]"].run(pid, draft, self.scribe)
+        _settle(draft.resource)
+
+    def patient_key(self, pid: Segment) -> str:
+        """Authority and number of the first usable identifier, a medical record number (MR) before others.
+
+        Without any, the message stands alone: nobody else is taken for this patient.
+        """
+        found = [number for at in (3, 2, 4) for number in self.identifiers_of(pid, at)]
+        if not found:
+            self.scribe.issue("no-identifier", "PID-3")
+            return f"unidentified|{self.control_id}|{clean(self.message.timestamp)}"
+        return key_of(preferred(found))
+
+    def identifiers_of(self, segment: Segment, number: int) -> Iterator[Resource]:
+        for rep in segment.field(number).repetitions:
+            if rep.raw and not rep.is_null and (found := cx_identifier(rep, self.scribe)):
+                yield found
+
+    def _pd1(self, pd1: Segment) -> None:
+        assert self.patient
+        self.programs["PD1[Patient]"].run(pd1, self.patient, self.scribe)
+        self.noted = None
+
+    def _pv1(self, pv1: Segment) -> None:
+        assert self.patient and self.pid
+        scribe = self.scribe
+        self.noted = None
+        scribe.path = "PV1-19"
+        key = visit_key(pv1, self.pid, self.patient.key, self.event, self.event_text, scribe)
+        if key is None:
+            if len(pv1) > 2:
+                scribe.issue("visit-without-number", "PV1-19")
+            return
+        draft = self.visit = scribe.draft("Encounter", key)
+        draft.resource["subject"] = self.patient.reference
+        self.programs["PV1[Encounter]"].run(pv1, draft, scribe)
+        tell_visit(draft, pv1, self.event, times.date_time(self.event_text, scribe.zone), scribe)
+
+    def _pv2(self, pv2: Segment) -> None:
+        if self.visit:
+            self.programs["PV2[Encounter]"].run(pv2, self.visit, self.scribe)
+        else:
+            self.scribe.unmapped["PV2"] += 1
+        self.noted = None
+
+    # --- about the patient ---
+
+    def _nk1(self, nk1: Segment) -> None:
+        assert self.patient
+        clinical.next_of_kin(nk1, self.programs, self.patient, self.scribe)
+        self.noted = None
+
+    def _in1(self, in1: Segment) -> None:
+        assert self.patient
+        clinical.insurance(in1, self.programs["IN1[Coverage]"], self.patient, self.scribe)
+        self.noted = None
+
+    def _al1(self, al1: Segment) -> None:
+        assert self.patient
+        clinical.allergy(al1, self.programs["AL1[AllergyIntolerance]"], self.patient, self.scribe)
+        self.noted = None
+
+    def _dg1(self, dg1: Segment) -> None:
+        assert self.patient
+        clinical.diagnosis(dg1, self.programs["DG1[Condition]"], self.patient, self.visit, self.scribe)
+        self.noted = None
+
+    def _nte(self, nte: Segment) -> None:
+        """A note belongs to the segment before it; where that has no place for notes, it is counted."""
+        if self.noted is None:
+            self.scribe.unmapped["NTE"] += 1
+        else:
+            note(nte, self.noted, self.scribe)
+
+    # --- where it comes from ---
+
+    def _provenance(self) -> None:
+        """One Provenance for the message: sent by whom, when, what kind of event, with its control id."""
+        scribe, message = self.scribe, self.message
+        targets = [{"reference": f"{d.resource['resourceType']}/{d.resource['id']}"} for d in scribe.drafts.values()]
+        draft = scribe.draft("Provenance", f"{self.control_id}|{clean(message.timestamp)}")
+        author = _sender(message.segments[0], scribe) or {"display": scribe.source}
+        resource = draft.resource
+        resource["target"] = targets
+        if happened := times.date_time(self.event_text, scribe.zone):
+            resource["occurredDateTime"] = happened
+        resource["recorded"] = scribe.ctx.received_at.isoformat()
+        resource["activity"] = {
+            "coding": [{"system": f"{clinical.TERMINOLOGY}v2-0003", "code": self.trigger}],
+        }
+        kind = {"coding": [{"system": f"{clinical.TERMINOLOGY}provenance-participant-type", "code": "author"}]}
+        resource["agent"] = [{"type": kind, "who": author}]
+        if self.control_id:
+            number = {
+                "type": {"coding": [{"system": V2_0203, "code": "MSG"}]},
+                "system": authority_system(clean(message.sending_application).strip(), "", scribe.source),
+                "value": self.control_id,
+            }
+            resource["entity"] = [{"role": "source", "what": {"identifier": number}}]
+
+
+def _sender(msh: Segment, scribe: Scribe) -> Resource | None:
+    """MSH-4 as an Organization (guide: MSH[Provenance-Source])."""
+    rep = next((rep for rep in msh.field(4).repetitions if rep.raw), None)
+    if rep is None or not (part(rep, 1) or part(rep, 2)):
+        return None
+    namespace, universal_id = part(rep, 1), part(rep, 2)
+    number = {"system": "urn:ietf:rfc:3986", "value": authority_system(namespace, universal_id, scribe.source)}
+    return organization_of(number, namespace, scribe)
+
+
+def _event_time(message: Message) -> str:
+    """EVN-2 (or EVN-6, when it happened), else MSH-7."""
+    evn = message.first("EVN")
+    told = (evn.get(6).strip() or evn.get(2).strip()) if evn else ""
+    return told or message.timestamp.strip()
+
+
+def preferred(found: list[Resource]) -> Resource:
+    """A medical record number before others."""
+
+    def is_mr(number: Resource) -> bool:
+        return "type" in number and number["type"]["coding"][0]["code"] == "MR"
+
+    return next((number for number in found if is_mr(number)), found[0])
+
+
+def key_of(number: Resource) -> str:
+    return f"{number['system']}|{number['value']}"
+
+
+def _settle(patient: Resource) -> None:
+    """Of a choice the more exact stands: a date of death before a yes, a birth order before a yes."""
+    if "deceasedDateTime" in patient:
+        patient.pop("deceasedBoolean", None)
+    if "multipleBirthInteger" in patient:
+        patient.pop("multipleBirthBoolean", None)
+    if "_birthDate" in patient and not patient.get("birthDate"):
+        del patient["_birthDate"]
+    if len(patient.get("extension", ())) > 1:
+        patient["extension"] = _one_of_each(patient["extension"])
+
+
+def _one_of_each(extensions: list[Resource]) -> list[Resource]:
+    """Complex extensions of the same address as one: their codes side by side, their texts joined."""
+    kept: dict[str, Resource] = {}
+    simple = [one for one in extensions if "extension" not in one or "us-core" not in one["url"]]
+    for extension in extensions:
+        if extension in simple:
+            continue
+        *codes, text = extension["extension"]
+        if (first := kept.get(extension["url"])) is None:
+            kept[extension["url"]] = {"url": extension["url"], "extension": [*codes, dict(text)]}
+        else:
+            first["extension"][-1]["valueString"] += f", {text['valueString']}"
+            first["extension"][-1:-1] = codes
+    return [*simple, *kept.values()]
+
+
+Reading.handlers = {
+    "PD1": Reading._pd1,
+    "PV1": Reading._pv1,
+    "PV2": Reading._pv2,
+    "NK1": Reading._nk1,
+    "IN1": Reading._in1,
+    "AL1": Reading._al1,
+    "DG1": Reading._dg1,
+    "NTE": Reading._nte,
+}

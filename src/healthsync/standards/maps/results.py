@@ -1,0 +1,148 @@
+"""Orders' results: OBR as a report, OBX as observations, SPM as specimens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from copy import deepcopy
+from typing import Any
+
+from healthsync.standards.hl7v2 import Segment
+from healthsync.standards.maps.clinical import UNKNOWN, coded_key, concept
+from healthsync.standards.maps.compiler import Program
+from healthsync.standards.maps.encounter import first_repetition
+from healthsync.standards.maps.identifiers import ei_identifier, eip_identifier
+from healthsync.standards.maps.model import Resource
+from healthsync.standards.maps.scribe import Draft, Scribe, clean
+from healthsync.standards.maps.tables import tables
+from healthsync.standards.maps.values import JOINED_LINES, observation_value
+
+
+def order_name(obr: Segment, orc: Segment | None, patient: Draft, scribe: Scribe) -> str:
+    """What results of this order are named by: filler number, else placer number, else test, time and patient."""
+    for segment, number in ((obr, 3), (orc, 3), (obr, 2), (orc, 2)):
+        rep = first_repetition(segment, number) if segment else None
+        if rep and (found := ei_identifier(rep, scribe)):
+            return f"{found['system']}|{found['value']}"
+    return f"{patient.key}|{coded_key(obr, 4, scribe)}|{clean(obr.get(7))}"
+
+
+def report(
+    obr: Segment, orc: Segment | None, program: Program, patient: Draft, visit: Draft | None, scribe: Scribe
+) -> Draft:
+    """OBR[DiagnosticReport]. Key: order name and OBR-4."""
+    draft = scribe.draft("DiagnosticReport", f"{order_name(obr, orc, patient, scribe)}|{coded_key(obr, 4, scribe)}")
+    resource = draft.resource
+    status = tables().concepts["ResultStatus[Non-Queries]"].get(obr.get(25))
+    resource["status"] = status[1] if status else "unknown"
+    if not status:
+        scribe.issue("status-unknown", "OBR-25")
+    program.run(obr, draft, scribe)
+    if orc:
+        _identifiers_of_order(orc, resource, scribe)
+    if "code" not in resource:
+        resource["code"] = UNKNOWN
+        scribe.issue("code-missing", "OBR-4")
+    resource["subject"] = patient.reference
+    if visit:
+        resource["encounter"] = visit.reference
+    return draft
+
+
+def _identifiers_of_order(orc: Segment, resource: Resource, scribe: Scribe) -> None:
+    """ORC-2 and ORC-3 where OBR does not repeat them."""
+    have = {number["type"]["coding"][0]["code"] for number in resource.get("identifier", ()) if "type" in number}
+    for at, kind in ((2, "PLAC"), (3, "FILL")):
+        rep = first_repetition(orc, at)
+        if rep and kind not in have and (found := ei_identifier(rep, scribe, kind)):
+            resource.setdefault("identifier", []).append(found)
+
+
+class Results:
+    """The OBX of one message: their keys, and which of them a note belongs to."""
+
+    def __init__(self, program: Program, scribe: Scribe) -> None:
+        self._program = program
+        self._scribe = scribe
+        self._seen: Counter[str] = Counter()
+
+    def observation(self, obx: Segment, named: str, patient: Draft, visit: Draft | None, category: str | None) -> Draft:
+        """OBX[Observation]. Key: order name, OBX-3 and OBX-4; the same triple again in one message gets its ordinal."""
+        scribe = self._scribe
+        test = coded_key(obx, 3, scribe)
+        key = f"{named}|{test}|{clean(obx.get(4))}"
+        self._seen[key] += 1
+        if self._seen[key] > 1:
+            key = f"{key}|#{self._seen[key]}"
+        draft = scribe.draft("Observation", key)
+        resource = draft.resource
+        self._tell_status(obx, draft)
+        self._program.run(obx, draft, scribe)
+        if "code" not in resource:
+            resource["code"] = UNKNOWN
+            scribe.issue("code-missing", "OBX-3")
+        resource["subject"] = patient.reference
+        if visit:
+            resource["encounter"] = visit.reference
+        if found := _category(resource["code"], category):
+            resource["category"] = [concept("observation-category", found)]
+        self._tell_value(obx, resource)
+        return draft
+
+    def _tell_status(self, obx: Segment, draft: Draft) -> None:
+        sent = obx.get(11)
+        known = tables().concepts["ObservationResultStatusCodesInterpretation"].get(sent)
+        draft.resource["status"] = known[1] if known else "unknown"
+        if draft.resource["status"] == "entered-in-error":
+            draft.action = "entered-in-error"
+        if not known and sent != "N":
+            self._scribe.issue("status-unknown", "OBX-11")
+
+    def _tell_value(self, obx: Segment, resource: Resource) -> None:
+        scribe = self._scribe
+        scribe.path = "OBX-5"
+        kind = obx.get(2)
+        found = [
+            value
+            for rep in obx.field(5).repetitions
+            if rep.raw and not rep.is_null and (value := observation_value(kind, rep, obx, scribe))
+        ]
+        if len(found) > 1 and kind in JOINED_LINES:
+            found = [("valueString", "\n".join(text for _, text in found))]
+        if len(found) == 1:
+            _set_value(resource, *found[0])
+        elif found:  # guide: OBX[Observation-Component]
+            resource["component"] = [
+                _set_value({"code": deepcopy(resource["code"])}, name, value) for name, value in found
+            ]
+        elif obx.get(11) in ("N", "X"):
+            absent = "not-asked" if obx.get(11) == "N" else "not-performed"
+            resource["dataAbsentReason"] = concept("data-absent-reason", absent)
+
+
+def _set_value(target: Resource, name: str, value: Any) -> Resource:
+    if name == "extension":
+        target[name] = [*target.get(name, ()), *value]
+    else:
+        target[name] = value
+    return target
+
+
+def _category(code: Resource, of_section: str | None) -> str | None:
+    """A vital sign by its LOINC code, else what the section of the service says (OBR-24)."""
+    vital_signs = tables().vital_signs
+    for coding in code.get("coding", ()):
+        if coding.get("code") in vital_signs and coding.get("system") == "http://loinc.org":
+            return "vital-signs"
+    return of_section
+
+
+def specimen(spm: Segment, program: Program, patient: Draft, named: str, scribe: Scribe) -> Draft:
+    """SPM[Specimen]. Key: specimen number (filler's before placer's), else order name and set id."""
+    rep = first_repetition(spm, 2)
+    numbers = (eip_identifier(rep, scribe, half, "") for half in (2, 1)) if rep else ()
+    number = next((found for found in numbers if found), None)
+    told = f"{number['system']}|{number['value']}" if number else f"{named}|#{clean(spm.get(1))}"
+    draft = scribe.draft("Specimen", told)
+    draft.resource["subject"] = patient.reference
+    program.run(spm, draft, scribe)
+    return draft
