@@ -18,7 +18,7 @@ from healthsync.domains.audit import AuditService
 from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentPolicy, ConsentService
 from healthsync.domains.directory import DirectoryService
-from healthsync.domains.identity import IdentityService
+from healthsync.domains.identity import IdentityService, Survivorship, load_rules, shipped_rules
 from healthsync.domains.messages import MessageService, RetryPolicy
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.records import RecordIndex, RecordsService
@@ -168,7 +168,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     events = EventLog(database, clock)
     messages = MessageService(blind_index, keyring.hub_id)
     directory = DirectoryService(clock)
-    identity = IdentityService(blind_index, clock)
+    identity = IdentityService(blind_index, clock, _survivorship(settings))
     consent = ConsentService(clock, ConsentPolicy(settings.consent.policy))
     records = RecordsService(RecordIndex(blind_index, settings.fhir.base_url))
     access = AccessService(clock, roles, _token_verifier(settings, clock))
@@ -379,6 +379,15 @@ def _long_work(
         ),
     )
     return jobs, bulk_export, bulk_import
+
+
+def _survivorship(settings: Settings) -> Survivorship:
+    path = settings.mpi.survivorship_path
+    try:
+        rules = load_rules(path.read_text(encoding="utf-8")) if path else shipped_rules()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"mpi.survivorship_path cannot be read ({type(error).__name__})") from None
+    return Survivorship(rules, settings.mpi.source_trust or {})
 
 
 def _subscription_rules(settings: Settings) -> Rules:

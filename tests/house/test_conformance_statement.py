@@ -753,6 +753,7 @@ PROBES: dict[str, dict[str, Ask]] = {
             ),
             get("/Patient/p1/$graphql?query={gender}", lambda a: "female" in a.text),
         ),
+        "Patient/$golden": get("/Patient/p1/$golden", lambda a: "seealso" in a.text),
         "Patient/$match": post(
             "/Patient/$match",
             {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": _patient()}]},

@@ -20,7 +20,7 @@ from healthsync.domains.access import Interaction, Requester, RolePolicy, grante
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentService
-from healthsync.domains.identity import IdentityService, golden_record
+from healthsync.domains.identity import GoldenRecord, IdentityService
 from healthsync.domains.records import (
     HistoryQuery,
     Page,
@@ -86,6 +86,16 @@ class DisclosedPage:
     position: Any = None
     included: list[Disclosed] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Projection:
+    """The golden record of a person, as far as the requester may see its source patients."""
+
+    enterprise_id: str
+    golden: GoldenRecord
+    rows: list[StoredResource]
+    patients: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +170,7 @@ _ACTIONS = {
     "search-type": Action.EXECUTE,
     "search-system": Action.EXECUTE,
     "$everything": Action.EXECUTE,
+    "$golden": Action.EXECUTE,
     "update": Action.UPDATE,
     "patch": Action.UPDATE,
     "delete": Action.DELETE,
@@ -476,27 +487,64 @@ class Disclose:
                     issues.append(Issue("error", problem.code, None, f"{row.reference} was left out: {problem}"))
             return opened, issues
 
+    async def golden(self, requester: Requester, patient_id: str) -> Disclosed | Refusal:
+        """Patient/$golden: the golden record of the person whom a source patient belongs to, as a Patient."""
+        interaction, entity = "$golden", f"Patient/{patient_id}"
+        if (refusal := await self._authorise(requester, interaction, Interaction.READ, "Patient")) is not None:
+            return refusal
+        async with self._database.transaction(read_only=True) as tx:
+            row = await self._records.read(tx, "Patient", patient_id, self.visibility(requester))
+            visible = row is not None and row.permitted and not row.deleted
+            enterprise = (await self._identity.enterprise_ids(tx, [row.pid]))[row.pid] if row and visible else None
+            person = await self._projected(tx, requester, str(enterprise)) if enterprise else None
+        if person is None:
+            await self._refuse(requester, interaction, entity, "unknown" if row is None else "consent", ())
+            return _NOT_FOUND
+        return await self._show_person(requester, interaction, entity, person, person.golden.as_patient())
+
     async def _person(self, requester: Requester, enterprise_id: str) -> Disclosed | Refusal:
-        """The golden record of a person: a projection over the source patients that the requester may see."""
+        """The golden record of a person, as a Person."""
         if (refusal := await self._authorise(requester, "read", Interaction.READ, "Person")) is not None:
             return refusal
-        visibility = self.visibility(requester)
         entity = f"Person/{enterprise_id}"
         async with self._database.transaction(read_only=True) as tx:
-            members = await self._identity.members(tx, enterprise_id)
-            rows = [await self._records.read(tx, "Patient", member.patient_id, visibility) for member in members]
-            shown = [row for row in rows if row is not None and row.permitted and not row.deleted]
-            documents = await self._vault.open(tx, shown)
-            patients = await self._patients(tx, *shown)
-        if not shown:
-            await self._refuse(requester, "read", entity, "consent" if members else "unknown", ())
+            known = await self._identity.members(tx, enterprise_id)
+            person = await self._projected(tx, requester, enterprise_id)
+        if person is None:
+            await self._refuse(requester, "read", entity, "consent" if known else "unknown", ())
             return _NOT_FOUND
-        updated_at = max(row.updated_at for row in shown)
-        version = sum(row.version for row in shown)
-        person = {"resourceType": "Person", "id": enterprise_id, **golden_record(documents)}
-        person["meta"] = {"versionId": str(version), "lastUpdated": updated_at.isoformat(timespec="milliseconds")}
-        await self._permit(requester, "read", [entity], patients)
-        return Disclosed("Person", enterprise_id, version, updated_at, False, json.dump(person).decode())
+        return await self._show_person(requester, "read", entity, person, person.golden.as_person())
+
+    async def _projected(self, tx: Transaction, requester: Requester, enterprise_id: str) -> _Projection | None:
+        """A projection over the source patients of a person that the requester may see; None where he may see none."""
+        visibility = self.visibility(requester)
+        members = await self._identity.members(tx, enterprise_id)
+        rows = [await self._records.read(tx, "Patient", member.patient_id, visibility) for member in members]
+        shown = {
+            member: row
+            for member, row in zip(members, rows, strict=True)
+            if row is not None and row.permitted and not row.deleted
+        }
+        if not shown:
+            return None
+        documents = await self._vault.open(tx, list(shown.values()))
+        return _Projection(
+            enterprise_id,
+            await self._identity.golden(tx, dict(zip(shown, documents, strict=True))),
+            list(shown.values()),
+            await self._patients(tx, *shown.values()),
+        )
+
+    async def _show_person(
+        self, requester: Requester, interaction: str, entity: str, person: _Projection, document: dict[str, Any]
+    ) -> Disclosed:
+        updated_at = max(row.updated_at for row in person.rows)
+        version = sum(row.version for row in person.rows)
+        document["id"] = person.enterprise_id
+        document["meta"] = {"versionId": str(version), "lastUpdated": updated_at.isoformat(timespec="milliseconds")}
+        await self._permit(requester, interaction, [entity], person.patients)
+        text = json.dump(document).decode()
+        return Disclosed(document["resourceType"], person.enterprise_id, version, updated_at, False, text)
 
     async def notify(
         self,

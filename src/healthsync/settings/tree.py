@@ -465,6 +465,14 @@ class Mpi:
         maximum=100,
         later="the deterministic rules give no score; used by the probabilistic model",
     )
+    source_trust: dict[str, int] | None = setting(
+        "Trust in sources (partner or client id → number, more is better, 0 where nothing is said), for where records "
+        "of one person disagree.",
+        default=None,
+    )
+    survivorship_path: Path | None = setting(
+        "Document with rules for the golden record in the place of those that ship with the hub.", default=None
+    )
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What the values say against each other."""

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from healthsync.domains.identity import (
+    GoldenRecord,
     IdentityOutcome,
     IdentityService,
     LinkEventKind,
@@ -22,6 +23,7 @@ from healthsync.domains.identity import (
     UnknownPatient,
     replay,
 )
+from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import FixedClock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Database
@@ -76,6 +78,23 @@ class Hub:
     async def merge(self, survivor: int, retired: int) -> MergeOutcome:
         async with self.database.transaction() as tx:
             return await self.identity.merge(tx, patient(survivor), patient(retired), "message/1", "A40")
+
+    async def pin(self, key: int, element: str, *, chosen: bool = True) -> None:
+        async with self.database.transaction() as tx:
+            act = self.identity.pin if chosen else self.identity.unpin
+            await act(tx, patient(key), element, "Ann", "reviewed")
+
+    async def pins(self) -> set[tuple[int, str]]:
+        async with self.database.connection() as tx:
+            return {tuple(row) for row in await tx.fetch("SELECT patient_key, element FROM identity_pin")}
+
+    async def replayed_pins(self) -> set[tuple[int, str]]:
+        async with self.database.connection() as tx:
+            return replay(await self.identity.log(tx)).pins
+
+    async def golden(self, *keys: int) -> GoldenRecord:
+        async with self.database.connection() as tx:
+            return await self.identity.golden(tx, {patient(key): self.records[f"p{key}"] for key in keys})
 
     async def link(self, one: int, other: int) -> MergeOutcome:
         async with self.database.transaction() as tx:
@@ -430,6 +449,33 @@ async def test_simultaneous_merge_and_registration_agree(hub: Hub) -> None:
     assert await hub.replayed() == await hub.tables()
 
 
+async def test_a_pin_decides_through_merge_and_unlink_and_the_last_one_stands(hub: Hub) -> None:
+    for key, born in ((1, "1967-12-13"), (2, "1967-12-31"), (3, "1967-12-13")):
+        await hub.register(key, person(number(str(key)), born=born))
+    await hub.merge(1, 2)
+    await hub.link(1, 3)
+    assert (await hub.golden(1, 2, 3)).elements["birthDate"] == "1967-12-13"
+    await hub.pin(2, "birthDate")
+    assert (await hub.golden(1, 2, 3)).elements["birthDate"] == "1967-12-31"
+    assert (await hub.golden(1, 3)).elements["birthDate"] == "1967-12-13"
+    await hub.pin(3, "birthDate")
+    assert (await hub.golden(1, 2, 3)).elements["birthDate"] == "1967-12-13"
+    await hub.unlink(2, 1)
+    await hub.pin(2, "birthDate")
+    assert await hub.pins() == await hub.replayed_pins() == {(2, "birthDate"), (3, "birthDate")}
+    await hub.pin(2, "birthDate", chosen=False)
+    assert await hub.pins() == await hub.replayed_pins() == {(3, "birthDate")}
+
+
+async def test_what_is_no_single_element_or_no_patient_cannot_be_pinned(hub: Hub) -> None:
+    await hub.register(1, person(number("1")))
+    for element in ("identifier", "colour"):
+        with pytest.raises(InvalidInput, match="there are name, gender"):
+            await hub.pin(1, element)
+    with pytest.raises(UnknownPatient):
+        await hub.pin(9, "name")
+
+
 async def test_the_log_explains_each_link_in_codes_and_cannot_be_changed(hub: Hub) -> None:
     first = await hub.register(1, person(number("A")))
     await hub.register(2, person(number("A"), number("L", LABORATORY)), "laboratory")
@@ -451,7 +497,7 @@ async def test_no_value_of_a_patient_stands_in_the_tables(hub: Hub) -> None:
     async with hub.database.connection() as tx:
         tables = [row[0] for row in await tx.fetch("SELECT tablename FROM pg_tables WHERE tablename LIKE 'identity%'")]
         dump = str([dict(row) for table in tables for row in await tx.fetch(f"SELECT * FROM {table}")]).casefold()
-    assert len(tables) == 7
+    assert len(tables) == 8
     for value in (
         "4711",
         "219-09",

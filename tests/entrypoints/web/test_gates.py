@@ -325,7 +325,7 @@ async def test_the_configuration_restricts_what_clients_may_use(database, tmp_pa
 
 
 @pytest.mark.parametrize("path", ["/fhir/Patient/{}", "/fhir/Patient/{}/_history", "/fhir/Patient/{}/_history/1", "/fhir/Patient/{}/$everything",
-                                  "/fhir/Person/{}", "/api/v1/healthsync/patients/{}"])  # fmt: skip
+                                  "/fhir/Person/{}", "/fhir/Patient/{}/$golden", "/api/v1/healthsync/patients/{}"])  # fmt: skip
 async def test_an_id_that_nobody_has_is_recorded_sealed_because_it_may_be_a_record_number(path, hub, admin):
     assert (await admin.get(path.format("MRN-000111"))).status_code == 404
     async with hub.database.connection() as tx:

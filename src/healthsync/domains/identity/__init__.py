@@ -2,7 +2,8 @@
 
 A *source patient* is a Patient as one source sent it, and stays so. A *person* is the set of source patients that an
 append-only log of link events puts together; its enterprise id is never given to anybody else, and a former one leads
-to the present one. The golden record is computed from the members whenever it is asked for, never stored.
+to the present one. The golden record is computed from the members whenever it is asked for, by rules
+that are data and by what a person pinned, and never stored.
 
 Deterministic rules decide (`matching`), with vetoes and gates; whatever is doubtful is flagged for a person, and what a
 person decides stands against the rules, both ways. Invariants: replaying the log gives the tables; merge followed by
@@ -11,7 +12,7 @@ unlink gives both persons back; no name, number or date stands in these tables, 
 
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
-from healthsync.domains.identity.golden import golden_record
+from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
 from healthsync.domains.identity.links import replay
 from healthsync.domains.identity.matching import Comparison, Rule, compare
 from healthsync.domains.identity.model import (
@@ -28,12 +29,14 @@ from healthsync.domains.identity.model import (
 )
 from healthsync.domains.identity.scoring import Score, score
 from healthsync.domains.identity.service import IdentityService
+from healthsync.domains.identity.survivorship import Survivorship, load_rules, shipped_rules
 
 __all__ = [
     "Comparison",
     "Decision",
     "Demographics",
     "Flag",
+    "GoldenRecord",
     "IdentityOutcome",
     "IdentityService",
     "LinkEvent",
@@ -45,10 +48,14 @@ __all__ = [
     "Rule",
     "Score",
     "SourcePatient",
+    "SourceRecord",
+    "Survivorship",
     "UnknownPatient",
     "compare",
     "demographics_of",
     "golden_record",
+    "load_rules",
     "replay",
     "score",
+    "shipped_rules",
 ]

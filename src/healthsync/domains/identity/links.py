@@ -44,6 +44,10 @@ def _apply(state: LinkState, event: LinkEvent) -> None:
             state.reviews[place] = state.reviews.get(place, frozenset()) | frozenset(event.evidence)
         case LinkEventKind.RESOLVED if other is not None:
             state.reviews.pop(pair(key, other), None)
+        case LinkEventKind.PINNED:
+            state.pins |= {(key, element) for element in event.evidence}
+        case LinkEventKind.UNPINNED:
+            state.pins -= {(key, element) for element in event.evidence}
 
 
 def _move(state: LinkState, key: int, person: UUID) -> None:
@@ -124,6 +128,19 @@ class Ledger:
         self._add(LinkEventKind(decision.value), one, other, reason)
         if pair(one, other) in self.state.reviews:
             self._add(LinkEventKind.RESOLVED, one, other, reason)
+
+    def pin(self, key: int, element: str, reason: str) -> None:
+        """The golden record takes an element from this patient, and from no other member of the person."""
+        for pinned, of in sorted(self.state.pins):
+            if of == element and pinned != key:
+                self.unpin(pinned, element, reason)
+        if (key, element) not in self.state.pins:
+            self._add(LinkEventKind.PINNED, key, None, reason, (element,))
+
+    def unpin(self, key: int, element: str, reason: str) -> None:
+        """The rules decide again about an element of this patient."""
+        if (key, element) in self.state.pins:
+            self._add(LinkEventKind.UNPINNED, key, None, reason, (element,))
 
     def flag(self, flag: Flag) -> None:
         """Two patients should be looked at; nothing when that is known."""

@@ -84,6 +84,8 @@ class LinkEventKind(StrEnum):
     RESOLVED = "resolved"
     MUST_LINK = "must-link"
     CANNOT_LINK = "cannot-link"
+    PINNED = "pinned"
+    UNPINNED = "unpinned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,8 @@ class LinkState:
     redirects: dict[UUID, UUID] = field(default_factory=dict)
     decisions: dict[tuple[int, int], Decision] = field(default_factory=dict)
     reviews: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
+    pins: set[tuple[int, str]] = field(default_factory=set)
+    """Patients, and the elements of the golden record that are taken from them."""
 
     def members(self, person: UUID) -> set[int]:
         """The patients of a person."""

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from healthsync.domains.identity import store
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
+from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
 from healthsync.domains.identity.links import BY_RULES, Ledger, followers, survivor_of
 from healthsync.domains.identity.matching import Match, Profile, resolve, vetoes_between
 from healthsync.domains.identity.model import (
@@ -20,6 +21,7 @@ from healthsync.domains.identity.model import (
     Flag,
     IdentityOutcome,
     LinkEvent,
+    LinkEventKind,
     LinkState,
     LoadPatients,
     Member,
@@ -28,6 +30,7 @@ from healthsync.domains.identity.model import (
     Tokens,
     pair,
 )
+from healthsync.domains.identity.survivorship import Survivorship
 from healthsync.domains.identity.tokens import (
     OVERLAY_FIELDS,
     contradicted,
@@ -35,6 +38,7 @@ from healthsync.domains.identity.tokens import (
     identifier_tokens,
     tokens_of,
 )
+from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Transaction
@@ -49,9 +53,10 @@ class IdentityService:
     UnknownPatient).
     """
 
-    def __init__(self, blind_index: BlindIndex, clock: Clock) -> None:
+    def __init__(self, blind_index: BlindIndex, clock: Clock, survivorship: Survivorship | None = None) -> None:
         self._index = blind_index
         self._clock = clock
+        self._survivorship = survivorship or Survivorship()
 
     async def find_source_patient(
         self,
@@ -190,6 +195,38 @@ class IdentityService:
         moved = self._save(tx, ledger, members)
         return MergeOutcome(state.person_of[patient.patient_key], patient, None, changed_members=moved)
 
+    async def pin(self, tx: Transaction, patient: SourcePatient, element: str, decided_by: str, reason: str) -> None:
+        """A person decided that the golden record takes an element from this patient, whatever the rules say; what was
+        chosen before among the members of its person is chosen no more. Raises InvalidInput for an unknown element."""
+        await self._choose(tx, patient, element, decided_by, reason, chosen=True)
+
+    async def unpin(self, tx: Transaction, patient: SourcePatient, element: str, decided_by: str, reason: str) -> None:
+        """The rules decide again. Raises InvalidInput for an unknown element."""
+        await self._choose(tx, patient, element, decided_by, reason, chosen=False)
+
+    async def _choose(
+        self, tx: Transaction, patient: SourcePatient, element: str, decided_by: str, reason: str, *, chosen: bool
+    ) -> None:
+        if element not in self._survivorship.elements:
+            elements = ", ".join(self._survivorship.elements)
+            raise InvalidInput(f"no element of the golden record is chosen by that name; there are {elements}")
+        ledger, members = await self._begin(tx, patient, patient, decided_by, reason)
+        ledger.state.pins = await store.pins(tx, [member.key for member in members])
+        (ledger.pin if chosen else ledger.unpin)(patient.patient_key, element, reason)
+        self._save(tx, ledger, members)
+
+    async def golden(self, tx: Transaction, records: Mapping[SourcePatient, Mapping[str, Any]]) -> GoldenRecord:
+        """The golden record of source patients of one person, as far as they are given, with what was pinned."""
+        pins = await store.pins(tx, [patient.patient_key for patient in records])
+        pinned = {patient: frozenset(of for key, of in pins if key == patient.patient_key) for patient in records}
+        return golden_record(
+            [
+                SourceRecord(resource, self._survivorship.trust_in(patient.source), pinned[patient])
+                for patient, resource in records.items()
+            ],
+            self._survivorship.rules,
+        )
+
     async def enterprise_ids(self, tx: Transaction, patient_keys: Collection[int]) -> dict[int, str]:
         """The enterprise id of each patient that is registered."""
         return {key: str(person) for key, person in (await store.enterprise_ids(tx, patient_keys)).items()}
@@ -273,6 +310,12 @@ class IdentityService:
             events=ledger.events,
             decisions={place: state.decisions[place] for place in touched & state.decisions.keys()},
             reviews={place: state.reviews.get(place, ()) for place in touched},
+            pins={
+                (event.patient_key, element): (event.patient_key, element) in state.pins
+                for event in ledger.events
+                if event.kind in (LinkEventKind.PINNED, LinkEventKind.UNPINNED)
+                for element in event.evidence
+            },
         )
         store.save(tx, change, tokens, is_new=is_new)
         return tuple(sorted(key for key, member in before.items() if after[key].enterprise_id != member.enterprise_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,6 +36,7 @@ class Change:
     events: list[LinkEvent]
     decisions: dict[tuple[int, int], Decision]
     reviews: dict[tuple[int, int], Iterable[str]]
+    pins: dict[tuple[int, str], bool] = field(default_factory=dict)
 
 
 async def find_source_patient(
@@ -93,6 +94,8 @@ def save(tx: Transaction, change: Change, tokens: Tokens | None = None, *, is_ne
             if reasons
         ],
         settled=[] if is_new else [_paired(place) for place, reasons in change.reviews.items() if not reasons],
+        pinned=[pin for pin, holds in change.pins.items() if holds],
+        unpinned=[pin for pin, holds in change.pins.items() if not holds],
     )
     if tokens:
         key = tokens.patient_key
@@ -141,6 +144,8 @@ _WRITERS = {
     },
     "identifiers": _writer("identifiers", lambda rows: _columns(rows, 3)),
     "block_keys": _writer("block_keys", lambda rows: _columns(rows, 2)),
+    "pinned": _writer("pinned", lambda rows: _columns(rows, 2)),
+    "unpinned": _writer("unpinned", lambda rows: _columns(rows, 2)),
     "old_identifiers": _writer("old_identifiers", lambda rows: _kept(rows, 3)),
     "old_block_keys": _writer("old_block_keys", lambda rows: _kept(rows, 2)),
     **{
@@ -169,6 +174,11 @@ async def current_person(tx: Transaction, enterprise_id: UUID) -> UUID | None:
 async def members(tx: Transaction, enterprise_id: UUID) -> list[SourcePatient]:
     """The patients of a person."""
     return [SourcePatient(*row) for row in await tx.fetch(_SQL.members, enterprise_id)]
+
+
+async def pins(tx: Transaction, keys: Collection[int]) -> set[tuple[int, str]]:
+    """The patients among these from which an element is taken, with the element."""
+    return {tuple(row) for row in await tx.fetch(_SQL.pins, list(keys))}
 
 
 async def history(tx: Transaction, enterprise_id: UUID) -> list[LinkEvent]:

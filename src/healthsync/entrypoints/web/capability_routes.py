@@ -65,6 +65,7 @@ _DEFINITIONS = {
         "get-ws-binding-token",
     ): f"{_HL7}/uv/subscriptions-backport/OperationDefinition/backport-subscription-get-ws-binding-token",
     ("", "import"): "urn:healthsync:operation:import",
+    ("Patient", "golden"): "urn:healthsync:operation:golden",
 }
 """Operations that R4 itself does not define, by type ("": of the server) and name."""
 

@@ -1,4 +1,4 @@
-"""Operations that find a patient's resources: DocumentReference/$docref and Observation/$lastn."""
+"""Operations about a patient: DocumentReference/$docref, Observation/$lastn, Patient/[id]/$golden."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class OperationRoutes:
 
     def __init__(self, hub: Any, pages: Pages, begin: Any) -> None:
         self._pages, self._begin = pages, begin
+        self._golden = hub.disclose.golden
         self._find_documents, self._last_observations = FindDocuments(hub.disclose), LastObservations(hub.disclose)
 
     def register(self, router: Router) -> None:
@@ -35,6 +36,7 @@ class OperationRoutes:
             router.add(surface, self.docref)
         for surface in ("fhir.lastn", "fhir.lastn.post"):
             router.add(surface, self.lastn)
+        router.add("fhir.golden", self.golden)
 
     async def docref(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET or POST DocumentReference/$docref."""
@@ -51,6 +53,12 @@ class OperationRoutes:
         if isinstance(found, Refusal):
             return answers.refusal(found)
         return self._searchset(request, "Observation/$lastn", found)
+
+    async def golden(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET Patient/[id]/$golden."""
+        requester = await self._begin(request, {"type": "Patient", **names}, "read")
+        found = await self._golden(requester, names["id"])
+        return answers.refusal(found) if isinstance(found, Refusal) else answers.resource(found)
 
     def _searchset(
         self, request: Request, path: str, entries: Sequence[Disclosed], warnings: Sequence[str] = ()
