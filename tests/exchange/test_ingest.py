@@ -130,6 +130,126 @@ async def test_a_merge_with_an_unknown_number_stores_the_survivor(hub, send):
     assert patient.get("active", True)
 
 
+async def test_a_number_that_is_merged_away_before_it_was_heard_of_leads_to_the_survivor(hub, send):
+    await send(adt("A40", "B1", extra="MRG|A1^^^ZHOSP^MR"))
+    result = "OBR|1||F1^LAB|PN^Panel^L|||20240301080000+0000|||||||||||||||20240301100000+0000||LAB|F\nOBX|1|NM|GLU^Glucose^L||5.50|mmol/L|||||F"
+    await send(adt("A28", "A1", extra=result).replace(b"ADT^A28", b"ORU^R01"))
+    [survivor] = await _found(hub, "Patient", "identifier=B1")
+    [observation] = await _found(hub, "Observation", "code=GLU")
+    assert observation["subject"]["reference"] == f"Patient/{survivor['id']}"
+
+
+def two(trigger: str, one: str, other: str) -> bytes:
+    """A message about two patients."""
+    second = adt(trigger, other, name="Stoat^Amy", birth="19800101").decode().split("\r")[2]
+    return adt(trigger, one, extra=second)
+
+
+async def _persons(hub, *numbers: str) -> list[str]:
+    async with hub.database.connection() as tx:
+        source = await tx.fetchval("SELECT source FROM message LIMIT 1")
+        found = [
+            await hub.identity.find_source_patient(
+                tx, source, [{"system": "urn:healthsync:authority:ZHOSP", "value": number}]
+            )
+            for number in numbers
+        ]
+        persons = await hub.identity.enterprise_ids(tx, [one.patient_key for one in found])
+        return [persons[one.patient_key] for one in found]
+
+
+async def test_a_link_makes_one_person_and_an_unlink_two_and_no_value_is_copied(hub, send):
+    await send(adt("A28", "A1"), adt("A28", "B1", name="Stoat^Amy", birth="19800101"), two("A24", "A1", "B1"))
+    assert len(set(await _persons(hub, "A1", "B1"))) == 1
+    await send(two("A37", "A1", "B1"))
+    assert len(set(await _persons(hub, "A1", "B1"))) == 2
+    [first], [second] = await _found(hub, "Patient", "identifier=A1"), await _found(hub, "Patient", "identifier=B1")
+    assert (first["name"][0]["family"], second["name"][0]["family"]) == ("Quennell", "Stoat")
+    assert [len(patient["identifier"]) for patient in (first, second)] == [1, 1]
+    assert first.get("active", True)
+    assert second.get("active", True)
+
+
+async def test_an_unlink_after_a_merge_gives_both_numbers_their_records_back(hub, send):
+    await send(adt("A28", "A1"), adt("A28", "B1", name="Stoat^Amy", birth="19800101"))
+    await send(adt("A40", "A1", extra="MRG|B1^^^ZHOSP^MR"), two("A37", "A1", "B1"))
+    [first], [second] = await _found(hub, "Patient", "identifier=A1"), await _found(hub, "Patient", "identifier=B1")
+    assert (first["name"][0]["family"], second["name"][0]["family"]) == ("Quennell", "Stoat")
+    assert second["active"] is True
+    assert "link" not in second
+
+
+def visit(number: str, account: str = "", more: str = "") -> dict:
+    pv1 = f"PV1|1|I|W1^101^A^ZHOSP||||||||||||||||{number}^^^ZHOSP^VN|||||||||||||||||||||||||20240301080000+0000"
+    return {"extra": f"{pv1}{more}", "more": f"|||||||{account}^^^ZHOSP^AN" if account else ""}
+
+
+RESULT = "\nOBX|1|NM|GLU^Glucose^L||5.50|mmol/L|||||F|||20240301090000+0000"
+
+
+@pytest.mark.parametrize("trigger", ["A42", "A50"])
+async def test_a_visit_that_gets_another_number_keeps_its_results(hub, send, trigger):
+    await send(adt("A01", "P1", **visit("V1", more="\nDG1|1||DX1^Sprain^L||20240301|A" + RESULT)))
+    await send(adt(trigger, "P1", extra="MRG|P1^^^ZHOSP^MR||||V1^^^ZHOSP^VN\nPV1|1|I|||||||||||||||||V2^^^ZHOSP^VN"))
+    [survivor] = await _found(hub, "Encounter", "identifier=V2")
+    [retired] = [e for e in await _found(hub, "Encounter") if e["id"] != survivor["id"]]
+    assert retired["status"] == "entered-in-error"
+    assert retired["partOf"]["reference"] == f"Encounter/{survivor['id']}"
+    assert survivor["period"]["start"] == "2024-03-01T08:00:00+00:00"
+    for kind, code in (("Condition", "DX1"), ("Observation", "GLU")):
+        [resource] = await _found(hub, kind, f"code={code}")
+        assert resource["encounter"]["reference"] == f"Encounter/{survivor['id']}"
+    await send(adt("A08", "P1", **visit("V1")))
+    assert (await _found(hub, "Encounter", "status=entered-in-error"))[0]["id"] == retired["id"]
+
+
+async def test_a_visit_that_was_filed_under_a_wrong_patient_moves_with_its_results_and_its_seal(hub, send, database):
+    await send(adt("A01", "P1", **visit("V1", "ACC1", RESULT)), adt("A28", "P2", name="Stoat^Amy", birth="19800101"))
+    move = "MRG|P1^^^ZHOSP^MR||ACC1^^^ZHOSP^AN||V1^^^ZHOSP^VN\nPV1|1|I|||||||||||||||||V1^^^ZHOSP^VN"
+    await send(adt("A45", "P2", name="Stoat^Amy", birth="19800101", extra=move, more="|||||||ACC2^^^ZHOSP^AN"))
+    [right] = await _found(hub, "Patient", "identifier=P2")
+    [encounter] = await _found(hub, "Encounter", "identifier=V1")
+    [observation] = await _found(hub, "Observation", "code=GLU")
+    [account] = await _found(hub, "Account", "identifier=ACC2")
+    assert encounter["subject"] == observation["subject"] == {"reference": f"Patient/{right['id']}"}
+    assert encounter["account"] == [{"reference": f"Account/{account['id']}"}]
+    assert await _found(hub, "Observation", f"patient={right['id']}")
+    async with database.connection() as tx:
+        owners = await tx.fetch(
+            "SELECT DISTINCT patient_key FROM resource WHERE resource_type IN ('Encounter', 'Observation')"
+        )
+    assert len(owners) == 1
+
+
+async def test_an_account_that_was_filed_under_a_wrong_patient_takes_its_visits_along(hub, send):
+    await send(adt("A01", "P1", **visit("V1", "ACC1", RESULT)), adt("A28", "P2", name="Stoat^Amy", birth="19800101"))
+    move = "MRG|P1^^^ZHOSP^MR||ACC1^^^ZHOSP^AN"
+    await send(adt("A44", "P2", name="Stoat^Amy", birth="19800101", extra=move, more="|||||||ACC1^^^ZHOSP^AN"))
+    [right] = await _found(hub, "Patient", "identifier=P2")
+    for kind in ("Encounter", "Observation", "Account"):
+        [found] = await _found(hub, kind)
+        subject = found["subject"][0] if kind == "Account" else found["subject"]
+        assert subject["reference"] == f"Patient/{right['id']}", kind
+
+
+async def test_two_accounts_that_are_one_keep_the_visits_of_both(hub, send):
+    await send(adt("A01", "P1", **visit("V1", "ACC1")), adt("A01", "P1", **visit("V2", "ACC2")))
+    await send(adt("A41", "P1", extra="MRG|P1^^^ZHOSP^MR||ACC1^^^ZHOSP^AN", more="|||||||ACC2^^^ZHOSP^AN"))
+    [survivor] = [a for a in await _found(hub, "Account") if a["status"] == "active"]
+    [retired] = [a for a in await _found(hub, "Account") if a["status"] == "inactive"]
+    assert retired["partOf"]["reference"] == f"Account/{survivor['id']}"
+    visits = await _found(hub, "Encounter", f"account=Account/{survivor['id']}")
+    assert len(visits) == 2
+
+
+async def test_a_bed_is_closed_without_a_patient(hub, send):
+    await send(adt("A20", "P1", extra="NPU|W1^101^A^ZHOSP|C"))
+    message = adt("A20", "P1", extra="NPU|W1^101^B^ZHOSP|C").decode().split("\r")
+    await send("\r".join([*message[:2], message[3], ""]).encode())
+    beds = await _found(hub, "Location")
+    assert [bed["operationalStatus"]["code"] for bed in beds] == ["C", "C"]
+
+
 async def test_what_was_stored_is_announced_once(hub, send, database):
     visit = "PV1|1|I|W1^101^A^ZHOSP||||||||||||||||V77^^^ZHOSP^VN"
     await send(

@@ -15,7 +15,7 @@ All of it in the transaction of the caller: one commit, or nothing. The caller s
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -41,10 +41,20 @@ from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.events import Event, EventLog
 from healthsync.standards.fhir import binaries, compartments, json, meta, references
+from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.outcome import Issue, error
 from healthsync.standards.fhir.own_parameters import UnservedParameter
 from healthsync.standards.fhir.summary import SUBSETTED
-from healthsync.standards.maps import MappedResource, PatientMerge, merged
+from healthsync.standards.maps import (
+    Correction,
+    MappedResource,
+    PatientLink,
+    PatientMerge,
+    RecordMerge,
+    RecordMove,
+    merged,
+    renumbered,
+)
 
 CONSENT_STEWARDS = frozenset({"admin"})
 """Roles that record what a patient decided anew, also when he had withheld his record from them."""
@@ -134,7 +144,7 @@ class Submission:
     source: str
     resources: Sequence[Incoming]
     audit: AuditEvent
-    merges: Sequence[PatientMerge] = ()
+    merges: Sequence[Correction] = ()
     references: ReferencePolicy | None = None
     """How references to what is not here are taken; None asks nobody, since messages arrive in any order."""
     requester: Requester | None = None
@@ -187,7 +197,8 @@ class _Work:
     written: dict[Key, _Written] = field(default_factory=dict)
     stored: list[Stored] = field(default_factory=list)
     warnings: Mapping[Key, tuple[Issue, ...]] = field(default_factory=dict)
-    retired: list[tuple[str, str, int]] = field(default_factory=list)
+    restated: list[tuple[str, str, int]] = field(default_factory=list)
+    touched: set[int] = field(default_factory=set)
 
 
 class Ingest:
@@ -353,17 +364,20 @@ class Ingest:
 
     # (2)
     async def _identify(self, tx: Transaction, submission: Submission, work: _Work) -> None:
+        """A number that was merged away leads to its survivor; a message that takes a merge back means the number."""
         moved: dict[str, str] = {}
+        follows = not any(isinstance(each, PatientLink) and each.kind == "unlink" for each in submission.merges)
         for entry in work.incoming:
             if entry.mode != "merge" or entry.resource["resourceType"] != "Patient":
                 continue
             known = await self._identity.find_source_patient(
-                tx, submission.source, entry.resource.get("identifier", [])
+                tx, submission.source, entry.resource.get("identifier", []), follow_merges=follows
             )
             if known is not None:
                 work.patient_keys[known.patient_id] = known.patient_key
                 if known.patient_id != entry.resource["id"]:
                     moved[f"Patient/{entry.resource['id']}"] = f"Patient/{known.patient_id}"
+        await self._stand_in_for_retired(tx, submission, work)
         if not moved:
             return
         for position, entry in enumerate(work.incoming):
@@ -372,6 +386,16 @@ class Ingest:
             if new_id is not None:
                 resource = {**resource, "id": new_id.partition("/")[2]}
             work.incoming[position] = replace(entry, resource=resource)
+
+    async def _stand_in_for_retired(self, tx: Transaction, submission: Submission, work: _Work) -> None:
+        """A number may be merged away before it was ever heard of: what comes for it later must find the survivor."""
+        for merge in submission.merges:
+            if not isinstance(merge, PatientMerge):
+                continue
+            if await self._identity.find_source_patient(tx, submission.source, merge.retired_identifiers) is None:
+                numbers = [dict(number) for number in merge.retired_identifiers]
+                resource = {"resourceType": "Patient", "id": merge.retired_id, "identifier": numbers}
+                work.incoming.append(Incoming(resource, "merge", MappedResource(resource, merge.retired_key)))
 
     # (3)
     async def _place(self, tx: Transaction, submission: Submission, work: _Work) -> None:
@@ -589,8 +613,8 @@ class Ingest:
                     await self._consent.align(tx, outcome.members)
             elif resource_type == "Patient":
                 self._identity.withdraw(tx, written.change.pid)
-        for merge in submission.merges:
-            linked.extend(await self._merge(tx, submission, work, merge))
+        for correction in submission.merges:
+            linked.extend(await self._correct(tx, submission, work, correction))
         for (resource_type, _), written in work.written.items():
             if resource_type == "Consent" and written.change.patient_key is not None:
                 linked.extend(await self._apply_consent(tx, written.change, written.resource))
@@ -618,6 +642,20 @@ class Ingest:
         members = await self._identity.members(tx, enterprise_id)
         await self._consent.align(tx, [member.patient_key for member in members])
 
+    async def _correct(
+        self, tx: Transaction, submission: Submission, work: _Work, correction: Correction
+    ) -> list[Event]:
+        match correction:
+            case PatientMerge():
+                return await self._merge(tx, submission, work, correction)
+            case PatientLink():
+                return await self._relate(tx, submission, work, correction)
+            case RecordMerge():
+                await self._merge_records(tx, submission, work, correction)
+            case RecordMove():
+                await self._move(tx, submission, work, correction)
+        return []
+
     async def _merge(self, tx: Transaction, submission: Submission, work: _Work, merge: PatientMerge) -> list[Event]:
         """Two numbers of a sender are one person (HL7 v2.5.1 §3.3.40): the retired record points at the survivor."""
         source = submission.source
@@ -628,51 +666,130 @@ class Ingest:
         outcome = await self._identity.merge(tx, survivor, retired, decided_by=source, reason="sender-merge")
         await self._align_consents(tx, outcome.enterprise_id)
         if outcome.retired is not None:
-            await self._retire(tx, submission, work, outcome.survivor, outcome.retired)
+            await self._tell_of_links(
+                tx, submission, work, {outcome.survivor: None, outcome.retired: outcome.survivor.patient_id}
+            )
         return [
             Event(
                 EventName.PATIENT_MERGED, f"Patient/{survivor.patient_id}", {"retired": f"Patient/{retired.patient_id}"}
             )
         ]
 
-    async def _retire(
-        self, tx: Transaction, submission: Submission, work: _Work, survivor: SourcePatient, retired: SourcePatient
+    async def _relate(self, tx: Transaction, submission: Submission, work: _Work, link: PatientLink) -> list[Event]:
+        """Two patients of a sender are one person, or are not (HL7 v2.5.1 §3.3.24, §3.3.37). No value is copied either
+        way; who had been merged is active again."""
+        source, follows = submission.source, link.kind == "link"
+        found = [
+            await self._identity.find_source_patient(tx, source, numbers, follow_merges=follows)
+            for numbers in (link.identifiers, link.other_identifiers)
+        ]
+        one, other = found
+        if one is None or other is None or one.patient_key == other.patient_key:
+            return []
+        decide = self._identity.link if link.kind == "link" else self._identity.unlink
+        outcome = await decide(tx, one, other, decided_by=source, reason=f"sender-{link.kind}")
+        persons = await self._identity.enterprise_ids(tx, [one.patient_key, other.patient_key])
+        for person in set(persons.values()):
+            await self._align_consents(tx, UUID(person))
+        if link.kind == "unlink":
+            await self._tell_of_links(tx, submission, work, {one: None, other: None})
+            return []
+        return [Event(EventName.PATIENT_MATCHED, f"Patient/{one.patient_id}", {"person": str(outcome.enterprise_id)})]
+
+    async def _tell_of_links(
+        self, tx: Transaction, submission: Submission, work: _Work, taken_over_by: Mapping[SourcePatient, str | None]
     ) -> None:
-        """Patient.link tells who took over; a survivor that was retired before is active again."""
+        """Patient.link tells who took over; a patient whom nobody took over is active."""
+        by = {patient.patient_id: survivor for patient, survivor in taken_over_by.items()}
+        rows = await self._records.current(tx, [("Patient", id_) for id_ in by])
+        await self._restate(tx, submission, work, rows.values(), lambda old: renumbered.taken_over(old, by[old["id"]]))
+
+    async def _merge_records(self, tx: Transaction, submission: Submission, work: _Work, merge: RecordMerge) -> None:
+        """What is filed under a retired visit or account number belongs to the survivor (HL7 v2.5.1 §3.3.41 ff.)."""
+        survivor, retired = (merge.resource_type, merge.survivor_id), (merge.resource_type, merge.retired_id)
+        rows = await self._records.current(tx, [survivor, retired])
+        if len(rows) < 2 or any(row.deleted for row in rows.values()):
+            return  # nothing is known under the retired number
+        documents = dict(zip(rows, await self._vault.open(tx, list(rows.values())), strict=True))
+        stays, goes = documents[survivor], documents[retired]
         states = {
-            survivor.patient_id: {"active": True, "link": None},
-            retired.patient_id: {"active": False, "link": _link(survivor, "replaced-by")},
+            merge.survivor_id: renumbered.filled(stays, goes),
+            merge.retired_id: renumbered.retired(goes, stays),
         }
-        rows = await self._records.current(tx, [("Patient", id_) for id_ in states])
-        documents = await self._vault.open(tx, list(rows.values()))
+        await self._restate(tx, submission, work, rows.values(), lambda old: states[old["id"]])
+        patients = renumbered.other_patients(goes, stays)
+        mapping = {"/".join(retired): "/".join(survivor), **patients}
+        await self._refile(tx, submission, work, [retired], lambda old: references.rewrite(old, mapping))
+
+    async def _move(self, tx: Transaction, submission: Submission, work: _Work, move: RecordMove) -> None:
+        """A visit or account, and what refers to it, belong to another patient (HL7 v2.5.1 §3.3.44, §3.3.45)."""
+        found = await self._identity.find_source_patient(tx, submission.source, move.patient_identifiers)
+        patient = found.patient_id if found else move.patient_id
+        await self._refile(
+            tx, submission, work, [(move.resource_type, move.id)], lambda old: renumbered.moved(old, patient)
+        )
+
+    async def _refile(
+        self,
+        tx: Transaction,
+        submission: Submission,
+        work: _Work,
+        keys: Sequence[Key],
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> None:
+        """Change all that refers to these records, and to the visits and accounts among what changed."""
+        waiting, seen = list(keys), set(keys)
+        while waiting:
+            asked = ["/".join(key) for key in waiting]
+            rows = await self._records.referring(tx, asked, None, _FILED, EVERYTHING, limit=_MOST_REFILED)
+            changed = await self._restate(tx, submission, work, rows, change)
+            waiting = [key for key in changed if key[0] in ("Encounter", "Account") and key not in seen]
+            seen.update(waiting)
+
+    async def _restate(
+        self,
+        tx: Transaction,
+        submission: Submission,
+        work: _Work,
+        rows: Iterable[StoredResource],
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> list[Key]:
+        """New versions of stored resources that a correction changes; answers which did change."""
+        kept = list(rows)
+        pairs = [
+            (row, before, after)
+            for row, before in zip(kept, await self._vault.open(tx, kept), strict=True)
+            if (after := change(before)) != before
+        ]
+        owners = {row.pid: next(iter(compartments.patients_of(after)), None) for row, _, after in pairs}
+        unknown = sorted({id_ for id_ in owners.values() if id_ and id_ not in work.patient_keys})
+        work.patient_keys.update(await self._records.patient_keys(tx, unknown))
         changes = []
-        for row, document in zip(rows.values(), documents, strict=True):
-            state = states[row.id]
-            resource = {**document, **{k: v for k, v in state.items() if v is not None}}
-            if state["link"] is None:
-                if document.get("active", True) and "link" not in document:
-                    continue
-                resource.pop("link", None)
-            resource = _with_meta(resource, row.version + 1, work.now, submission.source)
-            index = self._records.index
+        index = self._records.index
+        for row, before, after in pairs:
+            owner = owners[row.pid]
+            patient_key = row.pid if row.resource_type == "Patient" else work.patient_keys[owner] if owner else None
+            resource = _with_meta(after, row.version + 1, work.now, submission.source)
             changes.append(
                 Change(
                     pid=row.pid,
                     key=index.key(row.reference),
-                    resource_type="Patient",
+                    resource_type=row.resource_type,
                     id=row.id,
                     version=row.version + 1,
                     updated_at=work.now,
-                    patient_key=row.pid,
-                    digest=b"",  # the next snapshot of this patient is compared, not passed over
-                    content=self._vault.seal(resource, await self._key(tx, work, row.pid)),
+                    patient_key=patient_key,
+                    digest=b"",  # the next snapshot of it is compared, not passed over
+                    content=self._vault.seal(resource, await self._key(tx, work, patient_key)),
                     replaces=row.version,
                     index=index.rows(resource),
-                    index_before=index.rows(document, leaving=True),
+                    index_before=index.rows(before, leaving=True),
                 )
             )
+            work.touched |= {key for key in (patient_key, row.patient_key) if key is not None}
         self._records.write(tx, changes)
-        work.retired.extend((change.resource_type, change.id, change.version) for change in changes)
+        work.restated.extend((change.resource_type, change.id, change.version) for change in changes)
+        return [(change.resource_type, change.id) for change in changes]
 
     async def _apply_consent(self, tx: Transaction, change: Change, resource: Mapping[str, Any]) -> list[Event]:
         assert change.patient_key is not None
@@ -688,8 +805,11 @@ class Ingest:
     async def _record(
         self, tx: Transaction, submission: Submission, work: _Work, linked: list[Event]
     ) -> tuple[str, ...]:
-        names = {key: id_ for id_, key in work.patient_keys.items()}
         touched = {w.change.patient_key for w in work.written.values() if w.change.patient_key is not None}
+        touched |= work.touched
+        names = {key: id_ for id_, key in work.patient_keys.items()}
+        if unnamed := sorted(touched - names.keys()):
+            names.update(await self._records.patient_ids(tx, unnamed))
         patients = tuple(sorted(f"Patient/{names[key]}" for key in touched if key in names))
         asked = submission.audit
         await self._audit.record(
@@ -697,7 +817,11 @@ class Ingest:
             AuditEvent(
                 **{
                     **{name: getattr(asked, name) for name in asked.__slots__},
-                    "entities": (*asked.entities, *(f"{s.resource_type}/{s.id}" for s in work.stored)),
+                    "entities": (
+                        *asked.entities,
+                        *(f"{s.resource_type}/{s.id}" for s in work.stored),
+                        *(f"{resource_type}/{id_}" for resource_type, id_, _ in work.restated),
+                    ),
                     "patients": patients,
                 }
             ),
@@ -709,7 +833,7 @@ class Ingest:
             for name in events_of(resource_type, w.before is None, w.resource, w.before)
         ]
         live = [(*key, w.change.version) for key, w in work.written.items() if not w.change.deleted]
-        changes = await self._subscribing.changes(tx, [*live, *work.retired])
+        changes = await self._subscribing.changes(tx, [*live, *work.restated])
         await self._events.append_many(tx, [*facts, *linked, *changes])
         return patients
 
@@ -800,10 +924,9 @@ def _tombstone(resource: Mapping[str, Any]) -> dict[str, Any]:
     return {name: resource[name] for name in ("resourceType", "id", "meta")}
 
 
-def _link(other: SourcePatient, kind: str) -> list[dict[str, Any]]:
-    return [{"other": {"reference": f"Patient/{other.patient_id}"}, "type": kind}]
-
-
 _FEW = 3
+_MOST_REFILED = 50_000
+_FILED = tuple(sorted(resource_types() - {"Patient", "Provenance", "AuditEvent"}))
+"""What follows a visit or account to another number or patient; a Provenance tells what a message once wrote."""
 _PASSING_TAGS = frozenset((tag["system"], tag["code"]) for tag in (PLACEHOLDER, SUBSETTED))
 _NOTHING = RecordsService.NOTHING

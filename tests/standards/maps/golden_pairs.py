@@ -6,6 +6,7 @@ python -m tests.standards.maps.golden_pairs     # write every .fhir.json anew; r
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -14,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from healthsync.standards.hl7v2 import Message
-from healthsync.standards.maps import Conversion, MappingContext, convert
+from healthsync.standards.maps import Conversion, Correction, MappingContext, PatientMerge, convert
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -51,25 +52,29 @@ def rendered(conversion: Conversion) -> str:
                 **({"unless": dict(mapped.unless)} if mapped.unless else {}),
                 **({"partial": mapped.partial} if mapped.partial else {}),
                 **({"action": mapped.action} if mapped.action != "merge" else {}),
+                **({"as_of": mapped.as_of} if mapped.as_of else {}),
                 "resource": mapped.resource,
             }
             for mapped in conversion.resources
         ],
-        "merges": [
-            {
-                "survivor": merge.survivor_key,
-                "survivor_id": merge.survivor_id,
-                "retired": merge.retired_key,
-                "retired_id": merge.retired_id,
-                "retired_identifiers": merge.retired_identifiers,
-            }
-            for merge in conversion.merges
-        ],
+        "merges": [_correction(each) for each in conversion.merges],
         "event_at": conversion.event_at and conversion.event_at.isoformat(),
         "unmapped": conversion.unmapped,
         "issues": [f"{issue.path}: {issue.code}" for issue in conversion.issues],
     }
     return json.dumps(document, indent=1, ensure_ascii=False, default=_number) + "\n"
+
+
+def _correction(said: Correction) -> dict[str, Any]:
+    if isinstance(said, PatientMerge):
+        return {
+            "survivor": said.survivor_key,
+            "survivor_id": said.survivor_id,
+            "retired": said.retired_key,
+            "retired_id": said.retired_id,
+            "retired_identifiers": said.retired_identifiers,
+        }
+    return {type(said).__name__: asdict(said)}
 
 
 def _number(value: object) -> object:

@@ -64,10 +64,15 @@ class Repetition:
 
     def component(self, number: int, sub: int = 1) -> str:
         """The text of a component's subcomponent; "" when it is absent."""
-        components = self.components
-        if number > len(components):
+        components = self._components
+        if components is None:
+            components = self.components
+        if number > len(components) or not (raw := components[number - 1]):
             return ""
-        return self._notation.text(part(components[number - 1], self._notation.subcomponent, sub))
+        notation = self._notation
+        if sub > 1 or notation.subcomponent in raw:
+            raw = part(raw, notation.subcomponent, sub)
+        return notation.text(raw) if notation.escape in raw else raw
 
     def subcomponents(self, number: int) -> tuple[str, ...]:
         """The texts of a component's subcomponents; () when the component is absent or empty."""

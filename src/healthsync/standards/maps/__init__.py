@@ -10,16 +10,30 @@ Everything here is pure: no clock, no store, no network.
 
 from healthsync.standards.maps.conversion import convert, supported
 from healthsync.standards.maps.merging import merged
-from healthsync.standards.maps.model import Conversion, MappedResource, MappingContext, MappingIssue, PatientMerge
+from healthsync.standards.maps.model import (
+    Conversion,
+    Correction,
+    MappedResource,
+    MappingContext,
+    MappingIssue,
+    PatientLink,
+    PatientMerge,
+    RecordMerge,
+    RecordMove,
+)
 from healthsync.standards.maps.operator import OperatorMapping, load_operator_mapping
 
 __all__ = [
     "Conversion",
+    "Correction",
     "MappedResource",
     "MappingContext",
     "MappingIssue",
     "OperatorMapping",
+    "PatientLink",
     "PatientMerge",
+    "RecordMerge",
+    "RecordMove",
     "convert",
     "load_operator_mapping",
     "merged",

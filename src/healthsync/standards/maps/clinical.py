@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from healthsync.standards.hl7v2 import Segment
+from healthsync.standards.maps import numbers
 from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.compiler import Program
 from healthsync.standards.maps.datatypes import positive_int
@@ -69,20 +70,41 @@ def _related_person(nk1: Segment, program: Program, patient: Draft, scribe: Scri
     program.run(nk1, draft, scribe)
 
 
-def insurance(in1: Segment, program: Program, patient: Draft, scribe: Scribe) -> None:
+SELF = frozenset({"SEL", "18", "01"})
+"""IN1-17, GT1-11: it is the patient (v2 table 0063, X12 1069)."""
+
+
+def insurance(in1: Segment, programs: Mapping[str, Program], patient: Draft, scribe: Scribe) -> Draft:
     """IN1[Coverage]. Key: patient with company and policy number (IN1-36), else plan, else set id."""
     company, policy = first_repetition(in1, 3), clean(in1.get(36)).strip()
     told = [part(company, 1) if company else "", policy or clean(in1.get(49) or in1.get(2))]
     draft = scribe.draft("Coverage", f"{patient.key}|" + ("|".join(told) if any(told) else f"#{clean(in1.get(1))}"))
-    program.run(in1, draft, scribe)
+    programs["IN1[Coverage]"].run(in1, draft, scribe)
     resource = draft.resource
     resource["status"] = "active"
     resource["beneficiary"] = patient.reference
-    if in1.get(17) in ("SEL", "18", "01"):
+    if in1.get(17) in SELF:
         resource["subscriber"] = patient.reference
+    elif insured := _insured(in1, programs["IN1[RelatedPerson]"], patient, scribe):
+        resource["subscriber"] = insured.reference
     resource["payor"] = [_payor(in1, scribe)]
+    if order := numbers.positive_int(in1.get(22) or in1.get(1)):
+        resource["order"] = order
     if not _has_plan_value(resource):
         resource.pop("class", None)
+    return draft
+
+
+def _insured(in1: Segment, program: Program, patient: Draft, scribe: Scribe) -> Draft | None:
+    """The person whose insurance it is (IN1-16), where it is not the patient. Key: patient, name and relationship."""
+    name = first_repetition(in1, 16)
+    named = "^".join(part(name, at) for at in (1, 2)).lower() if name else ""
+    if not named.strip("^"):
+        return None
+    draft = scribe.draft("RelatedPerson", f"{patient.key}|insured|{named}|{clean(in1.get(17))}")
+    draft.resource["patient"] = patient.reference
+    program.run(in1, draft, scribe, again=True)
+    return draft
 
 
 def _has_plan_value(resource: Resource) -> bool:

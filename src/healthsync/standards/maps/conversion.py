@@ -22,15 +22,22 @@ def convert(message: Message, ctx: MappingContext) -> Conversion:
     Anything else that is wrong in the message becomes an issue of the conversion.
     """
     code = message.message_code
-    trigger = message.trigger or USUAL_TRIGGERS.get(code, "")
+    trigger = trigger_of(message)
     family = family_of(code, trigger)
     if family is None:
         raise InvalidInput(f"unsupported message type {_shown(code)}^{_shown(trigger)}", code="not-supported")
-    if message.first("PID") is None:
+    if trigger not in family.patientless and message.first("PID") is None:
         raise InvalidInput(
             "the message has no PID segment: nobody to file it under; ask the sender for one", code="required"
         )
     return family(message, trigger, ctx).run()
+
+
+def trigger_of(message: Message) -> str:
+    """MSH-9.2, else EVN-1 (where versions before 2.3 tell it), else what such messages usually are."""
+    evn = None if message.trigger else message.first("EVN")
+    told = message.trigger or (evn.get(1).strip() if evn else "")
+    return told or USUAL_TRIGGERS.get(message.message_code, "")
 
 
 def _shown(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from healthsync.standards.hl7v2 import Repetition, Segment
+from healthsync.standards.maps import leaves
 from healthsync.standards.maps.identifiers import cx_identifier
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import location
@@ -14,6 +15,7 @@ ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 NULL_FLAVOR = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"
 NOT_A_VISIT = "N"
 """PV1-2 "not applicable": the event is about the person (v2.5.1 §3.3.28)."""
+PREADMIT = "P"
 
 
 def first_repetition(segment: Segment, number: int) -> Repetition | None:
@@ -58,6 +60,27 @@ def tell_visit(draft: Draft, pv1: Segment, event: Event, happened: str | None, s
         draft.resource["location"] = places
     if event.moves_back:
         draft.cleared.append("location.active")
+    draft.cleared += event.cancels
+    if event.leave:
+        _tell_leave(draft, event.leave, happened)
+
+
+def _tell_leave(draft: Draft, leave: str, happened: str | None) -> None:
+    if leave.startswith("no-"):
+        draft.cleared.append(f"statusHistory.{leave.removeprefix('no-')}")
+    elif happened:
+        told = leaves.begun if leave == leaves.DEPARTURE else leaves.ended
+        draft.resource["statusHistory"] = [told(happened)]
+
+
+def announced_no_more(draft: Draft, event: Event) -> None:
+    """What a cancelled pending event had announced may stand in its cancelling once more: it is left out."""
+    gone = [path.partition(".")[2] for path in event.cancels if path.startswith("extension.")]
+    if gone and "extension" in draft.resource:
+        kept = [entry for entry in draft.resource["extension"] if entry["url"] not in gone]
+        draft.resource["extension"] = kept
+        if not kept:
+            del draft.resource["extension"]
 
 
 def _tell_class(draft: Draft, pv1: Segment) -> None:
@@ -67,7 +90,7 @@ def _tell_class(draft: Draft, pv1: Segment) -> None:
     if concept:
         _, code, display, system = concept
         draft.resource["class"] = {"system": system, "code": code, **({"display": display} if display else {})}
-        if sent == NOT_A_VISIT:
+        if sent in (NOT_A_VISIT, PREADMIT):  # a visit that is known to have begun is of another class
             draft.unless["class"] = ("*",)
     elif sent and sent != '""':
         draft.resource["class"] = {"system": "http://terminology.hl7.org/CodeSystem/v2-0004", "code": sent}
@@ -102,8 +125,8 @@ def _tell_period(draft: Draft, event: Event, happened: str | None, scribe: Scrib
         draft.resource["period"] = period
 
 
-_PLACES = ((3, "active"), (6, "completed"), (11, "active"), (42, "planned"))
-"""PV1 fields with locations: assigned, prior, temporary, pending."""
+_PLACES = ((3, "active"), (6, "completed"), (11, "active"), (42, "planned"), (43, "completed"))
+"""PV1 fields with locations: assigned, prior, temporary, pending, prior temporary."""
 
 
 def _places(pv1: Segment, event: Event, happened: str | None, since: str | None, scribe: Scribe) -> list[Resource]:
@@ -111,24 +134,26 @@ def _places(pv1: Segment, event: Event, happened: str | None, since: str | None,
     a cancelled transfer says only where the patient is again.
     """
     places: list[Resource] = []
+    goes_to = 11 if (event.departs or event.moves) and pv1.get(11) else 3
     for number, status in _PLACES:
-        if event.moves_back and number != 3:
+        if (event.moves_back and number not in (3, 11)) or (number == 42 and "location.planned" in event.cancels):
             continue
         rep = first_repetition(pv1, number)
         scribe.path = f"PV1-{number}"
         reference = location(rep, scribe) if rep else None
         if reference is None or any(place["location"] == reference for place in places):
             continue
-        place: Resource = {"location": reference, "status": _place_status(number, status, pv1, event)}
-        if number == 3 and since:
+        planned = event.status == "planned" or (event.departs and number == goes_to)
+        place: Resource = {"location": reference, "status": _place_status(number, status, pv1, event, planned)}
+        if number == goes_to and since:
             place["period"] = {"start": since}
-        elif number == 6 and event.moves and happened:
+        elif number in (6, 43) and (event.moves or event.departs) and happened:
             place["period"] = {"end": happened}
         places.append(place)
     return places
 
 
-def _place_status(number: int, status: str, pv1: Segment, event: Event) -> str:
-    if number == 3 and pv1.get(2) == "P":
+def _place_status(number: int, status: str, pv1: Segment, event: Event, planned: bool) -> str:
+    if number in (3, 11) and (planned or (number == 3 and pv1.get(2) == PREADMIT)):
         return "planned"  # guide: PV1-3 of a preadmitted patient
     return "completed" if event.ends and status == "active" else status

@@ -80,3 +80,17 @@ def plain_identifier(rep: Repetition, scribe: Scribe) -> Resource | None:
     """ST[Identifier]: a number of the sending system."""
     value = part(rep, 1)
     return identifier(value, "", "", "", scribe) if value else None
+
+
+def preferred(found: list[Resource]) -> Resource:
+    """A medical record number before others."""
+
+    def is_mr(number: Resource) -> bool:
+        return "type" in number and number["type"]["coding"][0]["code"] == "MR"
+
+    return next((number for number in found if is_mr(number)), found[0])
+
+
+def key_of(number: Resource) -> str:
+    """A number in a business key: authority and value."""
+    return f"{number['system']}|{number['value']}"

@@ -2,7 +2,9 @@
 
 An element that the message does not have is kept; one that it has replaces the stored one; one that it deletes goes.
 Where several fields or messages feed one element (PID-3 and PID-19 are identifiers, each correction tells one result of
-a report), its entries are merged one by one. An event that arrives late does not undo a later one.
+a report), its entries are merged one by one. An event that arrives late does not undo a later one: for a visit the
+rules are in `unless`, for other things (an appointment, an account, a problem) the time of the event is kept beside
+them, and what is older only fills in what is missing.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from healthsync.standards.maps import times
+from healthsync.standards.maps import leaves, times
 from healthsync.standards.maps.model import MappedResource, Resource
 
 CHOICES = ("deceased", "multipleBirth", "value", "effective", "onset", "collected")
@@ -20,37 +22,57 @@ RESULT_FORMS = ("value", "component", "dataAbsentReason")
 """How an Observation tells its result: one excludes the others (obs-6, obs-7)."""
 
 
+AS_OF = "urn:healthsync:extension:as-of"
+"""Where the time of the event is kept by which a resource was told last."""
+
+
+def _who(entry: Resource) -> Hashable:
+    """Who takes part in an appointment (actor) or a care team (member, in this role); None in a visit."""
+    person = entry.get("actor") or entry.get("member")
+    if person is None:
+        return None
+    roles = tuple(_coded(role) for role in entry.get("role", ()))
+    return person.get("reference") or person.get("identifier", {}).get("value") or person.get("display"), roles
+
+
 def _coded(concept: Resource | None) -> str | None:
     """The first code of a CodeableConcept."""
     return next((coding.get("code") for coding in (concept or {}).get("coding", ())), None)
 
 
 _SAME: dict[str, Callable[[Resource], Hashable]] = {
-    "identifier": lambda entry: (entry.get("system"), _coded(entry.get("type"))),
+    "identifier": lambda entry: (entry.get("system"), _coded(entry.get("type")), entry.get("use") == "old"),
     "telecom": lambda entry: (entry.get("system"), entry.get("use")),
     "extension": lambda entry: entry.get("url"),
-    "participant": lambda entry: tuple(_coded(kind) for kind in entry.get("type", ())),
+    "participant": lambda entry: _who(entry) or tuple(_coded(kind) for kind in entry.get("type", ())),
     "class": lambda entry: _coded(entry.get("type")),
     "result": lambda entry: entry.get("reference"),
     "specimen": lambda entry: entry.get("reference"),
+    "guarantor": lambda entry: entry["party"]["reference"],
+    "evidence": lambda entry: entry["detail"][0]["reference"],
 }
 """Lists fed by several fields or messages → what an entry is about; a new entry replaces the stored ones about it."""
 
 
 def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
     """The resource to store; `stored` and `mapped` stay as they are."""
-    new = mapped.resource
+    new = _stamped(mapped)
     if stored is None:
         return dict(new)
     result = dict(stored)
-    for path in mapped.cleared:
+    is_late = bool(mapped.as_of) and times.is_before(mapped.as_of, _as_of(stored) or mapped.as_of)
+    for path in () if is_late else mapped.cleared:
         _clear(result, path)
     for name, value in new.items():
-        if name in stored and _stands_against(stored[name], mapped.unless.get(name, ())):
+        if name in stored and (is_late or _stands_against(stored[name], mapped.unless.get(name, ()))):
             continue
         _drop_other_forms(result, name)
         if name == "location" and new["resourceType"] == "Encounter":
+            if new["status"] == "planned" and stored.get("status", "planned") != "planned":
+                continue  # where he was expected, told late
             result[name] = _locations(result.get(name, []), value)
+        elif name == "statusHistory":
+            result[name] = leaves.together(result.get(name, []), value)
         elif name == "period" and name in mapped.partial:
             result[name] = _period(result.get(name, {}), value)
         elif name in _SAME and isinstance(value, list):
@@ -59,7 +81,20 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
             result[name] = {**result[name], **value}
         else:
             result[name] = value
+    if "statusHistory" in result:
+        result["status"] = leaves.status(result["status"], result["statusHistory"])
     return result
+
+
+def _stamped(mapped: MappedResource) -> Resource:
+    if not mapped.as_of:
+        return mapped.resource
+    stamp = {"url": AS_OF, "valueDateTime": mapped.as_of}
+    return {**mapped.resource, "extension": [*mapped.resource.get("extension", ()), stamp]}
+
+
+def _as_of(stored: Resource) -> str | None:
+    return next((each["valueDateTime"] for each in stored.get("extension", ()) if each.get("url") == AS_OF), None)
 
 
 def _entries(stored: list[Any], told: list[Any], about: Callable[[Any], Hashable]) -> list[Any]:
@@ -83,12 +118,16 @@ def _clear(result: Resource, path: str) -> None:
     if not rest:
         result.pop(head, None)
         result.pop(f"_{head}", None)
-    elif path == "location.active":
-        result["location"] = [place for place in result.get("location", ()) if place.get("status") != "active"]
+    elif head == "location":
+        result[head] = [place for place in result.get(head, ()) if place.get("status") != rest]
+    elif head == "extension":
+        result[head] = [entry for entry in result.get(head, ()) if entry.get("url") != rest]
+    elif head == "statusHistory":
+        result[head] = leaves.taken_back(result.get(head, ()), rest)
     elif isinstance(result.get(head), dict):
         result[head] = {name: value for name, value in result[head].items() if name != rest}
-        if not result[head]:
-            del result[head]
+    if head in result and not result[head] and result[head] is not False:
+        del result[head]
 
 
 def _choice(name: str) -> str:
@@ -121,19 +160,22 @@ def _locations(stored: list[Resource], told: list[Resource]) -> list[Resource]:
     history.
     """
     active = next((place for place in stored if place.get("status") == "active"), None)
-    now = [dict(place) for place in told]
+    been = {place["location"]["reference"] for place in stored if place.get("status") in ("active", "completed")}
+    now = [
+        dict(place) for place in told if place.get("status") != "planned" or place["location"]["reference"] not in been
+    ]
     if active and _later(active, next((place for place in now if place.get("status") == "active"), None)):
         now = [{**place, "status": "completed"} if place.get("status") == "active" else place for place in now]
         now.insert(0, active)
     known = {place["location"]["reference"] for place in now}
-    before = [
-        {**place, "status": "completed"} if place.get("status") in ("active", "planned") else place
-        for place in stored
-        if place.get("location", {}).get("reference") not in known
-    ]
+    others = [place for place in stored if place.get("location", {}).get("reference") not in known]
+    if any(place.get("status") == "active" for place in now):
+        others = [{**place, "status": "completed"} if place.get("status") == "active" else place for place in others]
+    if any(place.get("status") == "active" and "period" in place for place in now):
+        others = [place for place in others if place.get("status") != "planned"]  # he came to another place
     for place in now:
         _keep_period(place, stored)
-    return now + before
+    return now + others
 
 
 def _keep_period(place: Resource, stored: list[Resource]) -> None:

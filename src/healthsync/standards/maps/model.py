@@ -38,6 +38,7 @@ class MappedResource:
               reopen a finished visit, an update without a class does not change it.
     partial   elements merged entry by entry, because several events each tell a part (Encounter.period)
     action    "merge" as a rule; "entered-in-error" where the sender took the resource back
+    as_of     when this was so, for what has no rule of its own for messages that come late: see `merging.merged`
     """
 
     resource: Resource
@@ -46,6 +47,7 @@ class MappedResource:
     unless: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     partial: tuple[str, ...] = ()
     action: Literal["merge", "entered-in-error"] = "merge"
+    as_of: str = ""
 
     @property
     def type(self) -> str:
@@ -73,6 +75,44 @@ class PatientMerge:
 
 
 @dataclass(frozen=True, slots=True)
+class PatientLink:
+    """Two patient numbers are, or are not, one person (HL7 v2.5.1 §3.3.24 A24, §3.3.37 A37); both stay in use."""
+
+    kind: Literal["link", "unlink"]
+    identifiers: tuple[Resource, ...]
+    other_identifiers: tuple[Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMerge:
+    """A visit or account has another number now, or was one with another (HL7 v2.5.1 §3.3.41 A41, §3.3.42 A42).
+
+    What is stored under the retired one belongs to the survivor from now on.
+    """
+
+    resource_type: Literal["Encounter", "Account"]
+    survivor_id: str
+    retired_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMove:
+    """A visit or account was filed under a wrong patient (HL7 v2.5.1 §3.3.44 A44, §3.3.45 A45).
+
+    It and what refers to it belong from now on to the patient that the message names.
+    """
+
+    resource_type: Literal["Encounter", "Account"]
+    id: str
+    patient_id: str
+    patient_identifiers: tuple[Resource, ...]
+
+
+Correction = PatientMerge | PatientLink | RecordMerge | RecordMove
+"""What a message says about numbers that were given before."""
+
+
+@dataclass(frozen=True, slots=True)
 class MappingIssue:
     """Something in the message that could not be taken as it stands: where and of what kind, never the value."""
 
@@ -88,7 +128,7 @@ class Conversion:
     """
 
     resources: list[MappedResource]
-    merges: list[PatientMerge]
+    merges: list[Correction]
     event_at: datetime | None
     unmapped: dict[str, int]
     issues: list[MappingIssue]

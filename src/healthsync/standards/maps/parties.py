@@ -134,6 +134,18 @@ def practitioner(rep: Repetition, scribe: Scribe) -> Resource | None:
     return _practitioner(made, name, scribe)
 
 
+def known_person(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """XCN as a logical Reference by number, for somebody who needs no resource of his own."""
+    number = part(rep, 1)
+    name = _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
+    made: Resource = {}
+    if number:
+        made["identifier"] = identifier(number, part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe)
+    if name:
+        made["display"] = _display(name)
+    return made or None
+
+
 def interpreter(rep: Repetition, scribe: Scribe) -> Resource | None:
     """NDL[Practitioner]: a CNN in the sub-components of NDL.1."""
     number, family, given = part(rep, 1), part(rep, 1, 2), part(rep, 1, 3)

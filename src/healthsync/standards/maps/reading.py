@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from healthsync.standards.hl7v2 import Message, Segment
-from healthsync.standards.maps import clinical, times
-from healthsync.standards.maps.encounter import tell_visit, visit_key
-from healthsync.standards.maps.identifiers import V2_0203, cx_identifier
-from healthsync.standards.maps.model import Conversion, MappingContext, PatientMerge, Resource
+from healthsync.standards.maps import clinical, roles, times
+from healthsync.standards.maps.codes import codeable_concept
+from healthsync.standards.maps.encounter import first_repetition, tell_visit, visit_key
+from healthsync.standards.maps.identifiers import V2_0203, cx_identifier, key_of, preferred
+from healthsync.standards.maps.model import Conversion, Correction, MappingContext, Resource
 from healthsync.standards.maps.notes import note
-from healthsync.standards.maps.parties import organization_of
+from healthsync.standards.maps.parties import known_person, organization_of
 from healthsync.standards.maps.programs import programs_of
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import authority_system
@@ -25,6 +26,7 @@ Handler = Callable[[Any, Segment], None]
 """A method of a reading that takes one segment."""
 
 _ANSWERED_ELSEWHERE = frozenset({"MSH", "EVN", "SFT", "UAC", "DSC"})
+_ABOUT_THE_ONE_BEFORE = frozenset({"ROL", "PRT", "NTE", "VAR"})
 
 
 class Reading:
@@ -33,14 +35,18 @@ class Reading:
     messages  message code → its trigger events that this family reads
     maps      the segment maps it needs
     handlers  segment → what takes it; segments of others are counted as unmapped
+    early     segments that may stand before the PID, or in a message without one
+    patientless  trigger events whose messages need no PID
     """
 
     messages: ClassVar[Mapping[str, frozenset[str]]] = {}
     maps: ClassVar[tuple[str, ...]] = (
         "PID[Patient]", "PD1[Patient]", "PV1[Encounter]", "PV2[Encounter]", "NK1[RelatedPerson]", "NK1[Patient]",
-        "IN1[Coverage]", "AL1[AllergyIntolerance]", "DG1[Condition]",
+        "IN1[Coverage]", "IN1[RelatedPerson]", "AL1[AllergyIntolerance]", "DG1[Condition]",
     )  # fmt: skip
     handlers: ClassVar[Mapping[str, Handler]] = {}
+    early: ClassVar[frozenset[str]] = frozenset()
+    patientless: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, message: Message, trigger: str, ctx: MappingContext) -> None:
         self.message = message
@@ -52,7 +58,8 @@ class Reading:
         self.trigger = trigger
         self.event_text = clean(_event_time(message))
         self.control_id = clean(message.segments[0].get(10)).strip()
-        self.merges: list[PatientMerge] = []
+        self.merges: list[Correction] = []
+        self.before = ""
         self.pid: Segment | None = None
         self.begin_patient()
 
@@ -71,6 +78,7 @@ class Reading:
         self.patient: Draft | None = None
         self.visit: Draft | None = None
         self.noted: Draft | None = None
+        self.coverage: Draft | None = None
 
     def run(self) -> Conversion:
         for segment in self.message.segments:
@@ -87,11 +95,13 @@ class Reading:
             self._pid(segment)
         elif name in _ANSWERED_ELSEWHERE:
             pass
-        elif self.patient is None or (handler := self.handlers.get(name)) is None:
+        elif (handler := self.handlers.get(name)) is None or (self.patient is None and name not in self.early):
             self.scribe.unmapped[name] += 1
             self.noted = None
         else:
             handler(self, segment)
+        if name not in _ABOUT_THE_ONE_BEFORE:
+            self.before = name
 
     # --- who and where ---
 
@@ -155,7 +165,7 @@ class Reading:
 
     def _in1(self, in1: Segment) -> None:
         assert self.patient
-        clinical.insurance(in1, self.programs["IN1[Coverage]"], self.patient, self.scribe)
+        self.coverage = clinical.insurance(in1, self.programs, self.patient, self.scribe)
         self.noted = None
 
     def _al1(self, al1: Segment) -> None:
@@ -167,6 +177,18 @@ class Reading:
         assert self.patient
         clinical.diagnosis(dg1, self.programs["DG1[Condition]"], self.patient, self.visit, self.scribe)
         self.noted = None
+
+    def _rol(self, rol: Segment) -> None:
+        """ROL and PRT say who takes part in what the segment before them told."""
+        about = self.about()
+        if about is None or not roles.tell(about, roles.read(rol, self.scribe), self):
+            self.scribe.unmapped[rol.name] += 1
+
+    def about(self) -> Draft | None:
+        """What the segment before became, where somebody can take part in it."""
+        if self.before in ("PV1", "PV2"):
+            return self.visit or self.patient
+        return self.patient if self.before in ("PID", "PD1") else None
 
     def _nte(self, nte: Segment) -> None:
         """A note belongs to the segment before it; where that has no place for notes, it is counted."""
@@ -191,8 +213,9 @@ class Reading:
         resource["activity"] = {
             "coding": [{"system": f"{clinical.TERMINOLOGY}v2-0003", "code": self.trigger}],
         }
-        kind = {"coding": [{"system": f"{clinical.TERMINOLOGY}provenance-participant-type", "code": "author"}]}
-        resource["agent"] = [{"type": kind, "who": author}]
+        resource["agent"] = [{"type": clinical.concept("provenance-participant-type", "author"), "who": author}]
+        if evn := message.first("EVN"):
+            _tell_event(evn, resource, scribe)
         if self.control_id:
             number = {
                 "type": {"coding": [{"system": V2_0203, "code": "MSG"}]},
@@ -212,24 +235,22 @@ def _sender(msh: Segment, scribe: Scribe) -> Resource | None:
     return organization_of(number, namespace, scribe)
 
 
+def _tell_event(evn: Segment, provenance: Resource, scribe: Scribe) -> None:
+    """EVN-4 why, EVN-5 who entered it (guide: EVN[Provenance]): named by number, a typist is no party to the care."""
+    reason = first_repetition(evn, 4)
+    if reason and (told := codeable_concept(reason, scribe, "EventReason")):
+        provenance["reason"] = [told]
+    operator = first_repetition(evn, 5)
+    if operator and (who := known_person(operator, scribe)):
+        kind = clinical.concept("provenance-participant-type", "enterer")
+        provenance["agent"].append({"type": kind, "who": who})
+
+
 def _event_time(message: Message) -> str:
     """EVN-2 (or EVN-6, when it happened), else MSH-7."""
     evn = message.first("EVN")
     told = (evn.get(6).strip() or evn.get(2).strip()) if evn else ""
     return told or message.timestamp.strip()
-
-
-def preferred(found: list[Resource]) -> Resource:
-    """A medical record number before others."""
-
-    def is_mr(number: Resource) -> bool:
-        return "type" in number and number["type"]["coding"][0]["code"] == "MR"
-
-    return next((number for number in found if is_mr(number)), found[0])
-
-
-def key_of(number: Resource) -> str:
-    return f"{number['system']}|{number['value']}"
 
 
 def _settle(patient: Resource) -> None:
@@ -269,4 +290,6 @@ Reading.handlers = {
     "AL1": Reading._al1,
     "DG1": Reading._dg1,
     "NTE": Reading._nte,
+    "ROL": Reading._rol,
+    "PRT": Reading._rol,
 }

@@ -11,8 +11,9 @@ from healthsync.standards.maps import times
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
 
 DEPENDENCY_ORDER = (
-    "Patient", "Organization", "Practitioner", "Location", "RelatedPerson", "Coverage", "Encounter",
-    "AllergyIntolerance", "Condition", "Specimen", "Observation", "DiagnosticReport", "Provenance",
+    "Patient", "Organization", "Practitioner", "Location", "PractitionerRole", "RelatedPerson", "Coverage", "Account",
+    "Schedule", "Slot", "Appointment", "Encounter", "CareTeam", "ChargeItem", "Procedure", "Goal", "CarePlan",
+    "ServiceRequest", "AllergyIntolerance", "Condition", "Specimen", "Observation", "DiagnosticReport", "Provenance",
 )  # fmt: skip
 _RANK = {name: rank for rank, name in enumerate(DEPENDENCY_ORDER)}
 
@@ -28,6 +29,8 @@ def clean(text: str) -> str:
 def part(rep: Repetition, component: int, sub: int = 1) -> str:
     """A component's text without surrounding blanks; the null `""` inside a repetition says nothing."""
     text = rep.component(component, sub)
+    if not text:
+        return text
     if not text.isprintable():
         text = _UNSTORABLE.sub("", text)
     text = text.strip()
@@ -37,7 +40,7 @@ def part(rep: Repetition, component: int, sub: int = 1) -> str:
 class Draft:
     """A resource in the making; `cleared` and the other marks are those of MappedResource."""
 
-    __slots__ = ("action", "cleared", "key", "partial", "resource", "unless")
+    __slots__ = ("action", "as_of", "cleared", "key", "partial", "resource", "unless")
 
     def __init__(self, resource: Resource, key: str) -> None:
         self.resource = resource
@@ -46,6 +49,7 @@ class Draft:
         self.unless: dict[str, tuple[str, ...]] = {}
         self.partial: tuple[str, ...] = ()
         self.action: Any = "merge"
+        self.as_of = ""
 
     @property
     def reference(self) -> Resource:
@@ -53,7 +57,7 @@ class Draft:
 
     def finished(self) -> MappedResource:
         cleared = tuple(dict.fromkeys(name for name in self.cleared if name not in self.resource))
-        return MappedResource(self.resource, self.key, cleared, self.unless, self.partial, self.action)
+        return MappedResource(self.resource, self.key, cleared, self.unless, self.partial, self.action, self.as_of)
 
 
 class Scribe:
@@ -84,6 +88,10 @@ class Scribe:
 
     def known(self, resource_type: str, key: str) -> bool:
         return (resource_type, key) in self.drafts
+
+    def referred(self, reference: Resource) -> Draft | None:
+        """The resource of this message that a reference leads to."""
+        return next((draft for draft in self.drafts.values() if draft.reference == reference), None)
 
     def issue(self, code: str, path: str | None = None) -> None:
         self.issues.append(MappingIssue(code, path or self.path))

@@ -49,6 +49,19 @@ class Event:
     ends: bool = False
     reopens: bool = False
     person_only: bool = False
+    departs: bool = False
+    leave: str = ""
+    cancels: tuple[str, ...] = ()
+    active: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renumbering:
+    """What an event with MRG, or with two PID, says about numbers: see `renumberings` in overrides/admissions.yaml."""
+
+    merges: tuple[str, ...] = ()
+    moves: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,7 @@ class Tables:
     vital_signs: frozenset[str]
     contact_only: frozenset[str]
     events: Mapping[str, Event]
-    merges: frozenset[str]
+    renumberings: Mapping[str, Renumbering]
 
     def taken(self, segment: str, maps: Iterable[str]) -> frozenset[int]:
         """The fields of a segment that a rule or one of these maps takes."""
@@ -89,7 +102,7 @@ def tables() -> Tables:
         vital_signs=frozenset(ours["vital_signs"]),
         contact_only=frozenset(ours["contact_only"]),
         events={name: _event(entry) for name, entry in ours["events"].items()},
-        merges=frozenset(ours["merges"]),
+        renumberings={name: _renumbering(entry) for name, entry in ours["renumberings"].items()},
     )
 
 
@@ -102,6 +115,8 @@ def _overrides() -> dict[str, Any]:
             known = ours.setdefault(section, type(told)())
             if isinstance(told, list):
                 known += told
+            elif section == "lists":
+                known.update({name: [*known.get(name, ()), *paths] for name, paths in told.items()})
             elif twice := known.keys() & told.keys():
                 raise ValueError(f"{file.name}: {section} is told twice for {', '.join(sorted(twice))}")
             else:
@@ -111,7 +126,12 @@ def _overrides() -> dict[str, Any]:
 
 def _event(entry: Mapping[str, Any]) -> Event:
     told: dict[str, Any] = {key: value for key, value in entry.items() if key != "section"}
-    return Event(**{"from_class": False, **told, "unless": tuple(told["unless"])})
+    lists = {key: tuple(told.get(key, ())) for key in ("unless", "cancels")}
+    return Event(**{"from_class": False, **told, **lists})
+
+
+def _renumbering(entry: Mapping[str, Any]) -> Renumbering:
+    return Renumbering(tuple(entry.get("merges", ())), entry.get("moves", ""), entry.get("link", ""))
 
 
 def _concepts(guide: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, dict[str, Concept]]:
@@ -128,7 +148,7 @@ def _merged(name: str, guide: Sequence[dict[str, str]], overrides: Mapping[str, 
     rows = []
     seen: set[str] = set()
     for entry in guide:
-        source = entry["from"]
+        source = entry.get("from", segment)
         if source == segment or source in seen:
             continue
         if source in overrides:
@@ -136,7 +156,7 @@ def _merged(name: str, guide: Sequence[dict[str, str]], overrides: Mapping[str, 
             rows += [_row(source, row) for row in overrides[source]["rows"]]
         else:
             rows.append(_row(source, entry))
-    extra = [source for source in overrides if source not in {entry["from"] for entry in guide}]
+    extra = [source for source in overrides if source not in {entry.get("from") for entry in guide}]
     rows += [_row(source, row) for source in extra for row in overrides[source]["rows"]]
     return tuple(rows)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
 from functools import lru_cache
 
 EARLIEST_YEAR = 1800
@@ -87,6 +88,16 @@ def is_before(first: str, second: str) -> bool:
         return datetime.fromisoformat(first) < datetime.fromisoformat(second)
     length = min(len(first), len(second), len("YYYY-MM-DD"))
     return first[:length] < second[:length]
+
+
+def plus_minutes(shown: str, minutes: Decimal) -> str | None:
+    """A FHIR dateTime some minutes later; None for a day without a time, and where the calendar ends."""
+    if "T" not in shown:
+        return None
+    try:
+        return (datetime.fromisoformat(shown) + timedelta(minutes=float(minutes))).isoformat()
+    except OverflowError:
+        return None
 
 
 Hour = tuple[int, int, int, str, timezone | None]

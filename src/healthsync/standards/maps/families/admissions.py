@@ -6,39 +6,72 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from healthsync.standards.hl7v2 import Segment
-from healthsync.standards.maps.families.results import Results
-from healthsync.standards.maps.model import PatientMerge
-from healthsync.standards.maps.reading import Handler, key_of, preferred
-from healthsync.standards.maps.tables import Event, tables
+from healthsync.standards.maps import encounter, renumbering
+from healthsync.standards.maps.families.registration import Registration
+from healthsync.standards.maps.model import Conversion, PatientLink, Resource
+from healthsync.standards.maps.reading import Handler
+from healthsync.standards.maps.tables import Event, Renumbering, tables
+
+_NO_RENUMBERING = Renumbering()
 
 
-class Admissions(Results):
+class Admissions(Registration):
     """ADT (v2.5.1 §3.3). An admission may tell results too: OBX without an order."""
+
+    patientless = frozenset({"A20"})
+    early = frozenset({"NPU"})
 
     @classmethod
     def takes(cls, code: str, trigger: str) -> bool:
-        return code == "ADT" and (trigger in tables().events or trigger in tables().merges)
+        return code == "ADT" and (trigger in tables().events or trigger in tables().renumberings)
 
     @staticmethod
     def event_of(trigger: str) -> Event:
         return tables().events.get(trigger, Event(person_only=True))
 
-    def _mrg(self, mrg: Segment) -> None:
-        """MRG-1: the numbers that are no longer in use. A patient merged into itself stays as it is."""
-        retired = list(self.identifiers_of(mrg, 1))
-        if self.trigger not in tables().merges or self.patient is None or self.pid is None or not retired:
-            self.scribe.unmapped["MRG"] += 1
-            return
-        key = key_of(preferred(retired))
-        if key == self.patient.key:
-            self.scribe.issue("merge-into-itself", "MRG-1")
-            return
-        survivors = tuple(number for at in (3, 2, 4) for number in self.identifiers_of(self.pid, at))
-        identify = self.scribe.ctx.resource_id
-        self.merges.append(
-            PatientMerge(
-                self.patient.key, self.patient.resource["id"], survivors, key, identify("Patient", key), tuple(retired)
-            )
-        )
+    def begin_patient(self) -> None:
+        super().begin_patient()
+        self.prior: Segment | None = None
 
-    handlers: ClassVar[Mapping[str, Handler]] = {**Results.handlers, "MRG": _mrg}
+    def run(self) -> Conversion:
+        self.renumbering = tables().renumberings.get(self.trigger, _NO_RENUMBERING)
+        self.persons: list[tuple[Resource, ...]] = []
+        conversion = super().run()
+        if self.renumbering.link:
+            for other in self.persons[1:]:
+                self.merges.append(PatientLink(self.renumbering.link, self.persons[0], other))  # type: ignore[arg-type]
+        return conversion
+
+    def _pid(self, pid: Segment) -> None:
+        super()._pid(pid)
+        assert self.patient
+        if self.event.active is not None:
+            self.patient.resource["active"] = self.event.active
+        if self.renumbering.link:
+            self.persons.append(renumbering.numbers_of(self, pid))
+
+    def _pv1(self, pv1: Segment) -> None:
+        super()._pv1(pv1)
+        if self.prior is not None:
+            self.merges += renumbering.of_visit(self, pv1, self.prior, self.renumbering)
+
+    def _pv2(self, pv2: Segment) -> None:
+        super()._pv2(pv2)
+        if self.visit and self.event.cancels:
+            encounter.announced_no_more(self.visit, self.event)
+
+    def _mrg(self, mrg: Segment) -> None:
+        """MRG: numbers that are no longer in use, or were given to another patient; PV1 may follow it."""
+        found = renumbering.of_patient(self, mrg, self.renumbering)
+        self.merges += found
+        names_visit = "visit" in (*self.renumbering.merges, self.renumbering.moves)
+        if not found and not names_visit:
+            self.scribe.unmapped["MRG"] += 1
+        self.prior = mrg if names_visit else None
+
+    handlers: ClassVar[Mapping[str, Handler]] = {
+        **Registration.handlers,
+        "PV1": _pv1,
+        "PV2": _pv2,
+        "MRG": _mrg,
+    }

@@ -1,0 +1,59 @@
+"""Resources after a correction of numbers: who took over, what a retired visit or account leaves, to whom things moved.
+
+Pure: document in, document out; the given documents stay as they are.
+"""
+
+from __future__ import annotations
+
+from healthsync.standards.fhir import compartments, references
+from healthsync.standards.maps.model import Resource
+
+_OWN = frozenset({"resourceType", "id", "meta", "status", "subject", "partOf", "text"})
+"""What a record says of itself alone."""
+
+
+def taken_over(patient: Resource, survivor_id: str | None) -> Resource:
+    """A patient whose number went out of use in favour of another's; with None, one whose number is in use."""
+    if survivor_id is not None:
+        link = {"other": {"reference": f"Patient/{survivor_id}"}, "type": "replaced-by"}
+        return {**patient, "active": False, "link": [link]}
+    if patient.get("active", True) and "link" not in patient:
+        return patient
+    return {**{name: value for name, value in patient.items() if name != "link"}, "active": True}
+
+
+def filled(survivor: Resource, gone: Resource) -> Resource:
+    """The surviving visit or account: what it does not say itself, the retired one may have said; its old numbers."""
+    missing = {name: value for name, value in gone.items() if name not in survivor and name not in _OWN}
+    known = [(number.get("system"), number.get("value")) for number in survivor.get("identifier", ())]
+    former = [
+        {**number, "use": "old"}
+        for number in gone.get("identifier", ())
+        if (number.get("system"), number.get("value")) not in known
+    ]
+    result = {**survivor, **missing}
+    if former:
+        result["identifier"] = [*survivor.get("identifier", ()), *former]
+    return result
+
+
+def retired(gone: Resource, survivor: Resource) -> Resource:
+    """A visit or account whose number was merged away: not to be counted, and part of the survivor."""
+    status = "entered-in-error" if gone["resourceType"] == "Encounter" else "inactive"
+    part_of = {"reference": f"{survivor['resourceType']}/{survivor['id']}"}
+    return moved({**gone, "status": status, "partOf": part_of}, next(iter(compartments.patients_of(survivor)), None))
+
+
+def other_patients(gone: Resource, survivor: Resource) -> dict[str, str]:
+    """How references to the patient of a retired record read now, where the survivor is somebody else's."""
+    owner = next(iter(compartments.patients_of(survivor)), None)
+    former = compartments.patients_of(gone)
+    return {f"Patient/{id_}": f"Patient/{owner}" for id_ in former if owner and id_ != owner}
+
+
+def moved(resource: Resource, patient_id: str | None) -> Resource:
+    """The resource as that of another patient."""
+    if patient_id is None:
+        return resource
+    former = [id_ for id_ in compartments.patients_of(resource) if id_ != patient_id]
+    return references.rewrite(resource, {f"Patient/{id_}": f"Patient/{patient_id}" for id_ in former})
