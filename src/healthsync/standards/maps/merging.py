@@ -75,15 +75,22 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
             result[name] = leaves.together(result.get(name, []), value)
         elif name == "period" and name in mapped.partial:
             result[name] = _period(result.get(name, {}), value)
-        elif name in _SAME and isinstance(value, list):
+        elif name in _SAME and isinstance(value, list) and not _is_snapshot(name, mapped):
             result[name] = _entries(result.get(name, []), value, _SAME[name])
-        elif (name in mapped.partial or name == "meta") and isinstance(result.get(name), dict):
-            result[name] = {**result[name], **value}
+        elif name in mapped.partial and isinstance(value, list):
+            result[name] = result.get(name, []) + [entry for entry in value if entry not in result.get(name, [])]
+        elif (name in mapped.partial or name == "meta") and isinstance(value, dict):
+            result[name] = {**result.get(name, {}), **value}
         else:
             result[name] = value
     if "statusHistory" in result:
         result["status"] = leaves.status(result["status"], result["statusHistory"])
     return result
+
+
+def _is_snapshot(name: str, mapped: MappedResource) -> bool:
+    """Who takes part in an appointment is told of all at once, unless the message says that it is told one by one."""
+    return name == "participant" and mapped.type == "Appointment" and name not in mapped.partial
 
 
 def _stamped(mapped: MappedResource) -> Resource:
@@ -122,6 +129,8 @@ def _clear(result: Resource, path: str) -> None:
         result[head] = [place for place in result.get(head, ()) if place.get("status") != rest]
     elif head == "extension":
         result[head] = [entry for entry in result.get(head, ()) if entry.get("url") != rest]
+    elif head == "serviceType":
+        result[head] = [kind for kind in result.get(head, ()) if _coded(kind) != rest]
     elif head == "statusHistory":
         result[head] = leaves.taken_back(result.get(head, ()), rest)
     elif isinstance(result.get(head), dict):

@@ -83,11 +83,15 @@ class Reading:
     def run(self) -> Conversion:
         for segment in self.message.segments:
             self._take(segment)
+        self.finish()
         self._provenance()
         scribe = self.scribe
         resources = scribe.resources()
         event_at = times.moment(self.event_text, scribe.zone)
         return Conversion(resources, self.merges, event_at, dict(scribe.unmapped), scribe.issues)
+
+    def finish(self) -> None:
+        """What can be told only behind the last segment."""
 
     def _take(self, segment: Segment) -> None:
         name = segment.name

@@ -65,6 +65,16 @@ class Renumbering:
 
 
 @dataclass(frozen=True, slots=True)
+class Booking:
+    """What an event of SIU says of the appointment: see `bookings` in overrides/scheduling.yaml."""
+
+    status: str = ""
+    takes_out: bool = False
+    one_by_one: bool = False
+    slot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tables:
     """Everything the engine is driven by. `segments` by map name (`PID[Patient]`)."""
 
@@ -78,6 +88,7 @@ class Tables:
     contact_only: frozenset[str]
     events: Mapping[str, Event]
     renumberings: Mapping[str, Renumbering]
+    bookings: Mapping[str, Booking]
 
     def taken(self, segment: str, maps: Iterable[str]) -> frozenset[int]:
         """The fields of a segment that a rule or one of these maps takes."""
@@ -103,6 +114,7 @@ def tables() -> Tables:
         contact_only=frozenset(ours["contact_only"]),
         events={name: _event(entry) for name, entry in ours["events"].items()},
         renumberings={name: _renumbering(entry) for name, entry in ours["renumberings"].items()},
+        bookings={name: Booking(**_but_section(entry)) for name, entry in ours["bookings"].items()},
     )
 
 
@@ -125,9 +137,14 @@ def _overrides() -> dict[str, Any]:
 
 
 def _event(entry: Mapping[str, Any]) -> Event:
-    told: dict[str, Any] = {key: value for key, value in entry.items() if key != "section"}
+    told = _but_section(entry)
     lists = {key: tuple(told.get(key, ())) for key in ("unless", "cancels")}
     return Event(**{"from_class": False, **told, **lists})
+
+
+def _but_section(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What a line of a table says, without the section of the standard that says so."""
+    return {key: value for key, value in entry.items() if key != "section"}
 
 
 def _renumbering(entry: Mapping[str, Any]) -> Renumbering:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from healthsync.standards.maps.families.admissions import Admissions
 from healthsync.standards.maps.families.results import Results
+from healthsync.standards.maps.families.scheduling import Scheduling
 from healthsync.standards.maps.reading import Reading
 
-FAMILIES: tuple[type[Reading], ...] = (Admissions, Results)
+FAMILIES: tuple[type[Reading], ...] = (Admissions, Results, Scheduling)
 
 USUAL_TRIGGERS = {"ORU": "R01"}
 """What a message means whose MSH-9 names no trigger event, as versions before 2.3 allow."""

@@ -81,6 +81,10 @@ class Registration(Results):
     def _npu(self, npu: Segment) -> None:
         beds.bed_status(npu, self.scribe)
 
+    def _prt(self, prt: Segment) -> None:
+        """PRT behind an order or result is read as there."""
+        Registration._rol(self, prt) if self.about() else Results.handlers["PRT"](self, prt)
+
     def about(self) -> Draft | None:
         return self.procedure if self.before == "PR1" else super().about()
 
@@ -97,4 +101,5 @@ class Registration(Results):
         "ACC": _acc,
         "DB1": _db1,
         "NPU": _npu,
+        "PRT": _prt,
     }
