@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from healthsync.settings.documents.names import UNIT_ALIASES, Names
+from healthsync.settings.documents.names import Names
 from healthsync.settings.reading import setting
+from healthsync.standards.units import ucum_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class DeviceIntegrationDocument:
             if device.protocol not in spoken:
                 names.fault(f"device_integration.devices[{at}].protocol", f"{device.protocol} is not under protocols")
             parameters = [
-                f"{one.device_param} → LOINC {one.fhir_code} in {UNIT_ALIASES.get(one.unit, one.unit)}"
+                f"{one.device_param} → LOINC {one.fhir_code} in {ucum_code(one.unit) or one.unit}"
                 for one in device.mapping
             ]
             yield f"device {device.id} by {device.protocol}: {'; '.join(parameters)}"

@@ -11,9 +11,6 @@ from healthsync.errors import InvalidInput
 from healthsync.settings.reading import Problem, Reader, setting
 from healthsync.standards.logical_tables import LogicalColumn, LogicalTables
 
-UNIT_ALIASES = {"bpm": "/min", "mmHg": "mm[Hg]", "degF": "[degF]", "degC": "Cel"}
-"""Spellings of units that are understood, and their UCUM code."""
-
 
 class Names:
     """The dictionary of logical tables, for a document under inspection: an unknown name becomes a problem."""

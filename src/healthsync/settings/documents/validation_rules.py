@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from healthsync.settings.documents.names import UNIT_ALIASES, Names, pattern_faults
+from healthsync.settings.documents.names import Names, pattern_faults
 from healthsync.settings.reading import OTHER_KEYS, setting
+from healthsync.standards.units import ucum_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class ValidationRulesDocument:
         if self.observation_validation:
             for name, limits in self.observation_validation.value_ranges.items():
                 meaning = names.measurement(name, f"observation_validation.value_ranges.{name}")
-                unit = UNIT_ALIASES.get(limits.unit, limits.unit)
+                unit = ucum_code(limits.unit) or limits.unit
                 stored = f", compared in {meaning.unit}" if meaning and meaning.unit != unit else ""
                 yield f"{name}: {limits.min:g} to {limits.max:g} {unit}{stored}"
 

@@ -12,5 +12,6 @@ have an offset and are brought to kelvin. Aliases such as `bpm` or `mmHg` are no
 from healthsync.standards.ucum.conversion import PRECISION, canonical, canonical_factor, comparable, convert
 from healthsync.standards.ucum.grammar import is_valid
 from healthsync.standards.ucum.naming import describe
+from healthsync.standards.ucum.substance import substance
 
-__all__ = ["PRECISION", "canonical", "canonical_factor", "comparable", "convert", "describe", "is_valid"]
+__all__ = ["PRECISION", "canonical", "canonical_factor", "comparable", "convert", "describe", "is_valid", "substance"]
