@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from healthsync.domains.identity.model import Demographics, PatientIdentifier
+from healthsync.standards.normalise import GENERATIONS
 
 OLDEST_YEARS = 120
 SSN_SYSTEMS = frozenset({"http://hl7.org/fhir/sid/us-ssn", "urn:oid:2.16.840.1.113883.4.1"})
@@ -20,8 +21,6 @@ SHARED_TYPES = frozenset({"AN", "ANC", "AND", "ANT", "VN", "SN", "PLAC", "FILL"}
 """v2 table 0203 types that name an account, visit, order or subscription, not one person."""
 
 _LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
-_GENERATIONS = {"sr": "1", "senior": "1", "jr": "2", "junior": "2", "ii": "2", "2nd": "2", "iii": "3", "3rd": "3",
-                "iv": "4", "4th": "4", "v": "5", "5th": "5"}  # fmt: skip
 _NOBODY = frozenset({
     "unk", "unknown", "unknownname", "unidentified", "unnamed", "none", "noname", "nofirstname", "nolastname", "null",
     "nil", "notgiven", "notknown", "notavailable", "missing", "refused", "declined", "anonymous", "anon", "fnu", "lnu",
@@ -111,7 +110,7 @@ def _name(name: Mapping[str, Any]) -> tuple[str, str, str] | None:
     family_text, generation = _without_generation(name.get("family"))
     suffixes = name.get("suffix")
     for suffix in suffixes if isinstance(suffixes, list) else ():
-        generation = _GENERATIONS.get(normalised_name(suffix), generation)
+        generation = GENERATIONS.get(normalised_name(suffix), generation)
     given = name.get("given")
     first_text = given[0] if isinstance(given, list) and given else None
     family, first = normalised_name(family_text), normalised_name(first_text)
@@ -125,7 +124,7 @@ def _name(name: Mapping[str, Any]) -> tuple[str, str, str] | None:
 def _without_generation(family: object) -> tuple[str, str]:
     """("Smith", "2") of "Smith, Jr."."""
     words = family.split() if isinstance(family, str) else []
-    generation = _GENERATIONS.get(normalised_name(words[-1]), "") if len(words) > 1 else ""
+    generation = GENERATIONS.get(normalised_name(words[-1]), "") if len(words) > 1 else ""
     return (" ".join(words[:-1]), generation) if generation else (" ".join(words), "")
 
 
