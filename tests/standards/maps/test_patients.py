@@ -8,6 +8,7 @@ import pytest
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.maps import PatientMerge
+from healthsync.standards.normalise import Conventions, DateOrder
 
 from .golden_pairs import converted
 
@@ -66,6 +67,28 @@ def test_an_impossible_birth_date_is_left_out_and_reported() -> None:
         assert ("invalid-date", "PID-7") in [(issue.code, issue.path) for issue in conversion.issues]
 
 
+@pytest.mark.parametrize("sent", ["05/15/1980", "15-May-1980", "1980-05-15", "15.05.1980", "05151980"])
+def test_a_birth_date_in_another_form_is_read_where_it_can_be_one_day_only(sent: str) -> None:
+    conversion = converted(message(f"PID|1||P^^^Z^MR||Plover^Ora||{sent}|F"))
+    assert conversion.resources[0].resource["birthDate"] == "1980-05-15"
+    assert "_birthDate" not in conversion.resources[0].resource
+    assert ("date-respelled", "PID-7") in [(issue.code, issue.path) for issue in conversion.issues]
+
+
+@pytest.mark.parametrize(("sent", "code"), [("01/02/1980", "ambiguous-date"), ("20990101", "future-date")])
+def test_a_birth_date_that_is_two_days_or_to_come_is_left_out_and_reported(sent: str, code: str) -> None:
+    conversion = converted(message(f"PID|1||P^^^Z^MR||Plover^Ora||{sent}|F"))
+    assert "birthDate" not in conversion.resources[0].resource
+    assert (code, "PID-7") in [(issue.code, issue.path) for issue in conversion.issues]
+
+
+def test_the_order_of_day_and_month_is_that_of_the_source() -> None:
+    sent = message("PID|1||P^^^Z^MR||Plover^Ora||01/02/1980|F")
+    for order, day in ((DateOrder.MONTH_FIRST, "1980-01-02"), (DateOrder.DAY_FIRST, "1980-02-01")):
+        found = converted(sent, conventions=Conventions(date_order=order))
+        assert found.resources[0].resource["birthDate"] == day
+
+
 def test_the_hour_of_birth_is_kept_beside_the_birth_date() -> None:
     found = patient("PID|1||P^^^Z^MR||Plover^Ora||202403010742|F")
     assert found["birthDate"] == "2024-03-01"
@@ -73,7 +96,18 @@ def test_the_hour_of_birth_is_kept_beside_the_birth_date() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "told"), [("F", "female"), ("m", "male"), ("A", "other"), ("female", "female"), ("X", None), ("", None)]
+    ("sent", "told"),
+    [
+        ("F", "female"),
+        ("m", "male"),
+        ("A", "other"),
+        ("female", "female"),
+        ("MALE", "male"),
+        ("1", "male"),
+        ("X", "other"),
+        ("Q", None),
+        ("", None),
+    ],
 )
 def test_administrative_sex_is_one_of_the_four_codes_of_fhir(sent: str, told: str | None) -> None:
     assert patient(f"PID|1||P^^^Z^MR||Plover^Ora|||{sent}").get("gender") == told

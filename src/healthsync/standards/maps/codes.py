@@ -9,6 +9,7 @@ from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.scribe import Scribe, part
 from healthsync.standards.maps.systems import code_system
 from healthsync.standards.maps.tables import Concept, tables
+from healthsync.standards.normalise import administrative_gender
 
 _CODINGS = ((1, 2, 3, 7), (4, 5, 6, 8), (10, 11, 12, 13))
 """Components of CWE/CNE/CE/CF: code, display, system, version."""
@@ -94,6 +95,9 @@ def code(rep: Repetition, scribe: Scribe, vocabulary: str = "") -> str | None:
         return concept[1]
     if any(row[1] == sent.lower() for row in concepts.values()):  # the FHIR code itself: `female`
         return sent.lower()
+    if vocabulary == "AdministrativeSex" and (sex := administrative_gender(sent).value):
+        scribe.issue("code-respelled")
+        return sex
     scribe.issue("code-not-in-table")
     return None
 

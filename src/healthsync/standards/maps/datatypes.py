@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from healthsync.standards.hl7v2 import Repetition
@@ -36,6 +37,7 @@ from healthsync.standards.maps.parties import (
 from healthsync.standards.maps.periods import period
 from healthsync.standards.maps.scribe import Scribe, clean, part
 from healthsync.standards.maps.systems import code_system
+from healthsync.standards.normalise import normalise_birth_date, normalise_date
 
 Converter = Callable[[Repetition, Scribe], Any]
 
@@ -46,20 +48,29 @@ def date_time(rep: Repetition, scribe: Scribe) -> str | None:
 
 
 def date(rep: Repetition, scribe: Scribe) -> str | None:
-    """The day of a DT or DTM."""
+    """The day of a DT or DTM. Nobody was born after tomorrow, which has begun in another time zone."""
     text = part(rep, 1)
-    shown = times.date_only(text)
+    shown, today = times.date_only(text), scribe.ctx.received_at.date()
+    born = scribe.path in _BIRTH_DATES
     if shown is None and text:
-        scribe.issue("invalid-date")
+        order = scribe.ctx.conventions.date_order
+        normalise = normalise_birth_date if born else normalise_date
+        return scribe.respelled(normalise(text, order=order, today=today))
+    if shown and born and shown > (today + timedelta(days=1)).isoformat():
+        scribe.issue("future-date")
+        return None
     return shown
+
+
+_BIRTH_DATES = frozenset({"PID-7", "NK1-16"})
 
 
 def instant(rep: Repetition, scribe: Scribe) -> str | None:
     """DTM[instant]."""
-    text = part(rep, 1)
-    shown = times.instant(text, scribe.zone)
-    if shown is None and text:
-        scribe.issue("invalid-date" if times.date_time(text, scribe.zone) is None else "date-without-time")
+    shown = scribe.date_time(part(rep, 1))
+    if shown and "T" not in shown:
+        scribe.issue("date-without-time")
+        return None
     return shown
 
 

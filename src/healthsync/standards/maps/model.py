@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Literal
 
+from healthsync.standards.normalise import AS_SENT, Conventions
+
 if TYPE_CHECKING:
     from healthsync.standards.maps.operator import OperatorMapping
 
@@ -18,7 +20,8 @@ class MappingContext:
     """What a message does not say about itself.
 
     `resource_id` gives the legal FHIR id of a (type, business key); equal keys must give equal ids. `timezone` is that
-    of the sender: v2 times without an offset are local times of the sending system (HL7 v2.5.1 §2.A.22).
+    of the sender: v2 times without an offset are local times of the sending system (HL7 v2.5.1 §2.A.22). `conventions`
+    say how it writes what v2 does not allow, such as dates with slashes.
     """
 
     source: str
@@ -26,6 +29,7 @@ class MappingContext:
     timezone: tzinfo
     received_at: datetime
     operator: OperatorMapping | None = None
+    conventions: Conventions = AS_SENT
 
 
 @dataclass(frozen=True, slots=True)

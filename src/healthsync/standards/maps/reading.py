@@ -263,10 +263,15 @@ def _settle(patient: Resource) -> None:
         patient.pop("deceasedBoolean", None)
     if "multipleBirthInteger" in patient:
         patient.pop("multipleBirthBoolean", None)
-    if "_birthDate" in patient and not patient.get("birthDate"):
+    if "_birthDate" in patient and not (patient.get("birthDate") and _has_time(patient["_birthDate"])):
         del patient["_birthDate"]
     if len(patient.get("extension", ())) > 1:
         patient["extension"] = _one_of_each(patient["extension"])
+
+
+def _has_time(birth: Resource) -> bool:
+    """Whether patient-birthTime is one: `05/15/1980` is longer than YYYYMMDD, but says no hour."""
+    return any("T" in extension.get("valueDateTime", "") for extension in birth["extension"])
 
 
 def _one_of_each(extensions: list[Resource]) -> list[Resource]:

@@ -9,6 +9,7 @@ from typing import Any
 from healthsync.standards.hl7v2 import Repetition
 from healthsync.standards.maps import times
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
+from healthsync.standards.normalise import Normalised, normalise_date_time
 
 DEPENDENCY_ORDER = (
     "Patient", "Organization", "Practitioner", "Location", "PractitionerRole", "RelatedPerson", "Coverage", "Account",
@@ -97,11 +98,18 @@ class Scribe:
         self.issues.append(MappingIssue(code, path or self.path))
 
     def date_time(self, text: str) -> str | None:
-        """FHIR dateTime; what is no date is left out and reported."""
+        """FHIR dateTime; what is no date is left out and reported, a date in another form than v2's only reported."""
         shown = times.date_time(text, self.zone)
         if shown is None and text:
-            self.issue("invalid-date")
+            order, today = self.ctx.conventions.date_order, self.ctx.received_at.date()
+            shown = self.respelled(normalise_date_time(text, zone=self.zone, order=order, today=today))
         return shown
+
+    def respelled(self, date: Normalised[str]) -> str | None:
+        """What a date in another form means; the day only where there is no doubt."""
+        known = {"ambiguous-date", "future-date"}
+        self.issue("date-respelled" if date.value else date.problem if date.problem in known else "invalid-date")
+        return date.value
 
     def resources(self) -> list[MappedResource]:
         drafts = sorted(self.drafts.values(), key=lambda draft: _RANK[draft.resource["resourceType"]])
