@@ -19,6 +19,7 @@ from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentPolicy, ConsentService
 from healthsync.domains.directory import DirectoryService
 from healthsync.domains.identity import IdentityService, Survivorship, load_rules, shipped_rules
+from healthsync.domains.enrichment import EnrichmentTables
 from healthsync.domains.messages import MessageService, RetryPolicy
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.records import RecordIndex, RecordsService
@@ -54,6 +55,7 @@ from healthsync.exchange.own_parameters import OwnParameters
 from healthsync.exchange.process_message import ProcessMessage
 from healthsync.exchange.receive_message import HubIdentity, ReceiveMessage
 from healthsync.exchange.reference_policy import ReferenceIntegrity, ReferencePolicy
+from healthsync.exchange.standardise import ConventionsOf
 from healthsync.exchange.subscribing import Subscribing
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock, SystemClock
@@ -64,9 +66,12 @@ from healthsync.infrastructure.events import EventLog
 from healthsync.infrastructure.jobs import DeliverNotices, JobTable
 from healthsync.infrastructure.objects import objects_at
 from healthsync.settings import Settings, load_settings
+from healthsync.settings.documents.enrichment import load_enrichment
+from healthsync.settings.tree import Normalisation, SourceNormalisation
 from healthsync.standards.fhir.graphql import Bounds as GraphqlBounds
 from healthsync.standards.logical_tables import LogicalTables
 from healthsync.standards.maps import OperatorMapping, load_operator_mapping
+from healthsync.standards.normalise import Conventions, DateOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +247,8 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         retry=RetryPolicy(
             settings.worker.max_attempts, settings.worker.backoff_seconds, settings.worker.backoff_max_seconds
         ),
+        conventions=_conventions(settings),
+        enrichment=_enrichment(settings),
     )
     reindex = Reindex(database=database, table=job_table, ingest=ingest, parameters=parameters)
     jobs, bulk_export, bulk_import = _long_work(
@@ -421,6 +428,30 @@ def _operator_mapping(settings: Settings) -> OperatorMapping | None:
     except (OSError, yaml.YAMLError):
         raise ConfigurationError(f"hl7.processing_path: {path} cannot be read; try: healthsync config check") from None
     return load_operator_mapping(document, LogicalTables.load())
+
+
+def _conventions(settings: Settings) -> ConventionsOf:
+    """The contract with each source, what it leaves open as for the hub."""
+    hub = settings.normalisation
+    by_source = {name: _contract(hub, source) for name, source in (hub.by_source or {}).items()}
+    usual = _contract(hub, SourceNormalisation())
+    return lambda source: by_source.get(source, usual)
+
+
+def _contract(hub: Normalisation, source: SourceNormalisation) -> Conventions:
+    order = source.date_order or hub.date_order
+    return Conventions(
+        names=(source.names or hub.names) == "title-case",
+        phones=(source.phones or hub.phones) == "e164",
+        addresses=(source.addresses or hub.addresses) == "usps",
+        date_order=DateOrder(order) if order else None,
+        country=source.country or hub.country,
+    )
+
+
+def _enrichment(settings: Settings) -> EnrichmentTables:
+    path = settings.hl7.enrichment_path
+    return EnrichmentTables() if path is None else EnrichmentTables.of(load_enrichment(path))
 
 
 def _token_verifier(settings: Settings, clock: Clock) -> TokenVerifier | None:

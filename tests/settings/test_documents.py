@@ -10,6 +10,7 @@ CORRECT = {
     "connectors": "connectors: [{id: lab, type: hl7v2, config: {host: h, port: 1}, schedule: {type: listen}}]",
     "deidentification": "deidentification: {method: safe_harbor, transformations: [{field: dates, action: shift, range_days: [-5, 5]}]}",
     "device_integration": "device_integration: {protocols: [{name: hl7_mllp, port: 2575, devices: [x]}], devices: [{id: d, type: t, protocol: hl7_mllp, mapping: [{device_param: HR, fhir_code: 8867-4, unit: bpm}]}]}",
+    "enrichment": "enrichment: {places: [{code: ICU, place_of_service: '21'}], insurers: [{id: '60054', name: Example Health}]}",
     "fhir_mapping": "fhir_mapping: {resources: [{fhir_type: Patient, source_table: patients, mapping: {birthDate: dob, identifier: [{system: 'http://x', value: mrn}]}}]}",
     "hl7_processing": "hl7_processing: {inbound: [{message_type: ADT^A01, mapping: [{hl7_segment: PID, target_table: patients, fields: [{hl7: PID.3, db: mrn}]}]}]}",
     "patient_matching": "patient_matching: {algorithm: probabilistic, blocking_keys: [[phone]], scoring: {fields: [{name: ssn, weight: 20, match_type: exact}]}, thresholds: {auto_merge: 95, review: 75, no_match: 50}}",

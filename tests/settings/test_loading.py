@@ -206,6 +206,12 @@ def test_a_secret_can_come_from_the_environment(write):
         load_settings(folder, environ={})
 
 
+def test_a_country_is_two_capital_letters(write):
+    for block in ("country: USA", "by_source: {lab: {country: austria}}"):
+        with pytest.raises(InvalidSettings, match="is no country code; write two capital letters such as US"):
+            load_settings(write(f"healthsync:\n  normalisation: {{{block}}}\n"), environ={})
+
+
 @pytest.mark.shows("http.tls.certificate", "http.tls.key", "hl7.processing_path", "audit.heads_path")
 def test_paths_start_at_the_file(write):
     folder = write(

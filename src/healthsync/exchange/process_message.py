@@ -2,7 +2,7 @@
 
     (1) claim     the oldest due messages whose older neighbours in their lanes are done, or are in this batch
     (2) count     the attempt, in a commit of its own: a message that brings the hub down is known by its count
-    (3) convert   open the bytes, parse, map: pure
+    (3) convert   open the bytes, parse, map, fill in from the operator's tables, bring to standard forms: pure
     (4) ingest    validate, identify, store, audit, events, behind a savepoint: one that fails undoes only itself
     (5) settle    states, lanes, counts; one commit for the batch
 
@@ -19,6 +19,7 @@ from datetime import tzinfo
 
 from healthsync.domains.audit import Action
 from healthsync.domains.directory import DirectoryService
+from healthsync.domains.enrichment import EnrichmentTables, enriched
 from healthsync.domains.messages import (
     ACCEPTED_CHANNEL,
     Claimed,
@@ -32,11 +33,13 @@ from healthsync.domains.messages import (
 from healthsync.domains.privacy import DataKeys
 from healthsync.errors import NotFound
 from healthsync.exchange.ingest import Incoming, Ingest, Submission, submission_audit
+from healthsync.exchange.standardise import ConventionsOf, standardised
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.telemetry import logger, metrics, span
 from healthsync.standards.hl7v2 import Message, codec_of
 from healthsync.standards.maps import Conversion, MappingContext, OperatorMapping, convert
+from healthsync.standards.normalise import AS_SENT
 
 WAKE_CHANNEL = ACCEPTED_CHANNEL
 """NOTIFY on this channel says that there is something to process."""
@@ -66,11 +69,14 @@ class ProcessMessage:
         character_encoding: str = "UTF-8",
         directory: DirectoryService | None = None,
         retry: RetryPolicy | None = None,
+        conventions: ConventionsOf = lambda _source: AS_SENT,
+        enrichment: EnrichmentTables | None = None,
     ) -> None:
         self._database, self._messages, self._data_keys = database, messages, data_keys
         self._ingest, self._clock, self._retry = ingest, clock, retry or RetryPolicy()
         self._timezone, self._operator = timezone, operator
         self._character_encoding, self._directory = character_encoding, directory
+        self._conventions, self._enrichment = conventions, enrichment or EnrichmentTables()
 
     async def __call__(self, limit: int = 50) -> int:
         """Process one batch; returns how many messages were tried, 0 when none may run now.
@@ -159,8 +165,11 @@ class ProcessMessage:
             timezone=self._timezone,
             received_at=claimed.received_at,
             operator=self._operator,
+            conventions=self._conventions(source),
         )
-        return convert(message, context)
+        conversion = convert(message, context)
+        conversion = enriched(conversion, self._enrichment, context.resource_id)
+        return standardised(conversion, context.conventions)
 
     @staticmethod
     def _submission(claimed: Claimed, conversion: Conversion) -> Submission:

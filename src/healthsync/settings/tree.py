@@ -274,6 +274,11 @@ class Hl7:
         "An `hl7_processing` document whose mappings override ours field by field.",
         default=None,
     )
+    enrichment_path: Path | None = setting(
+        "An `enrichment` document: tables of places, providers, organisations, insurers and codes that fill in what "
+        "messages leave out.",
+        default=None,
+    )
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What the values say against each other."""
@@ -281,6 +286,62 @@ class Hl7:
             codecs.lookup(self.character_encoding)
         except LookupError:
             yield "character_encoding", f"“{self.character_encoding}” is not a character set; try UTF-8 or ISO-8859-1"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNormalisation:
+    """The contract with one source. An absent key is as for the hub."""
+
+    names: Literal["as-sent", "title-case"] | None = setting("As `normalisation.names`.", default=None)
+    phones: Literal["as-sent", "e164"] | None = setting("As `normalisation.phones`.", default=None)
+    addresses: Literal["as-sent", "usps"] | None = setting("As `normalisation.addresses`.", default=None)
+    date_order: Literal["MDY", "DMY", "YMD"] | None = setting("As `normalisation.date_order`.", default=None)
+    country: str | None = setting("As `normalisation.country`.", default=None)
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the values say against each other."""
+        if self.country is not None:
+            yield from _country_faults(self.country)
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """What of names, numbers and addresses in messages is brought to one form. The original always stands beside."""
+
+    names: Literal["as-sent", "title-case"] = setting(
+        "`title-case`: names of people that were sent without case, or whole in one field, in parts and title case "
+        "(MCDONALD → McDonald). `as-sent`: untouched.",
+        default="as-sent",
+    )
+    phones: Literal["as-sent", "e164"] = setting(
+        "`e164`: telephone numbers as `+12025550143`, addresses of mail with their domain in small letters.",
+        default="as-sent",
+    )
+    addresses: Literal["as-sent", "usps"] = setting(
+        "`usps`: addresses in the United States as the postal service writes them (`123 N Main St Apt 2`).",
+        default="as-sent",
+    )
+    date_order: Literal["MDY", "DMY", "YMD"] | None = setting(
+        "How dates such as 01/02/2024 are meant. Absent: what can be two days is left out and reported.",
+        default=None,
+    )
+    country: str = setting(
+        "ISO 3166 code of the country of numbers and addresses that name none.",
+        default="US",
+    )
+    by_source: dict[str, SourceNormalisation] | None = setting(
+        "Name of a partner: what holds for its messages instead, in a block of these keys.",
+        default=None,
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the values say against each other."""
+        yield from _country_faults(self.country)
+
+
+def _country_faults(country: str) -> Iterator[tuple[str, str]]:
+    if not re.fullmatch(r"[A-Z]{2}", country):
+        yield "country", f"“{country}” is no country code; write two capital letters such as US"
 
 
 Interaction = Literal["read", "vread", "search", "create", "update", "patch", "delete", "history"]
@@ -815,6 +876,9 @@ class Settings:
     hub: Hub = setting("Who this hub is.", default=Hub)
     compliance: Compliance = setting("Rules of law.", default=Compliance)
     hl7: Hl7 = setting("HL7 v2 messages.", default=Hl7)
+    normalisation: Normalisation = setting(
+        "What of names, numbers and addresses in messages is brought to one form.", default=Normalisation
+    )
     fhir: Fhir = setting("The FHIR server.", default=Fhir)
     mpi: Mpi = setting("The master patient index.", default=Mpi)
     clinical_rules: ClinicalRules = setting("Clinical decision support.", default=ClinicalRules)

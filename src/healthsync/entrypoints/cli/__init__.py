@@ -47,6 +47,7 @@ COMMANDS = {
     "partner": _entry("Set up", "partner", "Systems that send HL7 v2 messages: add, list."),
     "package": _entry("Set up", "package", "FHIR packages, whose profiles resources are held to: add, list, remove."),
     "terminology": _entry("Set up", "terminology", "Codes and value sets: compile them anew."),
+    "enrichment": _entry("Set up", "enrichment", "Tables of what messages leave out: check them."),
     "send": _entry("Work", "send", "Send HL7 v2 files over MLLP and show the acknowledgements."),
     "messages": _entry("Work", "messages", "Every message received: list, show, replay."),
     "import": _entry("Work", "import_files", "Bring NDJSON files in: validated, with a file of rejects."),

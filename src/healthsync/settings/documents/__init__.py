@@ -13,6 +13,7 @@ from healthsync.settings.documents.clinical_rules import ClinicalRulesDocument
 from healthsync.settings.documents.connectors import ConnectorsDocument
 from healthsync.settings.documents.deidentification import DeidentificationDocument
 from healthsync.settings.documents.device_integration import DeviceIntegrationDocument
+from healthsync.settings.documents.enrichment import EnrichmentDocument
 from healthsync.settings.documents.fhir_mapping import FhirMappingDocument
 from healthsync.settings.documents.hl7_processing import Hl7ProcessingDocument
 from healthsync.settings.documents.names import Document, Names
@@ -26,6 +27,7 @@ DOCUMENTS: Mapping[str, type[Document]] = {
     "connectors": ConnectorsDocument,
     "deidentification": DeidentificationDocument,
     "device_integration": DeviceIntegrationDocument,
+    "enrichment": EnrichmentDocument,
     "fhir_mapping": FhirMappingDocument,
     "hl7_processing": Hl7ProcessingDocument,
     "patient_matching": PatientMatchingDocument,

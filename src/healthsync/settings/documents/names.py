@@ -35,6 +35,10 @@ class Names:
         """Note a problem at `key`."""
         self._reader.problems.append(Problem(key, self._reader.positions.get(key, "?"), message))
 
+    def problem(self, problem: Problem) -> None:
+        """Note a problem that was found in another file of the document."""
+        self._reader.problems.append(problem)
+
     def _noting(self, key: str, look_up: Any) -> Any:
         try:
             return look_up()
