@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -16,6 +17,7 @@ from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
 from healthsync.infrastructure.database import Database
 from healthsync.settings import load_settings
 from healthsync.standards.fhir import json
+from healthsync.standards.fhir.index_values import UCUM
 from healthsync.standards.fhir.query import parse
 from healthsync.standards.units import TRANSLATION, canonical_quantity
 
@@ -42,8 +44,9 @@ class Played:
         assert last.state == "processed"
         return last
 
-    async def found(self, kind: str) -> list[dict[str, Any]]:
-        page = await self.hub.disclose.search(ADMIN, parse(kind, []), after=None, count=100, asked="")
+    async def found(self, kind: str, query: str = "") -> list[dict[str, Any]]:
+        asked = parse(kind, parse_qsl(query))
+        page = await self.hub.disclose.search(ADMIN, asked, after=None, count=100, asked=query)
         return [json.parse(entry.text.encode()) for entry in page.entries]
 
 
@@ -80,6 +83,9 @@ async def test_a_result_is_stored_as_measured_with_its_canonical_quantity_beside
     assert [str(part) for part in canonical_quantity(results["8310-5"]) or ()] == ["37.0", "Cel"]
     assert "extension" not in results["8302-2"]
     assert "implausible-quantity" in done.warnings
+    assert len(await played.found("Observation", f"value-quantity=gt90|{UCUM}|mg/dL")) == 1
+    assert len(await played.found("Observation", f"code-value-quantity=8310-5$37|{UCUM}|Cel")) == 1
+    assert await played.found("Observation", "value-quantity=99.1") == []
 
 
 async def test_without_a_contract_names_numbers_and_addresses_stay_as_sent(play: Any) -> None:

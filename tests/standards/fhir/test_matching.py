@@ -125,6 +125,22 @@ def test_numbers_are_compared_with_the_precision_that_was_written(text: str, sto
     assert fits(quantity(stored), "value-quantity", text) is expected
 
 
+TRANSLATED = quantity("5.5", unit="mmol/L", extension=[
+    {"url": "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation",
+     "valueQuantity": {"value": Decimal("99.1"), "system": UCUM, "code": "mg/dL"}}])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"gt90|{UCUM}|mg/dL", True), (f"99.1|{UCUM}|mg/dL", True), (f"991|{UCUM}|mg/L", True), (f"lt90|{UCUM}|mg/dL", False),
+        ("5.5||mmol/L", True), ("5.5", True), ("99.1", False), ("99.1||mg/dL", False), ("99.1|urn:x|mg/dL", False),
+    ],
+)  # fmt: skip
+def test_a_quantity_is_found_by_its_translation_when_a_ucum_unit_is_asked_for(text: str, expected: bool) -> None:
+    assert fits(TRANSLATED, "value-quantity", text) is expected
+
+
 @pytest.mark.parametrize(
     ("prefix", "expected"),
     # stored 5 to 10, asked for:    4      5      7      10     11

@@ -19,7 +19,7 @@ from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.standards import ucum
 from healthsync.standards.fhir import search_parameters
 from healthsync.standards.fhir.definitions import resource_types
-from healthsync.standards.fhir.index_values import Bound, IndexValues
+from healthsync.standards.fhir.index_values import UCUM, Bound, IndexValues
 from healthsync.standards.fhir.search_parameters import is_official_path, until_used
 from healthsync.standards.fhir.words import content_texts, words
 
@@ -44,8 +44,6 @@ INDEXED_CHARACTERS = 200
 
 INDEXED_WORDS = 2_000
 """Of one resource: a longer text is found by its first words."""
-
-UCUM = "http://unitsofmeasure.org"
 
 _KEPT_TOKENS = 8_192
 _SEALED_DATES = frozenset({"birthDate", "deceasedDateTime"})
@@ -220,6 +218,9 @@ class RecordIndex:
             kind, name, change = unit_of(system, code, unit)
             if kind:
                 yield self.number(resource_type, path, kind, name), _least(change(low)), _most(change(high))
+        for path, low, high, code in values.translations:
+            kind, name, change = unit_of(UCUM, code, None)
+            yield self.number(resource_type, path, kind, name), _least(change(low)), _most(change(high))
 
     def _pair_rows(self, resource: dict[str, Any]) -> Iterator[tuple[int, float, float]]:
         for place, code, low, high in search_parameters.pairs(resource):

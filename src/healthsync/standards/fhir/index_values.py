@@ -21,6 +21,9 @@ from healthsync.standards.fhir.definitions import value_sets
 
 Bound = Decimal | None
 
+UCUM = "http://unitsofmeasure.org"
+TRANSLATION = "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation"
+
 
 @dataclass(slots=True)
 class IndexValues:
@@ -28,7 +31,8 @@ class IndexValues:
 
     `strings` are normalised (`normalise`). A reference is `Type/id` or a URL, without version; a logical one
     (Reference.identifier) is a token under `path:identifier`. Dates are half-open intervals. Numbers and quantities are
-    closed ranges, None where unbounded. The system of a token is None where the value has none.
+    closed ranges, None where unbounded. The system of a token is None where the value has none. `translations` are
+    the same quantities in UCUM units that stand beside them (iso21090-PQ-translation), for whoever asks for a unit.
 
     What only exact comparison needs is filled when `whole` is asked for: `exact` (strings as written), `texts` (display
     and text beside codes; where there is no code, always), `typed` (identifiers with the system and code of their
@@ -43,6 +47,7 @@ class IndexValues:
     uris: list[tuple[str, str]] = field(default_factory=list)
     numbers: list[tuple[str, Bound, Bound]] = field(default_factory=list)
     quantities: list[tuple[str, Bound, Bound, str | None, str | None, str | None]] = field(default_factory=list)
+    translations: list[tuple[str, Bound, Bound, str]] = field(default_factory=list)
     exact: list[tuple[str, str]] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
     typed: list[tuple[str, str | None, str, str]] = field(default_factory=list)
@@ -234,11 +239,18 @@ def _number_range(value: dict[str, Any], path: str, values: IndexValues) -> None
 def _quantity(value: dict[str, Any], path: str, values: IndexValues) -> None:
     if "value" not in value:
         return
-    exact = Decimal(value["value"])
-    comparator = value.get("comparator", "")
-    low = None if comparator.startswith("<") else exact
-    high = None if comparator.startswith(">") else exact
-    values.quantities.append((path, low, high, value.get("system"), value.get("code"), value.get("unit")))
+    unit = (value.get("system"), value.get("code"), value.get("unit"))
+    values.quantities.append((path, *_compared(value), *unit))
+    for extension in value.get("extension", ()):
+        other = extension.get("valueQuantity") if extension.get("url") == TRANSLATION else None
+        if other and "value" in other and "code" in other and other.get("system") == UCUM:
+            values.translations.append((path, *_compared(other), other["code"]))
+
+
+def _compared(quantity: dict[str, Any]) -> tuple[Bound, Bound]:
+    """The range of a quantity: <5 has no lower end."""
+    exact, comparator = Decimal(quantity["value"]), quantity.get("comparator", "")
+    return None if comparator.startswith("<") else exact, None if comparator.startswith(">") else exact
 
 
 def _range(value: dict[str, Any], path: str, values: IndexValues) -> None:

@@ -33,7 +33,7 @@ from healthsync.standards.fhir.criteria import (
 )
 from healthsync.standards.fhir.dates import Prefix
 from healthsync.standards.fhir.definitions import resource_types
-from healthsync.standards.fhir.index_values import normalise, sounds
+from healthsync.standards.fhir.index_values import UCUM, normalise, sounds
 from healthsync.standards.fhir.query_values import (
     CompositeValue,
     DateValue,
@@ -62,7 +62,6 @@ Canonical = Callable[[Decimal, str], "tuple[Decimal, str] | None"]
 Range = tuple[Decimal | None, Decimal | None]
 """Closed; None where unbounded."""
 
-UCUM = "http://unitsofmeasure.org"
 _EARTH_KM = 6371.0088
 _EXACT = Context(prec=250)
 
@@ -185,6 +184,10 @@ class _Matcher:
                     self._quantity_fits(value, (low, high), system, code, unit)
                     for path, low, high, system, code, unit in values.quantities
                     if path in paths
+                ) or any(
+                    value.code is not None and self._quantity_fits(value, (low, high), UCUM, code, None)
+                    for path, low, high, code in values.translations
+                    if path in paths and value.system == UCUM
                 )
             case UriValue():
                 return any(_uri_fits(modifier, value.uri, uri) for path, uri in values.uris if path in paths)

@@ -13,12 +13,12 @@ from decimal import Decimal
 from typing import Any
 
 from healthsync.standards import ucum
+from healthsync.standards.fhir.index_values import TRANSLATION, UCUM
 from healthsync.standards.units.conversion import agree, convert
 from healthsync.standards.units.measurands import Measurand, measurand_of
 from healthsync.standards.units.spelling import ucum_codes
 
-TRANSLATION = "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation"
-UCUM, LOINC = "http://unitsofmeasure.org", "http://loinc.org"
+LOINC = "http://loinc.org"
 
 Resource = dict[str, Any]
 
