@@ -1,5 +1,5 @@
 """The scenarios; importing this package registers them in the order in which they run."""
 
-from benchmarks.scenarios import fhir, fhir_bulk, footprint, intake, parts, processing, reading
+from benchmarks.scenarios import fhir, fhir_bulk, footprint, intake, normal_forms, parts, processing, reading
 
-__all__ = ["fhir", "fhir_bulk", "footprint", "intake", "parts", "processing", "reading"]
+__all__ = ["fhir", "fhir_bulk", "footprint", "intake", "normal_forms", "parts", "processing", "reading"]
