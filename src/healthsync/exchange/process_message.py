@@ -31,7 +31,6 @@ from healthsync.domains.messages import (
     runnable,
 )
 from healthsync.domains.privacy import DataKeys
-from healthsync.errors import NotFound
 from healthsync.exchange.ingest import Incoming, Ingest, Submission, submission_audit
 from healthsync.exchange.standardise import ConventionsOf, standardised
 from healthsync.infrastructure.clock import Clock
@@ -151,11 +150,8 @@ class ProcessMessage:
         )
 
     async def _open(self, tx: Transaction, claimed: Claimed) -> bytes:
-        place = (f"messages/{claimed.source}", claimed.key_version)
-        keys = await self._data_keys.of_versions(tx, [place])
-        if place not in keys:
-            raise NotFound("the key of this partner's messages was destroyed; the message can no longer be read")
-        return self._messages.open(claimed, keys[place])
+        keys = await self._data_keys.of_versions(tx, [claimed.key] if claimed.key else [])
+        return self._messages.open(claimed, keys)
 
     def _convert(self, claimed: Claimed, message: Message) -> Conversion:
         source = claimed.source

@@ -279,8 +279,8 @@ class ReceiveMessage:
         kept = [(taken, taken.arrival) for taken in group if taken.arrival is not None]
         arrivals = [arrival for _taken, arrival in kept]
         keys = {
-            source: await self._data_keys.for_scope(tx, f"messages/{source}")
-            for source in dict.fromkeys(arrival.source for arrival in arrivals)
+            scope: await self._data_keys.for_scope(tx, scope)
+            for scope in dict.fromkeys(arrival.key_scope for arrival in arrivals)
         }
         accepted = await self._messages.accept(tx, arrivals, keys) if arrivals else []
         receipts = {id(taken): receipt for (taken, _arrival), receipt in zip(kept, accepted, strict=True)}

@@ -34,7 +34,9 @@ async def test_a_message_is_committed_sealed_audited_and_told_before_it_is_ackno
         1, "MERCY.EPIC", "C\\T\\1", "ADT^A01", "accepted",
     )  # fmt: skip
     assert bytes(row["acknowledgement"]) == answer
-    assert not any(word in bytes(row["raw"]) for word in (b"Doe", b"Jane", b"P1", b"1970"))
+    (raw,) = await rig.rows("SELECT * FROM raw_message")
+    assert (raw["sequence"], raw["source"], raw["received_at"]) == (1, "MERCY.EPIC", row["received_at"])
+    assert not any(word in bytes(raw["sealed"]) for word in (b"Doe", b"Jane", b"P1", b"1970"))
     lanes = await rig.rows("SELECT lane, sequence FROM message_lane")
     assert [(lane["lane"], lane["sequence"]) for lane in lanes] == [(row["lanes"][0], 1)]
     (audited,) = await rig.rows("SELECT entry::text FROM audit_event")
@@ -156,7 +158,7 @@ async def test_a_frame_that_the_transport_could_not_deliver_is_answered_by_its_h
     assert codes(answer) == [code] and b"|C1\r" in answer
     kept = await rig.one(1)
     assert (kept.state, kept.reason_code, kept.size_bytes, kept.truncated) == ("dead", refusal.code, 100_000_000, True)
-    (row,) = await rig.rows("SELECT length(raw) AS bytes FROM message")
+    (row,) = await rig.rows("SELECT length(sealed) AS bytes FROM raw_message")
     assert row["bytes"] < 70_000
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -15,7 +15,9 @@ class MessageState(StrEnum):
     """Committed and acknowledged, waiting to be processed or for its next attempt."""
     PROCESSED = "processed"
     DEAD = "dead"
-    """It cannot be processed, or could not be accepted; its reason says why. Replay puts it back."""
+    """It cannot be processed, or could not be accepted; its reason says why. Replay tries it again, in its place."""
+    REPLACED = "replaced"
+    """A dead letter in whose place an edited copy was processed."""
 
 
 class MessageWarning(StrEnum):
@@ -34,6 +36,16 @@ class SealingKey(Protocol):
 
     @property
     def key(self) -> bytes: ...
+
+
+def day_of(received_at: datetime) -> date:
+    """The day (UTC) under which bytes that came in then lie in the raw zone."""
+    return received_at.astimezone(UTC).date()
+
+
+def key_scope(source: str, day: date) -> str:
+    """The scope of the data key of what a source sent on a day: it is destroyed with the day."""
+    return f"messages/{source}/{day}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,11 @@ class Arrival:
         return len(self.raw) < self.size_bytes
 
     @property
+    def key_scope(self) -> str:
+        """The scope of the data key that seals it."""
+        return key_scope(self.source, day_of(self.received_at))
+
+    @property
     def state(self) -> MessageState:
         """The state in which it is first stored."""
         return MessageState.ACCEPTED if self.reason_code is None else MessageState.DEAD
@@ -81,14 +98,33 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Raw:
+    """The bytes of a message as they lie in the raw zone, and which key opens them."""
+
+    sealed: bytes
+    key_version: int
+    key_of_day: bool
+    """False for what a version of the hub sealed that had one key for all messages of a source."""
+
+
+@dataclass(frozen=True, slots=True)
 class SealedMessage:
     """A message as it lies in store, unopened."""
 
     sequence: int
     source: str
+    received_at: datetime
     digest: bytes
-    sealed: bytes
-    key_version: int
+    raw: Raw | None
+    """None when its bytes were destroyed at the end of their term."""
+
+    @property
+    def key(self) -> tuple[str, int] | None:
+        """Scope and version of the data key that opens it."""
+        if self.raw is None:
+            return None
+        scope = key_scope(self.source, day_of(self.received_at)) if self.raw.key_of_day else f"messages/{self.source}"
+        return scope, self.raw.key_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +132,6 @@ class Claimed(SealedMessage):
     """A message that this transaction may process: nobody else has it, and no older one of its lanes waits."""
 
     type: str
-    received_at: datetime
     lanes: frozenset[int]
     attempts: int
     """How many attempts began before this one."""
@@ -138,3 +173,8 @@ class StoredMessage:
     stored_resources: int | None
     unmapped: dict[str, int]
     warnings: tuple[str, ...]
+    origin: int | None = None
+    """Of an edited copy: the message that it was made from."""
+    edited_by: str | None = None
+    retired_at: datetime | None = None
+    """When its bytes were destroyed."""

@@ -10,10 +10,9 @@ arrived AS (
                              truncated, lanes, acknowledgement, warnings, state, reason_code, reason, place)
 ),
 stored AS (
-    INSERT INTO message (received_at, source, control_id, type, digest, raw, key_version, size_bytes, truncated, lanes,
-                         acknowledgement, warnings, state, reason_code, reason, settled_at)
-    SELECT received_at, source, control_id, type, digest, raw, key_version, size_bytes, truncated, lanes::bigint[],
-           acknowledgement,
+    INSERT INTO message (received_at, source, control_id, type, digest, size_bytes, truncated, lanes, acknowledgement,
+                         warnings, state, reason_code, reason, settled_at)
+    SELECT received_at, source, control_id, type, digest, size_bytes, truncated, lanes::bigint[], acknowledgement,
            warnings::text[] || CASE WHEN control_id <> '' AND (again OR (
                SELECT true FROM message m
                WHERE m.source = arrived.source AND m.control_id = arrived.control_id AND m.control_id <> '' LIMIT 1
@@ -23,6 +22,11 @@ stored AS (
     ORDER BY place
     ON CONFLICT (digest) DO NOTHING
     RETURNING sequence, digest, lanes, state, warnings
+),
+kept AS (
+    INSERT INTO raw_message (received_at, sequence, key_version, source, sealed)
+    SELECT a.received_at, s.sequence, a.key_version, a.source, a.raw
+    FROM stored s JOIN (SELECT DISTINCT ON (digest) * FROM arrived ORDER BY digest, place) a USING (digest)
 ),
 laned AS (
     INSERT INTO message_lane (lane, sequence)
@@ -37,8 +41,7 @@ SELECT sequence, digest, warnings, acknowledgement FROM message WHERE digest = A
 
 -- name: oldest_due
 -- The oldest messages that wait and are due, for this transaction alone; those that another worker has are passed over.
-SELECT m.sequence, m.source, m.type, m.received_at, m.lanes, coalesce(a.attempts, 0) AS attempts, m.digest,
-       m.raw AS sealed, m.key_version
+SELECT m.sequence, m.source, m.type, m.received_at, m.lanes, coalesce(a.attempts, 0) AS attempts, m.digest
 FROM message m LEFT JOIN message_attempt a USING (sequence)
 WHERE m.state = 'accepted' AND (m.next_attempt_at IS NULL OR m.next_attempt_at <= $1)
 ORDER BY m.sequence LIMIT $2
@@ -46,8 +49,7 @@ FOR UPDATE OF m SKIP LOCKED;
 
 -- name: due_heads_of_lanes
 -- As oldest_due, but only messages that are the oldest in all their lanes: what remains when the oldest all wait.
-SELECT m.sequence, m.source, m.type, m.received_at, m.lanes, coalesce(a.attempts, 0) AS attempts, m.digest,
-       m.raw AS sealed, m.key_version
+SELECT m.sequence, m.source, m.type, m.received_at, m.lanes, coalesce(a.attempts, 0) AS attempts, m.digest
 FROM message m LEFT JOIN message_attempt a USING (sequence)
 WHERE m.state = 'accepted' AND (m.next_attempt_at IS NULL OR m.next_attempt_at <= $1)
   AND NOT EXISTS (
@@ -97,7 +99,7 @@ WHERE l.lane = f.lane AND l.sequence = f.sequence;
 -- Messages as an operator sees them, newest first, before a sequence.
 SELECT sequence, received_at, source, control_id, type, state, size_bytes, truncated,
        greatest(m.attempts, coalesce(a.attempts, 0)) AS attempts, next_attempt_at, settled_at, reason_code, reason,
-       stored_resources, unmapped, warnings
+       stored_resources, unmapped, warnings, origin, edited_by, retired_at
 FROM message m LEFT JOIN message_attempt a USING (sequence)
 WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR source = $2) AND sequence < $3
 ORDER BY sequence DESC LIMIT $4;
@@ -106,9 +108,20 @@ ORDER BY sequence DESC LIMIT $4;
 -- How many there are.
 SELECT count(*) FROM message WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR source = $2);
 
--- name: sealed
--- The sealed bytes of one message and what is needed to open them.
-SELECT sequence, source, digest, raw AS sealed, key_version FROM message WHERE sequence = $1;
+-- name: found
+-- Messages without their bytes.
+SELECT sequence, source, received_at, digest FROM message WHERE sequence = ANY ($1) ORDER BY sequence;
+
+-- name: add_day
+-- The raw zone has room for this day.
+SELECT raw_message_day($1);
+
+-- name: raw_of_day
+-- Bytes of one day, whose bounds stand in the statement: the planner then looks at this partition alone, where a plan for
+-- any day would lock all of them.
+SELECT r.sequence, r.sealed, r.key_version, r.key_of_day
+FROM raw_message r JOIN unnest($1::text[], $2::bigint[]) AS wanted(source, sequence) USING (source, sequence)
+WHERE r.received_at >= '{low}' AND r.received_at < '{high}';
 
 -- name: replay
 -- Dead letters back into their lanes, at their old place. A frame of which only the beginning was kept stays dead.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
+from functools import partial
 
 from healthsync.domains.messages import store
 from healthsync.domains.messages.lanes import patients_of, runnable
@@ -16,6 +18,7 @@ from healthsync.domains.messages.model import (
     SealingKey,
     Settlement,
     StoredMessage,
+    day_of,
 )
 from healthsync.errors import NotFound
 from healthsync.infrastructure.crypto import BlindIndex, open_sealed, seal
@@ -34,6 +37,7 @@ class MessageService:
     def __init__(self, blind_index: BlindIndex, hub_id: str) -> None:
         self._blind_index = blind_index
         self._hub_id = hub_id
+        self._days: set[date] = set()
 
     def lanes(self, source: str, message: Message) -> tuple[int, ...]:
         """Tokens of the patients that `message` of `source` concerns."""
@@ -45,15 +49,16 @@ class MessageService:
     async def accept(
         self, tx: Transaction, arrivals: Sequence[Arrival], keys: Mapping[str, SealingKey]
     ) -> list[Receipt]:
-        """Store arrivals in their order; a resend gets the receipt of the first. `keys` are by source.
+        """Store arrivals in their order; a resend gets the receipt of the first. `keys` are by scope (`key_scope`).
 
         Nothing may be answered before `tx` has committed.
         """
+        await self._make_room(tx, arrivals)
         digests = [self._digest(arrival) for arrival in arrivals]
         sealed = [
             (key.version, seal(key.key, arrival.raw, self._place(arrival.source, digest)))
             for arrival, digest in zip(arrivals, digests, strict=True)
-            for key in (keys[arrival.source],)
+            for key in (keys[arrival.key_scope],)
         ]
         fresh = {row["digest"]: row for row in await store.accept(tx, arrivals, digests, sealed)}
         known = {}
@@ -67,6 +72,12 @@ class MessageService:
                 row = known[digest]
                 receipts.append(Receipt(row["sequence"], row["acknowledgement"], True, tuple(row["warnings"])))
         return receipts
+
+    async def _make_room(self, tx: Transaction, arrivals: Sequence[Arrival]) -> None:
+        """The raw zone has a partition for each day on which something came in."""
+        for day in {day_of(arrival.received_at) for arrival in arrivals} - self._days:
+            await store.add_day(tx, day)
+            tx.after_commit(partial(self._days.add, day))
 
     async def claim(self, tx: Transaction, limit: int, now: datetime, *, only_heads: bool = False) -> list[Claimed]:
         """Up to `limit` of the oldest messages that may run now, one after the other; theirs until `tx` ends.
@@ -86,7 +97,8 @@ class MessageService:
             claimed.append(message)
             if message.attempts:
                 break
-        return claimed
+        raw = await store.raw_of(tx, claimed)
+        return [replace(message, raw=raw.get(message.sequence)) for message in claimed]
 
     async def begin(self, tx: Transaction, claimed: Iterable[Claimed]) -> None:
         """Count an attempt of each. `tx` is a transaction of its own that commits before the work begins."""
@@ -108,15 +120,29 @@ class MessageService:
         if counts:
             await store.set_attempts(tx, counts)
 
-    def open(self, message: SealedMessage, key: SealingKey) -> bytes:
-        """The bytes of a message as they were received. Raises SealBroken."""
-        return open_sealed(key.key, message.sealed, self._place(message.source, message.digest))
+    def open(self, message: SealedMessage, keys: Mapping[tuple[str, int], SealingKey]) -> bytes:
+        """The bytes of a message as they were received. `keys` are by scope and version (`SealedMessage.key`).
+
+        Raises NotFound when the bytes or their key were destroyed, SealBroken when they were changed.
+        """
+        if message.raw is None:
+            raise NotFound(f"the bytes of message {message.sequence} were destroyed at the end of their term")
+        key = keys.get(message.key) if message.key is not None else None
+        if key is None:
+            raise NotFound(f"the key of message {message.sequence} was destroyed; it can no longer be read")
+        return open_sealed(key.key, message.raw.sealed, self._place(message.source, message.digest))
 
     async def sealed(self, tx: Transaction, sequence: int) -> SealedMessage:
         """A message, unopened. Raises NotFound."""
-        if (message := await store.sealed(tx, sequence)) is None:
+        if not (found := await self.sealed_many(tx, [sequence])):
             raise NotFound(f"there is no message {sequence}; see: healthsync messages list")
-        return message
+        return found[0]
+
+    async def sealed_many(self, tx: Transaction, sequences: Sequence[int]) -> list[SealedMessage]:
+        """Messages, unopened, in their order; those that do not exist are absent."""
+        messages = await store.found(tx, sequences)
+        raw = await store.raw_of(tx, messages)
+        return [replace(message, raw=raw.get(message.sequence)) for message in messages]
 
     async def listed(
         self,

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import asyncpg
 import msgspec
 
-from healthsync.domains.messages.model import Arrival, Claimed, MessageState, SealedMessage, Settlement, StoredMessage
+from healthsync.domains.messages.model import (
+    Arrival,
+    Claimed,
+    MessageState,
+    Raw,
+    SealedMessage,
+    Settlement,
+    StoredMessage,
+    day_of,
+)
 from healthsync.infrastructure.database import Queries, Transaction
 
 _SQL = Queries("healthsync.domains.messages")
@@ -43,10 +52,34 @@ async def by_digest(tx: Transaction, digests: Sequence[bytes]) -> list[asyncpg.R
     return await tx.fetch(_SQL.by_digest, digests)
 
 
+async def add_day(tx: Transaction, day: date) -> None:
+    """Make room for the bytes of a day."""
+    await tx.execute(_SQL.add_day, day)
+
+
 async def due(tx: Transaction, now: datetime, limit: int, *, only_heads: bool) -> list[Claimed]:
-    """Lock and read the oldest messages that are due."""
+    """Lock and read the oldest messages that are due, without their bytes."""
     query = _SQL.due_heads_of_lanes if only_heads else _SQL.oldest_due
-    return [Claimed(**{**row, "lanes": frozenset(row["lanes"])}) for row in await tx.fetch(query, now, limit)]
+    rows = await tx.fetch(query, now, limit)
+    return [Claimed(**{**row, "lanes": frozenset(row["lanes"]), "raw": None}) for row in rows]
+
+
+async def raw_of(tx: Transaction, messages: Iterable[SealedMessage]) -> dict[int, Raw]:
+    """The bytes of messages, by sequence; those that were destroyed are absent."""
+    by_day: dict[date, list[SealedMessage]] = {}
+    for message in messages:
+        by_day.setdefault(day_of(message.received_at), []).append(message)
+    found: dict[int, Raw] = {}
+    for day, of_day in by_day.items():
+        query = _SQL.raw_of_day.format(low=_midnight(day), high=_midnight(day + timedelta(days=1)))
+        for row in await tx.fetch(query, [m.source for m in of_day], [m.sequence for m in of_day]):
+            found[row["sequence"]] = Raw(row["sealed"], row["key_version"], row["key_of_day"])
+    return found
+
+
+async def found(tx: Transaction, sequences: Sequence[int]) -> list[SealedMessage]:
+    """Messages by their numbers, without their bytes."""
+    return [SealedMessage(**row, raw=None) for row in await tx.fetch(_SQL.found, sequences)]
 
 
 async def blocked(tx: Transaction, claimed: Iterable[Claimed]) -> set[int]:
@@ -106,12 +139,6 @@ async def counted(tx: Transaction, state: MessageState | None, source: str | Non
     return await tx.fetchval(_SQL.counted, state, source)
 
 
-async def sealed(tx: Transaction, sequence: int) -> SealedMessage | None:
-    """A message, unopened."""
-    row = await tx.fetchrow(_SQL.sealed, sequence)
-    return SealedMessage(**row) if row else None
-
-
 async def replay(tx: Transaction, sequences: Sequence[int]) -> list[int]:
     """Make dead letters wait again; returns which."""
     return [row["sequence"] for row in await tx.fetch(_SQL.replay, sequences)]
@@ -123,6 +150,10 @@ def _stored(row: asyncpg.Record) -> StoredMessage:
     values["unmapped"] = msgspec.json.decode(row["unmapped"] or "{}")
     values["warnings"] = tuple(row["warnings"])
     return StoredMessage(**values)
+
+
+def _midnight(day: date) -> str:
+    return f"{day} 00:00:00+00"
 
 
 def _array(items: Iterable[object]) -> str:

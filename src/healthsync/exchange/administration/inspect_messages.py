@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.messages import MessageService, MessageState, StoredMessage
 from healthsync.domains.privacy import DataKeys
-from healthsync.errors import InvalidInput, NotFound
+from healthsync.errors import InvalidInput
 from healthsync.infrastructure.database import Database
 
 _PAGE = 1000
@@ -48,11 +48,8 @@ class InspectMessages:
         """
         async with self._database.transaction() as tx:
             message = await self._messages.sealed(tx, sequence)
-            place = (f"messages/{message.source}", message.key_version)
-            keys = await self._data_keys.of_versions(tx, [place])
-            if place not in keys:
-                raise NotFound(f"the key of message {sequence} was destroyed; it can no longer be read")
-            content = self._messages.open(message, keys[place])
+            keys = await self._data_keys.of_versions(tx, [message.key] if message.key else [])
+            content = self._messages.open(message, keys)
             await self._audit.record(tx, _event(sequence, operator, reason))
         return content
 
