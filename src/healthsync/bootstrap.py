@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,10 +19,11 @@ from healthsync.domains.audit import AuditService
 from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentPolicy, ConsentService
 from healthsync.domains.directory import DirectoryService
-from healthsync.domains.identity import IdentityService, Survivorship, load_rules, shipped_rules
 from healthsync.domains.enrichment import EnrichmentTables
+from healthsync.domains.identity import IdentityService, Survivorship, load_rules, shipped_rules
 from healthsync.domains.messages import MessageService, RetryPolicy
 from healthsync.domains.privacy import DataKeys, SealingPolicy
+from healthsync.domains.quality import Bands, QualityService, load_rubric
 from healthsync.domains.records import RecordIndex, RecordsService
 from healthsync.domains.search_parameters import SearchParameterService
 from healthsync.domains.subscriptions import Rules, SubscriptionService, TellingPolicy, Topics
@@ -29,6 +31,7 @@ from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import ConfigurationError
 from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
+from healthsync.exchange.administration.report_quality import ReportQuality
 from healthsync.exchange.administration.show_audit import ShowAudit
 from healthsync.exchange.authenticate import Authenticate
 from healthsync.exchange.conformity import Conformity
@@ -66,7 +69,9 @@ from healthsync.infrastructure.events import EventLog
 from healthsync.infrastructure.jobs import DeliverNotices, JobTable
 from healthsync.infrastructure.objects import objects_at
 from healthsync.settings import Settings, load_settings
+from healthsync.settings.checking import read_document
 from healthsync.settings.documents.enrichment import load_enrichment
+from healthsync.settings.documents.validation_rules import ValidationRulesDocument
 from healthsync.settings.tree import Normalisation, SourceNormalisation
 from healthsync.standards.fhir.graphql import Bounds as GraphqlBounds
 from healthsync.standards.logical_tables import LogicalTables
@@ -86,6 +91,7 @@ class Hub:
     audit: AuditService
     events: EventLog
     messages: MessageService
+    quality: QualityService
     directory: DirectoryService
     access: AccessService
     identity: IdentityService
@@ -98,6 +104,7 @@ class Hub:
     authenticate: Authenticate
     register_client: RegisterClient
     show_audit: ShowAudit
+    report_quality: ReportQuality
     write: Write
     validate: Validate
     process_bundle: ProcessBundle
@@ -172,6 +179,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     )
     events = EventLog(database, clock)
     messages = MessageService(blind_index, keyring.hub_id)
+    quality = _quality(settings, clock)
     directory = DirectoryService(clock)
     identity = IdentityService(blind_index, clock, _survivorship(settings))
     consent = ConsentService(clock, ConsentPolicy(settings.consent.policy))
@@ -249,6 +257,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         ),
         conventions=_conventions(settings),
         enrichment=_enrichment(settings),
+        quality=quality,
     )
     reindex = Reindex(database=database, table=job_table, ingest=ingest, parameters=parameters)
     jobs, bulk_export, bulk_import = _long_work(
@@ -263,6 +272,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         audit=audit,
         events=events,
         messages=messages,
+        quality=quality,
         directory=directory,
         access=access,
         identity=identity,
@@ -275,6 +285,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         authenticate=Authenticate(database, access, audit, Offer.of(settings.fhir)),
         register_client=RegisterClient(database, access, audit),
         show_audit=ShowAudit(database, audit, roles),
+        report_quality=ReportQuality(database=database, quality=quality, audit=audit, clock=clock),
         write=write,
         validate=Validate(database=database, conformity=conformity, rehearse=Rehearsal(write), audit=audit),
         process_bundle=ProcessBundle(write, Offer.of(settings.fhir), settings.fhir.bundle_entries),
@@ -419,15 +430,28 @@ def _reference_policy(settings: Settings) -> ReferencePolicy:
     )
 
 
+def _quality(settings: Settings, clock: Clock) -> QualityService:
+    asked = settings.quality
+    document = read_document(asked.rules_path, ValidationRulesDocument) if asked.rules_path is not None else None
+    own = _yaml(asked.rubric_path, "quality.rubric_path") if asked.rubric_path is not None else None
+    rubric = load_rubric(LogicalTables.load(), document, own)
+    return QualityService(
+        rubric, Bands(asked.excellent, asked.good, asked.minimum, asked.below_minimum == "reject"), clock
+    )
+
+
 def _operator_mapping(settings: Settings) -> OperatorMapping | None:
     path = settings.hl7.processing_path
     if path is None:
         return None
+    return load_operator_mapping(_yaml(path, "hl7.processing_path"), LogicalTables.load())
+
+
+def _yaml(path: Path, setting: str) -> Mapping[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
-        raise ConfigurationError(f"hl7.processing_path: {path} cannot be read; try: healthsync config check") from None
-    return load_operator_mapping(document, LogicalTables.load())
+        raise ConfigurationError(f"{setting}: {path} cannot be read; try: healthsync config check") from None
 
 
 def _conventions(settings: Settings) -> ConventionsOf:

@@ -2,7 +2,7 @@
 
     (1) claim     the oldest due messages whose older neighbours in their lanes are done, or are in this batch
     (2) count     the attempt, in a commit of its own: a message that brings the hub down is known by its count
-    (3) convert   open the bytes, parse, map, fill in from the operator's tables, bring to standard forms: pure
+    (3) convert   open the bytes, parse, map, fill in from the operator's tables, bring to standard forms, judge how good it is
     (4) ingest    validate, identify, store, audit, events, behind a savepoint: one that fails undoes only itself
     (5) settle    states, lanes, counts; one commit for the batch
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import tzinfo
 
 from healthsync.domains.audit import Action
@@ -26,11 +27,15 @@ from healthsync.domains.messages import (
     MessageService,
     MessageState,
     RetryPolicy,
+    SealedMessage,
     Settlement,
+    day_of,
     failed,
     runnable,
 )
 from healthsync.domains.privacy import DataKeys
+from healthsync.domains.quality import Action as Verdict
+from healthsync.domains.quality import Bands, Content, MessageScore, QualityService
 from healthsync.exchange.ingest import Incoming, Ingest, Submission, submission_audit
 from healthsync.exchange.standardise import ConventionsOf, standardised
 from healthsync.infrastructure.clock import Clock
@@ -48,7 +53,40 @@ _processed = metrics.counter(
     "healthsync_messages_processed", "Attempts to process a message, by how they ended.", ("outcome",)
 )
 _seconds = metrics.histogram("healthsync_message_process_seconds", "Time that one message took, without its commit.")
+_points = metrics.histogram(
+    "healthsync_message_quality", "Points of a message, by source.", ("source",), buckets=(25, 50, 59, 74, 89, 100)
+)
+_judged = metrics.counter(
+    "healthsync_messages_judged", "Messages by source and what followed from their points.", ("source", "action")
+)
 _backlog = metrics.gauge("healthsync_messages_in_state", "Messages that wait, and dead letters.", ("state",))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRules:
+    """What is known of sources when a message is read: character sets of those that do not name them in their
+    messages, and bands of quality of those that have a contract."""
+
+    encodings: Mapping[str, str]
+    bands: Mapping[str, Bands]
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """A message as the gate will get it, and what was noticed on the way. `score` is None when nothing was judged."""
+
+    submission: Submission
+    unmapped: Mapping[str, int]
+    warnings: tuple[str, ...]
+    score: MessageScore | None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it is not to be stored, for the operator; None when it is."""
+        if self.score is None or self.score.action is not Verdict.REJECT:
+            return None
+        failed = ", ".join(sorted(self.score.score.failed))
+        return f"its quality is {self.score.score.points} of 100, less than is asked of this source; see {failed}"
 
 
 class ProcessMessage:
@@ -70,12 +108,14 @@ class ProcessMessage:
         retry: RetryPolicy | None = None,
         conventions: ConventionsOf = lambda _source: AS_SENT,
         enrichment: EnrichmentTables | None = None,
+        quality: QualityService | None = None,
     ) -> None:
         self._database, self._messages, self._data_keys = database, messages, data_keys
         self._ingest, self._clock, self._retry = ingest, clock, retry or RetryPolicy()
         self._timezone, self._operator = timezone, operator
         self._character_encoding, self._directory = character_encoding, directory
         self._conventions, self._enrichment = conventions, enrichment or EnrichmentTables()
+        self._quality = quality
 
     async def __call__(self, limit: int = 50) -> int:
         """Process one batch; returns how many messages were tried, 0 when none may run now.
@@ -98,35 +138,44 @@ class ProcessMessage:
                 return 0
             async with self._database.transaction() as counting:  # (2)
                 await self._messages.begin(counting, batch)
-            settlements = await self._attempt_all(tx, batch)
+            settlements, scores = await self._attempt_all(tx, batch)
+            if self._quality is not None:
+                await self._quality.keep(tx, scores)
             await self._messages.settle(tx, batch, settlements, self._clock.now())  # (5)
-        self._observe(batch, settlements)
+        self._observe(batch, settlements, scores)
         return len(settlements)
 
-    async def _attempt_all(self, tx: Transaction, batch: Sequence[Claimed]) -> dict[int, Settlement]:
-        encodings = await self._encodings(tx)
+    async def _attempt_all(
+        self, tx: Transaction, batch: Sequence[Claimed]
+    ) -> tuple[dict[int, Settlement], list[MessageScore]]:
+        rules = await self.rules(tx)
         by_sequence = {message.sequence: message for message in batch}
         lanes = {sequence: message.lanes for sequence, message in by_sequence.items()}
         settlements: dict[int, Settlement] = {}
+        scores: list[MessageScore] = []
         waiting: set[int] = set()
         for sequence in runnable(by_sequence, lanes, waiting):
-            settlements[sequence] = settlement = await self._attempt(tx, by_sequence[sequence], encodings)
+            settlements[sequence] = settlement = await self._attempt(tx, by_sequence[sequence], rules, scores)
             if settlement.state is MessageState.ACCEPTED:
                 waiting.add(sequence)
-        return settlements
+        return settlements, scores
 
-    async def _encodings(self, tx: Transaction) -> dict[str, str]:
-        """The character sets of partners that do not name them in their messages."""
+    async def rules(self, tx: Transaction) -> SourceRules:
+        """What is known of sources now."""
         partners = await self._directory.partners(tx) if self._directory else []
-        return {partner.name: partner.character_encoding for partner in partners if partner.character_encoding}
+        encodings = {partner.name: partner.character_encoding for partner in partners if partner.character_encoding}
+        return SourceRules(encodings, await self._quality.bands_by_source(tx) if self._quality else {})
 
-    async def _attempt(self, tx: Transaction, claimed: Claimed, encodings: Mapping[str, str]) -> Settlement:
+    async def _attempt(
+        self, tx: Transaction, claimed: Claimed, rules: SourceRules, scores: list[MessageScore]
+    ) -> Settlement:
         started = time.perf_counter()
         try:
-            encoding = encodings.get(claimed.source, self._character_encoding)
             with span("process message", sequence=claimed.sequence, source=claimed.source):
                 async with tx.savepoint():
-                    return await self._process(tx, claimed, encoding)
+                    settlement, score = await self._process(tx, claimed, rules)
+            scores += [score] if score is not None else []
+            return settlement
         except Exception as error:
             jitter = secrets.randbelow(1000) / 1000
             settlement = failed(claimed, error, self._retry, self._clock.now(), jitter)
@@ -137,38 +186,60 @@ class ProcessMessage:
         finally:
             _seconds.observe(time.perf_counter() - started)
 
-    async def _process(self, tx: Transaction, claimed: Claimed, encoding: str) -> Settlement:
-        message = _parse(await self._open(tx, claimed), encoding)
-        conversion = self._convert(claimed, message)  # (3)
-        result = await self._ingest(tx, self._submission(claimed, conversion))  # (4)
+    async def _process(
+        self, tx: Transaction, claimed: Claimed, rules: SourceRules
+    ) -> tuple[Settlement, MessageScore | None]:
+        understood = await self.understand(tx, claimed, rules)  # (3)
+        attempts, unmapped, warnings = claimed.attempts + 1, dict(understood.unmapped), understood.warnings
+        if (because := understood.refusal) is not None:
+            dead = Settlement(MessageState.DEAD, attempts, reason_code="quality", reason=because, unmapped=unmapped)
+            return dead, understood.score
+        result = await self._ingest(tx, understood.submission)  # (4)
+        stored = sum(stored.outcome != "unchanged" for stored in result.stored)
         return Settlement(
-            MessageState.PROCESSED,
-            claimed.attempts + 1,
-            stored_resources=sum(stored.outcome != "unchanged" for stored in result.stored),
-            unmapped=conversion.unmapped,
-            warnings=tuple(dict.fromkeys(issue.code for issue in conversion.issues)),
-        )
+            MessageState.PROCESSED, attempts, stored_resources=stored, unmapped=unmapped, warnings=warnings
+        ), understood.score
 
-    async def _open(self, tx: Transaction, claimed: Claimed) -> bytes:
-        keys = await self._data_keys.of_versions(tx, [claimed.key] if claimed.key else [])
-        return self._messages.open(claimed, keys)
+    async def understand(self, tx: Transaction, message: SealedMessage, rules: SourceRules) -> Understood:
+        """What a stored message says, ready for the gate. Raises what makes a message impossible to process."""
+        parsed = _parse(await self._open(tx, message), rules.encodings.get(message.source, self._character_encoding))
+        conversion = self._convert(message, parsed)
+        score = self._score(message, conversion, rules)
+        warnings = tuple(dict.fromkeys(issue.code for issue in conversion.issues))
+        return Understood(self._submission(message, conversion), conversion.unmapped, warnings, score)
 
-    def _convert(self, claimed: Claimed, message: Message) -> Conversion:
-        source = claimed.source
+    async def _open(self, tx: Transaction, message: SealedMessage) -> bytes:
+        keys = await self._data_keys.of_versions(tx, [message.key] if message.key else [])
+        return self._messages.open(message, keys)
+
+    def _convert(self, message: SealedMessage, parsed: Message) -> Conversion:
+        source = message.source
         context = MappingContext(
             source=source,
             resource_id=lambda resource_type, key: self._ingest.resource_id(resource_type, source, key),
             timezone=self._timezone,
-            received_at=claimed.received_at,
+            received_at=message.received_at,
             operator=self._operator,
             conventions=self._conventions(source),
         )
-        conversion = convert(message, context)
+        conversion = convert(parsed, context)
         conversion = enriched(conversion, self._enrichment, context.resource_id)
         return standardised(conversion, context.conventions)
 
+    def _score(self, message: SealedMessage, conversion: Conversion, rules: SourceRules) -> MessageScore | None:
+        if self._quality is None:
+            return None
+        resources = [mapped.resource for mapped in conversion.resources if mapped.type != "Provenance"]
+        issues = [issue.code for issue in conversion.issues]
+        score = self._quality.judge(Content(resources, message.received_at, conversion.event_at, issues))
+        if score is None:
+            return None
+        bands = rules.bands.get(message.source, self._quality.bands)
+        action = bands.action(score.points, failed_critically=score.failed_critically)
+        return MessageScore(message.sequence, message.source, message.type, day_of(message.received_at), score, action)
+
     @staticmethod
-    def _submission(claimed: Claimed, conversion: Conversion) -> Submission:
+    def _submission(claimed: SealedMessage, conversion: Conversion) -> Submission:
         audit = submission_audit(
             Action.CREATE, "process-message", client=claimed.source, message_sequence=claimed.sequence
         )
@@ -176,10 +247,13 @@ class ProcessMessage:
         return Submission(claimed.source, resources, audit, conversion.merges)
 
     @staticmethod
-    def _observe(batch: Sequence[Claimed], settlements: dict[int, Settlement]) -> None:
+    def _observe(batch: Sequence[Claimed], settlements: dict[int, Settlement], scores: Sequence[MessageScore]) -> None:
         for settlement in settlements.values():
             again = settlement.state is MessageState.ACCEPTED
             _processed.labels(outcome="retry" if again else settlement.state.value).inc()
+        for score in scores:
+            _points.labels(source=score.source).observe(score.score.points)
+            _judged.labels(source=score.source, action=score.action.value).inc()
         _log.debug("messages processed", batch=len(batch), count=len(settlements))
 
 

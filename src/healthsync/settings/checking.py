@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from healthsync.errors import ConfigurationError, InvalidInput
-from healthsync.settings.documents import DOCUMENTS, Names
+from healthsync.settings.documents import DOCUMENTS, Document, Names
 from healthsync.settings.loading import LoadedSettings, read_settings, warnings_of
 from healthsync.settings.reading import InvalidSettings, Node, Problem, Reader, later_keys, parse
 from healthsync.standards.logical_tables import LogicalTables
+
+_Document = TypeVar("_Document", bound=Document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,21 @@ def check_documents(
         elif path not in reports:
             reports[path] = _check(path, root, tables, environ, insecure_development)
     return [reports[path] for path in files]
+
+
+def read_document(path: Path, kind: type[_Document]) -> _Document:
+    """A configuration document that the hub works by. Raises ConfigurationError with every fault."""
+    try:
+        root = parse(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {_why(error)}") from None
+    reader = Reader(folder=path.parent)
+    document = reader.read(kind, root, "")
+    if document is not None:
+        list(document.describe(Names(LogicalTables.load(), reader)))
+    if reader.problems or document is None:
+        raise InvalidSettings(reader.problems)
+    return document
 
 
 def _parsed(path: Path) -> Node | Report:

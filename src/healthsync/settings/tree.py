@@ -619,6 +619,36 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """How good messages must be. A source's contract (`healthsync quality contract`) raises the bands for it."""
+
+    excellent: int = setting("Points (of 100) from which a message is accepted without a word.", default=90,
+                             minimum=0, maximum=100)  # fmt: skip
+    good: int = setting("Points from which it is accepted with warnings; below, it is up for review.", default=75,
+                        minimum=0, maximum=100)  # fmt: skip
+    minimum: int = setting("Points that a message must have; exactly so many pass.", default=60,
+                           minimum=0, maximum=100)  # fmt: skip
+    below_minimum: Literal["review", "reject"] = setting(
+        "What follows below `minimum`: `review` stores the message and puts it on the list, `reject` keeps it as a "
+        "dead letter. It was acknowledged in either case and is never discarded.",
+        default="review",
+    )
+    rules_path: Path | None = setting(
+        "A `validation_rules` document; its rules replace ours about the same columns.",
+        default=None,
+    )
+    rubric_path: Path | None = setting(
+        "A rubric of your own, of the form of the shipped one: lines of a known id replace ours, others are added.",
+        default=None,
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the values say against each other."""
+        if not self.minimum <= self.good <= self.excellent:
+            yield "good", "the bands rise: minimum, good, excellent (60, 75, 90)"
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """Consent when a patient has said nothing."""
 
@@ -884,6 +914,7 @@ class Settings:
     clinical_rules: ClinicalRules = setting("Clinical decision support.", default=ClinicalRules)
     research: Research = setting("Research and analytics.", default=Research)
     retention: Retention = setting("How long things are kept.", default=Retention)
+    quality: Quality = setting("How good messages must be.", default=Quality)
     database: Database = setting("Where the data is.", default=Database)
     http: Http = setting("The web server.", default=Http)
     consent: Consent = setting("Consent when a patient has said nothing.", default=Consent)

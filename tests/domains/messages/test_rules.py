@@ -74,7 +74,7 @@ def test_without_failures_everything_runs(lanes: dict[int, frozenset[int]]) -> N
 
 
 def claimed(attempts: int = 0) -> Claimed:
-    return Claimed(1, "mercy", NOW, b"", None, type="ADT^A01", lanes=frozenset(), attempts=attempts)
+    return Claimed(1, "mercy", "ADT^A01", NOW, b"", None, lanes=frozenset(), attempts=attempts)
 
 
 @pytest.mark.parametrize(

@@ -118,3 +118,27 @@ def test_a_receiver_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     file.write_bytes(MESSAGE % (b"ADT^A01", b"C1"))
     (answer,) = run("send", "--to", "127.0.0.1:9", file, "--json", code=1)
     assert "nobody answers" in answer["faults"][0]["answer"]
+
+
+def test_quality_is_reported_agreed_and_listed_for_review(data: Path) -> None:
+    async def receive_one() -> None:
+        async with open_hub(data) as hub:
+            await hub.receive_message(MESSAGE % (b"ADT^A01", b"C1"), Peer("127.0.0.1"))
+            await hub.process_message()
+
+    asyncio.run(receive_one())
+    to = ("--data", data, "--json")
+    (report,) = run("quality", "report", *to)
+    assert (report["source"], report["messages"], report["days"][0]["messages"]) == ("MERCY.EPIC", 1, 1)
+    assert report["worst"][0]["count"] == 1
+    assert run("quality", "report", "--until", "2020-01-01", *to) == []
+    (agreed,) = run("quality", "contract", "MERCY.EPIC", "--minimum", 80, "--reject", *to)
+    assert agreed["bands"] == {"excellent": 90, "good": 80, "minimum": 80, "rejects": True}
+    assert [one["source"] for one in run("quality", "contracts", *to)] == ["MERCY.EPIC"]
+    run("quality", "contract", "MERCY.EPIC", *to, code=1)
+    run("quality", "contract", "MERCY.EPIC", "--remove", "--data", data)
+    assert run("quality", "contracts", *to) == []
+    assert run("quality", "review", *to) in ([{"sequences": [1]}], [{"sequences": []}])
+    assert {"patient-number", "observation-plausible"} <= {rule["id"] for rule in run("quality", "rules", *to)}
+    shown = CliRunner().invoke(main, ["quality", "report", "--data", str(data)])
+    assert "MERCY.EPIC" in shown.output and "patient-birth-date" in shown.output

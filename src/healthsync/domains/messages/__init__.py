@@ -1,9 +1,13 @@
 """Every HL7 v2 message that came in: its bytes, its state, its answer, its place in the order.
 
-    accepted ──► processed          stored as FHIR
-        │  ▲
-        │  └── replay ◄──┐
-        └──► dead ───────┘          cannot be processed; the reason says why, the bytes stay
+    accepted ──► processed          stored as FHIR; a replay reads it anew
+        │            ▲
+        │            │ replay, in its place among the messages of its patients
+        └──► dead ───┤              cannot be processed; the reason says why, the bytes stay
+              │      │
+              └──► replaced         an edited copy was processed in its place
+
+The bytes lie apart, in the raw zone: a partition for each day, a key for each source and day, never changed.
 
 Invariants: a message is acknowledged only after its bytes are committed; the same bytes of the same partner are one
 message; of the messages about one patient none is processed before an older one that still waits; a message that
@@ -22,6 +26,8 @@ from healthsync.domains.messages.model import (
     SealingKey,
     Settlement,
     StoredMessage,
+    day_of,
+    key_scope,
 )
 from healthsync.domains.messages.retry import RetryPolicy, failed
 from healthsync.domains.messages.service import ACCEPTED_CHANNEL, MessageService
@@ -41,7 +47,9 @@ __all__ = [
     "Settlement",
     "StoredMessage",
     "answering",
+    "day_of",
     "failed",
+    "key_scope",
     "patients_of",
     "runnable",
 ]

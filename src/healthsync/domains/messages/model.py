@@ -113,6 +113,7 @@ class SealedMessage:
 
     sequence: int
     source: str
+    type: str
     received_at: datetime
     digest: bytes
     raw: Raw | None
@@ -131,7 +132,6 @@ class SealedMessage:
 class Claimed(SealedMessage):
     """A message that this transaction may process: nobody else has it, and no older one of its lanes waits."""
 
-    type: str
     lanes: frozenset[int]
     attempts: int
     """How many attempts began before this one."""

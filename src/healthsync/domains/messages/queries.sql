@@ -110,7 +110,7 @@ SELECT count(*) FROM message WHERE ($1::text IS NULL OR state = $1) AND ($2::tex
 
 -- name: found
 -- Messages without their bytes.
-SELECT sequence, source, received_at, digest FROM message WHERE sequence = ANY ($1) ORDER BY sequence;
+SELECT sequence, source, type, received_at, digest FROM message WHERE sequence = ANY ($1) ORDER BY sequence;
 
 -- name: add_day
 -- The raw zone has room for this day.

@@ -27,6 +27,7 @@ from .job_routes import JobRoutes
 from .meta_routes import MetaRoutes
 from .operation_routes import OperationRoutes
 from .origins import Origins
+from .quality_routes import QualityRoutes
 from .requests import BASE, NotAcceptable, UnsupportedMediaType, public_base
 from .router import Router
 from .search_routes import SearchRoutes
@@ -57,6 +58,7 @@ class Application:
         HealthsyncRoutes(hub, fhir, search).register(self.router)
         BulkRoutes(hub).register(self.router)
         JobRoutes(hub).register(self.router)
+        QualityRoutes(hub).register(self.router)
         SubscriptionRoutes(hub).register(self.router)
         GraphqlRoutes(hub).register(self.router)
         TerminologyRoutes(hub, fhir.begin).register(self.router)

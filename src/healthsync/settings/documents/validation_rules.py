@@ -69,12 +69,8 @@ class ObservationValidation:
 class ValidationRulesDocument:
     """What good data looks like."""
 
-    patient_validation: PatientValidation | None = setting(
-        "What a patient must satisfy.", default=None, later="quality scoring is not built yet"
-    )
-    observation_validation: ObservationValidation | None = setting(
-        "What an observation must satisfy.", default=None, later="quality scoring is not built yet"
-    )
+    patient_validation: PatientValidation | None = setting("What a patient must satisfy.", default=None)
+    observation_validation: ObservationValidation | None = setting("What an observation must satisfy.", default=None)
 
     def describe(self, names: Names) -> Iterator[str]:
         """A sentence for each rule."""
