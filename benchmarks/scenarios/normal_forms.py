@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from benchmarks import messages
 from benchmarks.harness import Aim, Options, Result, scenario, time_calls
 from healthsync.domains.enrichment import EnrichmentTables, enriched
-from healthsync.exchange.standardise import standardised
+from healthsync.exchange.normal_forms import in_normal_forms
 from healthsync.settings.documents.enrichment import CodeDisplay, Organisation, Place, Provider, Rows
 from healthsync.standards.hl7v2 import Message
 from healthsync.standards.maps import MappingContext, convert
@@ -73,8 +73,8 @@ def _whole_messages() -> dict[str, Any]:
     without_displays = EnrichmentTables.of(Rows(_rows().places, _rows().providers, _rows().organisations))
     identify = _CONTEXT.resource_id
     return {
-        "canonical quantities of an ORU with 30 OBX": lambda: standardised(results, AS_SENT),
-        "all normal forms of an ADT": lambda: standardised(admission, all_forms),
+        "canonical quantities of an ORU with 30 OBX": lambda: in_normal_forms(results, AS_SENT),
+        "all normal forms of an ADT": lambda: in_normal_forms(admission, all_forms),
         "enrichment of an ORU with 30 OBX, 10,000 providers": lambda: enriched(results, without_displays, identify),
         "enrichment of an ORU with 30 OBX, with displays": lambda: enriched(results, tables, identify),
         "enrichment of an ADT, 10,000 providers": lambda: enriched(admission, tables, identify),

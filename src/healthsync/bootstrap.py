@@ -29,6 +29,7 @@ from healthsync.domains.search_parameters import SearchParameterService
 from healthsync.domains.subscriptions import Rules, SubscriptionService, TellingPolicy, Topics
 from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import ConfigurationError
+from healthsync.exchange.administration.manage_codes import ManageCodes
 from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
 from healthsync.exchange.administration.report_quality import ReportQuality
@@ -41,6 +42,7 @@ from healthsync.exchange.ingest import Ingest
 from healthsync.exchange.interactions.bundle import ProcessBundle
 from healthsync.exchange.interactions.rehearsal import Rehearsal
 from healthsync.exchange.interactions.write import Write
+from healthsync.exchange.normal_forms import ConventionsOf
 from healthsync.exchange.notify_subscribers import NotifySubscribers
 from healthsync.exchange.offer import Offer
 from healthsync.exchange.operations.bulk_export import KIND as EXPORT
@@ -58,7 +60,7 @@ from healthsync.exchange.own_parameters import OwnParameters
 from healthsync.exchange.process_message import ProcessMessage
 from healthsync.exchange.receive_message import HubIdentity, ReceiveMessage
 from healthsync.exchange.reference_policy import ReferenceIntegrity, ReferencePolicy
-from healthsync.exchange.standardise import ConventionsOf
+from healthsync.exchange.standardise import Standardise
 from healthsync.exchange.subscribing import Subscribing
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock, SystemClock
@@ -98,6 +100,7 @@ class Hub:
     consent: ConsentService
     terminology: TerminologyService
     terminology_operations: TerminologyOperations
+    manage_codes: ManageCodes
     conformance: ConformanceService
     ingest: Ingest
     disclose: Disclose
@@ -258,6 +261,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         conventions=_conventions(settings),
         enrichment=_enrichment(settings),
         quality=quality,
+        standardise=Standardise(database, terminology),
     )
     reindex = Reindex(database=database, table=job_table, ingest=ingest, parameters=parameters)
     jobs, bulk_export, bulk_import = _long_work(
@@ -279,6 +283,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         consent=consent,
         terminology=terminology,
         terminology_operations=TerminologyOperations(database, terminology, clock),
+        manage_codes=ManageCodes(database, terminology, audit),
         conformance=conformance,
         ingest=ingest,
         disclose=disclose,

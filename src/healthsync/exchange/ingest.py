@@ -32,7 +32,7 @@ from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import Conflict, InvalidInput, NotFound
 from healthsync.exchange.conformity import Conformity
 from healthsync.exchange.events import EventName, events_of
-from healthsync.exchange.own_parameters import OwnParameters
+from healthsync.exchange.own_parameters import ADMINISTRATOR, OwnParameters
 from healthsync.exchange.reference_policy import PLACEHOLDER, ReferencePolicy
 from healthsync.exchange.subscribing import Subscribing
 from healthsync.exchange.vault import KeyDestroyed, Vault
@@ -622,7 +622,8 @@ class Ingest:
                 requester, source, deleted = submission.requester, submission.source, written.change.deleted
                 await self._subscribing.apply(tx, written.resource, requester, source, deleted)
             elif resource_type in TerminologyService.RESOURCE_TYPES:
-                await self._terminology.take(tx, written.resource, deleted=written.change.deleted)
+                trusted = submission.requester is None or ADMINISTRATOR in submission.requester.roles
+                await self._terminology.take(tx, written.resource, deleted=written.change.deleted, applied=trusted)
             elif resource_type == "SearchParameter":
                 await self._take_parameter(tx, submission, work, written)
         return linked

@@ -1,10 +1,11 @@
 """HL7 v2 through: from stored bytes to FHIR.
 
-    (1) claim     the oldest due messages whose older neighbours in their lanes are done, or are in this batch
-    (2) count     the attempt, in a commit of its own: a message that brings the hub down is known by its count
-    (3) convert   open the bytes, parse, map, fill in from the operator's tables, bring to standard forms, judge how good it is
-    (4) ingest    validate, identify, store, audit, events, behind a savepoint: one that fails undoes only itself
-    (5) settle    states, lanes, counts; one commit for the batch
+    (1) claim       the oldest due messages whose older neighbours in their lanes are done, or are in this batch
+    (2) count       the attempt, in a commit of its own: a message that brings the hub down is known by its count
+    (3) understand  open the bytes, parse, map; fill in from the operator's tables, bring to normal forms, add
+                    standard codes beside local ones; judge how good it is
+    (4) ingest      validate, identify, store, audit, events, behind a savepoint: one that fails undoes only itself
+    (5) settle      states, lanes, counts; one commit for the batch
 
 Between (1) and the commit the messages are locked, so several workers may run: a message whose older neighbour is
 with another worker is not taken. What fails holds back the younger ones of its own lanes until its next attempt.
@@ -37,7 +38,8 @@ from healthsync.domains.privacy import DataKeys
 from healthsync.domains.quality import Action as Verdict
 from healthsync.domains.quality import Bands, Content, MessageScore, QualityService
 from healthsync.exchange.ingest import Incoming, Ingest, Submission, submission_audit
-from healthsync.exchange.standardise import ConventionsOf, standardised
+from healthsync.exchange.normal_forms import ConventionsOf, in_normal_forms
+from healthsync.exchange.standardise import Standardise
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.telemetry import logger, metrics, span
@@ -108,6 +110,7 @@ class ProcessMessage:
         retry: RetryPolicy | None = None,
         conventions: ConventionsOf = lambda _source: AS_SENT,
         enrichment: EnrichmentTables | None = None,
+        standardise: Standardise | None = None,
         quality: QualityService | None = None,
     ) -> None:
         self._database, self._messages, self._data_keys = database, messages, data_keys
@@ -115,7 +118,7 @@ class ProcessMessage:
         self._timezone, self._operator = timezone, operator
         self._character_encoding, self._directory = character_encoding, directory
         self._conventions, self._enrichment = conventions, enrichment or EnrichmentTables()
-        self._quality = quality
+        self._standardise, self._quality = standardise, quality
 
     async def __call__(self, limit: int = 50) -> int:
         """Process one batch; returns how many messages were tried, 0 when none may run now.
@@ -143,6 +146,8 @@ class ProcessMessage:
                 await self._quality.keep(tx, scores)
             await self._messages.settle(tx, batch, settlements, self._clock.now())  # (5)
         self._observe(batch, settlements, scores)
+        if self._standardise is not None:
+            await self._standardise.report()
         return len(settlements)
 
     async def _attempt_all(
@@ -204,6 +209,8 @@ class ProcessMessage:
         """What a stored message says, ready for the gate. Raises what makes a message impossible to process."""
         parsed = _parse(await self._open(tx, message), rules.encodings.get(message.source, self._character_encoding))
         conversion = self._convert(message, parsed)
+        if self._standardise is not None:
+            await self._standardise(tx, message.source, [mapped.resource for mapped in conversion.resources])
         score = self._score(message, conversion, rules)
         warnings = tuple(dict.fromkeys(issue.code for issue in conversion.issues))
         return Understood(self._submission(message, conversion), conversion.unmapped, warnings, score)
@@ -224,7 +231,7 @@ class ProcessMessage:
         )
         conversion = convert(parsed, context)
         conversion = enriched(conversion, self._enrichment, context.resource_id)
-        return standardised(conversion, context.conventions)
+        return in_normal_forms(conversion, context.conventions)
 
     def _score(self, message: SealedMessage, conversion: Conversion, rules: SourceRules) -> MessageScore | None:
         if self._quality is None:

@@ -59,6 +59,7 @@ def _operation(name: str, path: str, gate: Gate, because: str = "", *, instance:
 
 
 _CODES_ONLY = "says what codes mean; needs a client's credential all the same"
+_LOCAL_CODES = "codes and counts for an administrator, nothing of a patient; changes are audited"
 
 
 SURFACES: tuple[Surface, ...] = (
@@ -132,6 +133,13 @@ SURFACES: tuple[Surface, ...] = (
     _http("fhir.graphql_post", "POST", "/fhir/$graphql", Gate.DISCLOSE),
     _http("fhir.graphql_instance", "GET", "/fhir/{type}/{id}/$graphql", Gate.DISCLOSE),
     _http("fhir.graphql_instance_post", "POST", "/fhir/{type}/{id}/$graphql", Gate.DISCLOSE),
+    _http("codes.maps", "GET", "/api/v1/healthsync/terminology/maps", Gate.NONE, _LOCAL_CODES),
+    _http("codes.map", "GET", "/api/v1/healthsync/terminology/map", Gate.NONE, _LOCAL_CODES),
+    _http("codes.add", "POST", "/api/v1/healthsync/terminology/map", Gate.NONE, _LOCAL_CODES),
+    _http("codes.replace", "PUT", "/api/v1/healthsync/terminology/map", Gate.NONE, _LOCAL_CODES),
+    _http("codes.remove", "DELETE", "/api/v1/healthsync/terminology/map", Gate.NONE, _LOCAL_CODES),
+    _http("codes.work", "GET", "/api/v1/healthsync/terminology/work", Gate.NONE, _LOCAL_CODES),
+    _http("codes.settle", "POST", "/api/v1/healthsync/terminology/work/{id}", Gate.NONE, _LOCAL_CODES),
     _http("metrics", "GET", "/metrics", Gate.NONE, "counts by code; the label filter drops anything else"),
     _http("livez", "GET", "/livez", Gate.NONE, "alive or not"),
     _http("readyz", "GET", "/readyz", Gate.NONE, "ready or not"),

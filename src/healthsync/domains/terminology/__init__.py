@@ -12,23 +12,32 @@ here is never guessed at.
 
 from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology
 from healthsync.domains.terminology.expansion import MAX_EXPANSION
+from healthsync.domains.terminology.local_maps import line as map_line
+from healthsync.domains.terminology.local_maps import read as read_map
+from healthsync.domains.terminology.local_maps import system_named
 from healthsync.domains.terminology.model import (
     CodeSystem,
     Coding,
     Concept,
     Designation,
     Expansion,
+    LocalMap,
+    MapEntry,
     Member,
     Property,
     Subsumption,
     Translation,
     Validation,
+    WorkItem,
+    WorkState,
 )
-from healthsync.domains.terminology.service import Loaded, TerminologyService
+from healthsync.domains.terminology.service import Loaded, LocalChange, TerminologyService
+from healthsync.domains.terminology.standardising import TRANSLATED_BY, Translations, is_added, may_be_told, standardise
 from healthsync.domains.terminology.validation import Context
 
 __all__ = [
     "MAX_EXPANSION",
+    "TRANSLATED_BY",
     "CodeSystem",
     "Coding",
     "Concept",
@@ -36,13 +45,25 @@ __all__ = [
     "Designation",
     "Expansion",
     "Loaded",
+    "LocalChange",
+    "LocalMap",
+    "MapEntry",
     "Member",
     "Property",
     "Subsumption",
     "TerminologyService",
     "TooCostly",
     "Translation",
+    "Translations",
     "UnknownCodeSystem",
     "UnknownTerminology",
     "Validation",
+    "WorkItem",
+    "WorkState",
+    "is_added",
+    "map_line",
+    "may_be_told",
+    "read_map",
+    "standardise",
+    "system_named",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -239,3 +240,44 @@ class Translation:
     result: bool
     matches: tuple[Match, ...]
     message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMap:
+    """What is said of a map of local codes. `partner` is whose codes they are, None for those of every source."""
+
+    partner: str | None
+    url: str
+    lines: int
+    changed_at: datetime
+
+
+class WorkState(StrEnum):
+    """What became of a code that no map translated."""
+
+    OPEN = "open"
+    MAPPED = "mapped"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """A code that asks for a person: no map translates it, or a map leaves a choice. Nothing in it is of a patient.
+
+    element      where it stood last, such as Observation.code
+    reason       unmapped, or ambiguous
+    occurrences  how often it came, up to `last_seen_at`
+    """
+
+    key: int
+    partner: str
+    system: str | None
+    code: str
+    element: str
+    reason: str
+    state: str
+    occurrences: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    settled_at: datetime | None = None
+    settled_by: str | None = None

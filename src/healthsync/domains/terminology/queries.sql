@@ -7,8 +7,8 @@ DELETE FROM terminology_code_system WHERE origin = $1;
 DELETE FROM terminology_value_set WHERE origin = $1;
 
 -- name: forget_map
--- What came from one resource goes, with its lines.
-DELETE FROM terminology_map WHERE origin = $1;
+-- What came from one resource goes, with its lines; whether codes were standardised by it.
+DELETE FROM terminology_map WHERE origin = $1 RETURNING applied;
 
 -- name: unload_code_systems
 -- What came from a package goes, with its concepts.
@@ -34,8 +34,8 @@ INSERT INTO terminology_value_set (origin, url, version, status, document, loade
 
 -- name: add_map
 -- A concept map without its lines.
-INSERT INTO terminology_map (origin, url, version, status, source, target, unmapped, loaded_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING key;
+INSERT INTO terminology_map (origin, url, version, status, source, target, unmapped, loaded_at, applied)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING key;
 
 -- name: code_systems
 -- The loaded code systems of a URL, those loaded last first.
@@ -136,3 +136,82 @@ SELECT map_key, source_system, source_code, equivalence, target_system, target_c
 FROM terminology_map_entry
 WHERE map_key = ANY ($1::bigint[]) AND target_code = $2 AND (target_system = $3 OR target_system IS NULL OR $3 IS NULL)
 ORDER BY map_key, ordinal LIMIT $4;
+
+-- name: maps_revision
+-- A number that changes with every change of a map by which codes are standardised.
+SELECT coalesce(sum(hashtextextended(key::text || loaded_at::text, 0)::numeric), 0)::text AS revision
+FROM terminology_map WHERE applied AND status = 'active';
+
+-- name: applied_lines
+-- The lines by which codes are standardised, in ascending order of authority: releases, ConceptMaps, local maps.
+SELECT m.partner, coalesce(m.url, m.origin) AS map_url,
+       e.source_system, e.source_code, e.equivalence, e.target_system, e.target_code, e.target_display,
+       e.target_version, e.comment, e.depends_on, e.products
+FROM terminology_map m JOIN terminology_map_entry e ON e.map_key = m.key
+WHERE m.applied AND m.status = 'active' AND e.depends_on = '[]'
+ORDER BY CASE WHEN starts_with(m.origin, 'local:') THEN 2 WHEN starts_with(m.origin, 'ConceptMap/') THEN 1 ELSE 0 END,
+         m.loaded_at, m.key, e.ordinal;
+
+-- name: local_map
+-- The local map of a partner (or of everybody), made where there is none, and held until the commit.
+INSERT INTO terminology_map (origin, url, version, status, source, target, unmapped, loaded_at, partner, applied)
+VALUES ($1, $2, NULL, 'active', NULL, NULL, '[]', $3, $4, true)
+ON CONFLICT (origin) DO UPDATE SET loaded_at = $3 RETURNING key;
+
+-- name: local_maps
+-- Every local map with the number of its lines.
+SELECT m.partner, m.url, m.loaded_at, count(e.ordinal) AS lines
+FROM terminology_map m LEFT JOIN terminology_map_entry e ON e.map_key = m.key
+WHERE starts_with(m.origin, 'local:') GROUP BY m.key ORDER BY m.partner NULLS FIRST;
+
+-- name: local_lines
+-- The lines of a local map.
+SELECT e.source_system, e.source_code, e.equivalence, e.target_system, e.target_code, e.target_display,
+       e.target_version, e.comment, e.depends_on, e.products
+FROM terminology_map m JOIN terminology_map_entry e ON e.map_key = m.key WHERE m.origin = $1 ORDER BY e.ordinal;
+
+-- name: clear_map
+-- A map without its lines.
+DELETE FROM terminology_map_entry WHERE map_key = $1;
+
+-- name: drop_lines
+-- The lines of a map for some codes go; NULL as the system means no system.
+DELETE FROM terminology_map_entry e USING unnest($2::text[], $3::text[]) AS gone (system, code)
+WHERE e.map_key = $1 AND e.source_code = gone.code AND e.source_system IS NOT DISTINCT FROM gone.system;
+
+-- name: last_line
+-- The place of the last line of a map.
+SELECT coalesce(max(ordinal), -1) FROM terminology_map_entry WHERE map_key = $1;
+
+-- name: note_untranslated
+-- Codes that asked for a person, counted. One that was settled by a map asks anew when it is still not translated.
+INSERT INTO terminology_work_item AS item
+    (partner, system, code, element, reason, occurrences, first_seen_at, last_seen_at, state)
+SELECT partner, system, code, element, reason, occurrences, $7, $7, 'open'
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+     AS seen (partner, system, code, element, reason, occurrences)
+ORDER BY partner, system, code
+ON CONFLICT (partner, system, code) DO UPDATE SET
+    occurrences = item.occurrences + excluded.occurrences,
+    last_seen_at = excluded.last_seen_at,
+    element = excluded.element,
+    reason = excluded.reason,
+    state = CASE WHEN item.state = 'mapped' AND item.settled_at < $7 - interval '1 minute' THEN 'open'
+                 ELSE item.state END;
+
+-- name: work_items
+-- Work items, the most frequent first.
+SELECT key, partner, system, code, element, reason, state, occurrences, first_seen_at, last_seen_at, settled_at,
+       settled_by
+FROM terminology_work_item
+WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR partner = $2) AND ($3::bigint IS NULL OR key = $3)
+ORDER BY occurrences DESC, key LIMIT $4;
+
+-- name: work_counts
+-- How many work items of each source are in each state, and how often their codes came.
+SELECT partner, state, count(*) AS codes, sum(occurrences)::bigint AS occurrences
+FROM terminology_work_item GROUP BY partner, state ORDER BY partner, state;
+
+-- name: settle_work_items
+-- Work items that are done with, or open again.
+UPDATE terminology_work_item SET state = $2, settled_at = $3, settled_by = $4 WHERE key = ANY ($1::bigint[]);

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from healthsync.domains.terminology import compiling, grammars, shipped, store, translation, versions
 from healthsync.domains.terminology.errors import NotAsOf, TooCostly, UnknownCodeSystem, UnknownTerminology
 from healthsync.domains.terminology.expansion import MAX_EXPANSION, Expander, Wanted, preferred
+from healthsync.domains.terminology.local_maps import concept_map
 from healthsync.domains.terminology.model import (
     CodeSystem,
     Coding,
     Concept,
     ConceptMap,
     Expansion,
+    LocalMap,
     MapEntry,
     Match,
     Subsumption,
     Translation,
     Validation,
     ValueSet,
+    WorkItem,
+    WorkState,
 )
 from healthsync.domains.terminology.sources import GrammarSystem, Source, words_of
+from healthsync.domains.terminology.standardising import Translations
 from healthsync.domains.terminology.translation import MapInUse
 from healthsync.domains.terminology.validation import ANY_CONTEXT, Context, judged
 from healthsync.errors import InvalidInput
@@ -34,6 +40,12 @@ from healthsync.standards.fhir import published
 
 MAX_MAP_HOPS = 8
 """Longest chain of maps that send a code that they do not list to another map."""
+
+MAX_WORK_ITEMS = 100_000
+"""Most open work items that are looked at when a map changes."""
+
+LOOK_EVERY = timedelta(seconds=1)
+"""How often the maps are asked whether they have changed."""
 
 _WITHOUT_CONTENT = frozenset({"not-present", "supplement"})
 
@@ -46,6 +58,16 @@ class Loaded:
     refused: Sequence[tuple[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class LocalChange:
+    """What became of lines of a local map: how many there are, how many work items they settle, and the targets
+    (system, code) that a code system which is complete here does not have."""
+
+    lines: int
+    settled: int
+    unknown: Sequence[tuple[str, str]]
+
+
 class TerminologyService:
     """Terminology that is loaded in the database, over what HL7 published with R4."""
 
@@ -54,6 +76,8 @@ class TerminologyService:
 
     def __init__(self, clock: Clock, at: datetime | None = None) -> None:
         self._clock, self._at = clock, at
+        self._translations, self._revision = Translations(), ""
+        self._look_at: datetime | None = None
 
     def as_of(self, at: datetime | None) -> TerminologyService:
         """The same, answering by definitions as they were at an instant; NotAsOf is raised for one loaded later."""
@@ -61,17 +85,20 @@ class TerminologyService:
 
     # --- compile
 
-    async def take(self, tx: Transaction, resource: Mapping[str, Any], *, deleted: bool) -> None:
+    async def take(self, tx: Transaction, resource: Mapping[str, Any], *, deleted: bool, applied: bool) -> None:
         """A resource of these types was stored or deleted: its compiled form follows. Raises as `record` does."""
         if deleted:
             await self.forget(tx, resource["resourceType"], resource["id"])
         else:
-            await self.record(tx, resource)
+            await self.record(tx, resource, applied=applied)
 
-    async def record(self, tx: Transaction, resource: Mapping[str, Any], origin: str | None = None) -> None:
+    async def record(
+        self, tx: Transaction, resource: Mapping[str, Any], origin: str | None = None, *, applied: bool | None = None
+    ) -> None:
         """Compile a stored CodeSystem, ValueSet or ConceptMap in place of what was compiled from it before.
 
-        `origin` says where it came from, Type/id by default. Raises InvalidInput for one that cannot be compiled.
+        `origin` says where it came from, Type/id by default; `applied`, whether what arrives is standardised by it
+        (None: as it was). Raises InvalidInput for one that cannot be compiled.
         """
         resource_type = resource["resourceType"]
         origin = origin or f"{resource_type}/{resource['id']}"
@@ -85,7 +112,8 @@ class TerminologyService:
             kept = {name: value for name, value in resource.items() if name in _VALUE_SET_KEPT}
             await store.replace_value_set(tx, origin, kept, self._clock.now())
         else:
-            await store.replace_map(tx, origin, compiling.concept_map(resource), self._clock.now())
+            compiled = compiling.concept_map(resource)
+            await store.replace_map(tx, origin, compiled, self._clock.now(), applied=applied)
 
     async def forget(self, tx: Transaction, resource_type: str, id_: str) -> None:
         """What was compiled from a resource goes, as the resource did."""
@@ -408,6 +436,105 @@ class TerminologyService:
             raise UnknownTerminology("this concept map is not known here; load it, or a package that holds it")
         return known
 
+    # --- local codes
+
+    async def translations(self, tx: Transaction) -> Translations:
+        """The lines by which codes are standardised, as they were a second ago at the latest."""
+        now = self._clock.now()
+        if self._look_at is None or now >= self._look_at:
+            revision = await store.maps_revision(tx)
+            if revision != self._revision:
+                self._translations, self._revision = Translations(await store.applied_lines(tx)), revision
+            self._look_at = now + LOOK_EVERY
+        return self._translations
+
+    async def put_local(
+        self, tx: Transaction, partner: str | None, entries: Sequence[MapEntry], by: str, *, whole: bool
+    ) -> LocalChange:
+        """Lines of the local map of a partner (None: of every source), in place of those for the same codes.
+
+        `whole`: in place of all lines. Targets get the displays of their code systems. Work items whose codes are
+        translated from now on are settled.
+        """
+        unknown, entries = await self._with_displays(tx, entries)
+        await store.put_local_lines(tx, partner, _local_url(partner), entries, self._clock.now(), whole=whole)
+        settled = await self._settle_translated(tx, by)
+        return LocalChange(len(entries), settled, unknown)
+
+    async def remove_local(self, tx: Transaction, partner: str | None, system: str | None, code: str) -> int:
+        """The lines of a local map for a code go. Raises UnknownTerminology when there are none."""
+        gone = await store.remove_local_lines(tx, partner, _local_url(partner), [(system, code)], self._clock.now())
+        if not gone:
+            raise UnknownTerminology("this map has no line for that code; see: healthsync terminology map show")
+        return gone
+
+    async def local_maps(self, tx: Transaction) -> list[LocalMap]:
+        """What maps of local codes there are."""
+        return await store.local_maps(tx)
+
+    async def local_map(self, tx: Transaction, partner: str | None) -> dict[str, Any]:
+        """The local map of a partner as a ConceptMap; one without lines when there is none."""
+        return concept_map(partner, _local_url(partner), await store.local_lines(tx, partner))
+
+    async def _with_displays(
+        self, tx: Transaction, entries: Sequence[MapEntry]
+    ) -> tuple[list[tuple[str, str]], list[MapEntry]]:
+        """The lines with displays, and the targets that their code systems, complete and loaded here, do not have."""
+        targets: dict[str, set[str]] = {}
+        for entry in entries:
+            if entry.target is not None and entry.target.system is not None:
+                targets.setdefault(entry.target.system, set()).add(entry.target.code)
+        known: dict[str, dict[str, Concept]] = {}
+        unknown: list[tuple[str, str]] = []
+        for system, codes in targets.items():
+            if (source := await self._system(tx, system, None)) is not None:
+                known[system] = await source.details(codes)
+                if source.header.content == "complete":
+                    unknown += [(system, code) for code in sorted(codes - known[system].keys())]
+        return unknown, [_displayed(entry, known) for entry in entries]
+
+    # --- work items
+
+    async def note_untranslated(
+        self, tx: Transaction, seen: Mapping[tuple[str, str, str], tuple[str, str, int]]
+    ) -> None:
+        """Count codes that ask for a person: (partner, system or "", code) -> (element, reason, occurrences)."""
+        await store.note_untranslated(tx, seen, self._clock.now())
+
+    async def work_items(
+        self, tx: Transaction, *, state: str | None = None, partner: str | None = None, limit: int = 100
+    ) -> list[WorkItem]:
+        """Work items, the most frequent first."""
+        return await store.work_items(tx, state=state, partner=partner, key=None, limit=limit)
+
+    async def work_item(self, tx: Transaction, key: int) -> WorkItem:
+        """One work item. Raises UnknownTerminology."""
+        found = await store.work_items(tx, state=None, partner=None, key=key, limit=1)
+        if not found:
+            raise UnknownTerminology("there is no work item of this number; see: healthsync terminology work list")
+        return found[0]
+
+    async def work_counts(self, tx: Transaction) -> list[tuple[str, str, int, int]]:
+        """(partner, state, codes, occurrences), for reports."""
+        return await store.work_counts(tx)
+
+    async def settle(self, tx: Transaction, item: WorkItem, state: WorkState, by: str) -> WorkItem:
+        """A work item gets another state: ignored, or open again."""
+        at = None if state is WorkState.OPEN else self._clock.now()
+        await store.settle_work_items(tx, [item.key], state, at, by)
+        return replace(item, state=state, settled_at=at, settled_by=by)
+
+    async def _settle_translated(self, tx: Transaction, by: str) -> int:
+        translations = Translations(await store.applied_lines(tx))
+        opened = await store.work_items(tx, state=WorkState.OPEN, partner=None, key=None, limit=MAX_WORK_ITEMS)
+        done = []
+        for item in opened:
+            meaning = translations.meaning(item.partner, item.system, item.code)
+            if meaning is not None and not meaning.ambiguous:
+                done.append(item.key)
+        await store.settle_work_items(tx, done, WorkState.MAPPED, self._clock.now(), by)
+        return len(done)
+
     # --- finding
 
     def _expander(self, tx: Transaction) -> Expander:
@@ -460,6 +587,18 @@ _LOCAL_MAP = re.compile(r"ConceptMap/[A-Za-z0-9.-]{1,64}")
 _VALUE_SET_KEPT = frozenset(
     {"resourceType", "id", "url", "version", "name", "title", "status", "experimental", "compose", "expansion"}
 )
+
+
+def _local_url(partner: str | None) -> str:
+    return "urn:healthsync:local-codes" + ("" if partner is None else f":{quote(partner, safe='')}")
+
+
+def _displayed(entry: MapEntry, known: Mapping[str, Mapping[str, Concept]]) -> MapEntry:
+    target = entry.target
+    if target is None or target.display is not None or target.system is None:
+        return entry
+    concept = known.get(target.system, {}).get(target.code)
+    return entry if concept is None else replace(entry, target=replace(target, display=concept.display))
 
 
 def _package(name: str) -> str:

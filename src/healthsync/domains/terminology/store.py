@@ -21,11 +21,14 @@ from healthsync.domains.terminology.model import (
     Designation,
     Filter,
     FilterOperator,
+    LocalMap,
     MapEntry,
     Property,
     Unmapped,
+    WorkItem,
 )
 from healthsync.domains.terminology.sources import HIERARCHICAL, check_filters, folded, listed
+from healthsync.domains.terminology.standardising import AppliedLine
 from healthsync.errors import InvalidInput
 from healthsync.infrastructure.database import Queries, Transaction
 
@@ -118,18 +121,25 @@ async def replace_value_set(tx: Transaction, origin: str, document: Mapping[str,
     await tx.execute(_SQL.add_value_set, origin, url, version, status, _json(document), now)
 
 
-async def replace_map(tx: Transaction, origin: str, compiled: CompiledConceptMap, now: datetime) -> None:
-    """Write a concept map in place of what came from the same resource before."""
-    await tx.execute(_SQL.forget_map, origin)
+async def replace_map(
+    tx: Transaction, origin: str, compiled: CompiledConceptMap, now: datetime, *, applied: bool | None
+) -> None:
+    """Write a concept map in place of what came from the same resource before.
+
+    `applied`: whether codes are standardised by it; None leaves that as it was.
+    """
+    before = await tx.fetchval(_SQL.forget_map, origin)
+    applied = bool(before) if applied is None else applied
     header = compiled.header
-    unmapped = _json(header.unmapped)
-    key = await tx.fetchval(
-        _SQL.add_map, origin, header.url, header.version, header.status, header.source, header.target, unmapped, now
-    )
-    rows = [(key, n, *_line(entry)) for n, entry in enumerate(compiled.entries)]
-    if rows:
-        await tx.flush()
-        await tx.connection.copy_records_to_table("terminology_map_entry", records=rows, columns=_COLUMNS["map_entry"])
+    said = (header.url, header.version, header.status, header.source, header.target, _json(header.unmapped))
+    key = await tx.fetchval(_SQL.add_map, origin, *said, now, applied)
+    await _add_lines(tx, key, compiled.entries, 0)
+
+
+async def _add_lines(tx: Transaction, key: int, entries: Iterable[MapEntry], first: int) -> None:
+    rows = ((key, n, *_line(entry)) for n, entry in enumerate(entries, first))
+    await tx.flush()
+    await tx.connection.copy_records_to_table("terminology_map_entry", records=rows, columns=_COLUMNS["map_entry"])
 
 
 def _line(entry: MapEntry) -> tuple[Any, ...]:
@@ -139,6 +149,35 @@ def _line(entry: MapEntry) -> tuple[Any, ...]:
         *(entry.source_system, entry.source_code, entry.equivalence, *where),
         *(entry.comment, _json(entry.depends_on), _json(entry.products)),
     )
+
+
+async def put_local_lines(
+    tx: Transaction, partner: str | None, url: str, entries: Sequence[MapEntry], now: datetime, *, whole: bool
+) -> None:
+    """Lines of the local map of a partner, in place of those for the same codes, or (`whole`) of all there were."""
+    key = await tx.fetchval(_SQL.local_map, _local(partner), url, now, partner)
+    if whole:
+        await tx.execute(_SQL.clear_map, key)
+    else:
+        await drop_local_lines(tx, key, [(entry.source_system, entry.source_code) for entry in entries])
+    await _add_lines(tx, key, entries, await tx.fetchval(_SQL.last_line, key) + 1)
+
+
+async def drop_local_lines(tx: Transaction, key: int, codes: Sequence[tuple[str | None, str]]) -> int:
+    """The lines of a map for (system, code) go; answers how many there were."""
+    done = await tx.execute(_SQL.drop_lines, key, [system for system, _ in codes], [code for _, code in codes])
+    return int(done.rpartition(" ")[2])
+
+
+async def remove_local_lines(
+    tx: Transaction, partner: str | None, url: str, codes: Sequence[tuple[str | None, str]], now: datetime
+) -> int:
+    """The lines of a local map for (system, code) go; answers how many there were."""
+    return await drop_local_lines(tx, await tx.fetchval(_SQL.local_map, _local(partner), url, now, partner), codes)
+
+
+def _local(partner: str | None) -> str:
+    return "local:" if partner is None else f"local:{partner}"
 
 
 async def forget(tx: Transaction, resource_type: str, origin: str) -> None:
@@ -207,6 +246,61 @@ async def entries(
     statement = _SQL.entries_by_target if reverse else _SQL.entries_by_source
     rows = await tx.fetch(statement, list(keys), code, system, MAX_ENTRIES)
     return [(row["map_key"], _entry(row)) for row in rows]
+
+
+async def maps_revision(tx: Transaction) -> str:
+    """What changes with every change of a map by which codes are standardised."""
+    return await tx.fetchval(_SQL.maps_revision)
+
+
+async def applied_lines(tx: Transaction) -> list[AppliedLine]:
+    """The lines by which codes are standardised, in ascending order of authority."""
+    rows = await tx.fetch(_SQL.applied_lines)
+    return [AppliedLine(row["partner"], row["map_url"], _entry(row)) for row in rows]
+
+
+async def local_maps(tx: Transaction) -> list[LocalMap]:
+    """Every local map."""
+    return [
+        LocalMap(row["partner"], row["url"], row["lines"], row["loaded_at"]) for row in await tx.fetch(_SQL.local_maps)
+    ]
+
+
+async def local_lines(tx: Transaction, partner: str | None) -> list[MapEntry]:
+    """The lines of a local map."""
+    return [_entry(row) for row in await tx.fetch(_SQL.local_lines, _local(partner))]
+
+
+# --- work items
+
+
+async def note_untranslated(
+    tx: Transaction, seen: Mapping[tuple[str, str, str], tuple[str, str, int]], now: datetime
+) -> None:
+    """(partner, system, code) -> (element, reason, occurrences) since the last time."""
+    columns = [[*key, *said] for key, said in seen.items()]
+    await tx.execute(_SQL.note_untranslated, *map(list, zip(*columns, strict=True)), now)
+
+
+async def work_items(
+    tx: Transaction, *, state: str | None, partner: str | None, key: int | None, limit: int
+) -> list[WorkItem]:
+    """Work items, the most frequent first."""
+    rows = await tx.fetch(_SQL.work_items, state, partner, key, limit)
+    return [WorkItem(**{**row, "system": row["system"] or None}) for row in rows]
+
+
+async def work_counts(tx: Transaction) -> list[tuple[str, str, int, int]]:
+    """(partner, state, codes, occurrences)."""
+    rows = await tx.fetch(_SQL.work_counts)
+    return [(row["partner"], row["state"], row["codes"], row["occurrences"]) for row in rows]
+
+
+async def settle_work_items(
+    tx: Transaction, keys: Sequence[int], state: str, now: datetime | None, by: str | None
+) -> None:
+    """Work items that are done with, or open again."""
+    await tx.execute(_SQL.settle_work_items, list(keys), state, now, by)
 
 
 class StoredSystem:

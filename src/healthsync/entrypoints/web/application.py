@@ -24,6 +24,7 @@ from .healthsync_routes import HealthsyncRoutes
 from .history_routes import HistoryRoutes
 from .inner_requests import InnerRequests
 from .job_routes import JobRoutes
+from .local_code_routes import LocalCodeRoutes
 from .meta_routes import MetaRoutes
 from .operation_routes import OperationRoutes
 from .origins import Origins
@@ -62,6 +63,7 @@ class Application:
         SubscriptionRoutes(hub).register(self.router)
         GraphqlRoutes(hub).register(self.router)
         TerminologyRoutes(hub, fhir.begin).register(self.router)
+        LocalCodeRoutes(hub).register(self.router)
         OperationRoutes(hub, fhir.pages, fhir.begin).register(self.router)
         ValidateRoutes(hub, fhir.begin).register(self.router)
         self._origins = Origins(hub.settings.http.origins)
