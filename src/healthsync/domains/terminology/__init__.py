@@ -21,6 +21,7 @@ from healthsync.domains.terminology.model import (
     Concept,
     Designation,
     Expansion,
+    LoadedRelease,
     LocalMap,
     MapEntry,
     Member,
@@ -31,11 +32,14 @@ from healthsync.domains.terminology.model import (
     WorkItem,
     WorkState,
 )
+from healthsync.domains.terminology.releases import KINDS, Files, Progress
+from healthsync.domains.terminology.releases.icd import packaged
 from healthsync.domains.terminology.service import Loaded, LocalChange, TerminologyService
 from healthsync.domains.terminology.standardising import TRANSLATED_BY, Translations, is_added, may_be_told, standardise
 from healthsync.domains.terminology.validation import Context
 
 __all__ = [
+    "KINDS",
     "MAX_EXPANSION",
     "TRANSLATED_BY",
     "CodeSystem",
@@ -44,11 +48,14 @@ __all__ = [
     "Context",
     "Designation",
     "Expansion",
+    "Files",
     "Loaded",
+    "LoadedRelease",
     "LocalChange",
     "LocalMap",
     "MapEntry",
     "Member",
+    "Progress",
     "Property",
     "Subsumption",
     "TerminologyService",
@@ -63,6 +70,7 @@ __all__ = [
     "is_added",
     "map_line",
     "may_be_told",
+    "packaged",
     "read_map",
     "standardise",
     "system_named",

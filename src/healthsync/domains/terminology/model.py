@@ -281,3 +281,21 @@ class WorkItem:
     last_seen_at: datetime
     settled_at: datetime | None = None
     settled_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRelease:
+    """A code system, map or value set that came with a release; `entries` counts its concepts or lines."""
+
+    kind: str
+    origin: str
+    url: str
+    version: str | None
+    loaded_at: datetime
+    entries: int
+
+    @property
+    def release(self) -> tuple[str, str]:
+        """Kind and version of the release, as `load` and `unload` name it."""
+        kind, _, rest = self.origin.removeprefix("load:").partition("/")
+        return kind, rest.partition("#")[0]

@@ -215,3 +215,25 @@ FROM terminology_work_item GROUP BY partner, state ORDER BY partner, state;
 -- name: settle_work_items
 -- Work items that are done with, or open again.
 UPDATE terminology_work_item SET state = $2, settled_at = $3, settled_by = $4 WHERE key = ANY ($1::bigint[]);
+
+-- name: take_your_time
+-- A release is loaded by few statements that each take long; the limit comes back at the end of the transaction.
+SELECT set_config('statement_timeout', '0', true);
+
+-- name: gather_statistics
+-- The planner learns of what was just loaded.
+ANALYZE terminology_concept, terminology_edge, terminology_property, terminology_designation, terminology_map_entry;
+
+-- name: releases
+-- What releases are loaded, with what they hold.
+SELECT 'CodeSystem' AS kind, s.origin, s.url, s.version, s.loaded_at, count(c.code) AS entries
+FROM terminology_code_system s LEFT JOIN terminology_concept c ON c.system_key = s.key
+WHERE starts_with(s.origin, 'load:') GROUP BY s.key
+UNION ALL
+SELECT 'ConceptMap', m.origin, m.url, m.version, m.loaded_at, count(e.ordinal)
+FROM terminology_map m LEFT JOIN terminology_map_entry e ON e.map_key = m.key
+WHERE starts_with(m.origin, 'load:') GROUP BY m.key
+UNION ALL
+SELECT 'ValueSet', v.origin, v.url, v.version, v.loaded_at, 1
+FROM terminology_value_set v WHERE starts_with(v.origin, 'load:')
+ORDER BY origin, url;

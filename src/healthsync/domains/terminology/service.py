@@ -19,6 +19,7 @@ from healthsync.domains.terminology.model import (
     Concept,
     ConceptMap,
     Expansion,
+    LoadedRelease,
     LocalMap,
     MapEntry,
     Match,
@@ -29,6 +30,7 @@ from healthsync.domains.terminology.model import (
     WorkItem,
     WorkState,
 )
+from healthsync.domains.terminology.releases import Release
 from healthsync.domains.terminology.sources import GrammarSystem, Source, words_of
 from healthsync.domains.terminology.standardising import Translations
 from healthsync.domains.terminology.translation import MapInUse
@@ -143,6 +145,46 @@ class TerminologyService:
         """What was compiled from a package (`name#version`) goes."""
         await store.unload(tx, _package(package))
 
+    # --- releases
+
+    async def load_release(self, tx: Transaction, kind: str, release: Release) -> dict[str, int]:
+        """Load what somebody published, in place of the same version of it; older versions stay and are asked for by
+        their version. Answers URL -> concepts or lines. Raises InvalidInput for files that cannot be read.
+        """
+        await store.begin_load(tx)
+        now = self._clock.now()
+        counts: dict[str, int] = {}
+        for system in release.systems:
+            origin = _release_origin(kind, release.version, system.header.url)
+            counts[system.header.url] = await store.load_system(tx, origin, system, now)
+        for each in release.maps:
+            url = each.header.url or ""
+            origin = _release_origin(kind, release.version, url)
+            if not (count := await store.load_map(tx, origin, each, now)):
+                await store.forget(tx, "ConceptMap", origin)  # a map that this edition does not have
+                continue
+            counts[url] = count
+        for document in release.value_sets:
+            compiled = compiling.value_set(document)
+            origin = _release_origin(kind, release.version, document["url"])
+            await store.replace_value_set(tx, origin, document, now)
+            counts[document["url"]] = sum(len(part.concepts or ()) for part in compiled.includes)
+        if not any(counts.values()):
+            raise InvalidInput("these files hold nothing that is loaded; see: healthsync terminology load --help")
+        await store.end_load(tx)
+        return counts
+
+    async def releases(self, tx: Transaction) -> list[LoadedRelease]:
+        """What releases are loaded."""
+        return await store.releases(tx)
+
+    async def unload_release(self, tx: Transaction, kind: str, version: str) -> None:
+        """A release goes. Raises UnknownTerminology when it is not loaded."""
+        if (kind, version) not in {each.release for each in await store.releases(tx)}:
+            raise UnknownTerminology("this release is not loaded; see: healthsync terminology releases")
+        await store.begin_load(tx)
+        await store.unload(tx, _release_origin(kind, version, ""))
+
     # --- value sets
 
     async def value_set(self, tx: Transaction, reference: str) -> ValueSet | None:
@@ -169,6 +211,8 @@ class TerminologyService:
         and ucum likewise); of these, UCUM's and those of HL7's own systems are known as resources."""
         if url == "http://unitsofmeasure.org/vs":
             return compiling.value_set({"url": url, "compose": {"include": [{"system": grammars.UCUM}]}})
+        if url == "http://loinc.org/vs" and await self._system(tx, "http://loinc.org", None) is not None:
+            return compiling.value_set({"url": url, "compose": {"include": [{"system": "http://loinc.org"}]}})
         if (match := _SNOMED_IMPLICIT.fullmatch(url)) is not None:
             if await self._system(tx, _SNOMED, None) is None:
                 return None
@@ -599,6 +643,10 @@ def _displayed(entry: MapEntry, known: Mapping[str, Mapping[str, Concept]]) -> M
         return entry
     concept = known.get(target.system, {}).get(target.code)
     return entry if concept is None else replace(entry, target=replace(target, display=concept.display))
+
+
+def _release_origin(kind: str, version: str, url: str) -> str:
+    return f"load:{kind}/{version}#{url}"
 
 
 def _package(name: str) -> str:

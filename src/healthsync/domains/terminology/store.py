@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -21,18 +22,21 @@ from healthsync.domains.terminology.model import (
     Designation,
     Filter,
     FilterOperator,
+    LoadedRelease,
     LocalMap,
     MapEntry,
     Property,
     Unmapped,
     WorkItem,
 )
+from healthsync.domains.terminology.releases import PublishedMap, PublishedSystem
 from healthsync.domains.terminology.sources import HIERARCHICAL, check_filters, folded, listed
 from healthsync.domains.terminology.standardising import AppliedLine
 from healthsync.errors import InvalidInput
 from healthsync.infrastructure.database import Queries, Transaction
 
 _SQL = Queries("healthsync.domains.terminology")
+_T = TypeVar("_T")
 
 MAX_MAPS = 200
 MAX_ENTRIES = 1000
@@ -45,8 +49,11 @@ MAX_ENTRIES = 1000
 async def replace_code_system(tx: Transaction, origin: str, compiled: CompiledCodeSystem, now: datetime) -> None:
     """Write a code system in place of what came from the same resource before."""
     await tx.execute(_SQL.forget_code_system, origin)
-    header = compiled.header
-    key = await tx.fetchval(
+    await _add_concepts(tx, await _add_system(tx, origin, compiled.header, now), compiled.concepts)
+
+
+async def _add_system(tx: Transaction, origin: str, header: CodeSystem, now: datetime) -> int:
+    return await tx.fetchval(
         _SQL.add_code_system,
         origin,
         header.url,
@@ -59,10 +66,85 @@ async def replace_code_system(tx: Transaction, origin: str, compiled: CompiledCo
         _json(header.properties),
         now,
     )
-    for table, rows in _rows(key, compiled.concepts).items():
-        if rows:
-            await tx.flush()
-            await tx.connection.copy_records_to_table(f"terminology_{table}", records=rows, columns=_COLUMNS[table])
+
+
+async def _add_concepts(tx: Transaction, key: int, concepts: Sequence[Concept]) -> None:
+    for table, rows in _rows(key, concepts).items():
+        await _copy(tx, table, rows)
+
+
+async def _copy(tx: Transaction, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if rows:
+        await tx.flush()
+        await tx.connection.copy_records_to_table(f"terminology_{table}", records=rows, columns=_COLUMNS[table])
+
+
+async def load_system(tx: Transaction, origin: str, published: PublishedSystem, now: datetime) -> int:
+    """Write a published code system as it is read, in place of what the same release was before; answers how many
+    concepts it has. Raises InvalidInput for one that names a concept twice."""
+    await tx.execute(_SQL.forget_code_system, origin)
+    key = await _add_system(tx, origin, published.header, now)
+    count = 0
+    try:
+        for concepts in _portions(published.concepts):
+            count += len(concepts)
+            await _add_concepts(tx, key, concepts)
+        seen: set[int] = set()  # of hashes: publishers repeat a relationship for each path that leads over it
+        for edges in _portions(published.edges):
+            fresh = [edge for edge in edges if edge[0] != edge[1] and _is_new(seen, hash(edge))]
+            await _copy(tx, "edge", [(key, child, parent) for child, parent in fresh])
+        place = _OWN_DESIGNATIONS
+        for told in _portions(published.designations):
+            rows = [(key, code, place + n, *_designation(each)) for n, (code, each) in enumerate(told)]
+            place += len(rows)
+            await _copy(tx, "designation", rows)
+    except asyncpg.UniqueViolationError:
+        raise InvalidInput("the files name a concept twice; take them as they were published") from None
+    return count
+
+
+async def load_map(tx: Transaction, origin: str, published: PublishedMap, now: datetime) -> int:
+    """Write a published map as it is read; answers how many lines it has."""
+    empty = CompiledConceptMap(published.header, ())
+    key, count = await replace_map(tx, origin, empty, now, applied=published.applied), 0
+    for entries in _portions(published.entries):
+        await _add_lines(tx, key, entries, count)
+        count += len(entries)
+    return count
+
+
+async def begin_load(tx: Transaction) -> None:
+    """What follows may take long."""
+    await tx.execute(_SQL.take_your_time)
+
+
+async def end_load(tx: Transaction) -> None:
+    """The planner learns of what was loaded."""
+    await tx.execute(_SQL.gather_statistics)
+
+
+async def releases(tx: Transaction) -> list[LoadedRelease]:
+    """What releases are loaded."""
+    return [LoadedRelease(**row) for row in await tx.fetch(_SQL.releases)]
+
+
+_PORTION = 20_000
+"""Rows that are held at one time."""
+
+_OWN_DESIGNATIONS = 1000
+"""Places of designations that stand with their concept; those that come apart from it follow."""
+
+
+def _portions(items: Iterable[_T]) -> Iterator[list[_T]]:
+    rest = iter(items)
+    while portion := list(islice(rest, _PORTION)):
+        yield portion
+
+
+def _is_new(seen: set[int], value: int) -> bool:
+    known = value in seen
+    seen.add(value)
+    return not known
 
 
 _COLUMNS = {
@@ -104,14 +186,16 @@ def _rows(key: int, concepts: Iterable[Concept]) -> dict[str, list[tuple[Any, ..
             (key, c.code, c.ordinal, c.display, c.definition, c.inactive, c.abstract, folded(c), c.code.casefold())
         )
         rows["edge"].extend((key, c.code, parent) for parent in c.parents)
-        rows["designation"].extend(
-            (key, c.code, n, d.language, _json(d.use) if d.use else None, d.value) for n, d in enumerate(c.designations)
-        )
+        rows["designation"].extend((key, c.code, n, *_designation(d)) for n, d in enumerate(c.designations))
         rows["property"].extend(
             (key, c.code, n, p.code, p.kind, p.value, _json(p.coding) if p.coding else None)
             for n, p in enumerate(c.properties)
         )
     return rows
+
+
+def _designation(designation: Designation) -> tuple[str | None, str | None, str]:
+    return designation.language, _json(designation.use) if designation.use else None, designation.value
 
 
 async def replace_value_set(tx: Transaction, origin: str, document: Mapping[str, Any], now: datetime) -> None:
@@ -123,8 +207,8 @@ async def replace_value_set(tx: Transaction, origin: str, document: Mapping[str,
 
 async def replace_map(
     tx: Transaction, origin: str, compiled: CompiledConceptMap, now: datetime, *, applied: bool | None
-) -> None:
-    """Write a concept map in place of what came from the same resource before.
+) -> int:
+    """Write a concept map in place of what came from the same resource before; answers its key.
 
     `applied`: whether codes are standardised by it; None leaves that as it was.
     """
@@ -134,6 +218,7 @@ async def replace_map(
     said = (header.url, header.version, header.status, header.source, header.target, _json(header.unmapped))
     key = await tx.fetchval(_SQL.add_map, origin, *said, now, applied)
     await _add_lines(tx, key, compiled.entries, 0)
+    return key
 
 
 async def _add_lines(tx: Transaction, key: int, entries: Iterable[MapEntry], first: int) -> None:

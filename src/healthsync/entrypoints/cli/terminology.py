@@ -11,10 +11,12 @@ from typing import TypeVar
 
 import click
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
+from healthsync.exchange.administration.load_terminology import KINDS, LoadTerminology
 from healthsync.exchange.administration.manage_codes import Actor, LocalChange, ManageCodes, WorkItem, WorkState
 from healthsync.exchange.administration.rebuild_terminology import rebuild_terminology
 from healthsync.standards.fhir import json
@@ -36,6 +38,89 @@ def rebuild(data_folder: Path) -> None:
     click.echo(
         f"{_with_hub(data_folder, lambda hub: rebuild_terminology(hub.database, hub.ingest))} resources compiled"
     )
+
+
+# --- releases
+
+
+@command.command()
+@click.argument("kind", type=click.Choice(sorted(KINDS)))
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--version", help="The publisher's version; without it that of the file names.")
+@data_option
+@json_option
+def load(kind: str, path: Path | None, version: str | None, data_folder: Path, as_json: bool) -> None:
+    """Load a release of a terminology from PATH: the folder, archive or file as its publisher gave it out.
+
+    \b
+    loinc      Loinc_2.78.zip: Loinc.csv; Part.csv, MapTo.csv, hierarchy and linguistic variants where they are there
+    icd-10-cm  icd10cm_order_2026.txt or icd10cm_tabular_2026.xml; no PATH: the Python package simple-icd-10-cm
+    icd-9-cm   CMS32_DESC_LONG_DX.txt
+    gems       2018_I9gem.txt, 2018_I10gem.txt: ICD-9-CM in messages is translated by them from then on
+    rxnorm     RxNorm_full_….zip: RXNCONSO, RXNREL, RXNSAT (NDC in messages is translated from then on)
+    snomed     the snapshot of an RF2 release
+    cpt        Consolidated_Code_List.txt
+    umls       MRCONSO.RRF
+    vsac       value sets exported as XML (SVS) or CSV
+
+    FHIR packages are loaded by `healthsync package add`. The hub ships none of these: what you may do with them is
+    between you and their publishers. A new version takes the place of an older one at once; the older one stays, and is
+    asked for by its version, until `healthsync terminology unload`.
+    """
+    size = _size(path) if path is not None else None
+    with Progress(console=Console(stderr=True), disable=as_json) as progress:
+        task = progress.add_task(f"loading {kind}", total=size)
+
+        def told(read: int) -> None:
+            progress.update(task, advance=read)
+
+        loaded, counts = _with_hub(
+            data_folder, lambda hub: _loader(hub).load(kind, path, version, getpass.getuser(), told)
+        )
+        progress.update(task, description=f"loaded {kind}", total=1, completed=1)
+    if as_json:
+        echo_json({"kind": kind, "version": loaded, "entries": counts})
+        return
+    for url, count in counts.items():
+        click.echo(f"{url} {loaded}: {count}")
+
+
+@command.command()
+@data_option
+@json_option
+def releases(data_folder: Path, as_json: bool) -> None:
+    """What releases are loaded."""
+    found = _with_hub(data_folder, lambda hub: _loader(hub).releases())
+    if as_json:
+        for each in found:
+            echo_json({"release": "/".join(each.release), **dataclasses.asdict(each)})
+        return
+    table = Table("kind", "version", "what", "entries", "loaded", box=None)
+    for each in found:
+        kind, version = each.release
+        table.add_row(kind, version, f"{each.kind} {each.url}", str(each.entries), f"{each.loaded_at:%Y-%m-%d %H:%M}")
+    Console().print(table)
+
+
+@command.command()
+@click.argument("kind", type=click.Choice(sorted(KINDS)))
+@click.argument("version")
+@data_option
+def unload(kind: str, version: str, data_folder: Path) -> None:
+    """Take the release KIND VERSION out; `healthsync terminology releases` shows what there is."""
+    _with_hub(data_folder, lambda hub: _loader(hub).unload(kind, version, getpass.getuser()))
+    click.echo(f"{kind} {version} is out")
+
+
+def _loader(hub: Hub) -> LoadTerminology:
+    return LoadTerminology(hub.database, hub.terminology, hub.audit)
+
+
+def _size(path: Path) -> int | None:
+    """Bytes that will be read, about: a release is read once or twice."""
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    return path.stat().st_size if path.is_file() else None
 
 
 # --- local maps
