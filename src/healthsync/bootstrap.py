@@ -42,6 +42,7 @@ from healthsync.exchange.ingest import Ingest
 from healthsync.exchange.interactions.bundle import ProcessBundle
 from healthsync.exchange.interactions.rehearsal import Rehearsal
 from healthsync.exchange.interactions.write import Write
+from healthsync.exchange.interoperate import Interoperate
 from healthsync.exchange.normal_forms import ConventionsOf
 from healthsync.exchange.notify_subscribers import NotifySubscribers
 from healthsync.exchange.offer import Offer
@@ -121,6 +122,7 @@ class Hub:
     bulk_import: BulkImport
     own_parameters: OwnParameters
     reindex: Reindex
+    interoperate: Interoperate
 
     async def close(self) -> None:
         """Wait for the commits under way."""
@@ -336,6 +338,15 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         bulk_import=bulk_import,
         own_parameters=own_parameters,
         reindex=reindex,
+        interoperate=Interoperate(
+            disclose=disclose,
+            ingest=ingest,
+            write=write,
+            audit=audit,
+            clock=clock,
+            application=settings.hub.name,
+            facility=settings.hub.facility,
+        ),
     )
 
 

@@ -43,6 +43,7 @@ def _http(name: str, method: str, path: str, gate: Gate, because: str = "") -> S
 
 
 _OWN_STATE = "state and counts of the caller's own subscriptions"
+_OF_THE_CALLER = "looks at what the caller sent and at nothing else; each call is recorded"
 _SOCKET = "opens a socket for the caller's own subscriptions; each notification passes the gate"
 
 
@@ -140,6 +141,11 @@ SURFACES: tuple[Surface, ...] = (
     _http("codes.remove", "DELETE", "/api/v1/healthsync/terminology/map", Gate.NONE, _LOCAL_CODES),
     _http("codes.work", "GET", "/api/v1/healthsync/terminology/work", Gate.NONE, _LOCAL_CODES),
     _http("codes.settle", "POST", "/api/v1/healthsync/terminology/work/{id}", Gate.NONE, _LOCAL_CODES),
+    _http("integrations.openapi", "GET", "/api/integrations/openapi.json", Gate.NONE, "what this API can do"),
+    _http("integrations.fhir_patient", "POST", "/api/integrations/fhir/patient", Gate.DISCLOSE),
+    _http("integrations.import_patient", "POST", "/api/integrations/fhir/patient/import", Gate.INGEST),
+    _http("integrations.hl7_adt", "POST", "/api/integrations/hl7/adt", Gate.DISCLOSE),
+    _http("integrations.hl7_parse", "POST", "/api/integrations/hl7/parse", Gate.DISCLOSE, _OF_THE_CALLER),
     _http("metrics", "GET", "/metrics", Gate.NONE, "counts by code; the label filter drops anything else"),
     _http("livez", "GET", "/livez", Gate.NONE, "alive or not"),
     _http("readyz", "GET", "/readyz", Gate.NONE, "ready or not"),

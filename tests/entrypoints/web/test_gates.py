@@ -66,6 +66,8 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
             "type": "batch",
             "entry": [{"request": {"method": "GET", "url": f"Patient/{id_}"}}],
         }
+    if surface.name == "integrations.hl7_parse":
+        body = {"message": "MSH|^~\\&|A|B|C|D|2024||ADT^A04|1|P|2.5.1\rPID|1||MRN-000111||Quennell"}
     return surface.method, path, body
 
 

@@ -23,6 +23,7 @@ from .graphql_routes import GraphqlRoutes
 from .healthsync_routes import HealthsyncRoutes
 from .history_routes import HistoryRoutes
 from .inner_requests import InnerRequests
+from .integration_routes import IntegrationRoutes
 from .job_routes import JobRoutes
 from .local_code_routes import LocalCodeRoutes
 from .meta_routes import MetaRoutes
@@ -66,6 +67,7 @@ class Application:
         LocalCodeRoutes(hub).register(self.router)
         OperationRoutes(hub, fhir.pages, fhir.begin).register(self.router)
         ValidateRoutes(hub, fhir.begin).register(self.router)
+        IntegrationRoutes(hub).register(self.router)
         self._origins = Origins(hub.settings.http.origins)
         self._own_parameters = hub.own_parameters
         self._sockets = SubscriptionSockets(hub)
