@@ -15,6 +15,7 @@ from healthsync.connectors.https_lines import HttpsLines
 from healthsync.connectors.rest_hook import RestHooks
 from healthsync.connectors.smtp import Mailer, MailServer
 from healthsync.domains.access import AccessService, KeySetFile, RolePolicy, TokenVerifier
+from healthsync.domains.alerts import AlertService
 from healthsync.domains.audit import AuditService
 from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentPolicy, ConsentService
@@ -26,6 +27,7 @@ from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.quality import Bands, QualityService, load_rubric
 from healthsync.domains.records import RecordIndex, RecordsService
 from healthsync.domains.search_parameters import SearchParameterService
+from healthsync.domains.streams import RetryTerms, StreamService
 from healthsync.domains.subscriptions import Rules, SubscriptionService, TellingPolicy, Topics
 from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import ConfigurationError
@@ -34,6 +36,12 @@ from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
 from healthsync.exchange.administration.report_quality import ReportQuality
 from healthsync.exchange.administration.show_audit import ShowAudit
+from healthsync.exchange.applications.alerts import Alerts
+from healthsync.exchange.applications.audit_notes import NoteUse
+from healthsync.exchange.applications.contents import OpenContents
+from healthsync.exchange.applications.deliveries import Deliveries
+from healthsync.exchange.applications.fan_out import FanOut
+from healthsync.exchange.applications.publications import Publications
 from healthsync.exchange.authenticate import Authenticate
 from healthsync.exchange.conformity import Conformity
 from healthsync.exchange.disclose import Disclose
@@ -123,9 +131,16 @@ class Hub:
     own_parameters: OwnParameters
     reindex: Reindex
     interoperate: Interoperate
+    streams: StreamService
+    fan_out: FanOut
+    deliveries: Deliveries
+    publications: Publications
+    alerts: Alerts
+    note_use: NoteUse
 
     async def close(self) -> None:
         """Wait for the commits under way."""
+        await self.deliveries.close()
         await self.jobs.close()
         await self.notify_subscribers.close()
         await self.receive_message.close()
@@ -264,7 +279,10 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         enrichment=_enrichment(settings),
         quality=quality,
         standardise=Standardise(database, terminology),
+        events=events,
     )
+    streams = StreamService(blind_index, clock, keyring.hub_id, _retry_terms(settings))
+    alerts = AlertService(clock, keyring.hub_id)
     reindex = Reindex(database=database, table=job_table, ingest=ingest, parameters=parameters)
     jobs, bulk_export, bulk_import = _long_work(
         settings, keyring, database, clock, ingest, disclose, audit, roles, job_table, {REINDEX: reindex}
@@ -347,7 +365,29 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
             application=settings.hub.name,
             facility=settings.hub.facility,
         ),
+        streams=streams,
+        fan_out=FanOut(database, events, streams, timedelta(days=settings.applications.keep_days)),
+        deliveries=Deliveries(
+            database=database,
+            streams=streams,
+            contents=OpenContents(messages, streams, alerts, data_keys),
+            data_keys=data_keys,
+            disclose=disclose,
+            audit=audit,
+        ),
+        publications=Publications(
+            database=database, streams=streams, data_keys=data_keys, disclose=disclose, audit=audit, events=events
+        ),
+        alerts=Alerts(
+            database=database, alerts=alerts, data_keys=data_keys, disclose=disclose, audit=audit, events=events
+        ),
+        note_use=NoteUse(audit, roles),
     )
+
+
+def _retry_terms(settings: Settings) -> RetryTerms:
+    terms = settings.applications
+    return RetryTerms(terms.max_attempts, terms.backoff_seconds, terms.backoff_max_seconds, terms.lease_seconds)
 
 
 def _job_table(settings: Settings, keyring: LocalKeyring, database: Database, clock: Clock) -> JobTable:

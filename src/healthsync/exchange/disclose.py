@@ -12,14 +12,14 @@ If the event cannot be written, `errors.Unavailable` is raised and nothing leave
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
+from healthsync.domains.access import Interaction, Requester, RolePolicy, StreamRight, granted, may_use_streams
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
-from healthsync.domains.consent import ConsentService
+from healthsync.domains.consent import ConsentPolicy, ConsentService
 from healthsync.domains.identity import GoldenRecord, IdentityService
 from healthsync.domains.records import (
     HistoryQuery,
@@ -144,6 +144,18 @@ class Editable:
     version: int
     updated_at: datetime
     patients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Something with patients' data that is no resource and leaves whole or not at all: a message, a publication.
+
+    patients  references to those whose data it holds; None where nobody knows
+    """
+
+    entity: str
+    patients: tuple[str, ...] | None
+    message_sequence: int | None = None
 
 
 class Withheld(HealthSyncError):
@@ -628,6 +640,58 @@ class Disclose:
             tx, requester, query, self.visibility(requester), after=None, count=most, with_total=False
         )
         return found.page.rows
+
+    async def open_to(self, requester: Requester, right: StreamRight, interaction: str, entity: str) -> Refusal | None:
+        """(1) for what is no resource: None when the roles of an API key give the right; a refusal is recorded."""
+        if may_use_streams(self._roles, requester, right):
+            return None
+        await self._refuse(requester, interaction, entity, "role", ())
+        return Refusal("forbidden", f"{interaction} needs an API key whose role gives it (applications: {right})")
+
+    async def hand_out(
+        self, tx: Transaction, requester: Requester, interaction: str, parcels: Sequence[Parcel]
+    ) -> list[bool]:
+        """(3) and (5) for what is no resource, after `open_to`: which of the parcels may leave.
+
+        Every patient in a parcel must permit; where nobody knows whose data it is, the policy for those who said
+        nothing decides. Permitted or refused, each is recorded with `tx`: nothing may leave before its commit.
+        """
+        names = {name.removeprefix("Patient/") for parcel in parcels for name in parcel.patients or ()}
+        open_names = await self._permitting(tx, requester, sorted(names))
+        verdicts = [self._may_leave(parcel, open_names) for parcel in parcels]
+        await self._audit.record_many(
+            tx,
+            [
+                replace(
+                    audit_event(
+                        requester,
+                        Action.READ,
+                        interaction,
+                        Outcome.PERMITTED if permitted else Outcome.REFUSED,
+                        [parcel.entity],
+                        patients=parcel.patients or (),
+                        reason=None if permitted else "consent",
+                    ),
+                    message_sequence=parcel.message_sequence,
+                )
+                for parcel, permitted in zip(parcels, verdicts, strict=True)
+            ],
+        )
+        return verdicts
+
+    def _may_leave(self, parcel: Parcel, open_names: frozenset[str]) -> bool:
+        if parcel.patients is None:
+            return self._consent.policy is ConsentPolicy.OPT_OUT
+        return open_names.issuperset(name.removeprefix("Patient/") for name in parcel.patients)
+
+    async def _permitting(self, tx: Transaction, requester: Requester, ids: Sequence[str]) -> frozenset[str]:
+        """Those of some patients who withhold nothing from the requester; one that nobody knows is not among them."""
+        keys = await self._records.patient_keys(tx, ids) if ids else {}
+        visibility = self.visibility(requester)
+        if not keys or not await self._records.any_withheld(tx, list(keys.values()), visibility):
+            return frozenset(keys)
+        withheld = [id_ for id_, key in keys.items() if await self._records.any_withheld(tx, [key], visibility)]
+        return frozenset(keys) - frozenset(withheld)
 
     # (1)
     async def _authorise(

@@ -28,7 +28,10 @@ class EventName(StrEnum):
     ACCESS_LOGGED = "access.logged"
     CONNECTOR_STATUS_CHANGED = "connector.status.changed"
     RAW_MESSAGE_RECEIVED = "raw.message.received"
+    MESSAGE_SETTLED = "message.settled"
+    TOPIC_PUBLISHED = "topic.published"
     ALERT_CRITICAL_LAB = "alert.critical.lab"
+    ALERT_RAISED = "alert.raised"
     RESOURCE_CHANGED = "resource.changed"
     SUBSCRIPTION_STATUS_CHANGED = "subscription.status.changed"
 
@@ -89,6 +92,13 @@ MEANINGS = {
         "A Subscription became active, failed or was switched off.",
         "exchange.notify_subscribers",
     ),
+    EventName.MESSAGE_SETTLED: Meaning(
+        "message.events", "A message was processed, or became a dead letter.", "exchange.process_message"
+    ),
+    EventName.TOPIC_PUBLISHED: Meaning(
+        "application.events", "An application published something under a topic.", "exchange.applications.publications"
+    ),
+    EventName.ALERT_RAISED: Meaning("alert.events", "An application sent an alert.", "exchange.applications.alerts"),
     EventName.ALERT_CRITICAL_LAB: Meaning("alert.events", "A result carries a critical interpretation.", _INGEST),
 }
 

@@ -37,11 +37,13 @@ from healthsync.domains.messages import (
 from healthsync.domains.privacy import DataKeys
 from healthsync.domains.quality import Action as Verdict
 from healthsync.domains.quality import Bands, Content, MessageScore, QualityService
-from healthsync.exchange.ingest import Incoming, Ingest, Submission, submission_audit
+from healthsync.exchange.events import EventName
+from healthsync.exchange.ingest import Incoming, Ingest, IngestResult, Submission, submission_audit
 from healthsync.exchange.normal_forms import ConventionsOf, in_normal_forms
 from healthsync.exchange.standardise import Standardise
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
+from healthsync.infrastructure.events import Event, EventLog
 from healthsync.infrastructure.telemetry import logger, metrics, span
 from healthsync.standards.hl7v2 import Message, codec_of
 from healthsync.standards.maps import Conversion, MappingContext, OperatorMapping, convert
@@ -112,6 +114,7 @@ class ProcessMessage:
         enrichment: EnrichmentTables | None = None,
         standardise: Standardise | None = None,
         quality: QualityService | None = None,
+        events: EventLog | None = None,
     ) -> None:
         self._database, self._messages, self._data_keys = database, messages, data_keys
         self._ingest, self._clock, self._retry = ingest, clock, retry or RetryPolicy()
@@ -119,6 +122,7 @@ class ProcessMessage:
         self._character_encoding, self._directory = character_encoding, directory
         self._conventions, self._enrichment = conventions, enrichment or EnrichmentTables()
         self._standardise, self._quality = standardise, quality
+        self._events = events
 
     async def __call__(self, limit: int = 50) -> int:
         """Process one batch; returns how many messages were tried, 0 when none may run now.
@@ -145,6 +149,7 @@ class ProcessMessage:
             if self._quality is not None:
                 await self._quality.keep(tx, scores)
             await self._messages.settle(tx, batch, settlements, self._clock.now())  # (5)
+            await self._announce(tx, batch, settlements)
         self._observe(batch, settlements, scores)
         if self._standardise is not None:
             await self._standardise.report()
@@ -202,7 +207,12 @@ class ProcessMessage:
         result = await self._ingest(tx, understood.submission)  # (4)
         stored = sum(stored.outcome != "unchanged" for stored in result.stored)
         return Settlement(
-            MessageState.PROCESSED, attempts, stored_resources=stored, unmapped=unmapped, warnings=warnings
+            MessageState.PROCESSED,
+            attempts,
+            stored_resources=stored,
+            unmapped=unmapped,
+            warnings=warnings,
+            patients=tuple(dict.fromkeys((*_patients(result), *result.patients))),
         ), understood.score
 
     async def understand(self, tx: Transaction, message: SealedMessage, rules: SourceRules) -> Understood:
@@ -253,6 +263,30 @@ class ProcessMessage:
         resources = [Incoming(mapped.resource, "merge", mapped) for mapped in conversion.resources]
         return Submission(claimed.source, resources, audit, conversion.merges)
 
+    async def _announce(self, tx: Transaction, batch: Sequence[Claimed], settlements: Mapping[int, Settlement]) -> None:
+        """Tell what was settled; whoever handles messages gets them then (`applications.deliveries`)."""
+        if self._events is None:
+            return
+        ended = [(m, s) for m in batch if (s := settlements.get(m.sequence)) and s.state is not MessageState.ACCEPTED]
+        await self._events.append_many(
+            tx,
+            [
+                Event(
+                    EventName.MESSAGE_SETTLED,
+                    f"Message/{message.sequence}",
+                    {
+                        "source": message.source,
+                        "type": message.type,
+                        "state": settlement.state,
+                        "received_at": message.received_at,
+                        "lanes": sorted(message.lanes),
+                        "patients": settlement.patients,
+                    },
+                )
+                for message, settlement in ended
+            ],
+        )
+
     @staticmethod
     def _observe(batch: Sequence[Claimed], settlements: dict[int, Settlement], scores: Sequence[MessageScore]) -> None:
         for settlement in settlements.values():
@@ -262,6 +296,10 @@ class ProcessMessage:
             _points.labels(source=score.source).observe(score.score.points)
             _judged.labels(source=score.source, action=score.action.value).inc()
         _log.debug("messages processed", batch=len(batch), count=len(settlements))
+
+
+def _patients(result: IngestResult) -> list[str]:
+    return [f"Patient/{stored.id}" for stored in result.stored if stored.resource_type == "Patient"]
 
 
 def _parse(raw: bytes, encoding: str) -> Message:

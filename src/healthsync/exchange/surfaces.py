@@ -18,6 +18,7 @@ class Gate(StrEnum):
     INGEST = "exchange.ingest"
     RECEIVE = "exchange.receive_message"
     OPERATOR = "operator on the data folder; recorded in the audit log"
+    SEALS = "exchange.applications: the role is asked, what comes is sealed and recorded"
     NONE = "carries no patient data"
 
 
@@ -43,6 +44,7 @@ def _http(name: str, method: str, path: str, gate: Gate, because: str = "") -> S
 
 
 _OWN_STATE = "state and counts of the caller's own subscriptions"
+_APP = "/api/v1/healthsync/applications/{application}"
 _OF_THE_CALLER = "looks at what the caller sent and at nothing else; each call is recorded"
 _SOCKET = "opens a socket for the caller's own subscriptions; each notification passes the gate"
 
@@ -141,6 +143,18 @@ SURFACES: tuple[Surface, ...] = (
     _http("codes.remove", "DELETE", "/api/v1/healthsync/terminology/map", Gate.NONE, _LOCAL_CODES),
     _http("codes.work", "GET", "/api/v1/healthsync/terminology/work", Gate.NONE, _LOCAL_CODES),
     _http("codes.settle", "POST", "/api/v1/healthsync/terminology/work/{id}", Gate.NONE, _LOCAL_CODES),
+    _http("applications.register", "PUT", f"{_APP}", Gate.NONE, "names of handlers and what they want; recorded"),
+    _http("applications.states", "GET", f"{_APP}", Gate.NONE, "counts of the client's own handlers"),
+    _http("applications.lease", "POST", f"{_APP}/lease", Gate.DISCLOSE),
+    _http("applications.renew", "POST", f"{_APP}/renew", Gate.NONE, "leases of the client's own instances"),
+    _http("applications.settle", "POST", f"{_APP}/settle", Gate.SEALS),
+    _http("applications.dead", "GET", f"{_APP}/dead", Gate.NONE, "references and codes of the client's own deliveries"),
+    _http("applications.replay", "POST", f"{_APP}/replay", Gate.NONE, "nothing leaves; the lease is asked again"),
+    _http("streams.publish", "POST", "/api/v1/healthsync/streams/{topic}", Gate.SEALS),
+    _http("streams.read", "GET", "/api/v1/healthsync/streams/{topic}", Gate.DISCLOSE),
+    _http("alerts.send", "POST", "/api/v1/healthsync/alerts", Gate.SEALS),
+    _http("alerts.list", "GET", "/api/v1/healthsync/alerts", Gate.DISCLOSE),
+    _http("audit.note", "POST", "/api/v1/healthsync/audit", Gate.SEALS),
     _http("integrations.openapi", "GET", "/api/integrations/openapi.json", Gate.NONE, "what this API can do"),
     _http("integrations.fhir_patient", "POST", "/api/integrations/fhir/patient", Gate.DISCLOSE),
     _http("integrations.import_patient", "POST", "/api/integrations/fhir/patient/import", Gate.INGEST),
@@ -161,6 +175,10 @@ SURFACES: tuple[Surface, ...] = (
     Surface("cli.export", "cli", "run", "healthsync export", Gate.DISCLOSE),
     Surface("cli.jobs", "cli", "run", "healthsync jobs", Gate.NONE, "kinds, states and counts"),
     Surface("cli.terminology", "cli", "run", "healthsync terminology", Gate.NONE, "counts; codes stay where they are"),
+    Surface(
+        "cli.handlers", "cli", "run", "healthsync handlers", Gate.NONE, "counts, references and codes; nothing sealed"
+    ),
+    Surface("mllp.answer", "mllp", "MLLP", "application acknowledgements of handlers, to the sender", Gate.RECEIVE),
     Surface("cli.audit", "cli", "run", "healthsync audit", Gate.NONE, "references and codes; queries stay sealed"),
 )
 

@@ -752,6 +752,40 @@ class Jobs:
 
 
 @dataclass(frozen=True, slots=True)
+class Applications:
+    """Applications of the SDK: what waits for their handlers."""
+
+    max_attempts: int = setting(
+        "Attempts before a delivery becomes a dead letter of its handler.",
+        default=5,
+        minimum=1,
+        maximum=100,
+    )
+    backoff_seconds: float = setting(
+        "Wait after the first attempt at which a handler failed; doubles each time.",
+        default=1.0,
+        minimum=0,
+    )
+    backoff_max_seconds: float = setting(
+        "Longest wait between two attempts.",
+        default=60.0,
+        minimum=0,
+    )
+    lease_seconds: float = setting(
+        "An instance of an application that gives no sign of life for this long loses its deliveries to another.",
+        default=15.0,
+        minimum=1,
+        maximum=3600,
+    )
+    keep_days: float = setting(
+        "Days that a delivery stays after it was handled, with what was answered; dead letters stay until replayed.",
+        default=30.0,
+        minimum=0.0001,
+        maximum=36500,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class BulkData:
     """Bulk export and import (FHIR Bulk Data Access)."""
 
@@ -921,6 +955,7 @@ class Settings:
     authentication: Authentication = setting("Who may ask.", default=Authentication)
     worker: Worker = setting("Processing of accepted messages.", default=Worker)
     jobs: Jobs = setting("Long work that clients start and fetch later.", default=Jobs)
+    applications: Applications = setting("What waits for handlers of applications.", default=Applications)
     bulk_data: BulkData = setting("Bulk export and import.", default=BulkData)
     subscriptions: Subscriptions = setting("How subscribers are told of changes.", default=Subscriptions)
     graphql: Graphql = setting("Bounds of `$graphql`.", default=Graphql)

@@ -35,7 +35,16 @@ async def _refuse_consent(admin, patient_id: str, **provision) -> str:
 
 def _request_for(surface, id_: str) -> tuple[str, str, dict]:
     kind = "Observation" if "{compartment}" in surface.path else "Patient"
-    path = surface.path.format(type=kind, compartment="Patient", id=id_, version="1", collection="patients", file="1")
+    path = surface.path.format(
+        type=kind,
+        compartment="Patient",
+        id=id_,
+        version="1",
+        collection="patients",
+        file="1",
+        application="lab",
+        topic="results",
+    )
     body = {"resourceType": "Patient", "id": id_, "active": True}
     if surface.name.endswith("_where"):
         path += "?identifier=MRN-000111"
@@ -66,6 +75,8 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
             "type": "batch",
             "entry": [{"request": {"method": "GET", "url": f"Patient/{id_}"}}],
         }
+    if surface.name.startswith(("applications.", "streams.", "alerts.", "audit.")):
+        body = {"instance": "1", "results": [], "payload": {}, "type": "critical_lab", "action": "sync"}
     if surface.name == "integrations.hl7_parse":
         body = {"message": "MSH|^~\\&|A|B|C|D|2024||ADT^A04|1|P|2.5.1\rPID|1||MRN-000111||Quennell"}
     return surface.method, path, body

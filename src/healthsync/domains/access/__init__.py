@@ -5,8 +5,8 @@ unknown purpose is an error. What a role may see of one patient is decided with 
 """
 
 from healthsync.domains.access.errors import CredentialRefused, PurposeNotAllowed
-from healthsync.domains.access.model import Client, Interaction, Requester, RolePolicy
-from healthsync.domains.access.scopes import granted, parse_scopes, purpose_of_use
+from healthsync.domains.access.model import Client, Interaction, Requester, RolePolicy, StreamRight
+from healthsync.domains.access.scopes import granted, may_use_streams, parse_scopes, purpose_of_use
 from healthsync.domains.access.service import AccessService
 from healthsync.domains.access.tokens import KeySetFile, TokenVerifier
 
@@ -19,8 +19,10 @@ __all__ = [
     "PurposeNotAllowed",
     "Requester",
     "RolePolicy",
+    "StreamRight",
     "TokenVerifier",
     "granted",
+    "may_use_streams",
     "parse_scopes",
     "purpose_of_use",
 ]

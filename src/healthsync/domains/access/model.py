@@ -22,6 +22,16 @@ class Interaction(StrEnum):
     SEARCH = "s"
 
 
+class StreamRight(StrEnum):
+    """What an application may do beside FHIR: whole messages, own topics and alerts cannot be shown in part."""
+
+    HANDLE = "handle"
+    """Register handlers, get messages and events, read topics."""
+    PUBLISH = "publish"
+    ALERT = "alert"
+    SEE_ALERTS = "see-alerts"
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """A registered application or person that holds an API key."""
@@ -41,6 +51,7 @@ class RolePolicy:
     interactions: Mapping[str, Mapping[str, frozenset[str]]]
     elements: Mapping[str, Mapping[str, frozenset[str]]]
     purposes: Mapping[str, tuple[str, ...]]
+    streams: Mapping[str, frozenset[StreamRight]]
 
     @classmethod
     @cache
@@ -63,6 +74,9 @@ class RolePolicy:
                 for role, entry in document.items()
             },
             purposes={role: tuple(entry["purposes"]) for role, entry in document.items()},
+            streams={
+                role: frozenset(map(StreamRight, entry.get("applications", ()))) for role, entry in document.items()
+            },
         )
 
     def knows(self, role: str) -> bool:

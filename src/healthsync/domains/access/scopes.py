@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from healthsync.domains.access.errors import PurposeNotAllowed
-from healthsync.domains.access.model import Interaction, Requester, RolePolicy
+from healthsync.domains.access.model import Interaction, Requester, RolePolicy, StreamRight
 from healthsync.errors import InvalidInput
 
 _SCOPE = re.compile(r"^(patient|user|system)/([A-Z][A-Za-z]+|\*)\.(\*|read|write|c?r?u?d?s?)$")
@@ -45,6 +45,11 @@ def granted(policy: RolePolicy, requester: Requester, interaction: Interaction, 
 
 def _allows(letters_by_type: Mapping[str, frozenset[str]], interaction: Interaction, resource_type: str) -> bool:
     return interaction in letters_by_type.get(resource_type, ()) or interaction in letters_by_type.get("*", ())
+
+
+def may_use_streams(policy: RolePolicy, requester: Requester, right: StreamRight) -> bool:
+    """Whether any role gives the right. Only to API keys: scopes of a token cannot say what a message holds."""
+    return requester.user is None and any(right in policy.streams.get(role, ()) for role in requester.roles)
 
 
 def visible_elements(policy: RolePolicy, requester: Requester, resource_type: str) -> frozenset[str] | None:

@@ -151,6 +151,8 @@ class Settlement:
     unmapped: dict[str, int] = field(default_factory=dict)
     """What no map reads, by path; counts only, never values."""
     warnings: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
+    """References to the patients whose data it brought, changed or not."""
 
 
 @dataclass(frozen=True, slots=True)

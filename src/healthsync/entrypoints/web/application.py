@@ -15,6 +15,7 @@ from healthsync.exchange.authenticate import CredentialRefused
 from healthsync.infrastructure.telemetry import logger, metrics, span
 
 from . import answers
+from .application_routes import ApplicationRoutes
 from .bulk_routes import BulkRoutes
 from .bundle_routes import BundleRoutes
 from .capability_routes import CapabilityRoutes
@@ -68,6 +69,7 @@ class Application:
         OperationRoutes(hub, fhir.pages, fhir.begin).register(self.router)
         ValidateRoutes(hub, fhir.begin).register(self.router)
         IntegrationRoutes(hub).register(self.router)
+        ApplicationRoutes(hub).register(self.router)
         self._origins = Origins(hub.settings.http.origins)
         self._own_parameters = hub.own_parameters
         self._sockets = SubscriptionSockets(hub)

@@ -49,7 +49,9 @@ class IntegrationRoutes:
         requester = await requester_of(self._hub, request)
         patient = json.parse(await body_of(request, _JSON))
         stored, record = await self._hub.interoperate.import_patient(requester, patient)
-        answer = answers.plain({"outcome": stored.outcome, "patient": record}, 201 if stored.outcome == "created" else 200)
+        answer = answers.plain(
+            {"outcome": stored.outcome, "patient": record}, 201 if stored.outcome == "created" else 200
+        )
         answer.headers["Location"] = f"{base_of(request)}/Patient/{stored.id}"
         return answer
 
