@@ -23,10 +23,13 @@ from healthsync.entrypoints.mllp import MllpServer, tls_context
 from healthsync.entrypoints.web.application import Application
 from healthsync.entrypoints.web.server import WebServer
 from healthsync.entrypoints.worker import Worker
+from healthsync.entrypoints.worker.fanning import Fanning
+from healthsync.entrypoints.worker.handlers import load_application, run_handlers
 from healthsync.entrypoints.worker.jobs import JobWorker
 from healthsync.entrypoints.worker.telling import Telling
 from healthsync.errors import HealthSyncError
 from healthsync.infrastructure.telemetry import logger, metrics
+from healthsync.sdk.transports import InsideTransport
 from healthsync.settings import Settings, environment_with
 
 _log = logger(__name__)
@@ -61,15 +64,18 @@ async def serve(
     attached: bool = False,
     database_url: str | None = None,
     worker_options: Sequence[str] = (),
+    application: str | None = None,
     ready: Callable[[Addresses, Hub], Any],
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Run a hub until SIGTERM, SIGINT or `stop`; `attached` is a worker that another hub process started.
+    """Run a hub until SIGTERM, SIGINT or `stop`; `attached` is a worker that another hub process started, `application`
+    (MODULE:NAME) a `HealthSync` whose handlers the workers run.
 
     The order of stopping: no new messages and requests, those under way are finished, then workers, then the audit
     log's last head, then the database.
     """
     stop = stop or asyncio.Event()
+    handlers = load_application(application) if application else None  # one that cannot be loaded starts no hub
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -95,6 +101,12 @@ async def serve(
             stack.push_async_callback(lambda: asyncio.wait([long_work], timeout=_STOP_SECONDS))
             telling = asyncio.create_task(Telling(hub.notify_subscribers, hub.database).run(stop), name="telling")
             stack.push_async_callback(lambda: asyncio.wait([telling], timeout=_STOP_SECONDS))
+            fanning = asyncio.create_task(Fanning(hub.fan_out, hub.database).run(stop), name="fan-out")
+            stack.push_async_callback(lambda: asyncio.wait([fanning], timeout=_STOP_SECONDS))
+            if handlers is not None:
+                inside = InsideTransport(Application(hub, lambda: _readiness(hub)))
+                handling = asyncio.create_task(run_handlers(handlers, inside, stop), name="handlers")
+                stack.push_async_callback(lambda: asyncio.wait([handling], timeout=_STOP_SECONDS))
             _in_background(stack, _tell_metrics(data_folder), "metrics")
         if role in (Role.ALL, Role.API):
             application = Application(hub, lambda: _readiness(hub), lambda: _snapshots(data_folder))

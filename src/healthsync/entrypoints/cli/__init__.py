@@ -51,6 +51,7 @@ COMMANDS = {
     "send": _entry("Work", "send", "Send HL7 v2 files over MLLP and show the acknowledgements."),
     "messages": _entry("Work", "messages", "Every message received: list, show, replay."),
     "quality": _entry("Work", "quality", "How good each source is: report, review, contract."),
+    "handlers": _entry("Work", "handlers", "Handlers of applications: run, list, dead letters, replay."),
     "import": _entry("Work", "import_files", "Bring NDJSON files in: validated, with a file of rejects."),
     "export": _entry("Work", "export", "Write what a role may see to NDJSON files."),
     "jobs": _entry("Work", "jobs", "Long work: list, show, cancel."),

@@ -45,6 +45,12 @@ def run_loop(main: Any) -> Any:
 @click.option("--database", "database_url", metavar="URL", help="A PostgreSQL of yours instead of the hub's own.")
 @click.option("--role", type=click.Choice([role.value for role in Role]), default="all", show_default=True,
               help="Run one part only, for a hub spread over machines.")  # fmt: skip
+@click.option(
+    "--app",
+    "application",
+    metavar="MODULE:NAME",
+    help="Run the handlers of this HealthSync in the workers: lab_results:hs is `hs` of lab_results.py here.",
+)
 @click.option("--attached", is_flag=True, hidden=True, help="A worker that a hub on the same data folder started.")
 @click.option(
     "--insecure-development", is_flag=True, help="Allow settings that switch protection off. Never for patients."
@@ -55,6 +61,7 @@ def command(
     mllp_place: str | None,
     database_url: str | None,
     role: str,
+    application: str | None,
     attached: bool,
     insecure_development: bool,
 ) -> None:
@@ -71,6 +78,8 @@ def command(
         for warning in warnings_of(settings):
             click.echo(f"warning: {warning}", err=True)
     worker_options = ["--insecure-development"] if insecure_development else []
+    if application:
+        worker_options += ["--app", application]
 
     def ready(addresses: Addresses, _hub: Any) -> None:
         echo_json({"event": "ready", "http": addresses.http, "mllp": addresses.mllp})
@@ -84,6 +93,7 @@ def command(
             attached=attached,
             database_url=database_url,
             worker_options=worker_options,
+            application=application,
             ready=ready,
         )
     )

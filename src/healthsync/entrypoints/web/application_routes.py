@@ -65,7 +65,13 @@ class ApplicationRoutes:
         requester, body = await self._begin(request)
         handlers = [_registration(each) for each in _list(body, "handlers")]
         await self._hub.deliveries.register(requester, names["application"], handlers)
-        return answers.plain({"application": names["application"], "handlers": [handler.name for handler in handlers]})
+        return answers.plain(
+            {
+                "application": names["application"],
+                "handlers": [handler.name for handler in handlers],
+                "lease_seconds": self._hub.deliveries.lease_seconds,
+            }
+        )
 
     async def lease(self, request: Request, names: Mapping[str, str]) -> Response:
         """POST applications/{application}/lease: what is due, or what comes within `wait_seconds`."""

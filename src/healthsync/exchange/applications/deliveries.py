@@ -137,6 +137,11 @@ class Deliveries:
         finally:
             await self._leave(wake)
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long an instance may be silent about what it has."""
+        return self._streams.terms.lease_seconds
+
     async def renew(self, requester: Requester, application: str, instance: str) -> list[int]:
         """The instance lives; answers the deliveries that it still has. Raises Refused, NotFound."""
         await self._open(requester, "deliver")
