@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from healthsync.connectors.https_lines import HttpsLines
+from healthsync.connectors.mllp_links import Where, open_link
 from healthsync.connectors.rest_hook import RestHooks
 from healthsync.connectors.smtp import Mailer, MailServer
 from healthsync.domains.access import AccessService, KeySetFile, RolePolicy, TokenVerifier
@@ -19,6 +20,7 @@ from healthsync.domains.alerts import AlertService
 from healthsync.domains.audit import AuditService
 from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentPolicy, ConsentService
+from healthsync.domains.deliveries import DeliveryService, Destination, Triggers
 from healthsync.domains.directory import DirectoryService
 from healthsync.domains.enrichment import EnrichmentTables
 from healthsync.domains.identity import IdentityService, Survivorship, load_rules, shipped_rules
@@ -32,6 +34,7 @@ from healthsync.domains.subscriptions import Rules, SubscriptionService, Telling
 from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import ConfigurationError
 from healthsync.exchange.administration.manage_codes import ManageCodes
+from healthsync.exchange.administration.manage_destinations import ManageDestinations
 from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
 from healthsync.exchange.administration.report_quality import ReportQuality
@@ -44,6 +47,7 @@ from healthsync.exchange.applications.fan_out import FanOut
 from healthsync.exchange.applications.publications import Publications
 from healthsync.exchange.authenticate import Authenticate
 from healthsync.exchange.conformity import Conformity
+from healthsync.exchange.deliver_messages import DeliverMessages
 from healthsync.exchange.disclose import Disclose
 from healthsync.exchange.events import EventName
 from healthsync.exchange.ingest import Ingest
@@ -66,10 +70,12 @@ from healthsync.exchange.operations.subscription_operations import SubscriptionO
 from healthsync.exchange.operations.terminology import TerminologyOperations
 from healthsync.exchange.operations.validate import Validate
 from healthsync.exchange.own_parameters import OwnParameters
+from healthsync.exchange.ports import MessageLink
 from healthsync.exchange.process_message import ProcessMessage
 from healthsync.exchange.receive_message import HubIdentity, ReceiveMessage
 from healthsync.exchange.reference_policy import ReferenceIntegrity, ReferencePolicy
 from healthsync.exchange.standardise import Standardise
+from healthsync.exchange.send_message import Sender, SendMessage
 from healthsync.exchange.subscribing import Subscribing
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock, SystemClock
@@ -122,6 +128,9 @@ class Hub:
     process_bundle: ProcessBundle
     receive_message: ReceiveMessage
     process_message: ProcessMessage
+    send_message: SendMessage
+    deliver_messages: DeliverMessages
+    manage_destinations: ManageDestinations
     notify_subscribers: NotifySubscribers
     subscription_operations: SubscriptionOperations
     graphql: Graphql
@@ -212,6 +221,8 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     conformance = ConformanceService(clock)
     conformity = Conformity(conformance, clock, settings.fhir.required_profiles or {}, settings.fhir.profile_validation)
     parameters = SearchParameterService()
+    deliveries = DeliveryService(clock, blind_index, keyring.hub_id)
+    triggers = Triggers.load(_processing_document(settings), LogicalTables.load())
     job_table = _job_table(settings, keyring, database, clock)
     own_parameters = OwnParameters(database, parameters, job_table, SealingPolicy.load())
     ingest = Ingest(
@@ -226,7 +237,14 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         blind_index=blind_index,
         clock=clock,
         terminology=terminology,
-        subscribing=Subscribing(subscriptions, topics, rules, clock, settings.subscriptions.token_days),
+        subscribing=Subscribing(
+            subscriptions,
+            topics,
+            rules,
+            clock,
+            settings.subscriptions.token_days,
+            others_watch=lambda tx: deliveries.watched(tx, triggers),
+        ),
     )
     disclose = Disclose(
         database=database,
@@ -283,6 +301,16 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     )
     streams = StreamService(blind_index, clock, keyring.hub_id, _retry_terms(settings))
     alerts = AlertService(clock, keyring.hub_id)
+    send_message = SendMessage(
+        database=database,
+        deliveries=deliveries,
+        disclose=disclose,
+        events=events,
+        data_keys=data_keys,
+        clock=clock,
+        triggers=triggers,
+        sender=Sender(settings.hub.name, settings.hub.facility),
+    )
     reindex = Reindex(database=database, table=job_table, ingest=ingest, parameters=parameters)
     jobs, bulk_export, bulk_import = _long_work(
         settings, keyring, database, clock, ingest, disclose, audit, roles, job_table, {REINDEX: reindex}
@@ -316,6 +344,25 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         process_bundle=ProcessBundle(write, Offer.of(settings.fhir), settings.fhir.bundle_entries),
         receive_message=receive_message,
         process_message=process_message,
+        send_message=send_message,
+        deliver_messages=DeliverMessages(
+            database=database,
+            deliveries=deliveries,
+            disclose=disclose,
+            audit=audit,
+            data_keys=data_keys,
+            clock=clock,
+            open_link=_open_link,
+            keep=timedelta(days=settings.deliveries.keep_days),
+        ),
+        manage_destinations=ManageDestinations(
+            database=database,
+            deliveries=deliveries,
+            send_message=send_message,
+            data_keys=data_keys,
+            audit=audit,
+            roles=roles,
+        ),
         notify_subscribers=NotifySubscribers(
             database=database,
             subscriptions=subscriptions,
@@ -497,6 +544,7 @@ def _quality(settings: Settings, clock: Clock) -> QualityService:
 
 
 def _operator_mapping(settings: Settings) -> OperatorMapping | None:
+def _processing_document(settings: Settings) -> Mapping[str, Any] | None:
     path = settings.hl7.processing_path
     if path is None:
         return None
@@ -532,6 +580,29 @@ def _contract(hub: Normalisation, source: SourceNormalisation) -> Conventions:
 def _enrichment(settings: Settings) -> EnrichmentTables:
     path = settings.hl7.enrichment_path
     return EnrichmentTables() if path is None else EnrichmentTables.of(load_enrichment(path))
+        raise ConfigurationError(f"hl7.processing_path: {path} cannot be read; try: healthsync config check") from None
+
+
+def _operator_mapping(settings: Settings) -> OperatorMapping | None:
+    document = _processing_document(settings)
+    return None if document is None else load_operator_mapping(document, LogicalTables.load())
+
+
+def _open_link(destination: Destination) -> AbstractAsyncContextManager[MessageLink]:
+    """The way to a destination, by its terms."""
+    tls = destination.tls
+    return open_link(
+        Where(
+            destination.host,
+            destination.port,
+            destination.listen,
+            destination.max_connections,
+            destination.connect_timeout_seconds,
+            destination.ack_timeout_seconds,
+            tls is not None,
+            *((tls.ca, tls.certificate, tls.key, tls.server_name) if tls is not None else ()),
+        )
+    )
 
 
 def _token_verifier(settings: Settings, clock: Clock) -> TokenVerifier | None:

@@ -26,6 +26,7 @@ from healthsync.entrypoints.worker import Worker
 from healthsync.entrypoints.worker.fanning import Fanning
 from healthsync.entrypoints.worker.handlers import load_application, run_handlers
 from healthsync.entrypoints.worker.jobs import JobWorker
+from healthsync.entrypoints.worker.sending import Sending
 from healthsync.entrypoints.worker.telling import Telling
 from healthsync.errors import HealthSyncError
 from healthsync.infrastructure.telemetry import logger, metrics
@@ -99,6 +100,9 @@ async def serve(
             stack.push_async_callback(lambda: asyncio.wait([work], timeout=_STOP_SECONDS))
             long_work = asyncio.create_task(JobWorker(hub.jobs, hub.database).run(stop), name="jobs")
             stack.push_async_callback(lambda: asyncio.wait([long_work], timeout=_STOP_SECONDS))
+            sending = Sending(hub.send_message, hub.deliver_messages, hub.database)
+            sent = asyncio.create_task(sending.run(stop), name="sending")
+            stack.push_async_callback(lambda: asyncio.wait([sent], timeout=_STOP_SECONDS))
             telling = asyncio.create_task(Telling(hub.notify_subscribers, hub.database).run(stop), name="telling")
             stack.push_async_callback(lambda: asyncio.wait([telling], timeout=_STOP_SECONDS))
             fanning = asyncio.create_task(Fanning(hub.fan_out, hub.database).run(stop), name="fan-out")

@@ -137,6 +137,15 @@ class StreamedBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Composed:
+    """What a message may tell: its root, what came along by `Type/id`, and whose data it is."""
+
+    root: dict[str, Any]
+    others: dict[str, dict[str, Any]]
+    patient_keys: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Editable:
     """The whole current version of a resource that is about to be changed in part, and whose data it is."""
 
@@ -188,6 +197,10 @@ _ACTIONS = {
     "delete": Action.DELETE,
     "transaction": Action.EXECUTE,
 }
+
+_STEPS = 3
+_MOST_OTHERS = 2000
+"""How far, and how many resources, a message goes from what it is about."""
 
 _WITHOUT_CONTENT = frozenset({"contentType", "securityContext"})
 
@@ -591,6 +604,72 @@ class Disclose:
             return _NOT_FOUND
         await self._permit(requester, interaction, [disclosed.reference], patients)
         return disclosed
+
+    async def compose(
+        self,
+        requester: Requester,
+        resource_type: str,
+        id_: str,
+        version: int | None,
+        concerns: Callable[[dict[str, Any]], bool],
+        references_of: Callable[[dict[str, Any]], Sequence[tuple[str, str]]],
+        also: Sequence[tuple[str, str]] = (),
+    ) -> Composed | Refusal | None:
+        """A version (None: the newest) for a message to `requester`, with what it refers to, `also` beside it.
+
+        As `notify`, for a whole message: one event names all that leaves. What roles or consent withhold of what it
+        refers to is left out; what it is about itself is refused. `references_of` names what a resource needs.
+        """
+        interaction = "send-message"
+        if (refusal := await self._authorise(requester, interaction, Interaction.READ, resource_type)) is not None:
+            return refusal
+        visibility = self.visibility(requester)
+        async with self._database.transaction(read_only=True) as tx:
+            row = current = await self._records.read(tx, resource_type, id_, visibility)
+            if current is not None and version is not None and current.version != version:
+                row = await self._records.vread(tx, resource_type, id_, version, visibility)
+            if row is None or current is None or current.deleted or row.deleted:
+                return None
+            root = json.parse((await self._show(tx, requester, [row]))[0].text.encode())
+            if not concerns(root):
+                return None
+            is_permitted = row.permitted and current.permitted
+            others, rows = {}, [row]
+            if is_permitted:
+                others, found = await self._around(tx, requester, [*references_of(root), *also], references_of)
+                rows += found
+            patients = await self._patients(tx, *rows)
+        if not is_permitted:
+            await self._refuse(requester, interaction, row.reference, "consent", patients)
+            return _NOT_FOUND
+        await self._permit(requester, interaction, [row.reference, *others], patients)
+        keys = sorted({each.patient_key for each in rows if each.patient_key is not None})
+        return Composed(root, others, tuple(keys))
+
+    async def _around(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        wanted: Sequence[tuple[str, str]],
+        references_of: Callable[[dict[str, Any]], Sequence[tuple[str, str]]],
+    ) -> tuple[dict[str, dict[str, Any]], list[StoredResource]]:
+        """What is referred to, and what that refers to, some steps far, as far as the requester may see it."""
+        others: dict[str, dict[str, Any]] = {}
+        rows: list[StoredResource] = []
+        asked: set[tuple[str, str]] = set()
+        for _ in range(_STEPS):
+            open_ = [each for each in wanted if granted(self._roles, requester, Interaction.READ, each[0])]
+            new = list(dict.fromkeys(each for each in open_ if each not in asked))[: _MOST_OTHERS - len(asked)]
+            if not new:
+                break
+            asked.update(new)
+            found = await self._records.read_many(tx, new, self.visibility(requester))
+            shown = [row for row in found if row.permitted and not row.deleted]
+            rows += shown
+            step = {e.reference: json.parse(e.text.encode()) for e in await self._show(tx, requester, shown)}
+            others |= step
+            wanted = [reference for each in step.values() for reference in references_of(each)]
+        return others, rows
 
     async def editable(self, tx: Transaction, requester: Requester, resource_type: str, id_: str) -> Editable:
         """The current version for a change that keeps the rest of it: only a resource that the requester may see as a

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, runtime_checkable
 
 
 @runtime_checkable
@@ -48,3 +49,32 @@ class MailSender(Protocol):
     ) -> None:
         """Send one mail; `attachments` are (MIME type, content). Raises Unavailable when it is not taken."""
         ...
+
+
+class Answer(Protocol):
+    """What a partner said of a message: code of table 0008, MSA-2, and its words (which may name a patient)."""
+
+    @property
+    def code(self) -> Any: ...
+    @property
+    def control_id(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+class MessageLink(Protocol):
+    """The way to a destination."""
+
+    async def ready(self) -> None:
+        """Wait until the partner can be spoken to; at once where the hub calls it."""
+        ...
+
+    async def send(self, message: bytes) -> Answer:
+        """Send one message. Raises Unavailable unless the partner answers this very message."""
+        ...
+
+
+class OpenLink(Protocol):
+    """Opens the way to a destination (`domains.deliveries.Destination`), and closes it at the end of the block."""
+
+    def __call__(self, destination: Any) -> AbstractAsyncContextManager[MessageLink]: ...

@@ -6,7 +6,7 @@ updates, by which it shows what became of a subscription, change nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -45,13 +45,22 @@ def without_secrets(document: dict[str, Any], requester: Requester) -> dict[str,
 
 
 class Subscribing:
-    """What `ingest` asks about Subscriptions. `token_days` bounds those of signed tokens, whose end nobody reports."""
+    """What `ingest` asks about Subscriptions. `token_days` bounds those of signed tokens, whose end nobody reports.
+
+    `others_watch` names the types whose every change somebody else needs in the event log (messages to partners).
+    """
 
     def __init__(
-        self, subscriptions: SubscriptionService, topics: Topics, rules: Rules, clock: Clock, token_days: int
+        self,
+        subscriptions: SubscriptionService,
+        topics: Topics,
+        rules: Rules,
+        clock: Clock,
+        token_days: int,
+        others_watch: Callable[[Transaction], Awaitable[Collection[str]]] | None = None,
     ) -> None:
         self._subscriptions, self._topics, self._rules = subscriptions, topics, rules
-        self._clock, self._token_days = clock, token_days
+        self._clock, self._token_days, self._others_watch = clock, token_days, others_watch
 
     def judged(self, resource: dict[str, Any], requester: Requester | None, source: str) -> dict[str, Any]:
         """The Subscription with the status that the hub gives it: requested, off, or error with its reason."""
@@ -89,7 +98,9 @@ class Subscribing:
 
     async def changes(self, tx: Transaction, written: Collection[tuple[str, str, int]]) -> list[Event]:
         """`resource.changed` for those of the written (type, id, version) whose type somebody watches."""
-        watched = await self._subscriptions.watched(tx, {resource_type for resource_type, _, _ in written})
+        watched = set(await self._subscriptions.watched(tx, {resource_type for resource_type, _, _ in written}))
+        if self._others_watch is not None:
+            watched |= set(await self._others_watch(tx))
         return [
             Event(EventName.RESOURCE_CHANGED, f"{resource_type}/{id_}", {"version": version})
             for resource_type, id_, version in written

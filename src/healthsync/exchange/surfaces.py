@@ -61,6 +61,7 @@ def _operation(name: str, path: str, gate: Gate, because: str = "", *, instance:
     return surfaces
 
 
+_WHERE_TO = "addresses, states and counts of destinations, for administrators; no message content"
 _CODES_ONLY = "says what codes mean; needs a client's credential all the same"
 _LOCAL_CODES = "codes and counts for an administrator, nothing of a patient; changes are audited"
 
@@ -160,17 +161,29 @@ SURFACES: tuple[Surface, ...] = (
     _http("integrations.import_patient", "POST", "/api/integrations/fhir/patient/import", Gate.INGEST),
     _http("integrations.hl7_adt", "POST", "/api/integrations/hl7/adt", Gate.DISCLOSE),
     _http("integrations.hl7_parse", "POST", "/api/integrations/hl7/parse", Gate.DISCLOSE, _OF_THE_CALLER),
+    _http("destinations.list", "GET", "/destinations", Gate.NONE, _WHERE_TO),
+    _http("destinations.add", "POST", "/destinations", Gate.NONE, _WHERE_TO),
+    _http("destinations.show", "GET", "/destinations/{name}", Gate.NONE, _WHERE_TO),
+    _http("destinations.remove", "DELETE", "/destinations/{name}", Gate.NONE, _WHERE_TO),
+    _http("destinations.pause", "POST", "/destinations/{name}/pause", Gate.NONE, _WHERE_TO),
+    _http("destinations.resume", "POST", "/destinations/{name}/resume", Gate.NONE, _WHERE_TO),
+    _http("destinations.deliveries", "GET", "/destinations/{name}/deliveries", Gate.NONE, _WHERE_TO),
+    _http("destinations.retry", "POST", "/destinations/{name}/retry", Gate.NONE, _WHERE_TO),
+    _http("destinations.skip", "POST", "/destinations/{name}/skip", Gate.NONE, _WHERE_TO),
     _http("metrics", "GET", "/metrics", Gate.NONE, "counts by code; the label filter drops anything else"),
     _http("livez", "GET", "/livez", Gate.NONE, "alive or not"),
     _http("readyz", "GET", "/readyz", Gate.NONE, "ready or not"),
     Surface("subscriptions.websocket", "websocket", "WS", "/fhir/websocket", Gate.DISCLOSE),
     Surface("subscriptions.rest_hook", "http out", "POST, PUT", "the endpoint of a Subscription", Gate.DISCLOSE),
     Surface("subscriptions.email", "smtp out", "SMTP", "the mail address of a Subscription", Gate.DISCLOSE),
+    Surface("mllp.send", "mllp out", "MLLP", "HL7 v2 messages to a destination", Gate.DISCLOSE),
     Surface("mllp.receive", "mllp", "MLLP", "HL7 v2 messages in, acknowledgements out", Gate.RECEIVE),
     Surface("cli.messages.show", "cli", "run", "healthsync messages show", Gate.OPERATOR),
     Surface("cli.messages.list", "cli", "run", "healthsync messages list", Gate.NONE, "control ids, types and states"),
     Surface("cli.messages.replay", "cli", "run", "healthsync messages replay", Gate.INGEST),
     Surface("cli.quality", "cli", "run", "healthsync quality", Gate.NONE, "points, ids of rules and counts"),
+    Surface("cli.destination", "cli", "run", "healthsync destination", Gate.NONE, _WHERE_TO),
+    Surface("cli.destination.content", "cli", "run", "healthsync destination content", Gate.OPERATOR),
     Surface("cli.import", "cli", "run", "healthsync import", Gate.INGEST),
     Surface("cli.export", "cli", "run", "healthsync export", Gate.DISCLOSE),
     Surface("cli.jobs", "cli", "run", "healthsync jobs", Gate.NONE, "kinds, states and counts"),

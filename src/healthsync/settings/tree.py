@@ -889,6 +889,18 @@ class Subscriptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Deliveries:
+    """HL7 v2 messages to partners. The partners themselves are added with `healthsync destination`."""
+
+    keep_days: int = setting(
+        "Days that a delivered message is kept, sealed. Dead letters stay until they are retried or discarded.",
+        default=30,
+        minimum=0,
+        maximum=36500,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Graphql:
     """Bounds of `$graphql`."""
 
@@ -958,6 +970,7 @@ class Settings:
     applications: Applications = setting("What waits for handlers of applications.", default=Applications)
     bulk_data: BulkData = setting("Bulk export and import.", default=BulkData)
     subscriptions: Subscriptions = setting("How subscribers are told of changes.", default=Subscriptions)
+    deliveries: Deliveries = setting("HL7 v2 messages to partners.", default=Deliveries)
     graphql: Graphql = setting("Bounds of `$graphql`.", default=Graphql)
     audit: Audit = setting("How the audit log proves itself.", default=Audit)
     logging: Logging = setting("The technical log.", default=Logging)

@@ -45,6 +45,7 @@ COMMANDS = {
     "config": _entry("Set up", "config", "Check configuration documents before they are used."),
     "client": _entry("Set up", "client", "Programs that may use the API: create, list, revoke."),
     "partner": _entry("Set up", "partner", "Systems that send HL7 v2 messages: add, list."),
+    "destination": _entry("Set up", "destination", "Systems that get HL7 v2 messages: add, list, pause, retry."),
     "package": _entry("Set up", "package", "FHIR packages, whose profiles resources are held to: add, list, remove."),
     "terminology": _entry("Set up", "terminology", "Codes and value sets: compile them anew."),
     "enrichment": _entry("Set up", "enrichment", "Tables of what messages leave out: check them."),

@@ -19,6 +19,7 @@ from .application_routes import ApplicationRoutes
 from .bulk_routes import BulkRoutes
 from .bundle_routes import BundleRoutes
 from .capability_routes import CapabilityRoutes
+from .destination_routes import DestinationRoutes
 from .fhir_routes import FhirRoutes
 from .graphql_routes import GraphqlRoutes
 from .healthsync_routes import HealthsyncRoutes
@@ -62,6 +63,7 @@ class Application:
         BulkRoutes(hub).register(self.router)
         JobRoutes(hub).register(self.router)
         QualityRoutes(hub).register(self.router)
+        DestinationRoutes(hub).register(self.router)
         SubscriptionRoutes(hub).register(self.router)
         GraphqlRoutes(hub).register(self.router)
         TerminologyRoutes(hub, fhir.begin).register(self.router)

@@ -29,8 +29,8 @@ _SHAPES: dict[str, tuple[re.Pattern[str], str]] = {
     ),
     "names that an operator gave to things of the hub": (
         _NAME,
-        """channel client connector consumer facility logger migration partner profile resource_type rule scope setting
-        source task worker""",
+        """channel client connector consumer destination facility logger migration partner profile resource_type rule
+        scope setting source task worker""",
     ),
     "classes of exceptions": (_CLASS, "error cause"),
     "references to what the hub numbers itself": (_REFERENCE, "reference subject resource"),

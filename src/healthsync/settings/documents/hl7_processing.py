@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from healthsync.settings.documents.names import Names, Trigger
 from healthsync.settings.reading import setting
+from healthsync.standards.maps.outbound import known_types
 
 MESSAGE_TYPE = re.compile(r"[A-Z0-9]{3}\^[A-Z0-9]{3}")
 HL7_PATH = re.compile(r"([A-Z][A-Z0-9]{2})[.-]\d{1,3}(\.\d{1,3}){0,2}")
@@ -52,7 +53,7 @@ class Hl7Processing:
 
     inbound: tuple[InboundMapping, ...] = setting("Mappings of arriving messages.", default=())
     outbound: tuple[OutboundMapping, ...] = setting(
-        "Messages that changes send out.", default=(), later="outbound HL7 v2 is not built yet"
+        "Messages that changes send out, to every destination that gets this type of message.", default=()
     )
 
 
@@ -71,7 +72,12 @@ class Hl7ProcessingDocument:
                 yield _segment_sentence(inbound.message_type, segment, names, f"{key}.mapping[{position}]")
         for at, outbound in enumerate(self.hl7_processing.outbound):
             key = f"hl7_processing.outbound[{at}]"
-            _check_message_type(outbound.generate, names, f"{key}.generate")
+            if outbound.generate not in known_types():
+                known = ", ".join(known_types())
+                names.fault(f"{key}.generate", f"no map builds “{outbound.generate}”; there are {known}")
+            if outbound.trigger.operation == "DELETE":
+                told = "nothing is sent on DELETE; what is taken back is told by an UPDATE of its status"
+                names.fault(f"{key}.trigger.operation", told)
             names.table(outbound.trigger.table, f"{key}.trigger.table")
             yield f"on {outbound.trigger.operation} of {outbound.trigger.table}: send {outbound.generate}"
 
