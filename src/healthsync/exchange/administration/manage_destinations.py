@@ -240,7 +240,7 @@ def _destination(terms: Mapping[str, Any]) -> Destination:
     given = dict(_checked(Destination, {k: v for k, v in terms.items() if k not in ("tls", "messages", "not_from")}))
     for name in ("messages", "not_from"):
         value = terms.get(name, ())
-        if isinstance(value, str) or not all(isinstance(each, str) for each in value):
+        if not isinstance(value, (list, tuple)) or not all(isinstance(each, str) for each in value):
             raise InvalidInput(f"“{name}” is a list of texts", code="value")
         given[name] = tuple(value)
     if tls := terms.get("tls"):
