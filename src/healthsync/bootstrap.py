@@ -74,8 +74,8 @@ from healthsync.exchange.ports import MessageLink
 from healthsync.exchange.process_message import ProcessMessage
 from healthsync.exchange.receive_message import HubIdentity, ReceiveMessage
 from healthsync.exchange.reference_policy import ReferenceIntegrity, ReferencePolicy
-from healthsync.exchange.standardise import Standardise
 from healthsync.exchange.send_message import Sender, SendMessage
+from healthsync.exchange.standardise import Standardise
 from healthsync.exchange.subscribing import Subscribing
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock, SystemClock
@@ -543,12 +543,9 @@ def _quality(settings: Settings, clock: Clock) -> QualityService:
     )
 
 
-def _operator_mapping(settings: Settings) -> OperatorMapping | None:
 def _processing_document(settings: Settings) -> Mapping[str, Any] | None:
     path = settings.hl7.processing_path
-    if path is None:
-        return None
-    return load_operator_mapping(_yaml(path, "hl7.processing_path"), LogicalTables.load())
+    return None if path is None else _yaml(path, "hl7.processing_path")
 
 
 def _yaml(path: Path, setting: str) -> Mapping[str, Any]:
@@ -580,7 +577,6 @@ def _contract(hub: Normalisation, source: SourceNormalisation) -> Conventions:
 def _enrichment(settings: Settings) -> EnrichmentTables:
     path = settings.hl7.enrichment_path
     return EnrichmentTables() if path is None else EnrichmentTables.of(load_enrichment(path))
-        raise ConfigurationError(f"hl7.processing_path: {path} cannot be read; try: healthsync config check") from None
 
 
 def _operator_mapping(settings: Settings) -> OperatorMapping | None:

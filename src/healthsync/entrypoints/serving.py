@@ -108,13 +108,13 @@ async def serve(
             fanning = asyncio.create_task(Fanning(hub.fan_out, hub.database).run(stop), name="fan-out")
             stack.push_async_callback(lambda: asyncio.wait([fanning], timeout=_STOP_SECONDS))
             if handlers is not None:
-                inside = InsideTransport(Application(hub, lambda: _readiness(hub)))
-                handling = asyncio.create_task(run_handlers(handlers, inside, stop), name="handlers")
+                transport = InsideTransport(Application(hub, lambda: _readiness(hub)))
+                handling = asyncio.create_task(run_handlers(handlers, transport, stop), name="handlers")
                 stack.push_async_callback(lambda: asyncio.wait([handling], timeout=_STOP_SECONDS))
             _in_background(stack, _tell_metrics(data_folder), "metrics")
         if role in (Role.ALL, Role.API):
-            application = Application(hub, lambda: _readiness(hub), lambda: _snapshots(data_folder))
-            web = WebServer(application, settings.http.host, settings.http.port, settings.http.tls)
+            served = Application(hub, lambda: _readiness(hub), lambda: _snapshots(data_folder))
+            web = WebServer(served, settings.http.host, settings.http.port, settings.http.tls)
             http = await web.start()
             stack.push_async_callback(web.stop)
         if role in (Role.ALL, Role.MLLP):

@@ -14,9 +14,9 @@ import yaml
 from healthsync.domains.quality.checks import CHECKS, Judge, plausible
 from healthsync.domains.quality.model import Dimension, Rule
 from healthsync.errors import InvalidInput
-from healthsync.settings.documents.names import UNIT_ALIASES
 from healthsync.settings.documents.validation_rules import FieldRule, ValidationRulesDocument, ValueRange
 from healthsync.standards.logical_tables import LogicalColumn, LogicalTables
+from healthsync.standards.units import ucum_code
 
 WHOLE = "Message"
 """What a rule is `of` that judges the message as a whole."""
@@ -165,7 +165,7 @@ def _limits(
         if isinstance(given, ValueRange)
         else (given["min"], given["max"], given["unit"])
     )
-    limit = (Decimal(str(low)), Decimal(str(high)), UNIT_ALIASES.get(unit, unit))
+    limit = (Decimal(str(low)), Decimal(str(high)), ucum_code(unit) or unit)
     return [(code, limit) for code in _codes(column.select)]
 
 

@@ -57,12 +57,11 @@ class OpenContents:
                 message = await self._messages.sealed(tx, one.message_sequence)
             except NotFound:
                 continue
-            place = (f"messages/{message.source}", message.key_version)
-            key = (await self._data_keys.of_versions(tx, [place])).get(place)
-            if key is not None:
+            keys = await self._data_keys.of_versions(tx, [message.key] if message.key else [])
+            if message.key in keys:
                 patients = tuple(one.data["patients"]) if one.data["state"] == "processed" else None
                 parcel = Parcel(one.subject, patients, one.message_sequence)
-                found[one.id] = Found(parcel, lambda message=message, key=key: self._messages.open(message, key))
+                found[one.id] = Found(parcel, lambda message=message, keys=keys: self._messages.open(message, keys))
         return found
 
     async def _find_publications(self, tx: Transaction, leased: Sequence[Leased]) -> dict[int, Found]:
