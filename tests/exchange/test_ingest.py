@@ -245,7 +245,7 @@ async def test_two_accounts_that_are_one_keep_the_visits_of_both(hub, send):
 async def test_a_bed_is_closed_without_a_patient(hub, send):
     await send(adt("A20", "P1", extra="NPU|W1^101^A^ZHOSP|C"))
     message = adt("A20", "P1", extra="NPU|W1^101^B^ZHOSP|C").decode().split("\r")
-    await send("\r".join([*message[:2], message[3], ""]).encode())
+    await send("\r".join([*message[:2], message[3], ""]).encode(), "\r".join([*message[:2], ""]).encode())
     beds = await _found(hub, "Location")
     assert [bed["operationalStatus"]["code"] for bed in beds] == ["C", "C"]
 

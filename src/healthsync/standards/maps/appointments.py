@@ -235,7 +235,7 @@ def _count(segment: Segment, taken: set[int], scribe: Scribe) -> None:
 
 def blocked(sch: Segment, booking: Booking, draft: Draft, scribe: Scribe) -> None:
     """S23 and S24: slots of a schedule that are blocked or open again; no patient has an appointment there."""
-    scribe.drafts.pop(("Appointment", draft.key))
+    scribe.drafts.pop(("Appointment", draft.key), None)
     resource = draft.resource
     if "start" not in resource:
         scribe.issue("slot-without-time", "SCH-11")

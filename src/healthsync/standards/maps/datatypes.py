@@ -102,6 +102,14 @@ def quantity(rep: Repetition, scribe: Scribe) -> Resource | None:
     return {"value": number, **unit(part(rep, 2), part(rep, 2, 2), part(rep, 2, 3), scribe.source)}
 
 
+def plain_quantity(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """NM[Quantity]: a count without unit."""
+    number = numbers.decimal(part(rep, 1))
+    if number is None and part(rep, 1):
+        scribe.issue("invalid-number")
+    return None if number is None else {"value": number}
+
+
 def unit(code: str, text: str, system: str, source: str) -> Resource:
     """CWE[Quantity]: code and system only where the system was sent."""
     made: Resource = {}
@@ -180,6 +188,7 @@ _PLAIN: dict[str, Converter] = {
     "DR[dateTime]": date_time,
     "NM[positiveInt]": positive_int,
     "NM[Quantity-LengthOfStay]": days,
+    "NM[Quantity]": plain_quantity,
     "CQ[Quantity]": quantity,
     "ST[string]": string,
     "ST[CodeableConcept]": text_concept,

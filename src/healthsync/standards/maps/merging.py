@@ -22,6 +22,8 @@ RESULT_FORMS = ("value", "component", "dataAbsentReason")
 """How an Observation tells its result: one excludes the others (obs-6, obs-7)."""
 
 
+_STATES = frozenset({"clinicalStatus", "verificationStatus", "abatementDateTime", "cancelationReason"})
+"""What something was like at a time: absent now, it was so no longer."""
 AS_OF = "urn:healthsync:extension:as-of"
 """Where the time of the event is kept by which a resource was told last."""
 
@@ -64,6 +66,8 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
     for path in () if is_late else mapped.cleared:
         _clear(result, path)
     for name, value in new.items():
+        if is_late and name in _STATES:
+            continue
         if name in stored and (is_late or _stands_against(stored[name], mapped.unless.get(name, ()))):
             continue
         _drop_other_forms(result, name)

@@ -207,6 +207,8 @@ class Reading:
         """One Provenance for the message: sent by whom, when, what kind of event, with its control id."""
         scribe, message = self.scribe, self.message
         targets = [{"reference": f"{d.resource['resourceType']}/{d.resource['id']}"} for d in scribe.drafts.values()]
+        if not targets:
+            return  # a message without a patient may say nothing that has a place here
         draft = scribe.draft("Provenance", f"{self.control_id}|{clean(message.timestamp)}")
         author = _sender(message.segments[0], scribe) or {"display": scribe.source}
         resource = draft.resource

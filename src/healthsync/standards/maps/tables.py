@@ -89,6 +89,8 @@ class Tables:
     events: Mapping[str, Event]
     renumberings: Mapping[str, Renumbering]
     bookings: Mapping[str, Booking]
+    billings: Mapping[str, str]
+    """Events of BAR → Account.status, or empty where they do not change it."""
 
     def taken(self, segment: str, maps: Iterable[str]) -> frozenset[int]:
         """The fields of a segment that a rule or one of these maps takes."""
@@ -114,6 +116,7 @@ def tables() -> Tables:
         contact_only=frozenset(ours["contact_only"]),
         events={name: _event(entry) for name, entry in ours["events"].items()},
         renumberings={name: _renumbering(entry) for name, entry in ours["renumberings"].items()},
+        billings={name: entry["status"] for name, entry in ours["billings"].items()},
         bookings={name: Booking(**_but_section(entry)) for name, entry in ours["bookings"].items()},
     )
 

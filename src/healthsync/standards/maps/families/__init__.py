@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from healthsync.standards.maps.families.admissions import Admissions
+from healthsync.standards.maps.families.finance import Billing, Charges
+from healthsync.standards.maps.families.problems import Problems
+from healthsync.standards.maps.families.referrals import Referrals
 from healthsync.standards.maps.families.results import Results
 from healthsync.standards.maps.families.scheduling import Scheduling
 from healthsync.standards.maps.reading import Reading
 
-FAMILIES: tuple[type[Reading], ...] = (Admissions, Results, Scheduling)
+FAMILIES: tuple[type[Reading], ...] = (
+    Admissions,
+    Results,
+    Scheduling,
+    Charges,
+    Billing,
+    Problems,
+    Referrals,
+)
 
-USUAL_TRIGGERS = {"ORU": "R01"}
+USUAL_TRIGGERS = {"ORU": "R01", "DFT": "P03"}
 """What a message means whose MSH-9 names no trigger event, as versions before 2.3 allow."""
 
 

@@ -41,6 +41,7 @@ class Scheduling(Registration):
             appointments.blocked(self.sch, self.booking, self.appointment, self.scribe)
 
     def _sch(self, sch: Segment) -> None:
+        self.finish()
         self.sch = sch
         draft = self.appointment = self.noted = appointments.appointment(sch, self.scribe)
         if draft is None:
@@ -48,6 +49,8 @@ class Scheduling(Registration):
         draft.as_of = times.date_time(self.event_text, self.scribe.zone) or ""
         self.programs["SCH[Appointment]"].run(sch, draft, self.scribe)
         appointments.tell_appointment(sch, draft, self.booking, self.scribe)
+        if self.patient:
+            appointments.takes_part(draft, self.patient.reference)
 
     def _pid(self, pid: Segment) -> None:
         super()._pid(pid)
