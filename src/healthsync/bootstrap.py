@@ -33,10 +33,15 @@ from healthsync.domains.streams import RetryTerms, StreamService
 from healthsync.domains.subscriptions import Rules, SubscriptionService, TellingPolicy, Topics
 from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import ConfigurationError
+from healthsync.exchange.administration.edit_message import EditMessage
+from healthsync.exchange.administration.inspect_messages import InspectMessages
 from healthsync.exchange.administration.manage_codes import ManageCodes
 from healthsync.exchange.administration.manage_destinations import ManageDestinations
+from healthsync.exchange.administration.operators import Operators
 from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
+from healthsync.exchange.administration.replay_messages import KIND as REPLAY
+from healthsync.exchange.administration.replay_messages import ReplayMessages
 from healthsync.exchange.administration.report_quality import ReportQuality
 from healthsync.exchange.administration.show_audit import ShowAudit
 from healthsync.exchange.applications.alerts import Alerts
@@ -123,6 +128,7 @@ class Hub:
     register_client: RegisterClient
     show_audit: ShowAudit
     report_quality: ReportQuality
+    operators: Operators
     write: Write
     validate: Validate
     process_bundle: ProcessBundle
@@ -131,6 +137,9 @@ class Hub:
     send_message: SendMessage
     deliver_messages: DeliverMessages
     manage_destinations: ManageDestinations
+    inspect_messages: InspectMessages
+    edit_message: EditMessage
+    replay_messages: ReplayMessages
     notify_subscribers: NotifySubscribers
     subscription_operations: SubscriptionOperations
     graphql: Graphql
@@ -311,9 +320,28 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         triggers=triggers,
         sender=Sender(settings.hub.name, settings.hub.facility),
     )
+    replay_messages = ReplayMessages(
+        database=database,
+        messages=messages,
+        reading=process_message,
+        ingest=ingest,
+        quality=quality,
+        audit=audit,
+        clock=clock,
+        table=job_table,
+    )
     reindex = Reindex(database=database, table=job_table, ingest=ingest, parameters=parameters)
     jobs, bulk_export, bulk_import = _long_work(
-        settings, keyring, database, clock, ingest, disclose, audit, roles, job_table, {REINDEX: reindex}
+        settings,
+        keyring,
+        database,
+        clock,
+        ingest,
+        disclose,
+        audit,
+        roles,
+        job_table,
+        {REINDEX: reindex, REPLAY: replay_messages},
     )
     return Hub(
         settings=settings,
@@ -338,6 +366,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         authenticate=Authenticate(database, access, audit, Offer.of(settings.fhir)),
         register_client=RegisterClient(database, access, audit),
         show_audit=ShowAudit(database, audit, roles),
+        operators=Operators(audit),
         report_quality=ReportQuality(database=database, quality=quality, audit=audit, clock=clock),
         write=write,
         validate=Validate(database=database, conformity=conformity, rehearse=Rehearsal(write), audit=audit),
@@ -363,6 +392,11 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
             audit=audit,
             roles=roles,
         ),
+        inspect_messages=InspectMessages(
+            database=database, messages=messages, data_keys=data_keys, audit=audit, quality=quality
+        ),
+        edit_message=EditMessage(database=database, messages=messages, data_keys=data_keys, audit=audit, clock=clock),
+        replay_messages=replay_messages,
         notify_subscribers=NotifySubscribers(
             database=database,
             subscriptions=subscriptions,

@@ -164,6 +164,8 @@ class Stored:
     resource: Mapping[str, Any]
     warnings: tuple[Issue, ...] = ()
     """What did not hinder it and the sender should know."""
+    before: Mapping[str, Any] | None = None
+    """Of what was updated: what stood in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,8 @@ class IngestResult:
 
     stored: list[Stored]
     patients: tuple[str, ...]
+    restated: Sequence[Stored] = ()
+    """Stored resources that merges, moves and links of the submission changed besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ class _Work:
     written: dict[Key, _Written] = field(default_factory=dict)
     stored: list[Stored] = field(default_factory=list)
     warnings: Mapping[Key, tuple[Issue, ...]] = field(default_factory=dict)
-    restated: list[tuple[str, str, int]] = field(default_factory=list)
+    restated: list[Stored] = field(default_factory=list)
     touched: set[int] = field(default_factory=set)
 
 
@@ -268,7 +272,7 @@ class Ingest:
         stored = work.stored[: len(submission.resources)]  # without the placeholders behind them
         if work.warnings:
             stored = [replace(s, warnings=work.warnings.get((s.resource_type, s.id), ())) for s in stored]
-        return IngestResult(stored, patients)
+        return IngestResult(stored, patients, work.restated)
 
     def _judged(self, entry: Incoming, submission: Submission) -> Incoming:
         """A Subscription gets the status that this hub gives it."""
@@ -543,7 +547,7 @@ class Ingest:
         work.changes.append(change)
         work.written[entry.key] = _Written(change, resource, live)
         outcome = "deleted" if deleted else "updated" if live is not None else "created"
-        work.stored.append(Stored(resource_type, id_, version, work.now, outcome, resource))
+        work.stored.append(Stored(resource_type, id_, version, work.now, outcome, resource, before=live))
 
     async def _again(self, tx: Transaction, entry: Incoming, work: _Work) -> None:
         """The same resource a second time in one submission: a message repeats itself, a transaction may not."""
@@ -558,6 +562,9 @@ class Ingest:
         )
         work.changes[work.changes.index(first.change)] = change
         work.written[entry.key] = _Written(change, resource, first.before)
+        work.stored = [
+            replace(one, resource=resource) if (one.resource_type, one.id) == entry.key else one for one in work.stored
+        ]
 
     async def _key(self, tx: Transaction, work: _Work, patient_key: int | None) -> DataKey:
         """A new key enters the shared cache only at commit, so that this submission remembers it itself."""
@@ -765,12 +772,15 @@ class Ingest:
         owners = {row.pid: next(iter(compartments.patients_of(after)), None) for row, _, after in pairs}
         unknown = sorted({id_ for id_ in owners.values() if id_ and id_ not in work.patient_keys})
         work.patient_keys.update(await self._records.patient_keys(tx, unknown))
-        changes = []
+        changes, restated = [], list[Stored]()
         index = self._records.index
         for row, before, after in pairs:
             owner = owners[row.pid]
             patient_key = row.pid if row.resource_type == "Patient" else work.patient_keys[owner] if owner else None
             resource = _with_meta(after, row.version + 1, work.now, submission.source)
+            restated.append(
+                Stored(row.resource_type, row.id, row.version + 1, work.now, "updated", resource, before=before)
+            )
             changes.append(
                 Change(
                     pid=row.pid,
@@ -789,8 +799,8 @@ class Ingest:
             )
             work.touched |= {key for key in (patient_key, row.patient_key) if key is not None}
         self._records.write(tx, changes)
-        work.restated.extend((change.resource_type, change.id, change.version) for change in changes)
-        return [(change.resource_type, change.id) for change in changes]
+        work.restated += restated
+        return [(one.resource_type, one.id) for one in restated]
 
     async def _apply_consent(self, tx: Transaction, change: Change, resource: Mapping[str, Any]) -> list[Event]:
         assert change.patient_key is not None
@@ -834,7 +844,8 @@ class Ingest:
             for name in events_of(resource_type, w.before is None, w.resource, w.before)
         ]
         live = [(*key, w.change.version) for key, w in work.written.items() if not w.change.deleted]
-        changes = await self._subscribing.changes(tx, [*live, *work.restated])
+        restated = [(one.resource_type, one.id, one.version) for one in work.restated]
+        changes = await self._subscribing.changes(tx, [*live, *restated])
         await self._events.append_many(tx, [*facts, *linked, *changes])
         return patients
 

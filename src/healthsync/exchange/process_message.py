@@ -29,6 +29,7 @@ from healthsync.domains.messages import (
     MessageState,
     RetryPolicy,
     SealedMessage,
+    Selection,
     Settlement,
     day_of,
     failed,
@@ -135,7 +136,7 @@ class ProcessMessage:
         """Tell the metrics how many messages wait and how many are dead."""
         async with self._database.connection() as tx:
             for state in (MessageState.ACCEPTED, MessageState.DEAD):
-                _backlog.labels(state=state.value).set(await self._messages.counted(tx, state=state))
+                _backlog.labels(state=state.value).set(await self._messages.counted(tx, Selection(state)))
 
     async def _batch(self, limit: int, *, only_heads: bool) -> int:
         async with self._database.transaction() as tx:

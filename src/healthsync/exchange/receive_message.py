@@ -13,7 +13,6 @@ writes the answers of one connection in the order of its frames.
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -21,7 +20,17 @@ from dataclasses import dataclass
 
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.directory import DirectoryService, Partner, PartnerState, Peer, development_partner, recognise
-from healthsync.domains.messages import Answering, Arrival, MessageService, MessageWarning, Receipt, answering
+from healthsync.domains.messages import (
+    Answering,
+    Arrival,
+    MessageService,
+    MessageWarning,
+    Receipt,
+    answering,
+    control_id_of,
+    shown_text,
+    type_of,
+)
 from healthsync.domains.privacy import DataKeys
 from healthsync.errors import Unavailable
 from healthsync.exchange.events import EventName
@@ -42,8 +51,6 @@ _MOST_WAITING = 1024
 _DIRECTORY_FRESH_SECONDS = 1.0
 _STRANGER_FRESH_SECONDS = 0.2
 _KEPT_BYTES = 64 * 1024
-_CODE = re.compile(r"[A-Z0-9_]{0,12}")
-_MOST_CONTROL_ID = 199  # HL7 v2.7 §2.14.9.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +186,8 @@ class ReceiveMessage:
         return taken
 
     async def _recognise(self, message: Message | None, peer: Peer) -> Partner | None:
-        application = _text(message.sending_application) if message else ""
-        facility = _text(message.sending_facility) if message else ""
+        application = shown_text(message.sending_application) if message else ""
+        facility = shown_text(message.sending_facility) if message else ""
         place = (peer, application, facility, message is not None)
         for fresh_seconds in (_DIRECTORY_FRESH_SECONDS, _STRANGER_FRESH_SECONDS):  # a stranger may just have been added
             await self._read_directory(fresh_seconds)
@@ -218,12 +225,12 @@ class ReceiveMessage:
         if taken.partner is None or refusal is PAUSED:
             return
         source = taken.partner.name
-        control_id = _text(message.control_id)[:_MOST_CONTROL_ID] if message else ""
+        control_id = control_id_of(message) if message else ""
         taken.arrival = Arrival(
             source=source,
             received_at=self._clock.now(),
             control_id=control_id,
-            type=_type(message),
+            type=type_of(message),
             raw=taken.raw,
             size_bytes=size_bytes,
             lanes=self._messages.lanes(source, message) if message else (),
@@ -355,19 +362,3 @@ def _audit_event(taken: _Taken, receipt: Receipt | None) -> AuditEvent:
         source_address=taken.peer.address,
         message_sequence=receipt.sequence if receipt else None,
     )
-
-
-def _type(message: Message | None) -> str:
-    """MSH-9 as `ADT^A01`; what does not look like codes is not repeated."""
-    if message is None:
-        return ""
-    code, trigger = message.message_code.strip(), message.trigger.strip()
-    if not (_CODE.fullmatch(code) and _CODE.fullmatch(trigger)):
-        return "unknown"
-    return f"{code}^{trigger}" if trigger else code
-
-
-def _text(text: str) -> str:
-    """Text that a database and a log can hold: a control character or lone surrogate becomes U+FFFD."""
-    text = text.strip()
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)

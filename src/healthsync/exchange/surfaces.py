@@ -62,6 +62,8 @@ def _operation(name: str, path: str, gate: Gate, because: str = "", *, instance:
 
 
 _WHERE_TO = "addresses, states and counts of destinations, for administrators; no message content"
+_NO_CONTENT = "control ids, types, states and reasons, for administrators"
+_PATHS_ONLY = "names elements and counts, never values, for administrators; recorded"
 _CODES_ONLY = "says what codes mean; needs a client's credential all the same"
 _LOCAL_CODES = "codes and counts for an administrator, nothing of a patient; changes are audited"
 
@@ -99,6 +101,11 @@ SURFACES: tuple[Surface, ...] = (
     _http("fhir.vread", "GET", "/fhir/{type}/{id}/_history/{version}", Gate.DISCLOSE),
     _http("fhir.bundle", "POST", "/fhir", Gate.INGEST, "batch and transaction; their reads pass the gate out"),
     _http("healthsync.openapi", "GET", "/api/v1/healthsync/openapi.json", Gate.NONE, "what this API can do"),
+    _http("healthsync.messages", "GET", "/api/v1/healthsync/messages", Gate.NONE, _NO_CONTENT),
+    _http("healthsync.message", "GET", "/api/v1/healthsync/messages/{id}", Gate.NONE, _NO_CONTENT),
+    _http("healthsync.messages_replay", "POST", "/api/v1/healthsync/messages/replay", Gate.INGEST),
+    _http("healthsync.message_copy", "POST", "/api/v1/healthsync/messages/{id}/copy", Gate.INGEST),
+    _http("healthsync.message_compare", "POST", "/api/v1/healthsync/messages/{id}/compare", Gate.NONE, _PATHS_ONLY),
     _http("healthsync.quality", "GET", "/api/v1/healthsync/quality", Gate.NONE, "points, ids of rules and counts"),
     _http("healthsync.search", "GET", "/api/v1/healthsync/{collection}", Gate.DISCLOSE),
     _http("healthsync.create", "POST", "/api/v1/healthsync/{collection}", Gate.INGEST),
@@ -181,6 +188,8 @@ SURFACES: tuple[Surface, ...] = (
     Surface("cli.messages.show", "cli", "run", "healthsync messages show", Gate.OPERATOR),
     Surface("cli.messages.list", "cli", "run", "healthsync messages list", Gate.NONE, "control ids, types and states"),
     Surface("cli.messages.replay", "cli", "run", "healthsync messages replay", Gate.INGEST),
+    Surface("cli.messages.edit", "cli", "run", "healthsync messages edit", Gate.OPERATOR),
+    Surface("cli.messages.compare", "cli", "run", "healthsync messages compare", Gate.OPERATOR),
     Surface("cli.quality", "cli", "run", "healthsync quality", Gate.NONE, "points, ids of rules and counts"),
     Surface("cli.destination", "cli", "run", "healthsync destination", Gate.NONE, _WHERE_TO),
     Surface("cli.destination.content", "cli", "run", "healthsync destination content", Gate.OPERATOR),

@@ -69,10 +69,45 @@ def test_messages_are_counted_listed_shown_and_replayed(data: Path) -> None:
     run("messages", "show", 1, *to, code=2)
     (shown,) = run("messages", "show", 1, "--reason", "ticket-88", *to)
     assert shown["segments"][1] == "PID|1||P1^^^MERCY^MR||Doe^Jane"
-    assert run("messages", "replay", "--state", "dead", *to) == [{"replayed": 1, "sequences": [2]}]
-    assert run("messages", "list", "--count", "--state", "accepted", *to) == [{"count": 1}]
-    run("messages", "replay", 1, *to, code=1)
+    assert run("messages", "list", "--type", "ADT", "--since", "2020-01-01", "--count", *to) == [{"count": 1}]
+    assert run("messages", "list", "--why", "not-supported", "--until", "2020-01-01", "--count", *to) == [{"count": 0}]
+    assert listed[1]["quality"]["action"] and listed[0]["quality"] is None
+    (report,) = run("messages", "replay", "--state", "dead", *to, code=1)
+    assert (report["replayed"], report["failed"], report["failures"][0]["sequence"]) == (0, 1, 2)
+    (report,) = run("messages", "replay", 1, *to)
+    assert (report["replayed"], report["changed"], report["created"]) == (1, {}, {})
+    (report,) = run("messages", "replay", "--since", "2020-01-01", "--dry-run", *to, code=1)
+    assert (report["messages"], report["failed"]) == (2, 1)
+    run("messages", "replay", *to, code=1)
+    run("messages", "replay", 99, *to, code=1)
     run("messages", "list", "--state", "lost", *to, code=1)
+
+
+def test_a_dead_letter_is_mended_compared_and_processed(data: Path, tmp_path: Path) -> None:
+    async def receive_one() -> None:
+        async with open_hub(data) as hub:
+            await hub.receive_message(MESSAGE % (b"XYZ^Z99", b"C1"), Peer("127.0.0.1"))
+            await hub.process_message()
+
+    asyncio.run(receive_one())
+    to = ("--data", data, "--json")
+    shown = CliRunner().invoke(main, ["messages", "show", "1", "--reason", "t-1", "--raw", "--data", str(data)])
+    assert shown.stdout_bytes == MESSAGE % (b"XYZ^Z99", b"C1")
+    mended = tmp_path / "mended.hl7"
+    mended.write_bytes(shown.stdout_bytes.replace(b"XYZ^Z99", b"ADT^A01").replace(b"\r", b"\n"))
+    assert run("messages", "edit", 1, "--file", mended, "--reason", "t-1", *to) == [{"sequence": 2, "origin": 1}]
+    (compared,) = run("messages", "compare", 2, "--reason", "t-1", "--values", *to)
+    patient = next(one for one in compared["differences"] if one["resource"].startswith("Patient/"))
+    assert patient["new"] and {"path": "Patient.name[0].family", "before": None, "after": "Doe"} not in patient["paths"]
+    assert any(one["path"] == "Patient.name" and one["after"][0]["family"] == "Doe" for one in patient["paths"])
+    (without,) = run("messages", "compare", 2, "--reason", "t-1", *to)
+    assert "Doe" not in json.dumps(without)
+    told = CliRunner().invoke(main, ["messages", "replay", "2", "--data", str(data)])
+    assert told.exit_code == 0 and "1 messages were read" in told.output
+    assert [m["state"] for m in run("messages", "list", *to)] == ["processed", "replaced"]
+    told = CliRunner().invoke(main, ["messages", "compare", "2", "--reason", "t-1", "--data", str(data)])
+    assert "unchanged" in told.output
+    run("messages", "edit", 2, "--file", mended, "--reason", "t-1", *to, code=1)
 
 
 @pytest.fixture

@@ -69,6 +69,10 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
         body = {"resourceType": "Parameters"}
     if surface.name == "fhir.import":
         body = {"input": [{"url": "a.ndjson"}]}
+    if surface.name == "healthsync.messages_replay":
+        body = {"source": "mercy"}
+    if surface.name == "healthsync.message_copy":
+        path, body = path.replace(id_, "1"), {"content": "MSH|^~\\&|A|B|C|D|2026||ADT^A01|1|P|2.5.1\r", "reason": "t-1"}
     if surface.name == "fhir.bundle":
         body = {
             "resourceType": "Bundle",

@@ -13,7 +13,7 @@ import pytest
 
 from healthsync.domains.audit import AuditService
 from healthsync.domains.directory import DirectoryService
-from healthsync.domains.messages import MessageService, MessageState, RetryPolicy
+from healthsync.domains.messages import MessageService, MessageState, RetryPolicy, Selection
 from healthsync.domains.privacy import DataKeys
 from healthsync.exchange.ingest import IngestResult, Submission
 from healthsync.exchange.process_message import ProcessMessage
@@ -96,7 +96,7 @@ class Rig:
 
     async def waiting(self) -> int:
         async with self.database.connection() as tx:
-            return await self.messages.counted(tx, state=MessageState.ACCEPTED)
+            return await self.messages.counted(tx, Selection(MessageState.ACCEPTED))
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ import pytest
 from healthsync.errors import Conflict, InvalidInput, NotFound, Unavailable
 from healthsync.exchange.administration.inspect_messages import InspectMessages
 from healthsync.exchange.administration.onboard_partner import OnboardPartner
-from healthsync.exchange.administration.replay_messages import ReplayMessages
-from healthsync.exchange.receive_message import TOO_LARGE, Peer
 
 BUILD = Callable[..., bytes]
 
@@ -68,17 +66,6 @@ async def test_showing_a_message_is_recorded_with_its_reason_or_refused(rig: Any
     await rig.rows("ALTER TABLE audit_event RENAME TO gone")
     with pytest.raises(Unavailable):
         await inspect(rig).content(1, "ada", "ticket-88")
-
-
-async def test_replay_takes_dead_letters_and_nothing_else_and_is_recorded(rig: Any, adt: BUILD) -> None:
-    await rig.send(adt("C1"), adt("C2", type="XYZ^Z99"))
-    await rig.receive.refuse(TOO_LARGE, adt("C3"), 10**8, Peer("127.0.0.1"))
-    await rig.process()()
-    flow = ReplayMessages(database=rig.database, messages=rig.messages, audit=rig.audit)
-    assert [page async for page in flow.dead()] == [[3, 2]]
-    assert await flow([1, 2, 3, 99], "ada") == [2]
-    assert (await last_audit(rig))["interaction"] == "replay-message"
-    assert await rig.states() == {1: "processed", 2: "accepted", 3: "dead"}
 
 
 async def test_partners_come_and_go_and_it_is_recorded(rig: Any) -> None:

@@ -15,20 +15,24 @@ fails holds back its own patients and nobody else.
 """
 
 from healthsync.domains.messages.acknowledging import Answering, answering
+from healthsync.domains.messages.headers import control_id_of, shown_text, type_of
 from healthsync.domains.messages.lanes import patients_of, runnable
 from healthsync.domains.messages.model import (
     Arrival,
     Claimed,
     MessageState,
     MessageWarning,
+    Read,
     Receipt,
     SealedMessage,
     SealingKey,
+    Selection,
     Settlement,
     StoredMessage,
     day_of,
     key_scope,
 )
+from healthsync.domains.messages.replaying import Group, takes_part
 from healthsync.domains.messages.retry import RetryPolicy, failed
 from healthsync.domains.messages.service import ACCEPTED_CHANNEL, MessageService
 
@@ -37,19 +41,26 @@ __all__ = [
     "Answering",
     "Arrival",
     "Claimed",
+    "Group",
     "MessageService",
     "MessageState",
     "MessageWarning",
+    "Read",
     "Receipt",
     "RetryPolicy",
     "SealedMessage",
     "SealingKey",
+    "Selection",
     "Settlement",
     "StoredMessage",
     "answering",
+    "control_id_of",
     "day_of",
     "failed",
     "key_scope",
     "patients_of",
     "runnable",
+    "shown_text",
+    "takes_part",
+    "type_of",
 ]

@@ -156,6 +156,30 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages are meant: those that meet everything that is said. `since` and `until` (not included) are
+    instants of arrival, `type` is `ADT^A01` or `ADT` for all of them, `reason` a reason code, `sequences` numbers."""
+
+    state: MessageState | None = None
+    source: str | None = None
+    type: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    sequences: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What reading a message anew found out about it."""
+
+    sequence: int
+    stored_resources: int
+    unmapped: dict[str, int]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredMessage:
     """A message as an operator sees it, without its content."""
 

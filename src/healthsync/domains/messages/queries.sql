@@ -101,16 +101,46 @@ SELECT sequence, received_at, source, control_id, type, state, size_bytes, trunc
        greatest(m.attempts, coalesce(a.attempts, 0)) AS attempts, next_attempt_at, settled_at, reason_code, reason,
        stored_resources, unmapped, warnings, origin, edited_by, retired_at
 FROM message m LEFT JOIN message_attempt a USING (sequence)
-WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR source = $2) AND sequence < $3
-ORDER BY sequence DESC LIMIT $4;
+WHERE {chosen} AND sequence < $8
+ORDER BY sequence DESC LIMIT $9;
 
 -- name: counted
 -- How many there are.
-SELECT count(*) FROM message WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR source = $2);
+SELECT count(*) FROM message WHERE {chosen};
+
+-- name: chosen
+-- Stands in the place of {chosen} of other queries: what a selection says. An instant that is not said bounds nothing.
+state = coalesce($1, state) AND ($2::text IS NULL OR source = $2)
+  AND ($3::text IS NULL OR type = $3 OR starts_with(type, $3 || '^')) AND ($4::text IS NULL OR reason_code = $4)
+  AND received_at >= coalesce($5::timestamptz, '-infinity') AND received_at < coalesce($6::timestamptz, 'infinity')
+  AND ($7::bigint[] IS NULL OR sequence = ANY ($7));
+
+-- name: first_chosen
+-- The sources of a selection, each with the place of its first message.
+SELECT source, min(coalesce(place, sequence)) AS first FROM message WHERE {chosen} GROUP BY source ORDER BY source;
+
+-- name: standings
+-- Where the messages of a source ($8) stand, behind a sequence ($9), in pages.
+SELECT sequence, coalesce(place, sequence) AS place, lanes, state, NOT truncated AND retired_at IS NULL AS readable,
+       {chosen} AS chosen
+FROM message WHERE source = $8 AND sequence > $9 ORDER BY sequence LIMIT $10;
+
+-- name: standings_now
+-- Where messages stand at this moment, and what of these lanes ($2 of source $3) was processed behind a sequence ($4).
+SELECT sequence, coalesce(place, sequence) AS place, lanes, state, NOT truncated AND retired_at IS NULL AS readable
+FROM message WHERE sequence = ANY ($1)
+UNION ALL
+SELECT sequence, coalesce(place, sequence), lanes, state, NOT truncated AND retired_at IS NULL
+FROM message WHERE sequence > $4 AND source = $3 AND lanes && $2 AND state IN ('processed', 'accepted')
+ORDER BY 2, 1;
+
+-- name: last
+-- The number of the newest message.
+SELECT coalesce(max(sequence), 0) FROM message;
 
 -- name: found
 -- Messages without their bytes.
-SELECT sequence, source, type, received_at, digest FROM message WHERE sequence = ANY ($1) ORDER BY sequence;
+SELECT sequence, source, type, received_at, digest FROM message WHERE sequence = ANY ($1);
 
 -- name: add_day
 -- The raw zone has room for this day.
@@ -123,14 +153,37 @@ SELECT r.sequence, r.sealed, r.key_version, r.key_of_day
 FROM raw_message r JOIN unnest($1::text[], $2::bigint[]) AS wanted(source, sequence) USING (source, sequence)
 WHERE r.received_at >= '{low}' AND r.received_at < '{high}';
 
--- name: replay
--- Dead letters back into their lanes, at their old place. A frame of which only the beginning was kept stays dead.
-WITH back AS (
-    UPDATE message
-    SET state = 'accepted', attempts = 0, next_attempt_at = NULL, reason_code = NULL, reason = NULL, settled_at = NULL
-    WHERE sequence = ANY ($1) AND state = 'dead' AND NOT truncated
-    RETURNING sequence, lanes
-),
-laned AS (INSERT INTO message_lane (lane, sequence) SELECT DISTINCT unnest(lanes), sequence FROM back),
-told AS MATERIALIZED (SELECT pg_notify('message_accepted', '') FROM back LIMIT 1)
-SELECT sequence FROM back LEFT JOIN told ON true ORDER BY sequence;
+-- name: read_anew
+-- What was read anew: dead letters among it are processed now.
+UPDATE message m
+SET state = 'processed', stored_resources = r.stored_resources, unmapped = r.unmapped::jsonb,
+    warnings = ARRAY(SELECT DISTINCT unnest(m.warnings || r.warnings::text[])), reason_code = NULL, reason = NULL,
+    next_attempt_at = NULL, settled_at = CASE m.state WHEN 'dead' THEN $1 ELSE m.settled_at END
+FROM unnest($2::bigint[], $3::int[], $4::text[], $5::text[]) AS r(sequence, stored_resources, unmapped, warnings)
+WHERE m.sequence = r.sequence;
+
+-- name: still_dead
+-- Dead letters that could not be read this time either, and why.
+UPDATE message m SET reason_code = f.code, reason = f.reason, attempts = m.attempts + 1
+FROM unnest($1::bigint[], $2::text[], $3::text[]) AS f(sequence, code, reason)
+WHERE m.sequence = f.sequence AND m.state = 'dead';
+
+-- name: add_copy
+-- An edited copy of a dead letter: dead as well until it is replayed, in the place of the first of its line.
+INSERT INTO message (received_at, source, control_id, type, digest, size_bytes, lanes, warnings, state, reason_code,
+                     reason, settled_at, origin, place, edited_by)
+SELECT $1, m.source, $3, $4, $5, $6, $7, '{}', 'dead', 'edited', $8, $1, m.sequence, coalesce(m.place, m.sequence), $9
+FROM message m WHERE m.sequence = $2 RETURNING sequence;
+
+-- name: add_raw
+-- Bytes into the raw zone.
+INSERT INTO raw_message (received_at, sequence, key_version, source, sealed) VALUES ($1, $2, $3, $4, $5);
+
+-- name: replace_origins
+-- The dead letters that copies were made of, and their copies in between: another stands in their place now.
+WITH RECURSIVE line AS (
+    SELECT origin AS sequence FROM message WHERE sequence = ANY ($1) AND origin IS NOT NULL AND state = 'processed'
+    UNION SELECT m.origin FROM message m JOIN line USING (sequence) WHERE m.origin IS NOT NULL
+)
+UPDATE message m SET state = 'replaced', reason_code = 'replaced', reason = 'an edited copy was processed in its place'
+FROM line WHERE m.sequence = line.sequence AND m.state = 'dead';

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
+from uuid import uuid4
 
 from healthsync.domains.messages import store
 from healthsync.domains.messages.lanes import patients_of, runnable
@@ -13,13 +14,16 @@ from healthsync.domains.messages.model import (
     Arrival,
     Claimed,
     MessageState,
+    Read,
     Receipt,
     SealedMessage,
     SealingKey,
+    Selection,
     Settlement,
     StoredMessage,
     day_of,
 )
+from healthsync.domains.messages.replaying import Group, Standing, groups
 from healthsync.errors import NotFound
 from healthsync.infrastructure.crypto import BlindIndex, open_sealed, seal
 from healthsync.infrastructure.database import Transaction
@@ -28,7 +32,10 @@ from healthsync.standards.hl7v2 import Message
 ACCEPTED_CHANNEL = "message_accepted"
 """NOTIFY on this channel says that something waits."""
 
+EVERYTHING = Selection()
+
 _LAST = 2**63 - 1
+_PAGE = 10_000
 
 
 class MessageService:
@@ -139,30 +146,64 @@ class MessageService:
         return found[0]
 
     async def sealed_many(self, tx: Transaction, sequences: Sequence[int]) -> list[SealedMessage]:
-        """Messages, unopened, in their order; those that do not exist are absent."""
-        messages = await store.found(tx, sequences)
+        """Messages, unopened, in the order of `sequences`; those that do not exist are absent."""
+        by_sequence = {message.sequence: message for message in await store.found(tx, sequences)}
+        messages = [by_sequence[sequence] for sequence in sequences if sequence in by_sequence]
         raw = await store.raw_of(tx, messages)
         return [replace(message, raw=raw.get(message.sequence)) for message in messages]
 
     async def listed(
-        self,
-        tx: Transaction,
-        *,
-        state: MessageState | None = None,
-        source: str | None = None,
-        before: int | None = None,
-        limit: int = 1000,
+        self, tx: Transaction, selection: Selection = EVERYTHING, *, before: int | None = None, limit: int = 1000
     ) -> list[StoredMessage]:
         """A page of messages without their content, newest first; the next page is `before` the last sequence."""
-        return await store.listed(tx, state, source, _LAST if before is None else before, limit)
+        return await store.listed(tx, selection, _LAST if before is None else before, limit)
 
-    async def counted(self, tx: Transaction, *, state: MessageState | None = None, source: str | None = None) -> int:
+    async def counted(self, tx: Transaction, selection: Selection = EVERYTHING) -> int:
         """How many messages there are."""
-        return await store.counted(tx, state, source)
+        return await store.counted(tx, selection)
 
-    async def replay(self, tx: Transaction, sequences: Sequence[int]) -> list[int]:
-        """Make dead letters wait again; returns those that do. The others are not dead, cut, or do not exist."""
-        return await store.replay(tx, sequences)
+    async def groups(self, tx: Transaction, selection: Selection) -> tuple[list[Group], int]:
+        """What is read anew together when `selection` is, and the number of the newest message that was looked at."""
+        newest = await store.last(tx)
+        found: list[Group] = []
+        for source, first in await store.first_chosen(tx, selection):
+            found += groups(source, await self._standings(tx, selection, source, first, newest))
+        return found, newest
+
+    async def _standings(
+        self, tx: Transaction, selection: Selection, source: str, first: int, newest: int
+    ) -> list[Standing]:
+        """All messages of a source from a place on. A copy has a greater number than the place that it stands in."""
+        found: list[Standing] = []
+        after = first - 1
+        while page := await store.standings(tx, selection, source, after, _PAGE):
+            found += [one for one in page if first <= one.place and one.sequence <= newest]
+            after = page[-1].sequence
+        return found
+
+    async def now(self, tx: Transaction, group: Group, newest: int) -> Group:
+        """The group as it stands at this moment, with what came to its lanes behind `newest`."""
+        chosen = {member.sequence: member.chosen for member in group.members}
+        members = await store.standings_now(tx, chosen, group.lanes, group.source, newest)
+        return Group(group.source, tuple(dict.fromkeys(members)))
+
+    async def read_anew(
+        self, tx: Transaction, found: Sequence[Read], failures: Sequence[tuple[int, str, str]], now: datetime
+    ) -> None:
+        """Write what reading messages anew found out; `failures` are (sequence, code, sentence). Dead letters that
+        could be read are processed; those that an edited copy stands for are replaced."""
+        if found:
+            await store.read_anew(tx, found, now)
+        if failures:
+            await store.still_dead(tx, failures)
+
+    async def add_copy(self, tx: Transaction, arrival: Arrival, origin: int, key: SealingKey, edited_by: str) -> int:
+        """Store an edited copy of a dead letter beside it; returns its sequence. It waits, dead, for its replay."""
+        await store.add_day(tx, day_of(arrival.received_at))
+        content = f"{arrival.source}\0{origin}\0".encode() + arrival.raw
+        digest = self._blind_index.digest(f"edited message {uuid4()}", content)
+        sealed = (key.version, seal(key.key, arrival.raw, self._place(arrival.source, digest)))
+        return await store.add_copy(tx, arrival, origin, digest, sealed, edited_by)
 
     def _digest(self, arrival: Arrival) -> bytes:
         """A frame that was not accepted must not count as seen: sent again, it is judged again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -13,11 +14,14 @@ from healthsync.domains.messages.model import (
     Claimed,
     MessageState,
     Raw,
+    Read,
     SealedMessage,
+    Selection,
     Settlement,
     StoredMessage,
     day_of,
 )
+from healthsync.domains.messages.replaying import Standing
 from healthsync.infrastructure.database import Queries, Transaction
 
 _SQL = Queries("healthsync.domains.messages")
@@ -127,21 +131,87 @@ async def forget_attempts(tx: Transaction, sequences: Sequence[int]) -> None:
     await tx.execute(_SQL.forget_attempts, sequences)
 
 
-async def listed(
-    tx: Transaction, state: MessageState | None, source: str | None, before: int, limit: int
-) -> list[StoredMessage]:
+async def listed(tx: Transaction, selection: Selection, before: int, limit: int) -> list[StoredMessage]:
     """A page of messages, newest first."""
-    return [_stored(row) for row in await tx.fetch(_SQL.listed, state, source, before, limit)]
+    rows = await tx.fetch(_chosen(_SQL.listed), *_said(selection), before, limit)
+    return [_stored(row) for row in rows]
 
 
-async def counted(tx: Transaction, state: MessageState | None, source: str | None) -> int:
+async def counted(tx: Transaction, selection: Selection) -> int:
     """How many messages there are."""
-    return await tx.fetchval(_SQL.counted, state, source)
+    return await tx.fetchval(_chosen(_SQL.counted), *_said(selection))
 
 
-async def replay(tx: Transaction, sequences: Sequence[int]) -> list[int]:
-    """Make dead letters wait again; returns which."""
-    return [row["sequence"] for row in await tx.fetch(_SQL.replay, sequences)]
+async def first_chosen(tx: Transaction, selection: Selection) -> list[tuple[str, int]]:
+    """The sources of a selection, each with the place of its first message."""
+    rows = await tx.fetch(_chosen(_SQL.first_chosen), *_said(selection))
+    return [(row["source"], row["first"]) for row in rows]
+
+
+async def standings(tx: Transaction, selection: Selection, source: str, after: int, limit: int) -> list[Standing]:
+    """Where messages of a source stand, behind a sequence."""
+    rows = await tx.fetch(_chosen(_SQL.standings), *_said(selection), source, after, limit)
+    return [_standing(row, row["chosen"]) for row in rows]
+
+
+async def standings_now(
+    tx: Transaction, chosen: Mapping[int, bool], lanes: Iterable[int], source: str, after: int
+) -> list[Standing]:
+    """Where messages stand now, in order, with what came to their lanes behind a sequence."""
+    rows = await tx.fetch(_SQL.standings_now, list(chosen), list(lanes), source, after)
+    return [_standing(row, chosen.get(row["sequence"], False)) for row in rows]
+
+
+async def last(tx: Transaction) -> int:
+    """The number of the newest message."""
+    return await tx.fetchval(_SQL.last)
+
+
+async def read_anew(tx: Transaction, found: Sequence[Read], now: datetime) -> None:
+    """Write what reading anew found out."""
+    await tx.execute(
+        _SQL.read_anew,
+        now,
+        [one.sequence for one in found],
+        [one.stored_resources for one in found],
+        [msgspec.json.encode(one.unmapped).decode() for one in found],
+        [_array(one.warnings) for one in found],
+    )
+    await tx.execute(_SQL.replace_origins, [one.sequence for one in found])
+
+
+async def still_dead(tx: Transaction, failures: Sequence[tuple[int, str, str]]) -> None:
+    """Write why dead letters (sequence, code, sentence) stay dead."""
+    await tx.execute(_SQL.still_dead, *([*column] for column in zip(*failures, strict=True)))
+
+
+async def add_copy(
+    tx: Transaction, arrival: Arrival, origin: int, digest: bytes, sealed: tuple[int, bytes], edited_by: str
+) -> int:
+    """Insert an edited copy; returns its sequence."""
+    sequence = await tx.fetchval(
+        _SQL.add_copy, arrival.received_at, origin, arrival.control_id, arrival.type, digest, arrival.size_bytes,
+        list(arrival.lanes), arrival.reason, edited_by,
+    )  # fmt: skip
+    await tx.execute(_SQL.add_raw, arrival.received_at, sequence, sealed[0], arrival.source, sealed[1])
+    return sequence
+
+
+def _chosen(query: str) -> str:
+    return query.replace("{chosen}", _SQL.chosen)
+
+
+def _said(selection: Selection) -> tuple[Any, ...]:
+    return (
+        selection.state, selection.source, selection.type, selection.reason, selection.since, selection.until,
+        None if selection.sequences is None else list(selection.sequences),
+    )  # fmt: skip
+
+
+def _standing(row: asyncpg.Record, chosen: bool) -> Standing:
+    return Standing(
+        row["sequence"], row["place"], tuple(row["lanes"]), MessageState(row["state"]), chosen, row["readable"]
+    )
 
 
 def _stored(row: asyncpg.Record) -> StoredMessage:

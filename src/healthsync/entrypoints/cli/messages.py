@@ -4,140 +4,264 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
-from healthsync.exchange.administration.inspect_messages import InspectMessages, StoredMessage
-from healthsync.exchange.administration.replay_messages import ReplayMessages
+from healthsync.errors import HealthSyncError
+from healthsync.exchange.administration.inspect_messages import StoredMessage, as_document, selection
+from healthsync.exchange.administration.replay_messages import Net, ReplayReport, asked_by
+from healthsync.exchange.operations.jobs import OPERATOR
+from healthsync.infrastructure.jobs import Job, JobState
 
-_state_option = click.option("--state", help="Only messages in this state: accepted, processed or dead.")
-_source_option = click.option("--source", help="Only messages of this partner.")
+_T = TypeVar("_T")
+_POLL_SECONDS = 0.2
+_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S"]
+
+
+def _selecting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose messages; what is said must all be met."""
+    option: Any
+    for option in reversed((
+        click.option("--state", help="In this state: accepted, processed, dead or replaced."),
+        click.option("--source", help="Of this partner."),
+        click.option("--type", "type_", help="Of this type: ADT^A01, or ADT for all of them."),
+        click.option("--why", "reason_code", help="Dead letters with this reason code: not-supported, quality …"),
+        click.option("--since", type=click.DateTime(_TIMES), help="Received at this time (UTC) or later."),
+        click.option("--until", type=click.DateTime(_TIMES), help="Received before this time (UTC)."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+_reason_option = click.option(
+    "--reason", required=True, help="Why you look, as a code without spaces (a ticket number). It is audited."
+)
 
 
 @click.group()
 def command() -> None:
-    """Every HL7 v2 message received."""
+    """Every HL7 v2 message received.
+
+    \b
+    healthsync messages list --state dead                     dead letters and why
+    healthsync messages show 4711 --reason ticket-88          what it says (audited)
+    healthsync messages edit 4711 --file - --reason ticket-88 an edited copy; the original stays
+    healthsync messages compare 4711 --reason ticket-88       what a replay would change
+    healthsync messages replay 4711                           read it anew, in its place
+    healthsync messages replay --since 2026-03-01             all since then, after a map was changed
+    """
 
 
 @command.command(name="list")
-@_state_option
-@_source_option
+@_selecting
 @click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="The newest so many; 0: all.")
 @click.option("--count", is_flag=True, help="Only tell how many there are.")
 @data_option
 @json_option
-def list_messages(
-    state: str | None, source: str | None, limit: int, count: bool, data_folder: Path, as_json: bool
-) -> None:
+def list_messages(limit: int, count: bool, data_folder: Path, as_json: bool, **chosen: Any) -> None:
     """Messages without their content, newest first."""
-    asyncio.run(_list(state, source, limit, count, data_folder, as_json))
+    _run(data_folder, lambda hub: _list(hub, _wanted(**chosen), limit, count, as_json))
 
 
 @command.command()
 @click.argument("sequence", type=int)
-@click.option(
-    "--reason", required=True, help="Why you look, as a code without spaces (a ticket number). It is audited."
-)
+@_reason_option
+@click.option("--raw", is_flag=True, help="The bytes as received, for a file or an editor.")
 @data_option
 @json_option
-def show(sequence: int, reason: str, data_folder: Path, as_json: bool) -> None:
+def show(sequence: int, reason: str, raw: bool, data_folder: Path, as_json: bool) -> None:
     """The content of message SEQUENCE, segment by segment. This is an access to patient data and is recorded as one."""
-    content = asyncio.run(_show(sequence, reason, data_folder))
+    content = _run(data_folder, lambda hub: hub.inspect_messages.content(sequence, getpass.getuser(), reason))
     lines = content.decode("utf-8", "replace").replace("\r\n", "\r").replace("\n", "\r").rstrip("\r").split("\r")
-    if as_json:
+    if raw:
+        click.echo(content, nl=False)
+    elif as_json:
         echo_json({"sequence": sequence, "segments": lines})
     else:
         click.echo("\n".join(lines))
 
 
 @command.command()
-@click.argument("sequences", type=int, nargs=-1)
-@click.option("--state", type=click.Choice(["dead"]), help="All dead letters.")
-@_source_option
+@click.argument("sequence", type=int)
+@click.option("--file", type=click.File("rb"), required=True, help="The whole message as it should be; - reads it.")
+@_reason_option
 @data_option
 @json_option
-def replay(sequences: tuple[int, ...], state: str | None, source: str | None, data_folder: Path, as_json: bool) -> int:
-    """Process dead letters again: those of SEQUENCES, or all with --state dead."""
-    if bool(sequences) == bool(state):
-        raise click.UsageError("name the messages, or all dead ones with --state dead")
-    replayed = asyncio.run(_replay(sequences, source, data_folder, quiet=as_json))
+def edit(sequence: int, file: BinaryIO, reason: str, data_folder: Path, as_json: bool) -> None:
+    """Keep an edited copy of the dead letter SEQUENCE; the original stays as it was received.
+
+    The copy knows its origin and who edited it. Replay it, and it is processed in the place of the original.
+    """
+    by = asked_by(getpass.getuser(), "edit-message", reason=reason)
+    content = file.read().replace(b"\r\n", b"\r").replace(b"\n", b"\r")
+    copy = _run(data_folder, lambda hub: hub.edit_message(sequence, content, by))
     if as_json:
-        echo_json({"replayed": len(replayed), "sequences": replayed})
+        echo_json({"sequence": copy, "origin": sequence})
     else:
-        click.echo(f"{len(replayed)} messages wait to be processed again")
-    return 0 if set(sequences) <= set(replayed) else 1
+        click.echo(f"message {copy} is an edited copy of {sequence}; next: healthsync messages replay {copy}")
 
 
-async def _list(
-    state: str | None, source: str | None, limit: int, count: bool, data_folder: Path, as_json: bool
+@command.command()
+@click.argument("sequences", type=int, nargs=-1)
+@_selecting
+@_reason_option
+@click.option("--values", is_flag=True, help="Show values before and after, not only where they differ.")
+@data_option
+@json_option
+def compare(
+    sequences: tuple[int, ...], reason: str, values: bool, data_folder: Path, as_json: bool, **chosen: Any
 ) -> None:
-    async with open_hub(data_folder) as hub:
-        inspect = _inspect(hub)
-        if count:
-            number = await inspect.counted(state=state, source=source)
-            echo_json({"count": number}) if as_json else click.echo(number)
-            return
-        messages = inspect.listed(state=state, source=source, limit=limit)
-        if as_json:
-            async for message in messages:
-                echo_json(_document(message))
-        else:
-            Console().print(_table([message async for message in messages]))
+    """What a replay of SEQUENCES, or of all that fit, would change, without changing it.
 
-
-async def _show(sequence: int, reason: str, data_folder: Path) -> bytes:
-    async with open_hub(data_folder) as hub:
-        return await _inspect(hub).content(sequence, getpass.getuser(), reason)
-
-
-async def _replay(sequences: tuple[int, ...], source: str | None, data_folder: Path, *, quiet: bool) -> list[int]:
-    async with open_hub(data_folder) as hub:
-        flow = ReplayMessages(database=hub.database, messages=hub.messages, audit=hub.audit)
-        wanted = sorted(sequences) or sorted([s async for page in flow.dead(source) for s in page])
-        replayed: list[int] = []
-        with Progress(console=Console(stderr=True), disable=quiet) as progress:
-            for start in progress.track(range(0, len(wanted), 200), description="replaying"):
-                replayed += await flow(wanted[start : start + 200], getpass.getuser())
-        return replayed
-
-
-def _inspect(hub: Hub) -> InspectMessages:
-    return InspectMessages(database=hub.database, messages=hub.messages, data_keys=hub.data_keys, audit=hub.audit)
-
-
-def _document(message: StoredMessage) -> dict[str, Any]:
-    return {
-        "sequence": message.sequence,
-        "control_id": message.control_id,
-        "type": message.type,
-        "source": message.source,
-        "state": message.state,
-        "received_at": message.received_at.isoformat(),
-        "settled_at": message.settled_at.isoformat() if message.settled_at else None,
-        "attempts": message.attempts,
-        "next_attempt_at": message.next_attempt_at.isoformat() if message.next_attempt_at else None,
-        "reason_code": message.reason_code,
-        "reason": message.reason,
-        "warnings": message.warnings,
-        "stored_resources": message.stored_resources,
-        "unmapped": message.unmapped,
-        "size_bytes": message.size_bytes,
-        "truncated": message.truncated,
-    }
-
-
-def _table(messages: list[StoredMessage]) -> Table:
-    table = Table("sequence", "received", "source", "type", "control id", "state", "reason", box=None)
-    for m in messages:
-        received = m.received_at.isoformat(sep=" ", timespec="seconds")
-        table.add_row(
-            str(m.sequence), received, m.source, m.type, m.control_id, m.state, m.reason or ", ".join(m.warnings)
+    With each message the younger ones of its patients are read, as in the replay. Recorded as a look at patient data.
+    """
+    by = asked_by(getpass.getuser(), "compare-messages", reason=reason)
+    wanted = selection(**_wanted(**chosen), sequences=sequences)
+    report, found = _run(data_folder, lambda hub: hub.replay_messages.compare(wanted, by))
+    if as_json:
+        echo_json(
+            {**report.as_document(), "differences": [_difference(key, net, values) for key, net in found.items()]}
         )
+        return
+    for (kind, id_), net in found.items():
+        click.echo(f"{'would change' if net.before else 'would create'} {kind}/{id_}")
+        for each in net.differences:
+            click.echo(f"  {each.path}" + (f": {_plain(each.before)} → {_plain(each.after)}" if values else ""))
+    _tell(report, "would be read")
+
+
+@command.command()
+@click.argument("sequences", type=int, nargs=-1)
+@_selecting
+@click.option("--dry-run", is_flag=True, help="Only tell what would differ.")
+@data_option
+@json_option
+def replay(sequences: tuple[int, ...], dry_run: bool, data_folder: Path, as_json: bool, **chosen: Any) -> int:
+    """Read messages anew: SEQUENCES, or all that fit (--state dead, --since, --source …).
+
+    With each come the younger messages of its patients, in order, so that no old message undoes a newer one; what does
+    not differ in the end is not written. It runs as a job: what is interrupted goes on, here or in a worker. Ends with
+    1 when a message could not be read.
+    """
+    wanted = selection(**_wanted(**chosen), sequences=sequences)
+    report = _run(data_folder, lambda hub: _replay(hub, wanted, dry_run, quiet=as_json))
+    if as_json:
+        echo_json({"replayed": report.messages - report.failed, **report.as_document(), "dry_run": dry_run})
+    else:
+        _tell(report, "would be read" if dry_run else "were read")
+    return 1 if report.failed else 0
+
+
+def _wanted(
+    *, type_: str | None, reason_code: str | None, since: datetime | None, until: datetime | None, **others: Any
+) -> dict[str, Any]:
+    return {"type": type_, "reason": reason_code, "since": since, "until": until, **others}
+
+
+async def _list(hub: Hub, wanted: dict[str, Any], limit: int, count: bool, as_json: bool) -> None:
+    flow = hub.inspect_messages
+    if count:
+        number = await flow.counted(**wanted)
+        echo_json({"count": number}) if as_json else click.echo(number)
+        return
+    page: list[StoredMessage] = []
+    shown: list[tuple[StoredMessage, Any]] = []
+    async for message in flow.listed(limit=limit, **wanted):
+        page.append(message)
+        if len(page) == _PAGE:
+            shown += await _show(hub, page, as_json)
+            page = []
+    shown += await _show(hub, page, as_json)
+    if not as_json:
+        Console().print(_table(shown))
+
+
+_PAGE = 500
+
+
+async def _show(hub: Hub, page: Sequence[StoredMessage], as_json: bool) -> list[tuple[StoredMessage, Any]]:
+    """Messages with their scores; as JSON they are told at once."""
+    scores = await hub.inspect_messages.scores([message.sequence for message in page])
+    for message in page if as_json else ():
+        echo_json(as_document(message, scores.get(message.sequence)))
+    return [] if as_json else [(message, scores.get(message.sequence)) for message in page]
+
+
+async def _replay(hub: Hub, wanted: Any, dry_run: bool, *, quiet: bool) -> ReplayReport:
+    flow = hub.replay_messages
+    by = asked_by(getpass.getuser(), "replay-messages")
+    job = await flow.start(wanted, by, owner=OPERATOR, dry_run=dry_run, claimed=True)
+    with Progress(
+        TextColumn("reading"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn(),
+        console=Console(stderr=True), disable=quiet,
+    ) as progress:  # fmt: skip
+        bar = progress.add_task("", total=None, told="")
+        work = asyncio.ensure_future(hub.jobs.run(job))
+        try:
+            while not (await asyncio.wait([work], timeout=_POLL_SECONDS))[0]:
+                progress.update(bar, told=(await _job(hub, job)).step)
+            work.result()
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+    ended = await _job(hub, job)
+    if ended.state is not JobState.COMPLETED or ended.result is None:
+        raise HealthSyncError(ended.failure or f"the replay stopped; see: healthsync jobs show {job.id}")
+    return ReplayReport.of_document({name: value for name, value in ended.result.items() if name != "dry_run"})
+
+
+async def _job(hub: Hub, job: Job) -> Job:
+    return (await hub.jobs.inspect(str(job.id))).job
+
+
+def _tell(report: ReplayReport, what: str) -> None:
+    click.echo(f"{report.messages} messages {what}, {report.failed} could not be")
+    for name, counts in (("new", report.created), ("changed", report.changed), ("unchanged", report.unchanged)):
+        if counts:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+            click.echo(f"  {name}: {kinds}")
+    for path, count in sorted(report.paths.items(), key=lambda entry: -entry[1])[:20]:
+        click.echo(f"  {count:>7} × {path}")
+    for failure in report.failures[:20]:
+        click.echo(f"  message {failure.sequence}: {failure.because}")
+
+
+def _difference(key: tuple[str, str], net: Net, values: bool) -> dict[str, Any]:
+    paths: list[Any] = [
+        {"path": each.path, "before": each.before, "after": each.after} if values else each.path
+        for each in net.differences
+    ]
+    return {"resource": f"{key[0]}/{key[1]}", "new": net.before is None, "paths": paths}
+
+
+def _plain(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _run(data_folder: Path, act: Callable[[Hub], Awaitable[_T]]) -> _T:
+    async def with_hub() -> _T:
+        async with open_hub(data_folder) as hub:
+            return await act(hub)
+
+    return asyncio.run(with_hub())
+
+
+def _table(messages: list[tuple[StoredMessage, Any]]) -> Table:
+    table = Table("sequence", "received", "source", "type", "control id", "state", "points", "reason", box=None)
+    for m, score in messages:
+        received = m.received_at.isoformat(sep=" ", timespec="seconds")
+        points = str(score.score.points) if score else ""
+        table.add_row(
+            str(m.sequence), received, m.source, m.type, m.control_id, m.state, points,
+            m.reason or ", ".join(m.warnings),
+        )  # fmt: skip
     return table

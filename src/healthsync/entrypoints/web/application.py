@@ -28,6 +28,7 @@ from .inner_requests import InnerRequests
 from .integration_routes import IntegrationRoutes
 from .job_routes import JobRoutes
 from .local_code_routes import LocalCodeRoutes
+from .message_routes import MessageRoutes
 from .meta_routes import MetaRoutes
 from .operation_routes import OperationRoutes
 from .origins import Origins
@@ -62,6 +63,7 @@ class Application:
         HealthsyncRoutes(hub, fhir, search).register(self.router)
         BulkRoutes(hub).register(self.router)
         JobRoutes(hub).register(self.router)
+        MessageRoutes(hub).register(self.router)
         QualityRoutes(hub).register(self.router)
         DestinationRoutes(hub).register(self.router)
         SubscriptionRoutes(hub).register(self.router)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from healthsync.errors import NotFound
+from healthsync.exchange.administration.replay_messages import KIND as REPLAY
 from healthsync.exchange.operations.jobs import JobReport
 from healthsync.infrastructure.jobs import Job, JobState
 from healthsync.standards.fhir.outcome import Issue, http_status
@@ -97,7 +98,7 @@ class JobRoutes:
             "requiresAccessToken": True,
             **files,
             "error": [errors] if report.issue_count else [],
-            "extension": {"job": self._document(request, job)},
+            "extension": {"job": self._document(request, job), **_report(job)},
         }
         time = (job.result or {}).get("transaction_time")
         return {"transactionTime": _instant(datetime.fromisoformat(time)), **manifest} if time else manifest
@@ -128,6 +129,11 @@ def address_of(request: Request, hub: Any, id_: UUID | None) -> str:
     public = urlsplit(hub.settings.fhir.base_url)
     host = public if public.scheme else urlsplit(str(request.base_url))
     return f"{host.scheme}://{host.netloc}/jobs" + (f"/{id_}" if id_ else "")
+
+
+def _report(job: Job) -> dict[str, Any]:
+    """What a replay of messages found: counts and paths."""
+    return {"report": dict(job.result)} if job.kind == REPLAY and job.result is not None else {}
 
 
 def _progress(job: Job) -> str:

@@ -30,8 +30,8 @@ class QualityRoutes:
     async def report(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET quality?source&since&until: by source points, trend, worst rules and days."""
         requester = await requester_of(self._hub, request)
-        found = await self._hub.report_quality.for_client(
-            requester,
+        await self._hub.operators.require(requester, "quality-report", "Quality")
+        found = await self._hub.report_quality(
             source=request.query_params.get("source"),
             since=day_of(request, "since"),
             until=day_of(request, "until"),

@@ -7,16 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.quality import Bands, Contract, DayOfSource, QualityService, Reporting, Rule
-from healthsync.errors import InvalidInput, Refused
-from healthsync.exchange.recording import audit_event
+from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database
-
-OPERATORS = frozenset({"admin"})
-"""Roles that may see how the hub is doing."""
 
 _DAYS, _TREND_DAYS, _WORST = 30, 7, 10
 
@@ -64,15 +59,6 @@ class ReportQuality:
         return [
             self._of_source(name, own, bands.get(name, self._quality.bands)) for name, own in sorted(by_source.items())
         ]
-
-    async def for_client(self, requester: Requester, *, source: str | None, since: date | None,
-                         until: date | None) -> list[SourceReport]:  # fmt: skip
-        """The same for a client. Raises Refused, after recording it."""
-        if OPERATORS.isdisjoint(requester.roles):
-            event = audit_event(requester, Action.READ, "quality-report", Outcome.REFUSED, ["Quality"], reason="role")
-            await self._audit.record_and_commit(event)
-            raise Refused("the roles of this client do not open the report on quality; it is for administrators")
-        return await self(source=source, since=since, until=until)
 
     async def to_review(self, source: str | None, limit: int) -> list[int]:
         """Messages that somebody should look at, newest first."""
