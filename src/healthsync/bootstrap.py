@@ -35,6 +35,7 @@ from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import ConfigurationError
 from healthsync.exchange.administration.edit_message import EditMessage
 from healthsync.exchange.administration.inspect_messages import InspectMessages
+from healthsync.exchange.administration.keep_raw import KeepRaw
 from healthsync.exchange.administration.manage_codes import ManageCodes
 from healthsync.exchange.administration.manage_destinations import ManageDestinations
 from healthsync.exchange.administration.operators import Operators
@@ -140,6 +141,7 @@ class Hub:
     inspect_messages: InspectMessages
     edit_message: EditMessage
     replay_messages: ReplayMessages
+    keep_raw: KeepRaw
     notify_subscribers: NotifySubscribers
     subscription_operations: SubscriptionOperations
     graphql: Graphql
@@ -397,6 +399,15 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         ),
         edit_message=EditMessage(database=database, messages=messages, data_keys=data_keys, audit=audit, clock=clock),
         replay_messages=replay_messages,
+        keep_raw=KeepRaw(
+            database=database,
+            messages=messages,
+            data_keys=data_keys,
+            audit=audit,
+            keyring=keyring,
+            clock=clock,
+            keep_days=settings.retention.raw_messages.days,
+        ),
         notify_subscribers=NotifySubscribers(
             database=database,
             subscriptions=subscriptions,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from healthsync.entrypoints.worker.jobs import JobWorker
 from healthsync.entrypoints.worker.sending import Sending
 from healthsync.entrypoints.worker.telling import Telling
 from healthsync.errors import HealthSyncError
+from healthsync.exchange.administration.replay_messages import asked_by
 from healthsync.infrastructure.telemetry import logger, metrics
 from healthsync.sdk.transports import InsideTransport
 from healthsync.settings import Settings, environment_with
@@ -98,7 +100,8 @@ async def serve(
             worker = Worker(hub.process_message, hub.database, batch_size=settings.worker.batch_size)
             work = asyncio.create_task(worker.run(stop), name="worker")
             stack.push_async_callback(lambda: asyncio.wait([work], timeout=_STOP_SECONDS))
-            long_work = asyncio.create_task(JobWorker(hub.jobs, hub.database).run(stop), name="jobs")
+            retire = partial(hub.keep_raw.retire, asked_by("worker", "retire-messages"))
+            long_work = asyncio.create_task(JobWorker(hub.jobs, hub.database, hourly=retire).run(stop), name="jobs")
             stack.push_async_callback(lambda: asyncio.wait([long_work], timeout=_STOP_SECONDS))
             sending = Sending(hub.send_message, hub.deliver_messages, hub.database)
             sent = asyncio.create_task(sending.run(stop), name="sending")

@@ -608,7 +608,12 @@ class Research:
 class Retention:
     """How long things are kept."""
 
-    medical_records: Term = setting("Clinical data and messages.", default=PERMANENT, later=DELETION_LATER)
+    medical_records: Term = setting("Clinical data.", default=PERMANENT, later=DELETION_LATER)
+    raw_messages: Term = setting(
+        "The bytes of HL7 v2 messages as they were received; what was made of them stays. A source may have its own "
+        "term (`healthsync messages keep`), and a legal hold outranks both. With the bytes go their keys.",
+        default=PERMANENT,
+    )
     audit_logs: Term = setting("Audit records; six years at least.", default=SIX_YEARS, later=DELETION_LATER)
     system_logs: Term = setting("Technical logs.", default=ONE_YEAR, later=DELETION_LATER)
 

@@ -103,7 +103,7 @@ class Raw:
 
     sealed: bytes
     key_version: int
-    key_of_day: bool
+    key_of_day: bool = True
     """False for what a version of the hub sealed that had one key for all messages of a source."""
 
 
@@ -153,6 +153,39 @@ class Settlement:
     warnings: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
     """References to the patients whose data it brought, changed or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayOfRaw:
+    """The bytes of a source and a day in the raw zone. `unsettled`: messages that wait or are dead letters."""
+
+    source: str
+    day: date
+    messages: int
+    unsettled: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawTerm:
+    """How long the bytes of a source are kept, where it differs from the setting; a legal hold keeps them for good."""
+
+    source: str
+    keep_days: int | None = None
+    hold_reason: str | None = None
+    """Code of the legal hold."""
+    changed_at: datetime | None = None
+    changed_by: str | None = None
+
+
+class Restored(StrEnum):
+    """What became of a message of an archive."""
+
+    KNOWN = "known"
+    """It is here, with its bytes."""
+    BYTES = "bytes"
+    """It was here, and has its bytes again."""
+    NEW = "new"
+    """It was not here; it waits for a replay."""
 
 
 @dataclass(frozen=True, slots=True)

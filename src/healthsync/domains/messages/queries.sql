@@ -187,3 +187,75 @@ WITH RECURSIVE line AS (
 )
 UPDATE message m SET state = 'replaced', reason_code = 'replaced', reason = 'an edited copy was processed in its place'
 FROM line WHERE m.sequence = line.sequence AND m.state = 'dead';
+
+-- name: days
+-- The days of the raw zone, by the names of their partitions.
+SELECT to_date(substr(c.relname, 13), 'YYYYMMDD') AS day
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'raw_message'::regclass ORDER BY 1;
+
+-- name: sources_of_day
+-- Whose bytes a day holds, and what of them still waits or is dead. Bounds stand in the statement (see raw_of_day).
+SELECT r.source, count(*) AS messages, count(*) FILTER (WHERE m.state IN ('accepted', 'dead')) AS unsettled
+FROM raw_message r JOIN message m USING (sequence)
+WHERE r.received_at >= '{low}' AND r.received_at < '{high}' AND ($1::text IS NULL OR r.source = $1)
+GROUP BY r.source ORDER BY r.source;
+
+-- name: retiring
+-- This transaction may delete from the raw zone, and waits for locks no longer than two seconds.
+SELECT set_config('healthsync.retiring', 'on', true), set_config('lock_timeout', '2s', true);
+
+-- name: destroy_bytes
+-- The bytes of a source and a day.
+DELETE FROM raw_message WHERE source = $1 AND received_at >= '{low}' AND received_at < '{high}';
+
+-- name: destroy_day
+-- A whole day.
+DROP TABLE {partition};
+
+-- name: retired
+-- Their messages know it, and no longer whom they were about.
+UPDATE message SET retired_at = $4, lanes = '{}'
+WHERE source = $1 AND received_at >= $2 AND received_at < $3 AND retired_at IS NULL;
+
+-- name: has_old_bytes
+-- Whether something is left that was sealed under the source's key of older versions.
+SELECT EXISTS (SELECT FROM raw_message WHERE source = $1 AND NOT key_of_day);
+
+-- name: terms
+-- Terms and holds that differ from the setting.
+SELECT source, keep_days, hold_reason, changed_at, changed_by FROM raw_term ORDER BY source;
+
+-- name: set_term
+-- A term and a hold, in the place of those before.
+INSERT INTO raw_term (source, keep_days, hold_reason, changed_at, changed_by) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (source) DO UPDATE
+SET keep_days = excluded.keep_days, hold_reason = excluded.hold_reason, changed_at = excluded.changed_at,
+    changed_by = excluded.changed_by;
+
+-- name: lock_source_term
+-- One at a time decides about a source's bytes: a hold that was set is seen by who destroys.
+SELECT pg_advisory_xact_lock(hashtextextended('raw zone of ' || $1, 0));
+
+-- name: page_of_day
+-- Messages of a source and a day with their bytes, behind a sequence, to be exported.
+SELECT m.sequence, m.source, m.type, m.received_at, m.digest, m.control_id, m.state, r.sealed, r.key_version, r.key_of_day
+FROM raw_message r JOIN message m USING (sequence)
+WHERE r.received_at >= '{low}' AND r.received_at < '{high}' AND r.source = $1 AND r.sequence > $2
+ORDER BY r.sequence LIMIT $3;
+
+-- name: known_digests
+-- Which of these messages are here, and whether their bytes are.
+SELECT sequence, digest, received_at, retired_at IS NOT NULL AS retired FROM message WHERE digest = ANY ($1);
+
+-- name: bytes_are_back
+-- A message whose bytes were brought back.
+UPDATE message SET retired_at = NULL, lanes = $2 WHERE sequence = $1;
+
+-- name: add_restored
+-- A message of an archive that is not here: dead until it is replayed, in its place before what came later.
+INSERT INTO message (received_at, source, control_id, type, digest, size_bytes, lanes, warnings, state, reason_code,
+                     reason, settled_at, place)
+SELECT $1, $2, $3, $4, $5, $6, $7, '{}', 'dead', 'restored', 'it came from an archive; a replay reads it in its place',
+       $8, (SELECT min(sequence) - 1 FROM message m WHERE m.source = $2 AND m.received_at > $1)
+RETURNING sequence;

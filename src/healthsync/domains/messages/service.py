@@ -13,9 +13,13 @@ from healthsync.domains.messages.lanes import patients_of, runnable
 from healthsync.domains.messages.model import (
     Arrival,
     Claimed,
+    DayOfRaw,
     MessageState,
+    Raw,
+    RawTerm,
     Read,
     Receipt,
+    Restored,
     SealedMessage,
     SealingKey,
     Selection,
@@ -204,6 +208,67 @@ class MessageService:
         digest = self._blind_index.digest(f"edited message {uuid4()}", content)
         sealed = (key.version, seal(key.key, arrival.raw, self._place(arrival.source, digest)))
         return await store.add_copy(tx, arrival, origin, digest, sealed, edited_by)
+
+    # The raw zone: how long, and in and out of archives.
+
+    async def days(self, tx: Transaction) -> list[date]:
+        """The days of which the raw zone holds bytes, the oldest first."""
+        return await store.days(tx)
+
+    async def sources_of_day(self, tx: Transaction, day: date, source: str | None = None) -> list[DayOfRaw]:
+        """Whose bytes a day holds."""
+        return await store.sources_of_day(tx, day, source)
+
+    async def terms(self, tx: Transaction) -> dict[str, RawTerm]:
+        """Terms and holds that differ from the setting, by source."""
+        return {term.source: term for term in await store.terms(tx)}
+
+    async def term(self, tx: Transaction, source: str) -> RawTerm:
+        """The term of a source, which nobody else changes until `tx` ends."""
+        await store.lock_source_term(tx, source)
+        return (await self.terms(tx)).get(source, RawTerm(source))
+
+    async def set_term(self, tx: Transaction, term: RawTerm, now: datetime) -> None:
+        """Write a term or a hold."""
+        await store.set_term(tx, term, now)
+
+    async def destroy(self, tx: Transaction, day: date, sources: Sequence[str], now: datetime, *, whole: bool) -> None:
+        """Destroy the bytes of sources and a day (`whole`: all that the day has). The rows stay and say so."""
+        await store.destroy(tx, day, sources, now, whole=whole)
+
+    async def has_old_bytes(self, tx: Transaction, source: str) -> bool:
+        """Whether bytes are left that a version of the hub sealed which had one key for each source."""
+        return await store.has_old_bytes(tx, source)
+
+    async def page_of_day(
+        self, tx: Transaction, source: str, day: date, after: int, limit: int
+    ) -> list[tuple[SealedMessage, str, str]]:
+        """Messages of a source and a day, unopened, with control id and state, behind a sequence."""
+        return await store.page_of_day(tx, source, day, after, limit)
+
+    async def restore(
+        self, tx: Transaction, arrival: Arrival, told: bytes | None, key: SealingKey, now: datetime
+    ) -> Restored:
+        """Bring a message of an archive back. `told` is the digest that the archive names, if it is of this hub.
+
+        What is here stays as it is; where only the bytes were destroyed they come back; what is not here waits, dead,
+        for a replay, which reads it in its place before what came later.
+        """
+        own = self._digest(arrival)
+        known = await store.known_digests(tx, [own] if told is None else [told, own])
+        row = known.get(told or own) or known.get(own)
+        if row is not None and not row["retired"]:
+            return Restored.KNOWN
+        digest = own if row is None else row["digest"]
+        raw = Raw(seal(key.key, arrival.raw, self._place(arrival.source, digest)), key.version)
+        await store.add_day(tx, day_of(arrival.received_at))
+        if row is None:
+            sequence = await store.add_restored(tx, arrival, digest, now)
+            await store.add_raw(tx, arrival.source, arrival.received_at, sequence, raw)
+            return Restored.NEW
+        await store.add_raw(tx, arrival.source, row["received_at"], row["sequence"], raw)
+        await store.bytes_are_back(tx, row["sequence"], arrival.lanes)
+        return Restored.BYTES
 
     def _digest(self, arrival: Arrival) -> bytes:
         """A frame that was not accepted must not count as seen: sent again, it is judged again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -12,8 +12,10 @@ import msgspec
 from healthsync.domains.messages.model import (
     Arrival,
     Claimed,
+    DayOfRaw,
     MessageState,
     Raw,
+    RawTerm,
     Read,
     SealedMessage,
     Selection,
@@ -75,8 +77,9 @@ async def raw_of(tx: Transaction, messages: Iterable[SealedMessage]) -> dict[int
         by_day.setdefault(day_of(message.received_at), []).append(message)
     found: dict[int, Raw] = {}
     for day, of_day in by_day.items():
-        query = _SQL.raw_of_day.format(low=_midnight(day), high=_midnight(day + timedelta(days=1)))
-        for row in await tx.fetch(query, [m.source for m in of_day], [m.sequence for m in of_day]):
+        for row in await tx.fetch(
+            _of_day(_SQL.raw_of_day, day), [m.source for m in of_day], [m.sequence for m in of_day]
+        ):
             found[row["sequence"]] = Raw(row["sealed"], row["key_version"], row["key_of_day"])
     return found
 
@@ -193,8 +196,99 @@ async def add_copy(
         _SQL.add_copy, arrival.received_at, origin, arrival.control_id, arrival.type, digest, arrival.size_bytes,
         list(arrival.lanes), arrival.reason, edited_by,
     )  # fmt: skip
-    await tx.execute(_SQL.add_raw, arrival.received_at, sequence, sealed[0], arrival.source, sealed[1])
+    await add_raw(tx, arrival.source, arrival.received_at, sequence, Raw(sealed[1], sealed[0]))
     return sequence
+
+
+async def days(tx: Transaction) -> list[date]:
+    """The days of the raw zone."""
+    return [row["day"] for row in await tx.fetch(_SQL.days)]
+
+
+async def sources_of_day(tx: Transaction, day: date, source: str | None) -> list[DayOfRaw]:
+    """Whose bytes a day holds."""
+    rows = await tx.fetch(_of_day(_SQL.sources_of_day, day), source)
+    return [DayOfRaw(day=day, **row) for row in rows]
+
+
+async def destroy(tx: Transaction, day: date, sources: Sequence[str], now: datetime, *, whole: bool) -> None:
+    """Destroy the bytes of sources and a day; `whole`: they are all that the day has."""
+    await tx.execute(_SQL.retiring)
+    for source in sources:
+        if not whole:
+            await tx.execute(_of_day(_SQL.destroy_bytes, day), source)
+        await tx.execute(_SQL.retired, source, _start(day), _start(day + timedelta(days=1)), now)
+    if whole:
+        await tx.execute(_SQL.destroy_day.format(partition=f"raw_message_{day:%Y%m%d}"))
+
+
+async def has_old_bytes(tx: Transaction, source: str) -> bool:
+    """Whether something is left under the source's key of older versions."""
+    return await tx.fetchval(_SQL.has_old_bytes, source)
+
+
+async def terms(tx: Transaction) -> list[RawTerm]:
+    """Terms and holds."""
+    return [RawTerm(**row) for row in await tx.fetch(_SQL.terms)]
+
+
+async def set_term(tx: Transaction, term: RawTerm, now: datetime) -> None:
+    """Write a term."""
+    await tx.execute(_SQL.set_term, term.source, term.keep_days, term.hold_reason, now, term.changed_by)
+
+
+async def lock_source_term(tx: Transaction, source: str) -> None:
+    """Be the only one who decides about a source's bytes."""
+    await tx.execute(_SQL.lock_source_term, source)
+
+
+async def page_of_day(
+    tx: Transaction, source: str, day: date, after: int, limit: int
+) -> list[tuple[SealedMessage, str, str]]:
+    """Messages with their bytes, control id and state, in order."""
+    rows = await tx.fetch(_of_day(_SQL.page_of_day, day), source, after, limit)
+    return [
+        (
+            SealedMessage(
+                row["sequence"], row["source"], row["type"], row["received_at"], row["digest"],
+                Raw(row["sealed"], row["key_version"], row["key_of_day"]),
+            ),
+            row["control_id"],
+            row["state"],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+async def known_digests(tx: Transaction, digests: Sequence[bytes]) -> dict[bytes, asyncpg.Record]:
+    """(sequence, received_at, retired) of messages that are here, by digest."""
+    return {row["digest"]: row for row in await tx.fetch(_SQL.known_digests, digests)}
+
+
+async def add_raw(tx: Transaction, source: str, received_at: datetime, sequence: int, raw: Raw) -> None:
+    """Bytes into the raw zone."""
+    await tx.execute(_SQL.add_raw, received_at, sequence, raw.key_version, source, raw.sealed)
+
+
+async def bytes_are_back(tx: Transaction, sequence: int, lanes: Sequence[int]) -> None:
+    """A message has its bytes again."""
+    await tx.execute(_SQL.bytes_are_back, sequence, list(lanes))
+
+
+async def add_restored(tx: Transaction, arrival: Arrival, digest: bytes, now: datetime) -> int:
+    """Insert a message of an archive; returns its sequence."""
+    return await tx.fetchval(
+        _SQL.add_restored, arrival.received_at, arrival.source, arrival.control_id, arrival.type, digest,
+        arrival.size_bytes, list(arrival.lanes), now,
+    )  # fmt: skip
+
+
+def _of_day(query: str, day: date) -> str:
+    return query.format(low=_midnight(day), high=_midnight(day + timedelta(days=1)))
+
+
+def _start(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _chosen(query: str) -> str:

@@ -17,3 +17,7 @@ ON CONFLICT DO NOTHING RETURNING version;
 -- New wrapped data keys of scopes that have none.
 INSERT INTO data_key (scope, version, wrapped_by, wrapped)
 SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::bytea[])
+
+-- name: destroy_keys
+-- Nobody can read any more what they sealed.
+DELETE FROM data_key WHERE scope = $1 RETURNING version;

@@ -78,6 +78,17 @@ class DataKeys:
                 self._remember(key, newest=False)
         return found
 
+    async def destroy(self, tx: Transaction, scope: str) -> bool:
+        """Destroy every key of a scope: what it sealed can be read by nobody any more, nor in a copy of the data.
+
+        Other processes may hold the key in memory for as long as they run. Returns whether there was one.
+        """
+        versions = await store.destroy_keys(tx, scope)
+        self._newest.pop(scope, None)
+        for version in versions:
+            self._by_version.pop((scope, version), None)
+        return bool(versions)
+
     def _remember(self, key: DataKey, *, newest: bool) -> None:
         self._by_version[key.scope, key.version] = key
         if newest:

@@ -26,6 +26,11 @@ async def add_key(tx: Transaction, scope: str, version: int, wrapped_by: int, wr
     return await tx.fetchval(_SQL.add_key, scope, version, wrapped_by, wrapped) is not None
 
 
+async def destroy_keys(tx: Transaction, scope: str) -> list[int]:
+    """Delete the wrapped keys of a scope; returns their versions."""
+    return [row["version"] for row in await tx.fetch(_SQL.destroy_keys, scope)]
+
+
 def add_keys(tx: Transaction, rows: Sequence[tuple[str, int, int, bytes]]) -> None:
     """Add wrapped keys (scope, version, wrapped_by, wrapped) of new scopes, at the end of the unit of work."""
     tx.later(_ADDING, rows)

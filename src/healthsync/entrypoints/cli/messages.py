@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -159,6 +160,111 @@ def replay(sequences: tuple[int, ...], dry_run: bool, data_folder: Path, as_json
     else:
         _tell(report, "would be read" if dry_run else "were read")
     return 1 if report.failed else 0
+
+
+@command.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--source", help="Only this partner.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day (UTC).")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="First day that is no longer part of it.")
+@click.option("--plain", is_flag=True, help="In the clear: whoever has the files reads what the messages say.")
+@_reason_option
+@data_option
+@json_option
+def export(
+    folder: Path, source: str | None, since: datetime | None, until: datetime | None, plain: bool, reason: str,
+    data_folder: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Write the raw zone to the new FOLDER: a file for each source and day, and a manifest with their hashes.
+
+    The files are sealed; only a hub with this hub's keyring opens them (healthsync messages import). Each file is
+    recorded as a look at patient data before it is written.
+    """
+    by = asked_by(getpass.getuser(), "export-messages", reason=reason)
+    days = {"since": since and since.date(), "until": until and until.date()}
+    files = _run(data_folder, lambda hub: hub.keep_raw.export(folder, by, source=source, plain=plain, **days))
+    if as_json:
+        echo_json({"messages": sum(file.messages for file in files), "files": [asdict(file) for file in files]})
+    else:
+        click.echo(f"{sum(file.messages for file in files)} messages in {len(files)} files; see {folder}/manifest.json")
+
+
+@command.command(name="import")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@_reason_option
+@data_option
+@json_option
+def import_archive(folder: Path, reason: str, data_folder: Path, as_json: bool) -> None:
+    """Bring the archive in FOLDER back, after its hashes were checked.
+
+    Messages that are here stay as they are; bytes that were destroyed come back. What is new waits as dead letters:
+    healthsync messages replay --why restored reads them, each in its place before what came later.
+    """
+    by = asked_by(getpass.getuser(), "import-messages", reason=reason)
+    brought = _run(data_folder, lambda hub: hub.keep_raw.restore(folder, by))
+    if as_json:
+        echo_json(asdict(brought))
+    else:
+        click.echo(
+            f"{brought.known} messages were here, {brought.bytes} have their bytes again, {brought.new} are new"
+            + ("; next: healthsync messages replay --why restored" if brought.new else "")
+        )
+
+
+@command.command()
+@click.argument("source")
+@click.option("--days", type=click.IntRange(min=1), help="Days that the bytes of its messages are kept.")
+@click.option("--as-set", is_flag=True, help="As the setting retention.raw_messages says.")
+@data_option
+def keep(source: str, days: int | None, as_set: bool, data_folder: Path) -> None:
+    """How long the bytes of messages of SOURCE are kept. What was made of them stays in any case."""
+    if (days is None) != as_set:
+        raise click.UsageError("say --days N, or --as-set")
+    _run(data_folder, lambda hub: hub.keep_raw.keep(source, days, asked_by(getpass.getuser(), "keep-messages")))
+
+
+@command.command()
+@click.argument("source")
+@click.option("--case", help="Code of the legal hold, such as a case number.")
+@click.option("--release", is_flag=True, help="The hold is over.")
+@data_option
+def hold(source: str, case: str | None, release: bool, data_folder: Path) -> None:
+    """Destroy nothing of SOURCE, whatever its term, until the legal hold is released."""
+    if (case is None) != release:
+        raise click.UsageError("say --case CODE, or --release")
+    _run(
+        data_folder,
+        lambda hub: hub.keep_raw.hold(source, case, asked_by(getpass.getuser(), "hold-messages", reason=case)),
+    )
+
+
+@command.command()
+@click.option("--dry-run", is_flag=True, help="Only tell what is due.")
+@data_option
+@json_option
+def retire(dry_run: bool, data_folder: Path, as_json: bool) -> None:
+    """Destroy bytes that are past their term, with their keys. A running hub does so every hour."""
+    by = asked_by(getpass.getuser(), "retire-messages")
+    for each in _run(data_folder, lambda hub: hub.keep_raw.retire(by, dry_run=dry_run)):
+        if as_json:
+            echo_json(asdict(each))
+        else:
+            what = f"kept: {each.because}" if each.because else "due" if dry_run else "destroyed"
+            click.echo(f"{each.day} {each.source}: {each.messages} messages, {what}")
+
+
+@command.command()
+@data_option
+@json_option
+def terms(data_folder: Path, as_json: bool) -> None:
+    """Terms and legal holds of sources that have their own."""
+    for term in _run(data_folder, lambda hub: hub.keep_raw.terms()):
+        if as_json:
+            echo_json(asdict(term))
+        else:
+            kept = f"{term.keep_days} days" if term.keep_days else "as the setting says"
+            held = f", legal hold {term.hold_reason}" if term.hold_reason else ""
+            click.echo(f"{term.source}: {kept}{held}")
 
 
 def _wanted(

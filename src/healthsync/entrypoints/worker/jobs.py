@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from healthsync.errors import Unavailable
 from healthsync.exchange.operations.jobs import Jobs
@@ -13,18 +14,27 @@ from healthsync.infrastructure.telemetry import logger
 _log = logger(__name__)
 _POLL_SECONDS = 5.0
 _OUTAGE_SECONDS = 1.0
+_HOUR_SECONDS = 3600.0
 
 
 class JobWorker:
     """Runs jobs until it is told to stop; a job under way then goes back, and another worker goes on with it."""
 
-    def __init__(self, jobs: Jobs, database: Database, *, poll_seconds: float = _POLL_SECONDS) -> None:
-        self._jobs, self._database, self._poll_seconds = jobs, database, poll_seconds
+    def __init__(
+        self,
+        jobs: Jobs,
+        database: Database,
+        *,
+        hourly: Callable[[], Awaitable[object]] | None = None,
+        poll_seconds: float = _POLL_SECONDS,
+    ) -> None:
+        """`hourly`: what else is to be done from time to time."""
+        self._jobs, self._database, self._poll_seconds, self._hourly = jobs, database, poll_seconds, hourly
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run jobs and tidy up until `stop` is set."""
         stopping = asyncio.ensure_future(stop.wait())
-        loops = [asyncio.ensure_future(loop()) for loop in (self._run_jobs, self._tidy)]
+        loops = [asyncio.ensure_future(loop()) for loop in (self._run_jobs, self._tidy, self._every_hour)]
         try:
             await asyncio.wait([stopping, *loops], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -47,6 +57,12 @@ class JobWorker:
         while True:
             await self._survived(self._jobs.tidy())
             await asyncio.sleep(self._poll_seconds)
+
+    async def _every_hour(self) -> None:
+        while True:
+            if self._hourly is not None:
+                await self._survived(self._hourly())
+            await asyncio.sleep(_HOUR_SECONDS)
 
     async def _survived(self, work) -> bool:
         try:
