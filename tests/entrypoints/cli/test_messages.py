@@ -177,3 +177,29 @@ def test_quality_is_reported_agreed_and_listed_for_review(data: Path) -> None:
     assert {"patient-number", "observation-plausible"} <= {rule["id"] for rule in run("quality", "rules", *to)}
     shown = CliRunner().invoke(main, ["quality", "report", "--data", str(data)])
     assert "MERCY.EPIC" in shown.output and "patient-birth-date" in shown.output
+
+
+def test_the_raw_zone_is_exported_brought_back_kept_and_held(data: Path, tmp_path: Path) -> None:
+    async def receive_one() -> None:
+        async with open_hub(data) as hub:
+            await hub.receive_message(MESSAGE % (b"ADT^A01", b"C1"), Peer("127.0.0.1"))
+            await hub.process_message()
+
+    asyncio.run(receive_one())
+    to = ("--data", data, "--json")
+    (exported,) = run("messages", "export", tmp_path / "out", "--source", "MERCY.EPIC", "--reason", "t-1", *to)
+    assert (exported["messages"], len(exported["files"])) == (1, 1)
+    assert (
+        run("messages", "export", tmp_path / "none", "--until", "2020-01-01", "--reason", "t-1", *to)[0]["files"] == []
+    )
+    run("messages", "export", tmp_path / "out", "--reason", "t-1", *to, code=1)
+    assert run("messages", "import", tmp_path / "out", "--reason", "t-1", *to) == [{"known": 1, "bytes": 0, "new": 0}]
+    run("messages", "keep", "MERCY.EPIC", "--data", data, code=2)
+    run("messages", "keep", "MERCY.EPIC", "--days", 30, "--data", data)
+    run("messages", "hold", "MERCY.EPIC", "--case", "case-7", "--data", data)
+    (term,) = run("messages", "terms", *to)
+    assert (term["source"], term["keep_days"], term["hold_reason"]) == ("MERCY.EPIC", 30, "case-7")
+    run("messages", "hold", "MERCY.EPIC", "--release", "--data", data)
+    run("messages", "keep", "MERCY.EPIC", "--as-set", "--data", data)
+    assert run("messages", "terms", *to)[0]["keep_days"] is None
+    assert run("messages", "retire", "--dry-run", *to) == []
