@@ -71,13 +71,14 @@ class HubProcess:
         healthsync("init", folder, *options)
         return cls(folder, **environment)
 
-    def start(self) -> float:
+    def start(self, *options: str, cwd: Path | None = None) -> float:
         """Serve on free ports; returns the seconds until the ready line."""
         began, before = time.monotonic(), self._written()
         with self.output.open("ab") as out, self.errors.open("ab") as err:
             self._process = subprocess.Popen(
-                [*HEALTHSYNC, "serve", "--data", self.folder, "--http", "127.0.0.1:0", "--mllp", "127.0.0.1:0"],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=_environment(self.environment),
+                [*HEALTHSYNC, "serve", "--data", self.folder, "--http", "127.0.0.1:0", "--mllp", "127.0.0.1:0",
+                 *options],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=_environment(self.environment), cwd=cwd,
             )  # fmt: skip
         line = until(lambda: self._ready_line(before), f"the hub is ready; {self.stderr()[-2000:]}")
         ready = json.loads(line)

@@ -67,18 +67,18 @@ async def serve(
     attached: bool = False,
     database_url: str | None = None,
     worker_options: Sequence[str] = (),
-    application: str | None = None,
+    app: str | None = None,
     ready: Callable[[Addresses, Hub], Any],
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Run a hub until SIGTERM, SIGINT or `stop`; `attached` is a worker that another hub process started, `application`
+    """Run a hub until SIGTERM, SIGINT or `stop`; `attached` is a worker that another hub process started, `app`
     (MODULE:NAME) a `HealthSync` whose handlers the workers run.
 
     The order of stopping: no new messages and requests, those under way are finished, then workers, then the audit
     log's last head, then the database.
     """
     stop = stop or asyncio.Event()
-    handlers = load_application(application) if application else None  # one that cannot be loaded starts no hub
+    handlers = load_application(app) if app else None  # one that cannot be loaded starts no hub
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -93,7 +93,7 @@ def command(
             attached=attached,
             database_url=database_url,
             worker_options=worker_options,
-            application=application,
+            app=application,
             ready=ready,
         )
     )

@@ -1,0 +1,282 @@
+"""Applications of the SDK on real hubs: the example of the requirements, inside and beside the hub, and what kill -9 of
+either side leaves behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from .hub_process import HEALTHSYNC, HubProcess, MllpConnection, oru, until
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = ROOT.parent / "shared" / "spec" / "sdk_example_lab_results.py"
+API = "/api/v1/healthsync"
+
+
+def critical(control_id: str, mrn: str, value: int) -> bytes:
+    return oru(control_id, "MERCY", mrn, value=value).replace(b"|g/dL|||||F", b"|g/dL|12-16|LL|||F")
+
+
+@pytest.fixture
+def folder(place: Path, request) -> Path:
+    """Where the program of a test lies, and its hub."""
+    folder = place / re.sub(r"\W+", "-", request.node.name)
+    folder.mkdir()
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def hub(folder: Path, new_hub: Callable[..., HubProcess]) -> HubProcess:
+    """A hub that has not been started, with a key for the program in its environment."""
+    hub = new_hub(
+        f"{folder.name}/hub",
+        "--development",
+        HEALTHSYNC_WORKER__PROCESSES="1",
+        HEALTHSYNC_APPLICATIONS__LEASE_SECONDS="2",
+        HEALTHSYNC_APPLICATIONS__BACKOFF_SECONDS="0.1",
+        HEALTHSYNC_APPLICATIONS__MAX_ATTEMPTS="3",
+    )
+    hub.environment["HEALTHSYNC_API_KEY"] = hub.ask("client", "create", "lab", "--role", "system")["api_key"]
+    return hub
+
+
+@pytest.fixture
+def beside(folder: Path, hub: HubProcess) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a program beside the hub; what it leaves running is ended."""
+    with ExitStack() as stack:
+
+        def start(*command: str) -> subprocess.Popen[bytes]:
+            environment = {**os.environ, **hub.environment, "HEALTHSYNC_URL": f"http://{hub.http}"}
+            with (folder / "program.err").open("ab") as err:
+                program = subprocess.Popen(command, cwd=folder, env=environment, stderr=err)
+            stack.callback(program.wait, 20)
+            stack.callback(program.kill)
+            return program
+
+        yield start
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / f"{name}.py").write_text(text)
+
+
+def example(folder: Path) -> None:
+    """The example of the requirements as it stands, with the two imports that it needs."""
+    if not SPEC.is_file():
+        pytest.skip("the requirements do not stand beside this checkout")
+    write(folder, "lab_results", f"import os\nfrom datetime import datetime\n\n{SPEC.read_text()}")
+
+
+def listening(hub: HubProcess, client: httpx.Client, application: str) -> None:
+    """Until the application has registered its handlers."""
+    until(lambda: client.get(f"{API}/applications/{application}").status_code == 200, "the handlers are registered")
+
+
+def own_client(hub: HubProcess) -> httpx.Client:
+    return hub.client_with(hub.environment["HEALTHSYNC_API_KEY"])
+
+
+def alerts(client: httpx.Client) -> list[dict[str, Any]]:
+    return client.get(f"{API}/alerts?count=1000").json()["alerts"]
+
+
+def publications(client: httpx.Client, topic: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    after = 0
+    while page := (answer := client.get(f"{API}/streams/{topic}?after={after}&count=1000").json())["publications"]:
+        found += page
+        after = answer["position"]
+    return found
+
+
+def did_what_the_example_says(client: httpx.Client) -> None:
+    (alert,) = until(lambda: alerts(client), "the alert is there")
+    result = {
+        "test_code": "718-7",
+        "test_name": "Hemoglobin",
+        "value": "7",
+        "units": "g/dL",
+        "reference_range": "12-16",
+        "abnormal_flag": "LL",
+    }
+    assert (alert["type"], alert["patient_mrn"], alert["result"]) == ("critical_lab", "MRN-1", result)
+    assert alert["recipients"] == ["ordering_physician", "lab_director"]
+    assert len(alert["patients"]) == 1
+    both = until(lambda: len(found := publications(client, "lab_results")) == 2 and found, "both results are published")
+    by_mrn = {one["payload"]["patient_mrn"]: one["payload"] for one in both}
+    assert by_mrn["MRN-1"]["results"] == [result]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(Z|[+-]\d\d:\d\d)", by_mrn["MRN-1"]["received_at"])
+    until(
+        lambda: not any(one["waiting"] for one in client.get(f"{API}/applications/lab_results").json()["handlers"]),
+        "nothing waits",
+    )
+
+
+def test_the_example_of_the_requirements_runs_inside_the_hub(folder, hub):
+    example(folder)
+    hub.start("--app", "lab_results:hs", cwd=folder)
+    with own_client(hub) as client, hub.connect() as sender:
+        listening(hub, client, "lab_results")
+        assert sender.send(critical("C1", "MRN-1", 7)).code == "AA"
+        assert sender.send(oru("C2", "MERCY", "MRN-2", value=14)).code == "AA"
+        did_what_the_example_says(client)
+    assert "Traceback" not in hub.stderr()
+
+
+def test_the_example_of_the_requirements_runs_beside_the_hub(folder, hub, beside):
+    example(folder)
+    hub.start()
+    program = beside(*HEALTHSYNC, "handlers", "run", "lab_results:hs")
+    with own_client(hub) as client, hub.connect() as sender:
+        listening(hub, client, "lab_results")
+        assert sender.send(critical("C1", "MRN-1", 7)).code == "AA"
+        assert sender.send(oru("C2", "MERCY", "MRN-2", value=14)).code == "AA"
+        did_what_the_example_says(client)
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(20) == 0
+
+
+def test_our_own_example_does_the_same_as_a_script(folder, hub, beside):
+    write(folder, "lab_results", (ROOT / "examples" / "lab_results.py").read_text())
+    hub.start()
+    program = beside(sys.executable, "lab_results.py")
+    with own_client(hub) as client, hub.connect() as sender:
+        listening(hub, client, "lab_results")
+        sender.send(critical("C1", "MRN-1", 7))
+        sender.send(oru("C2", "MERCY", "MRN-2", value=14))
+        did_what_the_example_says(client)
+    program.send_signal(signal.SIGINT)
+    assert program.wait(20) == 0
+
+
+FAILING = """
+from healthsync import HealthSync, HL7Parser
+
+hs = HealthSync()
+
+@hs.on_hl7('ORU^*')
+def picky(message):
+    if HL7Parser(message).get('PID.3') == 'BAD':
+        raise ValueError('Quennell is not welcome')
+    hs.publish('handled', HL7Parser(message).control_id)
+
+@hs.on_hl7('*', timeout_seconds=1)
+def slow(message):
+    import time
+    if HL7Parser(message).get('PID.3') == 'SLOW':
+        time.sleep(60)
+
+@hs.on('patient.created')
+def created(event):
+    hs.publish('people', hs.to_fhir(event.data)['id'])
+"""
+
+
+def test_a_handler_that_fails_or_hangs_ends_as_its_own_dead_letter_and_holds_nobody_up(folder, hub):
+    write(folder, "failing", FAILING)
+    hub.start("--app", "failing:hs", cwd=folder)
+    with own_client(hub) as client, hub.connect() as sender:
+        listening(hub, client, "failing")
+        for number, mrn in enumerate(("BAD", "GOOD", "BAD", "SLOW", "GOOD"), 1):
+            assert sender.send(oru(f"C{number}", "MERCY", mrn, value=number)).code == "AA"
+        dead = until(
+            lambda: len(d := hub.lines("handlers", "dead")) == 3 and d, "the dead letters are there", every=0.5
+        )
+        told = sorted((one["handler"], one["subject"], one["attempts"], one["reason_code"]) for one in dead)
+        assert told == [
+            ("picky", "Message/1", 3, "ValueError"),
+            ("picky", "Message/3", 3, "ValueError"),
+            ("slow", "Message/4", 3, "timeout"),
+        ]
+        assert {one["payload"] for one in publications(client, "handled")} == {"C2", "C4", "C5"}
+        people = until(lambda: len(p := publications(client, "people")) == 3 and p, "three patients were told of")
+        for one in people:
+            assert client.get(f"/fhir/Patient/{one['payload']}").status_code == 200
+        replayed = hub.ask("handlers", "replay", "--all", "--application", "failing")["replayed"]
+        assert sorted(replayed) == sorted(one["id"] for one in dead)
+        until(lambda: len(hub.lines("handlers", "dead")) == 3, "they fail again", every=0.5)
+    states = {one["name"]: one for one in hub.lines("handlers", "list")}
+    assert (states["picky"]["dead"], states["slow"]["dead"], states["created"]["waiting"]) == (2, 1, 0)
+    assert "Quennell" not in hub.stderr()
+    hub.run("handlers", "remove", "failing")
+    assert hub.lines("handlers", "list") == []
+
+
+COUNTING = """
+import os, time
+from healthsync import HealthSync, HL7Parser
+
+hs = HealthSync(concurrency=4)
+
+@hs.on_hl7('ORU^R01')
+def count(message):
+    control_id = HL7Parser(message).control_id
+    with open('calls', 'a') as calls:
+        calls.write(f'{control_id}\\n')
+    hs.alerts.send(type='critical_lab', control_id=control_id)
+    time.sleep(0.01)
+
+if __name__ == '__main__':
+    hs.run()
+"""
+PATIENTS, EACH = 5, 16
+
+
+@pytest.mark.slow
+def test_kill_of_either_side_loses_no_message_keeps_the_order_and_sends_each_alert_once(folder, hub, beside):
+    write(folder, "counting", COUNTING)
+    hub.start()
+    chance = random.Random(20261127)
+    program = beside(sys.executable, "counting.py")
+    with own_client(hub) as client:
+        listening(hub, client, "counting")
+    with MllpConnection(hub.mllp) as sender:
+        for number in range(EACH):
+            for patient in range(PATIENTS):
+                assert sender.send(oru(f"P{patient}-{number}", "MERCY", f"P{patient}", value=number)).code == "AA"
+    for what in ("program", "hub", "program", "worker", "program"):
+        time.sleep(chance.uniform(0.2, 0.8))
+        if what == "program":
+            program.kill()
+            program.wait(10)
+            program = beside(sys.executable, "counting.py")
+        elif what == "worker":
+            for pid in hub.worker_pids():
+                os.kill(pid, signal.SIGKILL)
+        else:
+            hub.kill()
+            until(lambda: not hub.worker_pids(), "the workers of the killed hub end")
+            port = hub.http
+            hub.start("--http", port)
+    with own_client(hub) as client:
+        sent = until(
+            lambda: len(a := alerts(client)) >= PATIENTS * EACH and a, "every message was handled", 90, every=0.5
+        )
+        until(
+            lambda: not any(one["waiting"] for one in client.get(f"{API}/applications/counting").json()["handlers"]),
+            "nothing waits",
+        )
+        assert sorted(one["control_id"] for one in alerts(client)) == sorted(one["control_id"] for one in sent)
+    assert sorted(one["control_id"] for one in sent) == sorted(
+        f"P{p}-{n}" for p in range(PATIENTS) for n in range(EACH)
+    )
+    first_calls: dict[str, list[int]] = defaultdict(list)
+    for line in dict.fromkeys((folder / "calls").read_text().split()):
+        patient, _, number = line.partition("-")
+        first_calls[patient].append(int(number))
+    assert dict(first_calls) == {f"P{p}": list(range(EACH)) for p in range(PATIENTS)}
+    assert hub.lines("handlers", "dead") == []
