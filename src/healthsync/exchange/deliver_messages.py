@@ -140,7 +140,7 @@ class DeliverMessages:
     async def claim(self) -> Turn | None:
         """A destination with something to do; None when nobody waits."""
         lease = uuid.uuid4()
-        async with self._database.transaction() as tx:
+        async with self._database.connection() as tx:
             standing = await self._deliveries.claim(tx, lease, LEASE_SECONDS)
         return Turn(standing, lease) if standing is not None else None
 
@@ -177,7 +177,7 @@ class DeliverMessages:
 
     async def tidy(self) -> int:
         """Forget what was delivered long ago; returns how many."""
-        async with self._database.transaction() as tx:
+        async with self._database.connection() as tx:
             return await self._deliveries.forget(tx, self._keep)
 
     async def observe(self) -> None:
@@ -249,7 +249,7 @@ class DeliverMessages:
         due = await self._permitted(turn, await self._legible(turn, due, keys))  # (3)
         if not due:
             return
-        async with self._database.transaction() as tx:  # (4)
+        async with self._database.connection() as tx:  # (4)
             await self._deliveries.begin(tx, [waiting.sequence for waiting in due])
         batch = _Batch(due, keys, asyncio.Semaphore(turn.destination.max_connections))
         lanes: dict[object, list[Waiting]] = {}
@@ -258,8 +258,9 @@ class DeliverMessages:
             lanes.setdefault(lane, []).append(waiting)
         ends = await asyncio.gather(*(self._lane(turn, lane, batch, link) for lane in lanes.values()),
                                     return_exceptions=True)  # fmt: skip
-        async with self._database.transaction() as tx:
-            await self._deliveries.not_attempted(tx, sorted(batch.open))
+        if batch.open:
+            async with self._database.connection() as tx:
+                await self._deliveries.not_attempted(tx, sorted(batch.open))
         faults = [end for end in ends if isinstance(end, BaseException)]
         if faults:  # our own before the partner's
             raise next((fault for fault in faults if not isinstance(fault, _NoAnswer)), faults[0])
@@ -340,24 +341,27 @@ class DeliverMessages:
     async def _settle(
         self, turn: Turn, waiting: Waiting, settlement: Settlement, key: SealingKey | None = None
     ) -> None:
-        was_failing = turn.standing.failures
-        async with self._database.transaction() as tx:
+        async with self._database.connection() as tx:
             await self._deliveries.settle(tx, waiting, settlement, key)
-            if was_failing and settlement.answer is not None:
-                await self._deliveries.recovered(tx, turn.name)
+        if turn.standing.failures and settlement.answer is not None:
+            await self._recover(turn)
         outcome = "retried" if settlement.state is DeliveryState.WAITING else settlement.state.value
         _delivered.labels(destination=turn.name, outcome=outcome).inc()
         if settlement.state is DeliveryState.DEAD:
             _log.warning("a message is a dead letter", destination=turn.name, sequence=waiting.sequence,
                          reason=settlement.reason_code)  # fmt: skip
-        if was_failing and settlement.answer is not None:
-            turn.standing = Standing(turn.destination, turn.standing.state, turn.standing.created_at)
-            _log.info("a destination answers again", destination=turn.name, attempts=was_failing)
+
+    async def _recover(self, turn: Turn) -> None:
+        failures = turn.standing.failures
+        async with self._database.connection() as tx:
+            await self._deliveries.recovered(tx, turn.name)
+        turn.standing = Standing(turn.destination, turn.standing.state, turn.standing.created_at)
+        _log.info("a destination answers again", destination=turn.name, attempts=failures)
 
     async def _fail(self, turn: Turn, reason: str) -> None:
         """Only the first failure is told in the log: a partner that is down must not flood it."""
         _delivered.labels(destination=turn.name, outcome="unanswered").inc()
-        async with self._database.transaction() as tx:
+        async with self._database.connection() as tx:
             jitter = random.random()  # noqa: S311 - spreads waits
             standing = await self._deliveries.failed(tx, turn.standing, turn.lease, reason, jitter)
         if standing is None:
@@ -388,7 +392,7 @@ class DeliverMessages:
         while not turn.lost:
             await _first_of(_BEAT_SECONDS, turn.wake)
             try:
-                async with self._database.transaction() as tx:
+                async with self._database.connection() as tx:
                     standing = await self._deliveries.renew(tx, turn.name, turn.lease, LEASE_SECONDS)
             except Unavailable:
                 turn.lost = time.monotonic() - renewed_at > LEASE_SECONDS
@@ -402,7 +406,7 @@ class DeliverMessages:
 
     async def _release(self, turn: Turn) -> None:
         with contextlib.suppress(Unavailable):
-            async with self._database.transaction() as tx:
+            async with self._database.connection() as tx:
                 await self._deliveries.release(tx, turn.name, turn.lease)
 
 
@@ -433,6 +437,8 @@ def _require(turn: Turn) -> None:
 
 async def _first_of(seconds: float, *events: asyncio.Event) -> None:
     waits = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -28,8 +28,8 @@ SECRETS = [
     "2.1.1980", "19800102", "+1 (555) 123-4567", "555-123-4567", "john.smith@example.org", "12 Main Street", "PID|1||123^^^HOSP^MR||Smith^John",
     "MSH|^~\\&|LAB|HOSP", "MRN-00012345", "Patient/john-smith", "Patient?name=Smith", '{"family": "Smith"}', "Smith\nJohn", "",
 ]  # fmt: skip
-CLOSED_KEYS = sorted(ALLOWED_KEYS - {"channel", "client", "connector", "consumer", "facility", "logger", "migration", "partner",
-                                     "profile", "resource_type", "rule", "scope", "setting", "source", "task", "worker"})  # fmt: skip
+CLOSED_KEYS = sorted(ALLOWED_KEYS - {"channel", "client", "connector", "consumer", "destination", "facility", "logger", "migration",
+                                     "partner", "profile", "resource_type", "rule", "scope", "setting", "source", "task", "worker"})  # fmt: skip
 
 
 def lines(capsys) -> list[dict]:

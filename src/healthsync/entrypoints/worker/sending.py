@@ -14,6 +14,7 @@ from healthsync.infrastructure.telemetry import logger
 
 _log = logger(__name__)
 _LEAST_SECONDS = 0.05
+_PASSES_IN_A_ROW = 10
 _OUTAGE_SECONDS = 1.0
 _OBSERVE_SECONDS = 10.0
 _TIDY_SECONDS = 600.0
@@ -41,8 +42,8 @@ class Sending:
             while not stop.is_set():
                 happened.clear()
                 queued.clear()
-                await self._once(stop, queued)
-                await self._pause(stop, queued, happened)
+                if not await self._once(stop, queued):
+                    await self._pause(stop, queued, happened)
         finally:
             for stop_listening in stops:
                 await stop_listening()
@@ -53,10 +54,13 @@ class Sending:
         queued.set()
         self._deliver.wake()
 
-    async def _once(self, stop: asyncio.Event, queued: asyncio.Event) -> None:
+    async def _once(self, stop: asyncio.Event, queued: asyncio.Event) -> bool:
+        """One pass; True when the log holds more, which must not keep new destinations waiting."""
+        more = False
         try:
-            while await self._send.queue() >= EVENTS_AT_ONCE and not stop.is_set():
-                continue
+            for _ in range(_PASSES_IN_A_ROW):
+                if not (more := await self._send.queue() >= EVENTS_AT_ONCE) or stop.is_set():
+                    break
             while (turn := await self._deliver.claim()) is not None:
                 self._begin(turn, stop, queued)
             await self._observe()
@@ -66,6 +70,7 @@ class Sending:
         except Exception:  # a fault outside any destination: say so, and go on
             _log.exception("sending messages failed; it is tried again")
             await asyncio.sleep(_OUTAGE_SECONDS)
+        return more
 
     def _begin(self, turn: Turn, stop: asyncio.Event, queued: asyncio.Event) -> None:
         task = asyncio.create_task(self._serve(turn, stop))
