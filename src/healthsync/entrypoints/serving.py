@@ -39,6 +39,7 @@ _log = logger(__name__)
 _RESTART_SECONDS = 1.0
 _STOP_SECONDS = 15.0
 _METRICS_SECONDS = 2.0
+_OBSERVE_SECONDS = 10.0
 _METRICS_FOLDER = Path("run/metrics")
 
 
@@ -116,6 +117,7 @@ async def serve(
                 stack.push_async_callback(lambda: asyncio.wait([handling], timeout=_STOP_SECONDS))
             _in_background(stack, _tell_metrics(data_folder), "metrics")
         if role in (Role.ALL, Role.API):
+            _in_background(stack, _observe_deliveries(hub), "observe-deliveries")
             served = Application(hub, lambda: _readiness(hub), lambda: _snapshots(data_folder))
             web = WebServer(served, settings.http.host, settings.http.port, settings.http.tls)
             http = await web.start()
@@ -182,6 +184,17 @@ async def _tell_metrics(data_folder: Path) -> None:
             await asyncio.sleep(_METRICS_SECONDS)
     finally:
         file.unlink(missing_ok=True)
+
+
+async def _observe_deliveries(hub: Hub) -> None:
+    """Queues belong to the hub, not to a process: only the one that Prometheus asks tells of them, or the counts of
+    several would be added up."""
+    while True:
+        try:
+            await hub.deliver_messages.observe()
+        except HealthSyncError as problem:
+            _log.debug("the queues of destinations were not counted", error=type(problem).__name__)
+        await asyncio.sleep(_OBSERVE_SECONDS)
 
 
 def _in_background(stack: AsyncExitStack, work: Any, name: str) -> None:

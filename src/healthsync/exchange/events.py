@@ -84,7 +84,7 @@ MEANINGS = {
     ),
     EventName.RESOURCE_CHANGED: Meaning(
         "subscription.events",
-        "A resource of a type that some Subscription watches was stored.",
+        "A resource of a type that some Subscription or destination watches was stored.",
         "exchange.subscribing",
     ),
     EventName.SUBSCRIPTION_STATUS_CHANGED: Meaning(

@@ -190,6 +190,7 @@ class SendMessage:
             destination.application,
             destination.facility,
             destination.processing_id,
+            destination.character_encoding,
         )
         return build(occasion.type, content, header)
 

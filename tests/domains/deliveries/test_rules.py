@@ -92,6 +92,7 @@ def test_the_circuit_opens_with_a_failure_and_half_opens_when_the_wait_is_over(f
         ({"listen": True, "tls": Tls()}, "certificate and key"),
         ({"max_connections": 0}, "1 to 64"),
         ({"first_wait_seconds": 9.0, "longest_wait_seconds": 1.0}, "no longer than the longest"),
+        ({"character_encoding": "EBCDIC"}, "table 0211"),
         ({"processing_id": "X"}, "P, T or D"),
         ({"application": "A\rB"}, "up to 180 characters"),
     ],

@@ -126,6 +126,13 @@ def test_what_cannot_be_written_is_refused_with_the_reason():
     assert "names none" in str(missing("SIU^S12", Content({"resourceType": "Appointment"})))
 
 
+def test_a_message_is_written_in_the_character_set_that_the_partner_reads():
+    raw = build("ADT^A28", content("ADT^A28"), replace(HEADER, character_encoding="8859/1"))
+    assert "Søn".encode("latin-1") in raw and Message.parse(raw).get("MSH-18") == "8859/1"
+    with pytest.raises(InvalidInput, match="lacks a character"):
+        build("ADT^A28", content("ADT^A28"), replace(HEADER, character_encoding="ASCII"))
+
+
 @settings(max_examples=150, deadline=None)
 @given(family=TEXTS, given_=TEXTS, number=NUMBERS, line=TEXTS, phone=TEXTS)
 def test_no_text_of_a_patient_is_lost_or_changes_the_shape_of_the_message(family, given_, number, line, phone):

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from healthsync.errors import InvalidInput
+from healthsync.standards.hl7v2 import codec_of
 from healthsync.standards.maps.outbound import require_version
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
@@ -105,6 +106,8 @@ class Destination:
     organisation: str | None = None
     not_from: tuple[str, ...] = ()
     """Sources whose data is not sent, so that a partner does not get its own messages back."""
+    character_encoding: str = "UNICODE UTF-8"
+    """MSH-18 (HL7 table 0211). What it cannot write makes a dead letter."""
     processing_id: str = "P"
     """MSH-11, table 0103: production, training or debugging."""
 
@@ -134,6 +137,8 @@ class Destination:
             (1 <= self.max_attempts <= 1000, "attempts are 1 to 1000"),
             (0 <= self.first_wait_seconds <= self.longest_wait_seconds <= 86400,
              "waits are 0 to 86400 seconds, the first no longer than the longest"),
+            (codec_of(self.character_encoding) is not None,
+             "the character encoding is one of HL7 table 0211, such as UNICODE UTF-8 or 8859/1"),
             (self.processing_id in ("P", "T", "D"), "the processing id (MSH-11) is P, T or D"),
             (all(len(text) <= 180 and text.isprintable() for text in (self.application, self.facility)),
              "application and facility (MSH-5, MSH-6) are texts of up to 180 characters"),

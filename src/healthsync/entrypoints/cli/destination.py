@@ -97,6 +97,7 @@ def command() -> None:
 )
 @click.option("--organisation", help="The organisation it belongs to.")
 @click.option("--not-from", multiple=True, help="Do not send what came from this partner or client; may be repeated.")
+@click.option("--character-encoding", default="UNICODE UTF-8", show_default=True, help="Of the messages, as in MSH-18.")
 @click.option("--processing-id", default="P", show_default=True, help="MSH-11: P production, T training, D debugging.")
 @data_option
 @json_option

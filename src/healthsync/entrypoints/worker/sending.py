@@ -16,7 +16,6 @@ _log = logger(__name__)
 _LEAST_SECONDS = 0.05
 _PASSES_IN_A_ROW = 10
 _OUTAGE_SECONDS = 1.0
-_OBSERVE_SECONDS = 10.0
 _TIDY_SECONDS = 600.0
 
 
@@ -29,7 +28,7 @@ class Sending:
     ) -> None:
         self._send, self._deliver, self._database, self._poll_seconds = send, deliver, database, poll_seconds
         self._turns: set[asyncio.Task[None]] = set()
-        self._observed_at = self._tidied_at = float("-inf")
+        self._tidied_at = float("-inf")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop` is set; messages in flight are waited for."""
@@ -63,7 +62,7 @@ class Sending:
                     break
             while (turn := await self._deliver.claim()) is not None:
                 self._begin(turn, stop, queued)
-            await self._observe()
+            await self._tidy()
         except Unavailable:
             _log.warning("the database does not answer; messages to partners wait")
             await asyncio.sleep(_OUTAGE_SECONDS)
@@ -88,11 +87,8 @@ class Sending:
             _log.exception("serving a destination failed; it is tried again", destination=turn.name)
             await asyncio.sleep(_OUTAGE_SECONDS)
 
-    async def _observe(self) -> None:
+    async def _tidy(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._observed_at > _OBSERVE_SECONDS:
-            self._observed_at = now
-            await self._deliver.observe()
         if now - self._tidied_at > _TIDY_SECONDS:
             while await self._deliver.tidy():
                 continue

@@ -140,7 +140,7 @@ class GroupOutcome:
 
     net: dict[Key, Net] = field(default_factory=dict)
     unchanged: set[Key] = field(default_factory=set)
-    relinked: set[Key] = field(default_factory=set)
+    restated: set[Key] = field(default_factory=set)
     """Patients whose link the merges of the group change: the merges bring it about again."""
     merges: list[PatientMerge] = field(default_factory=list)
     read: list[Read] = field(default_factory=list)

@@ -49,6 +49,7 @@ class Header:
     receiving_application: str = ""
     receiving_facility: str = ""
     processing_id: str = "P"
+    character_encoding: str = "UNICODE UTF-8"
 
 
 def missing(message_type: str, content: Content) -> str | None:
@@ -65,7 +66,7 @@ def missing(message_type: str, content: Content) -> str | None:
 
 def build(message_type: str, content: Content, header: Header) -> bytes:
     """The message. Raises NotSupported for a type without a map, InvalidInput for a version that does not know it and
-    for content that it cannot be about (`missing`)."""
+    for content that it cannot be about (`missing`) or that its character set cannot write."""
     found = message_map(message_type)
     require_version(message_type, header.version)
     if (why := missing(message_type, content)) is not None:
@@ -84,6 +85,7 @@ def build(message_type: str, content: Content, header: Header) -> bytes:
         receiving_facility=header.receiving_facility,
         processing_id=header.processing_id,
         version=header.version,
+        charset=header.character_encoding,
     )
     own = (header.sending_facility or header.sending_application, "", "")
     writing = _Writing(builder, Pen(content, version, own), version)
