@@ -74,19 +74,16 @@ class Connection:
                 await self._writer.drain()
                 return await self._answer_to(Message.parse(message).control_id)
         except TimeoutError:
-            self.close()
+            self._abort()
             raise Unavailable(f"no answer within {self._timeout_seconds:g} s") from None
         except OSError as problem:
-            self.close()
+            self._abort()
             raise ConnectionOver(f"the connection broke ({type(problem).__name__})") from None
         except InvalidInput:
-            self.close()
+            self._abort()
             raise Unavailable("the answer is no acknowledgement") from None
-        except Unavailable:
-            self.close()
-            raise
         except BaseException:
-            self.close()  # cancelled with a message in flight: its answer may still come
+            self._abort()  # a wrong answer; or cancelled with a message in flight, whose answer may still come
             raise
 
     async def _answer_to(self, control_id: str) -> Acknowledgement:
@@ -115,6 +112,10 @@ class Connection:
     def close(self) -> None:
         """End it."""
         self._writer.close()
+
+    def _abort(self) -> None:
+        """End it now: a partner that does not read would keep what is still to be written, and the connection."""
+        self._writer.transport.abort()
 
 
 class Dialling:

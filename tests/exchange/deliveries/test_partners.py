@@ -83,6 +83,23 @@ async def test_an_answer_after_the_time_out_is_not_taken_for_that_of_the_next_me
     assert [d.answer for d in await rig.stored("delivered")] == ["AA", "AA"]
 
 
+async def test_a_partner_that_does_not_read_is_given_up_and_nothing_stays_open(rig):
+    connected: list[asyncio.StreamWriter] = []
+
+    async def deaf(_reader, writer):
+        connected.append(writer)
+        await asyncio.sleep(30)
+
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
+    await rig.destination(server.sockets[0].getsockname()[1], ack_timeout_seconds=0.3, first_wait_seconds=5,
+                          longest_wait_seconds=5)  # fmt: skip
+    await rig.put("p" * 12_000_000)
+    await rig.deliver(until_failing=True)
+    assert "no answer within" in (await rig.standing()).reason
+    assert len(connected) == 1
+    server.close()
+
+
 async def test_an_answer_that_comes_twice_is_no_fault(rig, partner):
     async def twice(_partner, message, writer):
         writer.write(ack(message) + ack(message))

@@ -15,6 +15,7 @@ from healthsync.bootstrap import Hub, build_hub
 from healthsync.domains.deliveries import Triggers
 from healthsync.entrypoints.web.application import Application
 from healthsync.errors import InvalidInput, NotSupported, Unavailable
+from healthsync.exchange.receive_message import Peer
 from healthsync.infrastructure.clock import SystemClock
 from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
 from healthsync.settings import load_settings
@@ -316,3 +317,47 @@ def test_an_outbound_entry_that_cannot_work_is_refused_when_it_is_loaded(table, 
     entry = {"trigger": {"table": table, "operation": operation}, "generate": generate}
     with pytest.raises(kind):
         Triggers.load({"hl7_processing": {"outbound": [entry]}})
+
+
+def adt(trigger: str, number: str, control_id: str, *more: str) -> bytes:
+    lines = (
+        f"MSH|^~\\&|EPIC|MERCY|HUB|HIE|20260506120000+0000||ADT^{trigger}|{control_id}|P|2.5.1",
+        "EVN|A01|20260506120000+0000",
+        f"PID|1||{number}^^^MERCY^MR||Doe^Jane||19700101|F",
+        *more,
+    )
+    return ("\r".join(lines) + "\r").encode()
+
+
+RESULT = (
+    b"MSH|^~\\&|EPIC|MERCY|HUB|HIE|20260506130000+0000||ORU^R01|R1|P|2.5.1\r"
+    b"PID|1||P1^^^MERCY^MR||Doe^Jane||19700101|F\r"
+    b"OBR|1|PL1^EHR|FI1^LAB|58410-2^CBC^LN|||20260506080000+0000|||||||||||||||20260506120000+0000||HM|F\r"
+    b"OBX|1|NM|718-7^Hemoglobin^LN||13.50|g/dL^g/dL^UCUM|12-16|N^Normal^HL70078|||F|||20260506080000+0000\r"
+    b"NTE|1||checked twice\r"
+)
+
+
+async def test_what_comes_in_as_v2_goes_out_as_v2_and_says_the_same(hub, rig, partner):
+    receiver = await partner()
+    await rig.destination(receiver, messages=["ADT^A28", "ADT^A40", "ORU^R01"])
+    await watching(rig)
+    merge = adt("A40", "P1", "C3", "MRG|P2^^^MERCY^MR")
+    for raw in (adt("A28", "P1", "C1"), adt("A28", "P2", "C2"), RESULT, merge):
+        await hub.receive_message(raw, Peer("127.0.0.1"))
+        while await hub.process_message():
+            pass
+    await queue(hub)
+    await rig.deliver()
+    first, second, result, merged = (Message.parse(each) for each in receiver.got)
+    assert [(m.trigger, m.get("PID-3.1")) for m in (first, second)] == [("A28", "P1"), ("A28", "P2")]
+    assert (merged.trigger, merged.get("PID-3.1"), merged.get("MRG-1.1"), merged.get("MRG-1.4")) == (
+        "A40",
+        "P1",
+        "P2",
+        "MERCY",
+    )
+    sent = Message.parse(RESULT)
+    for path in ("OBR-2", "OBR-3.1", "OBR-4", "OBR-7", "OBR-22", "OBR-24", "OBR-25", "OBX-2", "OBX-3", "OBX-5", "OBX-6",
+                 "OBX-7", "OBX-8", "OBX-11", "OBX-14", "NTE-3"):  # fmt: skip
+        assert result.get(path) == sent.get(path), path

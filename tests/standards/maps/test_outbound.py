@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from healthsync.errors import HealthSyncError, InvalidInput, NotSupported
 from healthsync.standards.hl7v2 import Message, split_batch
 from healthsync.standards.maps import convert
-from healthsync.standards.maps.outbound import Content, build, known_types, missing, references_of, require_version
+from healthsync.standards.maps.outbound import (
+    Content,
+    build,
+    known_types,
+    missing,
+    references_of,
+    require_version,
+)
 from healthsync.standards.maps.outbound.tables import VERSIONS
 
 from .golden_pairs import GOLDEN, context

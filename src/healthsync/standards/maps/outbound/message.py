@@ -22,19 +22,12 @@ from healthsync.standards.maps.outbound.tables import (
     Source,
     Version,
     message_map,
+    outbound_tables,
     require_version,
     version_number,
 )
 
 _WRITERS: dict[str, Writer] = {**WRITERS, **RESULT_WRITERS, **ORDER_WRITERS}
-_SINGLE = frozenset(
-    """PID-7 PID-8 PID-16 PID-17 PID-23 PID-24 PID-25 PID-29 PID-30 PV1-2 PV1-3 PV1-4 PV1-6 PV1-10 PV1-13 PV1-14
-    PV1-19 PV1-50 PV1-36 PV1-37 PV1-38 PV2-3 PV2-25 AL1-2 AL1-3 AL1-4 DG1-3 DG1-6 DG1-16 IN1-2 IN1-15 IN1-17 IN1-36
-    ORC-2 ORC-3 ORC-12 OBR-2 OBR-3 OBR-4 OBR-24 OBR-32 OBX-3 OBX-15 OBX-20 SPM-2 SPM-4 SPM-7 SPM-8 SPM-27 SCH-1 SCH-2
-    SCH-7 SCH-8 AIS-3 TXA-2 TXA-3 TXA-12 TXA-16 FT1-2 FT1-7 FT1-13 FT1-16 RXA-5 RXA-11 RXA-15 RXA-17 RXA-18
-    RXR-1 RXR-2 MRG-7 PID-15 OBR-13 PV1-5 DG1-20 NK1-15""".split()  # noqa: SIM905
-)
-"""Fields that do not repeat in v2.5.1: the first value fills them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +130,7 @@ class _Writing:
             if source.constant is not None:
                 return source.constant, False
             if repetitions := self._repetitions(source, subject):
-                single = f"{segment}-{line.field}" in _SINGLE
+                single = f"{segment}-{line.field}" in outbound_tables().single
                 return repetitions[:1] if single else repetitions, True
         return None, False
 

@@ -73,9 +73,11 @@ class MessageMap:
 
 @dataclass(frozen=True, slots=True)
 class OutboundTables:
-    """Everything that the builder is driven by; `codes` by concept map: FHIR code → (v2 table, v2 code)."""
+    """Everything that the builder is driven by; `codes` by concept map: FHIR code → (v2 table, v2 code); `single` are
+    fields (`PID-7`) that do not repeat."""
 
     messages: Mapping[str, MessageMap]
+    single: frozenset[str]
     codes: Mapping[str, Mapping[str, tuple[str, str]]]
     systems: Mapping[str, str]
 
@@ -117,6 +119,7 @@ def outbound_tables() -> OutboundTables:
     segments = {name: _segment(name, lines) for name, lines in document["segments"].items()}
     return OutboundTables(
         {name: _message(name, entry, segments) for name, entry in document["messages"].items()},
+        frozenset(f"{segment}-{field}" for segment, fields in document["single"].items() for field in fields),
         _codes(document["concepts"], document["prefer"]["concepts"]),
         _systems(document["prefer"]["systems"]),
     )
