@@ -831,7 +831,7 @@ class Ingest:
                     "entities": (
                         *asked.entities,
                         *(f"{s.resource_type}/{s.id}" for s in work.stored),
-                        *(f"{resource_type}/{id_}" for resource_type, id_, _ in work.restated),
+                        *(f"{s.resource_type}/{s.id}" for s in work.restated),
                     ),
                     "patients": patients,
                 }

@@ -31,7 +31,7 @@ from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.jobs import Job, JobTable
 from healthsync.infrastructure.telemetry import logger, metrics
 from healthsync.standards.fhir.differences import Difference, differences
-from healthsync.standards.maps import MappedResource, PatientMerge
+from healthsync.standards.maps import Correction, MappedResource
 
 KIND = "message-replay"
 """The kind of its jobs."""
@@ -141,8 +141,8 @@ class GroupOutcome:
     net: dict[Key, Net] = field(default_factory=dict)
     unchanged: set[Key] = field(default_factory=set)
     restated: set[Key] = field(default_factory=set)
-    """Patients whose link the merges of the group change: the merges bring it about again."""
-    merges: list[PatientMerge] = field(default_factory=list)
+    """What the merges, links and moves of the group change besides: they bring it about again."""
+    merges: list[Correction] = field(default_factory=list)
     read: list[Read] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     scores: list[MessageScore] = field(default_factory=list)
