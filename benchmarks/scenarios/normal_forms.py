@@ -47,9 +47,8 @@ async def normal_forms(options: Options) -> AsyncIterator[Result]:
 
 
 def _rate(result: Result, aim: Aim | None) -> Result:
-    return Result(
-        _NAME, result.name, 1e6 / result.value, "/s", aim, details=result.details, load_average=result.load_average
-    )
+    a_second = 1e6 / result.value
+    return Result(_NAME, result.name, a_second, "/s", aim, details=result.details, load_average=result.load_average)
 
 
 def _single() -> dict[str, Any]:

@@ -38,18 +38,19 @@ HEAD = "MSH|^~\\&|ADM|GENERAL|HUB|HIE|20240301081500||ADT^A01^ADT_A01|K1|P|2.5.1
 PID = "PID|1||P1^^^GENERAL^MR||Plover^Ora||19700101|F\r"
 
 
+def resource_id(kind: str, key: str) -> str:
+    return f"{kind}-{key}"[:64].translate({ord(mark): "-" for mark in "|:%/^ "})
+
+
 def converted(*segments: str, event: str = "ADT^A01^ADT_A01") -> Conversion:
     text = HEAD.replace("ADT^A01^ADT_A01", event) + PID + "".join(segment + "\r" for segment in segments)
-    ctx = MappingContext(
-        "general", lambda kind, key: f"{kind}-{key}"[:64].translate({ord(c): "-" for c in "|:%/^ "}), UTC,
-        datetime(2026, 3, 1, tzinfo=UTC),
-    )  # fmt: skip
+    ctx = MappingContext("general", resource_id, UTC, datetime(2026, 3, 1, tzinfo=UTC))
     return convert(Message.parse(text.encode()), ctx)
 
 
 def filled(conversion: Conversion, tables: EnrichmentTables = TABLES) -> Conversion:
     before = deepcopy(conversion)
-    made = enriched(conversion, tables, lambda kind, key: f"{kind}-{abs(hash(key))}")
+    made = enriched(conversion, tables, resource_id)
     assert conversion == before
     for mapped in made.resources:
         assert list(validate.structure(mapped.resource)) == [], mapped.resource
@@ -126,6 +127,13 @@ def test_an_organisation_that_pays_nothing_is_no_insurer() -> None:
 def test_the_sender_is_an_organisation_whose_name_is_kept_beside_the_one_of_the_table() -> None:
     sender = one(filled(converted()), "Organization")
     assert (sender.resource["name"], sender.resource["alias"]) == ("GENERAL", ["General Hospital"])
+
+
+def test_the_organisation_of_a_ward_is_the_one_that_sends() -> None:
+    tables = EnrichmentTables.of(replace(ROWS, places=(Place("ICU", name="ICU", organisation="GENERAL"),)))
+    made = filled(converted("PV1|1|I|ICU^7^B||||||||||||||||V1"), tables)
+    (sender,) = [mapped for mapped in made.resources if mapped.type == "Organization"]
+    assert one(made, "Location").resource["managingOrganization"] == {"reference": sender.reference}
 
 
 def test_a_code_without_meaning_gets_it_and_a_quantity_gets_none() -> None:

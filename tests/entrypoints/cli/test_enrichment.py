@@ -52,6 +52,7 @@ def test_answers_for_programs_are_json(check) -> None:
         ({"providers.csv": "id,npi\n1,1234567890\n"}, "providers.csv:2: npi: is no national provider identifier"),
         ({"providers.csv": "id,nip\n1,x\n"}, "providers.csv:1: nip: unknown column; known here: id, authority, npi"),
         ({"providers.csv": "family\nStone\n"}, "providers.csv:2: id: nobody is meant; give id or npi"),
+        ({"providers.csv": "id\n4711\n"}, "providers.csv:2: id: says nothing of this provider"),
         ({"providers.csv": "id,taxonomy\n1,207R\n"}, "“207R” is no taxonomy code"),
         (
             {"providers.csv": "id,family\n1,Stone,Ada\n"},

@@ -163,4 +163,6 @@ async def test_tables_of_the_operator_fill_what_messages_leave_out(play: Any, tm
     assert doctor["name"][0]["family"] == "Stone"
     assert place["type"][0]["coding"][0]["code"] == "21"
     assert role["practitioner"]["reference"] == f"Practitioner/{doctor['id']}"
-    assert any(one.get("name") == "Mercy Hospital" for one in await played.found("Organization"))
+    (sender,) = await played.found("Organization")
+    assert (sender["name"], sender["alias"]) == ("MERCY", ["Mercy Hospital"])
+    assert place["managingOrganization"]["reference"] == f"Organization/{sender['id']}"

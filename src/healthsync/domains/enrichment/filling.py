@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from healthsync.domains.enrichment.model import EnrichmentTables, Key, plain, system_of
+from healthsync.domains.enrichment.model import URI, EnrichmentTables, Key, plain, system_of
 from healthsync.settings.documents.enrichment import Insurer, Organisation, Place, Provider
 from healthsync.standards.maps import Conversion, MappedResource
 from healthsync.standards.us_billing import NPI, PLACE_OF_SERVICE, PLACES_OF_SERVICE, TAXONOMY
@@ -114,16 +114,22 @@ class _Filling:
 
     def _reference(self, row: Organisation) -> Resource:
         """A reference to an organisation of the table, which comes with it."""
-        system, value = (system_of(row.authority), row.code) if row.code and row.authority else (NPI, row.npi)
-        key = f"{system}|{value}" if value else f"name|{row.code}"
+        system, value = _number_of(row)
+        key = f"{system}|{value}"
         mapped = self._organisations.get(key)
         if mapped is None:
-            resource: Resource = {"resourceType": "Organization", "id": self._resource_id("Organization", key)}
-            if value:
-                resource["identifier"] = [{"system": system, "value": value}]
+            resource: Resource = {"resourceType": "Organization", "id": self._resource_id("Organization", key),
+                                  "identifier": [{"system": system, "value": value}]}  # fmt: skip
             mapped = _with(MappedResource(resource, key), "organisations", _of_organisation(resource, row))
             self._organisations[key] = mapped
         return {"reference": mapped.reference}
+
+
+def _number_of(row: Organisation) -> tuple[str | None, str | None]:
+    """Under which number messages tell of it: that of its authority, else its own namespace (MSH-4), else the NPI."""
+    if row.code is None:
+        return NPI, row.npi
+    return (system_of(row.authority), row.code) if row.authority else (URI, system_of(row.code))
 
 
 def _payors(conversion: Conversion) -> frozenset[str]:

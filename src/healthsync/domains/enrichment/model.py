@@ -10,6 +10,8 @@ from healthsync.settings.documents.enrichment import Insurer, Organisation, Plac
 from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.us_billing import NPI
 
+URI = "urn:ietf:rfc:3986"
+
 Key = tuple[str | None, str]
 """(system of the authority, code); the system is None in a row that holds for every authority."""
 
@@ -72,7 +74,7 @@ def _by_number(rows: Iterable[Any], number: str) -> dict[Key, Any]:
 
 def _by_namespace(rows: Iterable[Organisation]) -> dict[Key, Organisation]:
     """The sender of a message (MSH-4) is an organisation whose number is the address of its namespace."""
-    return {("urn:ietf:rfc:3986", address): row for row in rows if (address := system_of(row.code))}
+    return {(URI, address): row for row in rows if (address := system_of(row.code))}
 
 
 def _names(row: Insurer) -> set[str]:

@@ -65,6 +65,8 @@ class Provider:
         """What the values say against each other."""
         if not (self.id or self.npi):
             yield "id", "nobody is meant; give id or npi"
+        if not (self.family or self.given or self.taxonomy or self.organisation or (self.id and self.npi)):
+            yield "id", "says nothing of this provider; give a name, taxonomy, organisation or the npi beside the id"
         if self.npi is not None and not is_npi(self.npi):
             yield "npi", "is no national provider identifier: ten digits, of which the last checks the others"
         if self.taxonomy is not None and not is_taxonomy(self.taxonomy):

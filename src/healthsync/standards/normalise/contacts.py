@@ -23,9 +23,6 @@ class Phone:
     number: str
     extension: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.number};ext={self.extension}" if self.extension else self.number
-
 
 @lru_cache(maxsize=8192)
 def normalise_phone(text: str, country: str = "US") -> Normalised[Phone]:

@@ -14,6 +14,7 @@ from healthsync.standards.normalise.conventions import Conventions
 from healthsync.standards.normalise.names import PersonName, normalised_parts, parse_name
 
 ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
+EXTENSION = "http://hl7.org/fhir/StructureDefinition/contactpoint-extension"
 Element = dict[str, Any]
 
 
@@ -76,8 +77,13 @@ def _contact_point(point: Element, country: str) -> Element:
         return _marked(point, {**point, "value": mail.value}, value) if mail.value else point
     if point.get("system") not in {"phone", "fax", "sms", "pager"}:
         return point
-    phone = normalise_phone(value, country)
-    return _marked(point, {**point, "value": str(phone.value)}, value) if phone.value else point
+    phone = normalise_phone(value, country).value
+    if phone is None:
+        return point
+    changed = {**point, "value": phone.number}
+    if phone.extension:
+        changed["extension"] = [*point.get("extension", ()), {"url": EXTENSION, "valueString": phone.extension}]
+    return _marked(point, changed, value)
 
 
 def _address(place: Element, country: str) -> Element:
@@ -96,6 +102,6 @@ def _marked(sent: Element, changed: Element, original: str) -> Element:
     """The changed element with what was sent; the element itself when nothing has changed."""
     if changed == sent:
         return sent
-    kept = [one for one in sent.get("extension", ()) if one.get("url") != ORIGINAL_TEXT]
+    kept = [one for one in changed.get("extension", ()) if one.get("url") != ORIGINAL_TEXT]
     before = next((one for one in sent.get("extension", ()) if one.get("url") == ORIGINAL_TEXT), None)
     return {**changed, "extension": [*kept, before or {"url": ORIGINAL_TEXT, "valueString": original}]}
