@@ -23,9 +23,9 @@ def check(files: tuple[Path, ...], insecure_development: bool, as_json: bool) ->
     """Read each FILE and say what was understood, or what is wrong and what to do.
 
     Any configuration document is recognised by its top-level key: healthsync, access_control, clinical_rules,
-    connectors, deidentification, device_integration, fhir_mapping, hl7_processing, patient_matching, phi_detection,
-    patient_validation, and tables (a dictionary of logical tables, used for the other files too). Nobody is contacted.
-    Ends with 0 when every file is correct, else with 1.
+    connectors, deidentification, device_integration, enrichment, fhir_mapping, hl7_processing, patient_matching,
+    phi_detection, patient_validation, and tables (a dictionary of logical tables, used for the other files too). Nobody
+    is contacted. Ends with 0 when every file is correct, else with 1.
     """
     reports = check_documents(list(files), insecure_development=insecure_development)
     correct = all(report.correct for report in reports)
