@@ -1,5 +1,5 @@
 -- name: accept
--- Store arrivals in their order, with their lanes, and wake the workers; rows that are there already are left out.
+-- Store arrivals, each digest once, in their order, with their lanes; rows that are there already are left out.
 -- The lock makes the order of numbers the order of commits, also among several receiving processes.
 WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(4851234567890002)),
 arrived AS (
@@ -26,7 +26,7 @@ stored AS (
 kept AS (
     INSERT INTO raw_message (received_at, sequence, key_version, source, sealed)
     SELECT a.received_at, s.sequence, a.key_version, a.source, a.raw
-    FROM stored s JOIN (SELECT DISTINCT ON (digest) * FROM arrived ORDER BY digest, place) a USING (digest)
+    FROM stored s JOIN arrived a USING (digest)
 ),
 laned AS (
     INSERT INTO message_lane (lane, sequence)

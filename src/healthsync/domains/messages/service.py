@@ -66,12 +66,16 @@ class MessageService:
         """
         await self._make_room(tx, arrivals)
         digests = [self._digest(arrival) for arrival in arrivals]
+        first: dict[bytes, Arrival] = {}
+        for arrival, digest in zip(arrivals, digests, strict=True):
+            first.setdefault(digest, arrival)
         sealed = [
             (key.version, seal(key.key, arrival.raw, self._place(arrival.source, digest)))
-            for arrival, digest in zip(arrivals, digests, strict=True)
+            for digest, arrival in first.items()
             for key in (keys[arrival.key_scope],)
         ]
-        fresh = {row["digest"]: row for row in await store.accept(tx, arrivals, digests, sealed)}
+        rows = await store.accept(tx, list(first.values()), list(first), sealed)
+        fresh = {row["digest"]: row for row in rows}
         known = {}
         if len(fresh) < len(arrivals):
             known = {row["digest"]: row for row in await store.by_digest(tx, digests)}
