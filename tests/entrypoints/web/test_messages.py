@@ -62,3 +62,19 @@ async def test_what_is_asked_wrongly_is_refused_with_a_sentence(admin: Any, clie
     nurse = await client_as("nurse")
     for method, path in (("GET", ""), ("GET", "/1"), ("POST", "/replay"), ("POST", "/1/copy"), ("POST", "/1/compare")):
         assert (await nurse.request(method, BASE + path, json={})).status_code == 403, path
+
+
+async def test_what_a_client_has_written_since_the_messages_is_left_as_he_wrote_it(hub: Any, admin: Any) -> None:
+    await hub.receive_message(GOOD.encode(), Peer("127.0.0.1"))
+    await hub.process_message()
+    (found,) = (await admin.get("/fhir/Patient")).json()["entry"]
+    patient = found["resource"] | {"name": [{"family": "Corrected"}]}
+    address = f"/fhir/Patient/{patient['id']}"
+    assert (await admin.put(address, json=patient)).status_code == 200
+    begun = await admin.post(f"{BASE}/replay", json={"since": "2020-01-01"})
+    await hub.jobs.run_next()
+    report = (await admin.get(begun.headers["Content-Location"].removeprefix("http://hub"))).json()["extension"][
+        "report"
+    ]
+    assert (report["kept"], report["changed"]) == ({"Patient": 1}, {})
+    assert (await admin.get(address)).json()["name"] == [{"family": "Corrected"}]

@@ -331,7 +331,12 @@ async def _job(hub: Hub, job: Job) -> Job:
 
 def _tell(report: ReplayReport, what: str) -> None:
     click.echo(f"{report.messages} messages {what}, {report.failed} could not be")
-    for name, counts in (("new", report.created), ("changed", report.changed), ("unchanged", report.unchanged)):
+    for name, counts in (
+        ("new", report.created),
+        ("changed", report.changed),
+        ("unchanged", report.unchanged),
+        ("left as a client wrote it since", report.kept),
+    ):
         if counts:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
             click.echo(f"  {name}: {kinds}")

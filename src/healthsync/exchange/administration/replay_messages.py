@@ -3,7 +3,7 @@
     (1) group     what was chosen, and with it the younger messages of its patients (`domains.messages.replaying`)
     (2) rehearse  read and ingest the messages of a group in order, behind a savepoint, and undo it: what differs in the
                   end from what is stored?
-    (3) compare   stop here when only that was asked
+    (3) compare   leave what a client has written since as he wrote it; stop here when only a comparison was asked
     (4) apply     bring in the end result: one new version of each resource that differs, none of the others
     (5) settle    messages, scores, audit; one commit for the group
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from healthsync.domains.access import Requester
@@ -35,6 +35,12 @@ from healthsync.standards.maps import Correction, MappedResource
 
 KIND = "message-replay"
 """The kind of its jobs."""
+
+_OF_MESSAGES = frozenset({"process-message", "replay-message"})
+_WRITES = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE})
+_WRITTEN_WITHIN = timedelta(minutes=1)
+"""From the time that a version carries until the audit log has the write."""
+_MOST_EVENTS = 1000
 
 _MOST_TRIES = 5
 _MOST_FAILURES = 200
@@ -90,6 +96,8 @@ class ReplayReport:
     created: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     unchanged: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    """That would differ, and were left as a client has written them since."""
     paths: dict[str, int] = field(default_factory=dict)
     """Elements that differ, with how often."""
     failures: list[Failure] = field(default_factory=list)
@@ -104,6 +112,7 @@ class ReplayReport:
             (self.created, [kind for (kind, _), one in outcome.net.items() if one.before is None]),
             (self.changed, [kind for (kind, _), one in outcome.net.items() if one.before is not None]),
             (self.unchanged, [kind for kind, _ in outcome.unchanged]),
+            (self.kept, [kind for kind, _ in outcome.kept]),
             (self.paths, [each.element for one in outcome.net.values() for each in one.differences]),
         ):
             for name in kinds:
@@ -140,6 +149,8 @@ class GroupOutcome:
 
     net: dict[Key, Net] = field(default_factory=dict)
     unchanged: set[Key] = field(default_factory=set)
+    kept: set[Key] = field(default_factory=set)
+    """What a client has written since the messages."""
     restated: set[Key] = field(default_factory=set)
     """What the merges, links and moves of the group change besides: they bring it about again."""
     merges: list[Correction] = field(default_factory=list)
@@ -278,6 +289,8 @@ class ReplayMessages:
         except _Undone:
             pass
         dead = {member.sequence for member in members if member.state is MessageState.DEAD}
+        outcome.kept = {key for key, net in outcome.net.items() if await self._is_a_clients(tx, key, net, outcome)}
+        outcome.net = {key: net for key, net in outcome.net.items() if key not in outcome.kept}
         if dry_run:  # (3)
             return outcome
         if _processed(await self._messages.now(tx, group, newest)) != _processed(now):
@@ -319,6 +332,22 @@ class ReplayMessages:
         if all(kind == "Provenance" and net.before is not None for (kind, _), net in outcome.net.items()):
             outcome.net = {}  # who told it then is no news: a number leads to another record after a merge
         outcome.unchanged -= outcome.net.keys()
+
+    async def _is_a_clients(self, tx: Transaction, key: Key, net: Net, outcome: GroupOutcome) -> bool:
+        """Whether the version in store was written by a client and not by a message: the audit log knows."""
+        if net.before is None:
+            return False
+        since = datetime.fromisoformat(net.before["meta"]["lastUpdated"])
+        for patient in sorted(outcome.patients):
+            rows = await self._audit.search(
+                tx, patient=patient, since=since, until=since + _WRITTEN_WITHIN, count=_MOST_EVENTS
+            )
+            for row in reversed(rows):  # the first of them is the write
+                entry = row.entry
+                writes = entry["action"] in _WRITES or entry["interaction"] == "transaction"
+                if writes and "/".join(key) in entry.get("entities", ()):
+                    return entry["interaction"] not in _OF_MESSAGES
+        return False
 
     @staticmethod
     def _result(group: Group, outcome: GroupOutcome, user: str | None) -> Submission:
