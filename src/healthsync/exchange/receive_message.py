@@ -80,7 +80,27 @@ UNKNOWN_PARTNER = FrameRefusal(
 PAUSED = FrameRefusal("paused", "the operator has paused this partner; send it again later", send_again=True)
 UNAVAILABLE = FrameRefusal("unavailable", "the hub cannot store messages now; send it again later", send_again=True)
 
+QUERY = FrameRefusal(
+    "query-not-answered", "this hub does not answer queries over MLLP; ask its FHIR API, or send the data unsolicited"
+)
+TRIAL = FrameRefusal(
+    "clinical-trial",
+    "messages of clinical trials (CRM, CSU) have no place in this hub; send results as ORU, visits as ADT",
+)
+
+_REFUSED_KINDS = {
+    **dict.fromkeys(
+        ("QBP", "QCN", "QRY", "QSB", "QSX", "QVR", "EQQ", "OSQ", "RQQ", "SPQ", "SQM", "VQQ", "VXQ", "RQA", "RQC", "RQI",
+         "RQP", "SRM"),
+        QUERY,
+    ),
+    "CRM": TRIAL,
+    "CSU": TRIAL,
+}  # fmt: skip
+"""MSH-9.1 of messages whose sender waits for more than an acknowledgement, or that nothing here could keep."""
+
 _CONDITIONS = {
+    TRIAL: ErrorCode.UNSUPPORTED_MESSAGE_TYPE,
     NO_MSH: ErrorCode.SEGMENT_SEQUENCE_ERROR,
     INCOMPLETE: ErrorCode.SEGMENT_SEQUENCE_ERROR,
     NO_FRAME: ErrorCode.SEGMENT_SEQUENCE_ERROR,
@@ -183,6 +203,8 @@ class ReceiveMessage:
             taken.refusal = refusal or UNKNOWN_PARTNER
         elif partner.state is PartnerState.PAUSED:
             taken.refusal = refusal or PAUSED
+        elif message is not None:
+            taken.refusal = refusal or _REFUSED_KINDS.get(message.message_code.strip())
         return taken
 
     async def _recognise(self, message: Message | None, peer: Peer) -> Partner | None:

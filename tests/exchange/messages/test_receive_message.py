@@ -149,6 +149,27 @@ async def test_what_is_no_message_is_refused_and_its_bytes_are_kept(
     assert (kept.reason_code, kept.size_bytes, kept.truncated) == (reason, len(payload), False)
 
 
+@pytest.mark.parametrize(
+    ("type", "reason", "condition"),
+    [
+        ("QBP^Q22^QBP_Q21", "query-not-answered", b"207"),
+        ("QCN^J01^QCN_J01", "query-not-answered", b"207"),
+        ("QRY^A19", "query-not-answered", b"207"),
+        ("SRM^S01^SRM_S01", "query-not-answered", b"207"),
+        ("CRM^C01^CRM_C01", "clinical-trial", b"200"),
+    ],
+)
+async def test_what_nobody_here_would_answer_is_refused_with_a_sentence(
+    rig: Any, adt: BUILD, type: str, reason: str, condition: bytes
+) -> None:
+    (answer,) = await rig.send(adt("C1", type=type))
+    assert codes(answer) == ["AR"]
+    assert condition in answer.split(b"ERR|")[1]
+    assert (await rig.one(1)).reason_code == reason
+    (again,) = await rig.send(adt("C2", type="ADT^A01"))
+    assert codes(again) == ["AA"]
+
+
 @pytest.mark.parametrize(("refusal", "code"), [(TOO_LARGE, "AR"), (INCOMPLETE, "AE"), (NO_FRAME, "AR")])
 async def test_a_frame_that_the_transport_could_not_deliver_is_answered_by_its_header(
     rig: Any, adt: BUILD, refusal: Any, code: str

@@ -31,6 +31,8 @@ DIRECTORY = ("RelatedPerson", "Practitioner", "Organization", "Location")
 """CDC writes one for each mention, with everything that mention says; we write one for each number or name."""
 
 BUILT = frozenset(CLINICAL + DIRECTORY)
+_SIGNATURE = "2.16.840.1.114222.4.1.237821"
+"""Of the Organization by which the CDC's converter signs each bundle: it is told by no message."""
 _LEFT_OUT = frozenset({"id", "meta", "extension", "reference", "text.div", "resourceType"})
 
 
@@ -83,6 +85,8 @@ def compare(expected: dict[str, Any], ours: list[dict[str, Any]], result: Score)
     for entry in expected["entry"]:
         resource = entry["resource"]
         kind = resource["resourceType"]
+        if kind == "Organization" and any(n["value"] == _SIGNATURE for n in resource.get("identifier", ())):
+            continue
         if kind not in BUILT:
             result.not_built[kind] += 1
             continue
@@ -109,7 +113,9 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
 def _comparable(value: Any) -> str:
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return str(Decimal(value).normalize())
-    text = str(value)
+    text = str(value).removeprefix(
+        "urn:oid:"
+    )  # an OID as a URI must be a URN (FHIR: urn:ietf:rfc:3986); the CDC writes it bare
     if len(text) > 10 and text[10] == "T":
         try:
             return datetime.fromisoformat(text).astimezone(UTC).isoformat()

@@ -179,12 +179,23 @@ def test_one_of_several_fields_of_an_element_does_not_delete_the_others() -> Non
     assert ("partial-delete", "PID-14") in [(issue.code, issue.path) for issue in conversion.issues]
 
 
+def test_the_mother_is_a_person_of_her_own_and_her_number_none_of_the_child() -> None:
+    found = converted(message("PID|1||P^^^Z^MR||A^B|Maid^Ann" + "|" * 15 + "M7^^^Z^MR"))
+    child, mother = (
+        next(one.resource for one in found.resources if one.type == kind) for kind in ("Patient", "RelatedPerson")
+    )
+    assert [number["value"] for number in child["identifier"]] == ["P"]
+    assert mother["identifier"][0]["value"] == "M7"
+    assert mother["name"][0]["family"] == "Maid"
+    assert child["link"] == [{"other": {"reference": f"RelatedPerson/{mother['id']}"}, "type": "seealso"}]
+
+
 def test_what_has_no_map_is_counted_by_path_and_never_told() -> None:
     conversion = converted(
-        message("PID|1||P^^^Z^MR||A^B" + "|" * 16 + "Mother77", "ZPI|1|Secret88", "ZPI|2", "NTE|1||Hidden99")
+        message("PID|1||P^^^Z^MR||A^B" + "|" * 30 + "Alert77", "ZPI|1|Secret88", "ZPI|2", "NTE|1||Hidden99")
     )
-    assert conversion.unmapped == {"PID-21": 1, "ZPI": 2, "NTE": 1}
-    assert not any(word in repr(conversion) for word in ("Mother77", "Secret88", "Hidden99"))
+    assert conversion.unmapped == {"PID-35": 1, "ZPI": 2, "NTE": 1}
+    assert not any(word in repr(conversion) for word in ("Alert77", "Secret88", "Hidden99"))
 
 
 def test_a_message_type_without_a_map_is_refused_with_a_reason() -> None:

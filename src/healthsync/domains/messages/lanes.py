@@ -14,15 +14,16 @@ from healthsync.standards.hl7v2 import Message, Segment
 MOST_LANES = 32
 """Of one message: a list of patients (A41 with hundreds) would otherwise hold half the hub."""
 
-_IDENTIFIER_LISTS = (("PID", 3), ("MRG", 1))
+_IDENTIFIER_LISTS = (("PID", 3, 2), ("MRG", 1, 4))
 
 
 def patients_of(message: Message) -> list[tuple[str, str]]:
-    """(assigning authority, number) of every patient that the message names: PID-3 (CX.4, CX.1), else PID-2; MRG-1."""
+    """(assigning authority, number) of every patient that the message names: PID-3 (CX.4, CX.1), else PID-2; MRG-1,
+    else MRG-4."""
     found: dict[tuple[str, str], None] = {}
-    for name, number in _IDENTIFIER_LISTS:
+    for name, number, former in _IDENTIFIER_LISTS:
         for segment in message.all(name):
-            found.update(dict.fromkeys(_numbers(segment, number) or (_numbers(segment, 2) if name == "PID" else [])))
+            found.update(dict.fromkeys(_numbers(segment, number) or _numbers(segment, former)))
     return list(found)[:MOST_LANES]
 
 

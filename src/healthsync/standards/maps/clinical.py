@@ -10,9 +10,9 @@ from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.compiler import Program
 from healthsync.standards.maps.datatypes import positive_int
 from healthsync.standards.maps.encounter import NULL_FLAVOR, first_repetition
-from healthsync.standards.maps.identifiers import cx_identifier
+from healthsync.standards.maps.identifiers import cx_identifier, key_of
 from healthsync.standards.maps.model import Resource
-from healthsync.standards.maps.parties import address, organization_of
+from healthsync.standards.maps.parties import address, contact_point, human_name, organization, organization_of
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import code_system
 from healthsync.standards.maps.tables import tables
@@ -53,8 +53,42 @@ def next_of_kin(nk1: Segment, programs: Mapping[str, Program], patient: Draft, s
         contact.resource.keys() & {"name", "telecom", "address", "organization"} and contact.resource not in contacts
     ):  # pat-1
         patient.resource["contact"] = [*contacts, contact.resource]
+    _tell_contact_of_organization(nk1, scribe)
     if person:
         _related_person(nk1, programs["NK1[RelatedPerson]"], patient, scribe)
+
+
+def _tell_contact_of_organization(nk1: Segment, scribe: Scribe) -> None:
+    """NK1-30 to NK1-32: whom to ask at the organisation of NK1-13."""
+    employer = first_repetition(nk1, 13)
+    reference = organization(employer, scribe) if employer else None
+    draft = scribe.referred(reference) if reference else None
+    if draft is None:
+        return
+    contact: Resource = {}
+    for number, name, read in ((30, "name", human_name), (31, "telecom", contact_point), (32, "address", address)):
+        told = [made for rep in nk1.field(number).repetitions if rep.raw and (made := read(rep, scribe))]
+        if told:
+            contact[name] = told if name == "telecom" else told[0]
+    contacts = draft.resource.setdefault("contact", [])
+    if contact and contact not in contacts:
+        contacts.append(contact)
+    if not contacts:
+        del draft.resource["contact"]
+
+
+def mother(pid: Segment, patient: Draft, scribe: Scribe) -> None:
+    """PID-21: the mother's numbers (guide: PID[Patient], link), with the name of PID-6."""
+    numbers = [made for rep in pid.field(21).repetitions if rep.raw and (made := cx_identifier(rep, scribe))]
+    if not numbers:
+        return
+    draft = scribe.draft("RelatedPerson", f"{patient.key}|mother|{key_of(numbers[0])}")
+    draft.resource.update(patient=patient.reference, identifier=numbers)
+    draft.resource["relationship"] = [concept("v3-RoleCode", "MTH")]
+    name = first_repetition(pid, 6)
+    if name and (told := human_name(name, scribe)):
+        draft.resource["name"] = [told]
+    patient.resource["link"] = [{"other": draft.reference, "type": "seealso"}]
 
 
 def _related_person(nk1: Segment, program: Program, patient: Draft, scribe: Scribe) -> None:
@@ -88,6 +122,13 @@ def insurance(in1: Segment, programs: Mapping[str, Program], patient: Draft, scr
     elif insured := _insured(in1, programs["IN1[RelatedPerson]"], patient, scribe):
         resource["subscriber"] = insured.reference
     resource["payor"] = [_payor(in1, scribe)]
+    group = first_repetition(in1, 9)
+    if group and (name := part(group, 1)):
+        of_group = next(
+            (each for each in resource.get("class", ()) if each["type"]["coding"][0]["code"] == "group"), None
+        )
+        if of_group:
+            of_group["name"] = name
     if order := numbers.positive_int(in1.get(22) or in1.get(1)):
         resource["order"] = order
     if not _has_plan_value(resource):

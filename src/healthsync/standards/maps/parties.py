@@ -147,12 +147,16 @@ def known_person(rep: Repetition, scribe: Scribe) -> Resource | None:
 
 
 def interpreter(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """NDL[Practitioner]: a CNN in the sub-components of NDL.1."""
-    number, family, given = part(rep, 1), part(rep, 1, 2), part(rep, 1, 3)
-    name = {key: value for key, value in (("family", family), ("given", [given] if given else None)) if value}
+    """NDL[Practitioner]: a CNN in the sub-components of NDL.1 (v2.5.1 §2.A.9)."""
+    number, family = part(rep, 1), part(rep, 1, 2)
+    given = [text for text in (part(rep, 1, 3), part(rep, 1, 4)) if text]
+    suffix = [text for text in (part(rep, 1, 5), part(rep, 1, 7)) if text]
+    prefix = [text for text in (part(rep, 1, 6),) if text]
+    told = (("family", family), ("given", given), ("prefix", prefix), ("suffix", suffix))
+    name: Resource | None = {key: value for key, value in told if value} if family or given else None
     if not number:
         return {"display": _display(name)} if name else None
-    return _practitioner(identifier(number, part(rep, 1, 9), part(rep, 1, 10), "", scribe), name or None, scribe)
+    return _practitioner(identifier(number, part(rep, 1, 9), part(rep, 1, 10), "", scribe), name, scribe)
 
 
 def _practitioner(number: Resource, name: Resource | None, scribe: Scribe) -> Resource:
@@ -218,6 +222,12 @@ def location(rep: Repetition, scribe: Scribe) -> Resource | None:
                 "coding": [{"system": "http://terminology.hl7.org/CodeSystem/location-physical-type", "code": kind}]
             },
         )
+        if description := part(rep, 9):
+            draft.resource["description"] = description
+        if sort := part(rep, 6):
+            draft.resource["type"] = [
+                {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0305", "code": sort}]}
+            ]
     return draft.reference
 
 

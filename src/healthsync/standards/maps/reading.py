@@ -116,6 +116,8 @@ class Reading:
         draft = self.patient = self.scribe.draft("Patient", key)
         self.programs["PID[Patient]"].run(pid, draft, self.scribe)
         _settle(draft.resource)
+        if len(pid) > 20:
+            clinical.mother(pid, draft, self.scribe)
 
     def patient_key(self, pid: Segment) -> str:
         """Authority and number of the first usable identifier, a medical record number (MR) before others.

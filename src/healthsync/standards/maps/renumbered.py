@@ -17,9 +17,11 @@ def taken_over(patient: Resource, survivor_id: str | None) -> Resource:
     if survivor_id is not None:
         link = {"other": {"reference": f"Patient/{survivor_id}"}, "type": "replaced-by"}
         return {**patient, "active": False, "link": [link]}
-    if patient.get("active", True) and "link" not in patient:
+    links = [link for link in patient.get("link", ()) if link.get("type") != "replaced-by"]
+    if patient.get("active", True) and links == patient.get("link", []):
         return patient
-    return {**{name: value for name, value in patient.items() if name != "link"}, "active": True}
+    active = {**{name: value for name, value in patient.items() if name != "link"}, "active": True}
+    return {**active, "link": links} if links else active
 
 
 def filled(survivor: Resource, gone: Resource) -> Resource:
