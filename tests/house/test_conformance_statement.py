@@ -740,6 +740,25 @@ PROBES: dict[str, dict[str, Ask]] = {
             "/ConceptMap/cm/$translate?system=http://example.org/fhir/CodeSystem/kinds&code=a",
             lambda a: "true" in a.text,
         ),
+        "ValueSet/$batch-validate-code": post(
+            "/ValueSet/$batch-validate-code",
+            {
+                "resourceType": "Parameters",
+                "parameter": [
+                    {"name": "url", "valueUri": "http://hl7.org/fhir/ValueSet/administrative-gender"},
+                    {
+                        "name": "validation",
+                        "resource": {
+                            "resourceType": "Parameters",
+                            "parameter": [
+                                {"name": "code", "valueCode": "male"},
+                                {"name": "system", "valueUri": "http://hl7.org/fhir/administrative-gender"},
+                            ],
+                        },
+                    },
+                ],
+            },
+        ),
         "ConceptMap/$closure": post(
             "/$closure", {"resourceType": "Parameters", "parameter": [_coding("name", "x", "valueString")]}
         ),

@@ -138,6 +138,8 @@ SURFACES: tuple[Surface, ...] = (
     *_operation("fhir.lookup", "CodeSystem/$lookup", Gate.NONE, _CODES_ONLY),
     *_operation("fhir.subsumes", "CodeSystem/$subsumes", Gate.NONE, _CODES_ONLY, instance=True),
     *_operation("fhir.translate", "ConceptMap/$translate", Gate.NONE, _CODES_ONLY, instance=True),
+    _http("fhir.batch_validate", "POST", "/fhir/ValueSet/$batch-validate-code", Gate.NONE, _CODES_ONLY),
+    _http("fhir.closure", "POST", "/fhir/$closure", Gate.NONE, "codes of a table that the client keeps; no patient"),
     *_operation("fhir.docref", "DocumentReference/$docref", Gate.DISCLOSE),
     *_operation("fhir.lastn", "Observation/$lastn", Gate.DISCLOSE),
     _http("fhir.graphql", "GET", "/fhir/$graphql", Gate.DISCLOSE),

@@ -62,7 +62,7 @@ def test_a_value_set_that_has_only_an_expansion_is_what_that_lists():
         {},
         {"concept": [{"code": "a"}]},
         {"system": "s", "concept": [{"code": "a"}], "filter": [{"property": "p", "op": "=", "value": "v"}]},
-        {"system": "s", "filter": [{"property": "p", "op": "child-of", "value": "v"}]},
+        {"system": "s", "filter": [{"property": "p", "op": "cousin-of", "value": "v"}]},
     ],
 )
 def test_an_include_that_breaks_the_rules_of_a_value_set_is_refused(include):

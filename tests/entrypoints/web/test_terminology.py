@@ -104,8 +104,15 @@ async def test_a_stored_value_set_is_expanded_by_url_by_instance_and_as_given(lo
         assert [c["code"] for c in expanded["expansion"]["contains"]] == ["cat", "dog"]
         assert expanded["expansion"]["total"] == 2
         assert (expanded["url"], expanded["version"], expanded["status"]) == (VALUE_SET["url"], "2", "draft")
-    assert by_url["expansion"]["contains"][0] == {"system": ANIMALS, "version": "1", "code": "cat", "display": "Cat"}
-    assert {"name": "version", "valueUri": f"{ANIMALS}|1"} in by_url["expansion"]["parameter"]
+    assert by_url["expansion"]["contains"][0] == {"system": ANIMALS, "code": "cat", "display": "Cat"}
+    assert {"name": "used-codesystem", "valueUri": f"{ANIMALS}|1"} in by_url["expansion"]["parameter"]
+
+
+PREFERRED = {
+    "system": "http://terminology.hl7.org/CodeSystem/hl7TermMaintInfra",
+    "code": "preferredForLanguage",
+    "display": "Preferred For Language",
+}
 
 
 async def test_an_expansion_is_narrowed_paged_and_shown_in_a_language(loaded):
@@ -116,7 +123,7 @@ async def test_an_expansion_is_narrowed_paged_and_shown_in_a_language(loaded):
     assert "contains" not in (await ask(loaded, f"{url}&filter=whale"))["expansion"]
     german = (await ask(loaded, f"{url}&displayLanguage=de&includeDesignations=true"))["expansion"]["contains"]
     assert (german[0]["display"], german[0]["designation"], german[1]["display"]) == (
-        *("Katze", [{"language": "de", "value": "Katze"}], "Dog"),
+        *("Katze", [{"use": PREFERRED, "value": "Cat"}], "Dog"),
     )
 
 
@@ -198,11 +205,14 @@ async def test_a_wrong_code_or_display_is_told_with_the_right_one(loaded):
     assert "value set" in named(wrong, "message")[0]
     display = await ask(loaded, f"ValueSet/pets/$validate-code?system={ANIMALS}&code=cat&display=Tiger")
     assert (named(display, "result"), named(display, "display")) == ([False], ["Cat"])
-    assert "Tiger" not in named(display, "message")[0]
+    (issues,) = (p["resource"]["issue"] for p in display["parameter"] if p["name"] == "issues")
+    assert [(i["severity"], i["details"]["coding"][0]["code"], i["expression"]) for i in issues] == [
+        ("error", "invalid-display", ["display"])
+    ]
     german = await ask(loaded, f"ValueSet/pets/$validate-code?system={ANIMALS}&code=cat&displayLanguage=de")
     assert named(german, "display") == ["Katze"]
     unknown = await ask(loaded, f"CodeSystem/$validate-code?url={ANIMALS}&code=whale")
-    assert (named(unknown, "result"), "code system" in named(unknown, "message")[0]) == ([False], True)
+    assert (named(unknown, "result"), "CodeSystem" in named(unknown, "message")[0]) == ([False], True)
 
 
 async def test_a_lookup_has_names_designations_and_properties(loaded):
@@ -215,7 +225,7 @@ async def test_a_lookup_has_names_designations_and_properties(loaded):
     assert values["legs"] == {"name": "value", "valueInteger": 4}
     assert values["tame"] == {"name": "value", "valueBoolean": True}
     assert values["parent"] == {"name": "value", "valueCode": "mammal"}
-    assert values["definition"] == {"name": "value", "valueString": "A small one."}
+    assert named(told, "definition") == ["A small one."]
     only = await post(
         loaded,
         "CodeSystem/$lookup",
@@ -287,7 +297,7 @@ TERMINOLOGY = [s for s in SURFACES if s.path.startswith(("/fhir/ValueSet/", "/fh
 
 async def test_a_stranger_is_told_nothing(client_as):
     stranger = await client_as()
-    assert len(TERMINOLOGY) == 22
+    assert len(TERMINOLOGY) == 23
     for surface in TERMINOLOGY:
         path = surface.path.format(id="animals")
         answer = await stranger.request(surface.method, path, json={"resourceType": "Parameters"})
@@ -395,3 +405,84 @@ async def test_a_date_is_answered_by_what_was_loaded_then_or_not_at_all(loaded):
         assert (issue["code"], "date" in issue["diagnostics"]) == ("not-supported", True), path
         assert (await ask(loaded, f"{path}&date=yesterday", 400))["issue"][0]["code"] == "value"
     assert (await ask(loaded, f"ValueSet/$expand?url={GENDERS}&date=2020-05"))["expansion"]["total"] == 4
+
+
+def concept(code: str) -> dict:
+    """A concept of a closure table."""
+    return {"name": "concept", "valueCoding": {"system": ANIMALS, "code": code}}
+
+
+async def test_a_closure_table_tells_what_stands_above_what_and_belongs_to_its_client(loaded, client_as):
+    name = {"name": "name", "valueString": "pets"}
+    assert "group" not in await post(loaded, "$closure", name)
+    assert "group" not in await post(loaded, "$closure", name, concept("cat"))
+    told = await post(loaded, "$closure", name, concept("mammal"), concept("dog"))
+    lines = {(e["code"], t["code"], t["equivalence"]) for e in told["group"][0]["element"] for t in e["target"]}
+    assert lines == {("cat", "mammal", "subsumes"), ("dog", "mammal", "subsumes")}
+    assert "group" not in await post(loaded, "$closure", name, concept("dog"))
+    again = await post(loaded, "$closure", name, {"name": "version", "valueString": "1"})
+    assert again["group"] == told["group"] and again["version"] == "3"
+    await post(await client_as("system"), "$closure", name, concept("cat"), status=404)
+    await post(loaded, "$closure", name, concept("whale"), status=404)
+    await post(loaded, "$closure", name, {"name": "version", "valueString": "x"}, status=400)
+    await post(loaded, "$closure", name)
+    assert "group" not in await post(loaded, "$closure", name, concept("mammal"))
+
+
+async def test_many_questions_are_asked_together_and_one_that_cannot_be_answered_says_so(loaded):
+    def question(code: str, **more: str) -> dict:
+        coding = {"name": "coding", "valueCoding": {"system": ANIMALS, "code": code}}
+        parameters = [coding, *({"name": k, "valueString": v} for k, v in more.items())]
+        return {"name": "validation", "resource": {"resourceType": "Parameters", "parameter": parameters}}
+
+    url = {"name": "url", "valueUri": VALUE_SET["url"]}
+    told = await post(
+        loaded, "ValueSet/$batch-validate-code", url, question("cat"), question("whale"), question("cat", nonsense="x")
+    )
+    first, second, third = (p["resource"] for p in told["parameter"])
+    assert (named(first, "result"), named(second, "result")) == ([True], [False])
+    assert third["resourceType"] == "OperationOutcome"
+    await post(loaded, "ValueSet/$batch-validate-code", url, status=400)
+
+
+async def test_resources_and_versions_come_along_with_a_question_and_are_gone_after_it(loaded):
+    newer = {**SYSTEM, "version": "2", "concept": [{"code": "yak", "display": "Yak"}]}
+    everything = {"resourceType": "ValueSet", "url": "http://example.org/all", "status": "active"}
+    everything["compose"] = {"include": [{"system": ANIMALS}]}
+    along = [{"name": "tx-resource", "resource": r} for r in (newer, everything)]
+    url = {"name": "url", "valueUri": "http://example.org/all"}
+
+    async def codes(*more: dict) -> list[str]:
+        found = await post(loaded, "ValueSet/$expand", url, *along, *more)
+        return [c["code"] for c in found["expansion"]["contains"]]
+
+    assert await codes() == ["yak"]
+    assert "cat" in await codes({"name": "force-system-version", "valueUri": f"{ANIMALS}|1"})
+    refused = {"name": "check-system-version", "valueUri": f"{ANIMALS}|3"}
+    outcome = await post(loaded, "ValueSet/$expand", url, *along, refused, status=404)
+    assert outcome["issue"][0]["details"]["coding"][0]["code"] == "not-found"
+    await post(loaded, "ValueSet/$expand", url, status=404)
+    await post(loaded, "ValueSet/$expand", url, {"name": "tx-resource", "valueString": "x"}, status=400)
+
+
+async def test_an_expansion_nests_and_tells_properties_where_it_is_asked_to(loaded):
+    system = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [{"system": ANIMALS}]}}
+    expanded = await post(
+        loaded,
+        "ValueSet/$expand",
+        {"name": "valueSet", "resource": system},
+        {"name": "excludeNested", "valueBoolean": False},
+        {"name": "property", "valueString": "legs"},
+    )
+    (mammal,) = expanded["expansion"]["contains"]
+    assert [c["code"] for c in mammal["contains"]] == ["cat", "dog"]
+    (told,) = mammal["contains"][0]["extension"]
+    assert told["extension"] == [{"url": "code", "valueCode": "legs"}, {"url": "value", "valueInteger": 4}]
+
+
+async def test_the_language_of_the_request_is_spoken(client_as, loaded):
+    german = await client_as("admin", **{"Accept-Language": "de-AT, de;q=0.8"})
+    nonsense = await client_as("admin", **{"Accept-Language": "-"})
+    url = "ValueSet/$expand?url=http://example.org/ValueSet/pets"
+    for client, display in ((german, "Katze"), (nonsense, "Cat")):
+        assert (await ask(client, url))["expansion"]["contains"][0]["display"] == display

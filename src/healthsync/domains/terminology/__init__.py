@@ -10,7 +10,15 @@ to its own value set is refused; nothing enumerates more than `MAX_EXPANSION` co
 here is never guessed at.
 """
 
-from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology
+from healthsync.domains.terminology import languages
+from healthsync.domains.terminology.checking import Asked
+from healthsync.domains.terminology.errors import (
+    TX_ISSUE_TYPE,
+    TooCostly,
+    UnknownCodeSystem,
+    UnknownTerminology,
+    Unusable,
+)
 from healthsync.domains.terminology.expansion import MAX_EXPANSION
 from healthsync.domains.terminology.local_maps import line as map_line
 from healthsync.domains.terminology.local_maps import read as read_map
@@ -21,6 +29,7 @@ from healthsync.domains.terminology.model import (
     Concept,
     Designation,
     Expansion,
+    Finding,
     LoadedRelease,
     LocalMap,
     MapEntry,
@@ -29,6 +38,7 @@ from healthsync.domains.terminology.model import (
     Subsumption,
     Translation,
     Validation,
+    ValueSet,
     WorkItem,
     WorkState,
 )
@@ -36,25 +46,28 @@ from healthsync.domains.terminology.releases import KINDS, Files, Progress
 from healthsync.domains.terminology.releases.icd import packaged
 from healthsync.domains.terminology.service import Loaded, LocalChange, TerminologyService
 from healthsync.domains.terminology.standardising import TRANSLATED_BY, Translations, is_added, may_be_told, standardise
-from healthsync.domains.terminology.validation import Context
+from healthsync.domains.terminology.versions import Policy, canonical
 
 __all__ = [
     "KINDS",
     "MAX_EXPANSION",
     "TRANSLATED_BY",
+    "TX_ISSUE_TYPE",
+    "Asked",
     "CodeSystem",
     "Coding",
     "Concept",
-    "Context",
     "Designation",
     "Expansion",
     "Files",
+    "Finding",
     "Loaded",
     "LoadedRelease",
     "LocalChange",
     "LocalMap",
     "MapEntry",
     "Member",
+    "Policy",
     "Progress",
     "Property",
     "Subsumption",
@@ -64,10 +77,14 @@ __all__ = [
     "Translations",
     "UnknownCodeSystem",
     "UnknownTerminology",
+    "Unusable",
     "Validation",
+    "ValueSet",
     "WorkItem",
     "WorkState",
+    "canonical",
     "is_added",
+    "languages",
     "map_line",
     "may_be_told",
     "packaged",

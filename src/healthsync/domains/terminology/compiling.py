@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from healthsync.domains.terminology.errors import Unusable
 from healthsync.domains.terminology.model import (
     CodeSystem,
     Coding,
@@ -26,7 +27,10 @@ from healthsync.errors import InvalidInput
 Json = Mapping[str, Any]
 
 _STANDARD = "http://hl7.org/fhir/concept-properties#"
-_INACTIVE_STATUSES = frozenset({"retired", "inactive"})
+_STATUS = "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status"
+_DEPRECATED = "http://hl7.org/fhir/StructureDefinition/valueset-deprecated"
+_SUPPLEMENT = "http://hl7.org/fhir/StructureDefinition/valueset-supplement"
+_INACTIVE_STATUSES = frozenset({"retired", "inactive", "withdrawn"})
 _NO_MATCH = "unmatched"
 
 
@@ -59,7 +63,20 @@ def _header(resource: Json) -> CodeSystem:
         content=resource.get("content", "complete"),
         case_sensitive=resource.get("caseSensitive", True),
         properties={p["code"]: p.get("type", "string") for p in resource.get("property", ())},
+        language=resource.get("language"),
+        experimental=resource.get("experimental", False),
+        standards_status=_extended(resource, _STATUS),
+        supplements=resource.get("supplements"),
+        property_uris={p["code"]: p["uri"] for p in resource.get("property", ()) if "uri" in p},
     )
+
+
+def _extended(element: Json, url: str) -> Any:
+    """The value of an extension; None without it."""
+    for extension in element.get("extension", ()):
+        if extension.get("url") == url:
+            return next((value for name, value in extension.items() if name.startswith("value")), None)
+    return None
 
 
 def _meaning(declared: Json) -> str:
@@ -79,6 +96,8 @@ def _walk(concepts: Sequence[Json]) -> Iterator[tuple[Json, str | None]]:
 
 def _concept(concept: Json, meanings: Mapping[str, str], ordinal: int) -> Concept:
     properties = tuple(_property(p) for p in concept.get("property", ()))
+    if (status := _extended(concept, _STATUS)) is not None and not any(p.code == "status" for p in properties):
+        properties = (*properties, Property("status", "code", str(status)))
     said = {meanings.get(p.code, p.code): p.value for p in properties}
     return Concept(
         code=concept["code"],
@@ -103,7 +122,7 @@ def _property(entry: Json) -> Property:
 
 
 def _designation(entry: Json) -> Designation:
-    return Designation(entry["value"], entry.get("language"), entry.get("use"))
+    return Designation(entry["value"], entry.get("language"), entry.get("use"), _extended(entry, _STATUS))
 
 
 def _relations(concept: Concept, meanings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -134,20 +153,65 @@ def value_set(resource: Json) -> ValueSet:
     """The parts of `compose`; a value set that has only an expansion is what that lists."""
     compose = resource.get("compose")
     if compose is None:
+        compose = {}
         includes = _listed(resource.get("expansion", {}).get("contains", ()))
-        return ValueSet(resource.get("url"), resource.get("version"), includes, header=_said_of(resource))
+    else:
+        includes = tuple(_part(part) for part in compose.get("include", ()))
     return ValueSet(
         url=resource.get("url"),
         version=resource.get("version"),
-        includes=tuple(_part(part) for part in compose.get("include", ())),
+        includes=includes,
         excludes=tuple(_part(part) for part in compose.get("exclude", ())),
         inactive=compose.get("inactive", True),
         header=_said_of(resource),
+        language=resource.get("language"),
+        display_language=_expansion_language(resource),
+        experimental=resource.get("experimental", False),
+        standards_status=_extended(resource, _STATUS),
+        supplements=tuple(
+            extension["valueCanonical"]
+            for extension in resource.get("extension", ())
+            if extension.get("url") == _SUPPLEMENT and "valueCanonical" in extension
+        ),
+        contained={
+            f"#{inner['id']}": value_set(inner)
+            for inner in resource.get("contained", ())
+            if inner.get("resourceType") == "ValueSet" and "id" in inner
+        },
+        deprecated={
+            (part.get("system"), concept["code"]): str(status)
+            for part in compose.get("include", ())
+            for concept in part.get("concept", ())
+            if (status := _extended(concept, _STATUS) or _deprecated(concept)) is not None
+        },
     )
 
 
+def _deprecated(concept: Json) -> str | None:
+    return "deprecated" if _extended(concept, _DEPRECATED) in (True, "true") else None
+
+
+_EXPANSION_PARAMETER = (
+    "http://hl7.org/fhir/StructureDefinition/valueset-expansion-parameter",
+    "http://hl7.org/fhir/tools/StructureDefinition/valueset-expansion-parameter",
+)
+
+
+def _expansion_language(resource: Json) -> str | None:
+    """The displayLanguage that a value set asks for itself, in its compose or on top."""
+    for extension in (*resource.get("extension", ()), *resource.get("compose", {}).get("extension", ())):
+        if extension.get("url") in _EXPANSION_PARAMETER:
+            said = {part.get("url"): part for part in extension.get("extension", ())}
+            if said.get("name", {}).get("valueCode", said.get("name", {}).get("valueString")) == "displayLanguage":
+                return next((v for k, v in said.get("value", {}).items() if k.startswith("value")), None)
+    return None
+
+
+_SAID = ("id", "name", "title", "status", "experimental", "date", "publisher", "language")
+
+
 def _said_of(resource: Json) -> Json:
-    return {name: resource[name] for name in ("id", "name", "title", "status", "experimental") if name in resource}
+    return {name: resource[name] for name in _SAID if name in resource}
 
 
 def _part(part: Json) -> Part:
@@ -160,7 +224,7 @@ def _part(part: Json) -> Part:
         system=part.get("system"),
         version=part.get("version"),
         concepts=None if concepts is None else {c["code"]: _listed_concept(c, n) for n, c in enumerate(concepts)},
-        filters=tuple(filter_of(entry) for entry in part.get("filter", ())),
+        filters=tuple(filter_of(entry, part.get("system", "")) for entry in part.get("filter", ())),
         value_sets=tuple(part.get("valueSet", ())),
     )
 
@@ -170,13 +234,18 @@ def _listed_concept(concept: Json, ordinal: int) -> Concept:
     return Concept(concept["code"], concept.get("display"), ordinal=ordinal, designations=designations)
 
 
-def filter_of(entry: Json) -> Filter:
+def filter_of(entry: Json, system: str = "") -> Filter:
     try:
         operator = FilterOperator(entry["op"])
     except ValueError:
         raise InvalidInput(
             "this is no filter operator of R4", code="not-supported", expression="ValueSet.compose"
         ) from None
+    if not entry.get("value"):
+        raise Unusable(
+            f"The system {system} filter with property = {entry['property']}, op = {operator} has no value",
+            kind="vs-invalid",
+        )
     return Filter(entry["property"], operator, entry["value"])
 
 

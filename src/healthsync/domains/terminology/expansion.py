@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology
+from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology, circular
 from healthsync.domains.terminology.model import Concept, Expansion, Member, Part, ValueSet
 from healthsync.domains.terminology.sources import Source, folded
-from healthsync.errors import InvalidInput
 
 MAX_EXPANSION = 10_000
 """Most concepts that are listed for one question."""
@@ -27,11 +26,16 @@ MAX_SCANNED = 200_000
 """Most concepts that are looked at for one expansion, whether they belong or not."""
 
 _CHUNK = 5_000
+_FEW = 200
+"""Concepts that are fetched at a time, of a definition that is broad."""
 
 Key = tuple[str | None, str]
 
 FindSystem = Callable[[str, str | None], Awaitable[Source | None]]
 FindValueSet = Callable[[str], Awaitable[ValueSet | None]]
+
+Only = tuple[str, str | None]
+"""URL and version of a code system: parts that use another version of it are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,14 @@ class Wanted:
 class Expander:
     """Answers for value sets; lives for one question, whose steps it counts."""
 
-    def __init__(self, find_system: FindSystem, find_value_set: FindValueSet) -> None:
-        self._find_system, self._find_value_set = find_system, find_value_set
+    def __init__(self, find_system: FindSystem, find_value_set: FindValueSet, only: Only | None = None) -> None:
+        self._find_system, self._find_value_set, self._only = find_system, find_value_set, only
+        self.imported: list[ValueSet] = []
+        self._most_counted = MAX_EXPANSION
         self._steps = self._scanned = 0
         self._systems: dict[tuple[str, str | None], Source | None] = {}
         self._value_sets: dict[str, ValueSet] = {}
+        self._contained: dict[str, ValueSet] = {}
 
     async def keep(self, value_set: ValueSet, system: str | None, codes: Collection[str]) -> dict[str, Concept]:
         """Those of the codes that belong, with their concepts. Raises UnknownCodeSystem, TooCostly, InvalidInput."""
@@ -68,11 +75,13 @@ class Expander:
         Raises TooCostly when all are more than MAX_EXPANSION, and as `keep` does.
         """
         members: list[Member] = []
+        is_whole = True
         async for chunk in self._walk(value_set, wanted, ()):
             members.extend(chunk)
-            if len(members) > MAX_EXPANSION:
+            if len(members) > MAX_EXPANSION or (count is not None and len(members) > self._enough(offset + count)):
+                is_whole = False
                 break
-        total = len(members) if len(members) <= MAX_EXPANSION else None
+        total = len(members) if is_whole and len(members) <= MAX_EXPANSION else None
         if total is None and (count is None or offset >= MAX_EXPANSION):
             raise TooCostly(
                 f"this expansion has more than {MAX_EXPANSION} concepts; filter it, or ask for pages (count)"
@@ -80,7 +89,12 @@ class Expander:
         shown = members[offset : MAX_EXPANSION if count is None else min(offset + count, MAX_EXPANSION)]
         if details:
             shown = await self._detailed(shown)
-        return Expansion(value_set, shown, total, self._versions_used())
+        used = tuple({s.header.canonical: s.header for s in self._systems.values() if s is not None}.values())
+        return Expansion(value_set, shown, total, self._versions_used(), used)
+
+    def _enough(self, asked: int) -> int:
+        """How many members are counted for a page: all, unless the definition is broad."""
+        return max(asked, self._most_counted)
 
     async def _detailed(self, members: Sequence[Member]) -> list[Member]:
         known: dict[tuple[str | None, str | None], dict[str, Concept]] = {}
@@ -121,7 +135,7 @@ class Expander:
         self._step()
         kept: dict[str, Concept] | None = None
         if part.system is not None:
-            if part.system != system:
+            if part.system != system or not await self._is_of_that_version(part):
                 return {}
             kept = await self._of_system(part, codes)
         for url in part.value_sets:
@@ -131,6 +145,12 @@ class Expander:
             found = await self._keep(imported, system, list(kept) if kept is not None else codes, path)
             kept = found if kept is None else {code: kept[code] for code in found}
         return kept or {}
+
+    async def _is_of_that_version(self, part: Part) -> bool:
+        if self._only is None or part.system is None or part.system != self._only[0]:
+            return True
+        source = await self._known(part.system, part.version)
+        return source is not None and source.header.version == self._only[1]
 
     async def _of_system(self, part: Part, codes: Collection[str]) -> dict[str, Concept]:
         assert part.system is not None
@@ -143,18 +163,27 @@ class Expander:
         """Listed concepts with what their system knows of them; the value set's own display goes first."""
         assert part.system is not None
         source = await self._known(part.system, part.version)
-        known = await source.details([c.code for c in listed]) if source is not None else {}
-        return {c.code: preferred(c, known.get(c.code)) for c in listed}
+        if source is None:
+            return {c.code: c for c in listed}
+        known = await source.details([c.code for c in listed])
+        # What a complete system does not have is no concept of it.
+        is_whole = source.header.content == "complete" and source.header.case_sensitive
+        return {c.code: preferred(c, known.get(c.code)) for c in listed if not is_whole or c.code in known}
 
     # --- from the definition
 
     async def _walk(self, value_set: ValueSet, wanted: Wanted, path: tuple[str, ...]) -> AsyncIterator[list[Member]]:
         path = self._enter(value_set, path)
-        seen: set[Key] = set()
+        seen: set[tuple[str | None, str, str | None]] = set()
+        mixed = value_set.mixed
+
+        def key(member: Member) -> tuple[str | None, str, str | None]:
+            return member.system, member.concept.code, member.version if member.system in mixed else None
+
         for part in value_set.includes:
             async for chunk in self._walk_part(part, wanted, path):
-                fresh = [m for m in chunk if (m.system, m.concept.code) not in seen]
-                seen.update((m.system, m.concept.code) for m in fresh)
+                fresh = [m for m in chunk if key(m) not in seen]
+                seen.update(map(key, fresh))
                 kept = await self._not_excluded(value_set, fresh, path)
                 kept = [m for m in kept if value_set.inactive or not m.concept.inactive]
                 yield [m for m in kept if wanted.admits(m.concept)]
@@ -174,17 +203,22 @@ class Expander:
         assert part.system is not None
         if part.concepts is not None:
             listed = list(part.concepts.values())
+            known = await self._known(part.system, part.version)
+            version = known.header.version if known is not None else part.version
             for start in range(0, len(listed), _CHUNK):
                 concepts = (await self._completed(part, listed[start : start + _CHUNK])).values()
                 found = [c for c in concepts if all(word in folded(c) for word in wanted.words)]
-                yield [Member(part.system, part.version, c) for c in found]
+                yield [Member(part.system, version, c, True) for c in found]
             return
         source, after = await self._source(part.system, part.version), -1
-        while concepts := await source.select(part.filters, words=wanted.words, after=after, limit=_CHUNK):
+        limit = _CHUNK
+        if await source.is_broad(part.filters):
+            limit, self._most_counted = _FEW, 0
+        while concepts := await source.select(part.filters, words=wanted.words, after=after, limit=limit):
             self._scan(len(concepts))
             yield [Member(part.system, source.header.version, c) for c in concepts]
             after = concepts[-1].ordinal
-            if len(concepts) < _CHUNK:
+            if len(concepts) < limit:
                 return
 
     async def _in_all(self, urls: Sequence[str], chunk: list[Member], path: tuple[str, ...]) -> list[Member]:
@@ -200,7 +234,12 @@ class Expander:
         for part in value_set.excludes:
             for system, codes in _by_system(members).items():
                 gone = await self._in_part(part, system, codes, path)
-                members = [m for m in members if m.system != system or m.concept.code not in gone]
+                only = part.version if system in value_set.mixed else None
+                members = [
+                    m
+                    for m in members
+                    if m.system != system or m.concept.code not in gone or only not in (None, m.version)
+                ]
         return members
 
     # --- both
@@ -209,9 +248,8 @@ class Expander:
         self._step()
         name = value_set.canonical if value_set.url is not None else f"#{id(value_set)}"
         if name in path:
-            raise InvalidInput(
-                "a value set imports itself, through others or directly; break the circle", code="processing"
-            )
+            raise circular(name, path)
+        self._contained |= value_set.contained
         return (*path, name)
 
     def _step(self) -> None:
@@ -225,13 +263,14 @@ class Expander:
             raise TooCostly(f"this expansion looks at more than {MAX_SCANNED} concepts; narrow it with a filter")
 
     async def _imported(self, url: str) -> ValueSet:
+        if url in self._contained:
+            return self._contained[url]
         if url not in self._value_sets:
             found = await self._find_value_set(url)
             if found is None:
-                raise UnknownTerminology(
-                    f"the value set {url}, which this one imports, is not known here; load it first"
-                )
+                raise UnknownTerminology(f"A definition for the value Set '{url}' could not be found")
             self._value_sets[url] = found
+            self.imported.append(found)
         return self._value_sets[url]
 
     async def _known(self, url: str, version: str | None) -> Source | None:

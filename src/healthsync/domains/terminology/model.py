@@ -21,11 +21,17 @@ class Coding:
 
 @dataclass(frozen=True, slots=True)
 class Designation:
-    """Another text for a concept (CodeSystem.concept.designation). `use` is a Coding as FHIR writes it."""
+    """Another text for a concept (CodeSystem.concept.designation). `use` is a Coding as FHIR writes it.
+
+    status      that of its extension standards-status: one that is withdrawn or deprecated is no longer right
+    supplement  `url|version` of the supplement that brought it
+    """
 
     value: str
     language: str | None = None
     use: Mapping[str, Any] | None = None
+    status: str | None = None
+    supplement: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,11 @@ class Concept:
     designations: tuple[Designation, ...] = ()
     properties: tuple[Property, ...] = ()
 
+    @property
+    def status(self) -> str | None:
+        """The code of its property `status`."""
+        return next((p.value for p in self.properties if p.code == "status"), None)
+
     def display_in(self, language: str | None) -> str | None:
         """The display, in a language where there is a designation in it or in a dialect of it (RFC 4647 §3.3.1)."""
         wanted = (language or "").lower()
@@ -65,7 +76,12 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class CodeSystem:
-    """What is said of a code system as a whole. `properties`: code -> FHIR type of those that it defines."""
+    """What is said of a code system as a whole. `properties`: code -> FHIR type of those that it defines.
+
+    standards_status  draft, withdrawn, deprecated … by the extension of that name
+    supplements       canonical of the system that this one supplements
+    is_shipped        came with the hub: one that was loaded goes before it
+    """
 
     url: str
     version: str | None = None
@@ -75,6 +91,22 @@ class CodeSystem:
     content: str = "complete"
     case_sensitive: bool = True
     properties: Mapping[str, str] = field(default_factory=dict)
+    language: str | None = None
+    experimental: bool = False
+    standards_status: str | None = None
+    supplements: str | None = None
+    is_shipped: bool = False
+    property_uris: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def canonical(self) -> str:
+        """`url|version`, or what there is of it."""
+        return f"{self.url}|{self.version}" if self.version else self.url
+
+    @property
+    def standing(self) -> tuple[str | None, str]:
+        """Version and status, by which one of several is chosen."""
+        return self.version, "retired" if self.is_shipped else self.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +129,8 @@ class FilterOperator(StrEnum):
     NOT_IN = "not-in"
     GENERALIZES = "generalizes"
     EXISTS = "exists"
+    CHILD_OF = "child-of"
+    DESCENDENT_LEAF = "descendent-leaf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +155,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ValueSet:
-    """A compiled value set. `inactive` is compose.inactive: whether inactive concepts belong to it."""
+    """A compiled value set. `inactive` is compose.inactive: whether inactive concepts belong to it.
+
+    display_language  languages that it asks to be shown in (extension valueset-expansion-parameter)
+    supplements  canonicals of code system supplements that it needs (extension valueset-supplement)
+    contained    `#id` -> value sets inside it
+    deprecated   (system, code) -> status of concepts whose place in it is deprecated or withdrawn
+    """
 
     url: str | None
     version: str | None
@@ -129,39 +169,98 @@ class ValueSet:
     excludes: tuple[Part, ...] = ()
     inactive: bool = True
     header: Mapping[str, Any] = field(default_factory=dict)
+    language: str | None = None
+    display_language: str | None = None
+    experimental: bool = False
+    standards_status: str | None = None
+    supplements: tuple[str, ...] = ()
+    contained: Mapping[str, ValueSet] = field(default_factory=dict)
+    deprecated: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
 
     @property
     def canonical(self) -> str:
         """`url|version`, or what there is of it."""
-        return f"{self.url}|{self.version}" if self.version else self.url or "(a value set without url)"
+        return f"{self.url}|{self.version}" if self.version else self.url or "(unidentified)"
+
+    @property
+    def mixed(self) -> frozenset[str]:
+        """Code systems of which it includes several versions: there a code is a member once for each."""
+        stated: dict[str, set[str | None]] = {}
+        for part in self.includes:
+            if part.system is not None:
+                stated.setdefault(part.system, set()).add(part.version)
+        return frozenset(system for system, versions in stated.items() if len(versions) > 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A concept that belongs to a value set. `concept.display` is the text that the value set prefers."""
+    """A concept that belongs to a value set. `concept.display` is the text that the value set prefers; `is_listed`,
+    whether the value set names it."""
 
     system: str | None
     version: str | None
     concept: Concept
+    is_listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A page of the members of a value set. `total` is None when it was not counted to the end."""
+    """A page of the members of a value set. `total` is None when it was not counted to the end.
+
+    versions and systems are those of the code systems that were used; imported, the value sets; supplements, theirs
+    """
 
     value_set: ValueSet
     members: Sequence[Member]
     total: int | None
     versions: tuple[str, ...] = ()
+    systems: tuple[CodeSystem, ...] = ()
+    imported: tuple[ValueSet, ...] = ()
+    supplements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to say about a coding (OperationOutcome.issue).
+
+    kind       code of http://hl7.org/fhir/tools/CodeSystem/tx-issue-type
+    message_id the name that validators know the sentence by
+    place      what is at fault inside the coding: code, system, version, display, "" for all of it; None for no place
+    at         the place in the request, once it is known: `Coding.code`, `CodeableConcept.coding[1].display`
+    is_message whether the message of the whole answer repeats it
+    """
+
+    severity: str
+    code: str
+    kind: str
+    text: str
+    message_id: str
+    place: str | None = None
+    at: str | None = None
+    is_message: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """The answer of $validate-code: the preferred display when the code is right, a message when something is not."""
+    """The answer of $validate-code.
+
+    findings    everything there is to say, errors and less
+    coding      the coding that was judged, with the display to show and the version that was asked; None when none
+                of several belongs
+    unknown     (parameter, canonical): code systems that are missing here, x-caused-by-unknown-system when the value
+                set needs them and x-unknown-system when only the coding names them
+    normalized  the code as its system writes it, where that differs
+    """
 
     result: bool
     message: str | None = None
     display: str | None = None
+    findings: tuple[Finding, ...] = ()
+    coding: Coding | None = None
+    inactive: bool = False
+    status: str | None = None
+    unknown: tuple[tuple[str, str], ...] = ()
+    normalized: str | None = None
 
 
 class Subsumption(StrEnum):

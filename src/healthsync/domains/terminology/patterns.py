@@ -13,7 +13,7 @@ from healthsync.errors import InvalidInput
 LONGEST = 400
 """Characters of a pattern."""
 
-_FOREIGN = re.compile(r"\\[^dDwWsS\W_]|\(\?(?!:)|\[\[|\\$")
+_FOREIGN = re.compile(r"\\[^dDwWsStrnfv\W_]|\(\?(?!:)|\[\[|\\$")
 """What RE2 and PostgreSQL do not share: letters after a backslash, groups with flags, named classes."""
 
 

@@ -25,8 +25,8 @@ DELETE FROM terminology_map WHERE starts_with(origin, $1);
 -- name: add_code_system
 -- A code system without its concepts.
 INSERT INTO terminology_code_system
-    (origin, url, version, name, title, status, content, case_sensitive, properties, loaded_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING key;
+    (origin, url, version, name, title, status, content, case_sensitive, properties, said, loaded_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING key;
 
 -- name: add_value_set
 -- A value set as its definition.
@@ -39,8 +39,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING key;
 
 -- name: code_systems
 -- The loaded code systems of a URL, those loaded last first.
-SELECT key, url, version, name, title, status, content, case_sensitive, properties
-FROM terminology_code_system WHERE url = $1 AND content <> 'supplement' ORDER BY loaded_at DESC, key DESC;
+SELECT key, url, version, name, title, status, content, case_sensitive, properties, said
+FROM terminology_code_system WHERE url = $1 ORDER BY loaded_at DESC, key DESC;
 
 -- name: code_system_by_origin
 -- The code system that came from one resource.
@@ -76,7 +76,7 @@ WHERE system_key = $1 AND code = ANY ($2::text[]);
 
 -- name: designations
 -- Other texts of concepts.
-SELECT code, language, use, value FROM terminology_designation
+SELECT code, language, use, value, status FROM terminology_designation
 WHERE system_key = $1 AND code = ANY ($2::text[]) ORDER BY code, ordinal;
 
 -- name: properties
@@ -89,7 +89,7 @@ WHERE system_key = $1 AND code = ANY ($2::text[]) ORDER BY code, ordinal;
 SELECT child, parent FROM terminology_edge WHERE system_key = $1 AND child = ANY ($2::text[]) ORDER BY child, parent;
 
 -- name: descendants
--- A concept and all below it, one more than the limit at most.
+-- A concept and all below it, one more than the limit at most: rows are made only as far as they are asked for.
 WITH RECURSIVE below AS (
     SELECT code FROM terminology_concept WHERE system_key = $1 AND code = $2
     UNION
@@ -237,3 +237,51 @@ UNION ALL
 SELECT 'ValueSet', v.origin, v.url, v.version, v.loaded_at, 1
 FROM terminology_value_set v WHERE starts_with(v.origin, 'load:')
 ORDER BY origin, url;
+
+-- name: begin_closure
+-- A closure table of a client begins anew, empty.
+INSERT INTO terminology_closure (owner, name, version) VALUES ($1, $2, 0)
+ON CONFLICT (owner, name) DO UPDATE SET version = 0 RETURNING key;
+
+-- name: empty_closure_lines
+-- What a closure table held goes: its lines.
+DELETE FROM terminology_closure_line WHERE closure_key = $1;
+
+-- name: empty_closure_concepts
+-- What a closure table held goes: its concepts.
+DELETE FROM terminology_closure_concept WHERE closure_key = $1;
+
+-- name: closure
+-- A closure table, held until the commit.
+SELECT key, version FROM terminology_closure WHERE owner = $1 AND name = $2 FOR UPDATE;
+
+-- name: closures
+-- How many closure tables a client has.
+SELECT count(*) FROM terminology_closure WHERE owner = $1;
+
+-- name: closure_codes
+-- The codes of a system in a closure table.
+SELECT code FROM terminology_closure_concept WHERE closure_key = $1 AND system = $2;
+
+-- name: closure_size
+-- How many concepts a closure table has.
+SELECT count(*) FROM terminology_closure_concept WHERE closure_key = $1;
+
+-- name: add_to_closure
+-- Concepts of a closure table.
+INSERT INTO terminology_closure_concept (closure_key, system, code) SELECT $1, $2, unnest($3::text[])
+ON CONFLICT DO NOTHING;
+
+-- name: add_closure_lines
+-- What stands above what in a closure table, and in which version of it that was told.
+INSERT INTO terminology_closure_line (closure_key, version, system, below, above)
+SELECT $1, $2, $3, below, above FROM unnest($4::text[], $5::text[]) AS line (below, above) ON CONFLICT DO NOTHING;
+
+-- name: raise_closure
+-- A closure table has a new version.
+UPDATE terminology_closure SET version = version + 1 WHERE key = $1 RETURNING version;
+
+-- name: closure_lines
+-- The lines of a closure table after a version.
+SELECT system, below, above FROM terminology_closure_line WHERE closure_key = $1 AND version > $2
+ORDER BY system, below, above;

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from healthsync.domains.terminology import compiling, grammars, shipped, store, translation, versions
-from healthsync.domains.terminology.errors import NotAsOf, TooCostly, UnknownCodeSystem, UnknownTerminology
-from healthsync.domains.terminology.expansion import MAX_EXPANSION, Expander, Wanted, preferred
+from healthsync.domains.terminology.checking import Asked, Judge
+from healthsync.domains.terminology.errors import NotAsOf, TooCostly, UnknownCodeSystem, UnknownTerminology, Unusable
+from healthsync.domains.terminology.expansion import MAX_EXPANSION, Expander, Only, Wanted
 from healthsync.domains.terminology.local_maps import concept_map
 from healthsync.domains.terminology.model import (
     CodeSystem,
@@ -31,10 +32,9 @@ from healthsync.domains.terminology.model import (
     WorkState,
 )
 from healthsync.domains.terminology.releases import Release
-from healthsync.domains.terminology.sources import GrammarSystem, Source, words_of
+from healthsync.domains.terminology.sources import GrammarSystem, MemorySystem, Source, SupplementedSystem, words_of
 from healthsync.domains.terminology.standardising import Translations
 from healthsync.domains.terminology.translation import MapInUse
-from healthsync.domains.terminology.validation import ANY_CONTEXT, Context, judged
 from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Transaction
@@ -43,11 +43,18 @@ from healthsync.standards.fhir import published
 MAX_MAP_HOPS = 8
 """Longest chain of maps that send a code that they do not list to another map."""
 
+MAX_CLOSURES = 100
+MAX_CLOSURE = 20_000
+"""Closure tables of one client, and concepts of one table."""
+
 MAX_WORK_ITEMS = 100_000
 """Most open work items that are looked at when a map changes."""
 
 LOOK_EVERY = timedelta(seconds=1)
 """How often the maps are asked whether they have changed."""
+
+ANY = Asked()
+"""Asked about nothing but what is always asked."""
 
 _WITHOUT_CONTENT = frozenset({"not-present", "supplement"})
 
@@ -58,6 +65,36 @@ class Loaded:
 
     counts: Mapping[str, int]
     refused: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What came along with one question: resources by URL, versions that are asked for."""
+
+    systems: Mapping[str, list[MemorySystem]] = field(default_factory=dict)
+    value_sets: Mapping[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    maps: Sequence[MapInUse] = ()
+    policy: versions.Policy = field(default_factory=versions.Policy)
+
+    @classmethod
+    def of(cls, resources: Sequence[Mapping[str, Any]], policy: versions.Policy) -> Question:
+        """Compile what came along."""
+        systems: dict[str, list[MemorySystem]] = {}
+        value_sets: dict[str, list[Mapping[str, Any]]] = {}
+        maps = []
+        for resource in resources:
+            kind, url = resource.get("resourceType"), resource.get("url")
+            if kind == "CodeSystem" and url:
+                systems.setdefault(url, []).append(MemorySystem(compiling.code_system(resource)))
+            elif kind == "ValueSet" and url:
+                value_sets.setdefault(url, []).append(resource)  # compiled when it is asked for
+            elif kind == "ConceptMap":
+                maps.append(MapInUse.of(compiling.concept_map(resource)))
+            else:
+                raise InvalidInput(
+                    "a tx-resource is a CodeSystem or ValueSet with a url, or a ConceptMap", code="value"
+                )
+        return cls(systems, value_sets, maps, policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +113,21 @@ class TerminologyService:
     RESOURCE_TYPES = frozenset({"CodeSystem", "ValueSet", "ConceptMap"})
     """The resources that this domain understands."""
 
-    def __init__(self, clock: Clock, at: datetime | None = None) -> None:
-        self._clock, self._at = clock, at
+    def __init__(self, clock: Clock, at: datetime | None = None, question: Question | None = None) -> None:
+        self._clock, self._at, self._question = clock, at, question or Question()
         self._translations, self._revision = Translations(), ""
         self._look_at: datetime | None = None
 
     def as_of(self, at: datetime | None) -> TerminologyService:
         """The same, answering by definitions as they were at an instant; NotAsOf is raised for one loaded later."""
-        return TerminologyService(self._clock, at)
+        return TerminologyService(self._clock, at, self._question)
+
+    def asked_with(
+        self, resources: Sequence[Mapping[str, Any]] = (), policy: versions.Policy | None = None
+    ) -> TerminologyService:
+        """The same for one question: with resources that came along with it (tx-resource), which go before those that
+        are stored, and with versions that it asks for. Raises InvalidInput for a resource that cannot be compiled."""
+        return TerminologyService(self._clock, self._at, Question.of(resources, policy or versions.Policy()))
 
     # --- compile
 
@@ -197,6 +241,10 @@ class TerminologyService:
             published_url = published.url_of("ValueSet", reference.partition("/")[2])
             return None if published_url is None else shipped.value_set(published_url)
         url, version = versions.canonical(reference)
+        version = version or self._question.policy.value_sets.get(url)
+        inline = self._question.value_sets.get(url, [])
+        if (found := versions.chosen(inline, version, lambda v: (v.get("version"), v.get("status")))) is not None:
+            return compiling.value_set(found)
         candidates = await store.value_sets(tx, url)
         document = versions.chosen(candidates, version, lambda d: (d.get("version"), d.get("status")))
         if document is not None:
@@ -233,14 +281,19 @@ class TerminologyService:
         offset: int = 0,
         count: int | None = None,
         details: bool = False,
+        supplements: Sequence[str] = (),
     ) -> Expansion:
         """A page of the members of a value set, given by reference or as the resource itself.
 
-        Raises UnknownTerminology, TooCostly, or InvalidInput for a definition that cannot be followed.
+        `supplements` are those of code systems to use beside the ones that the value set needs. Raises
+        UnknownTerminology, TooCostly, or InvalidInput for a definition that cannot be followed.
         """
         compiled = await self._given(tx, value_set)
         wanted = Wanted(words_of(text), active_only, selectable_only)
-        return await self._expander(tx).page(compiled, wanted, offset=offset, count=count, details=details)
+        used = await self._supplements(tx, (*compiled.supplements, *supplements))
+        expander = self._expander(tx, used)
+        found = await expander.page(compiled, wanted, offset=offset, count=count, details=details)
+        return replace(found, imported=tuple(expander.imported), supplements=tuple(s.header.canonical for s in used))
 
     async def members(self, tx: Transaction, value_set: str) -> frozenset[tuple[str | None, str]] | None:
         """The (system, code) pairs of a value set, for `:in` and `:not-in`; None when it is not known here.
@@ -258,64 +311,46 @@ class TerminologyService:
         tx: Transaction,
         value_set: str | Mapping[str, Any],
         codings: Sequence[Coding],
-        context: Context = ANY_CONTEXT,
+        asked: Asked = ANY,
+        *,
+        form: str = "Coding",
+        supplements: Sequence[str] = (),
+        header_language: str | None = None,
     ) -> Validation:
-        """Whether any of the codings belongs to the value set and carries a right display.
+        """Whether a coding belongs to the value set and is right, or any of several (form `CodeableConcept`).
 
         Raises UnknownTerminology for a value set that is not known, InvalidInput or TooCostly for one that cannot be
         followed.
         """
         compiled = await self._given(tx, value_set)
-        expander = self._expander(tx)
-        told = Validation(False, "no coding was given")
-        for coding in codings:
-            told = await self._validate_in(tx, compiled, expander, coding, context)
-            if told.result:
-                return told
-        return told
-
-    async def _validate_in(
-        self, tx: Transaction, value_set: ValueSet, expander: Expander, coding: Coding, context: Context
-    ) -> Validation:
-        system = await self._system(tx, coding.system, coding.version) if coding.system else None
-        known = await system.resolve(coding.code) if system is not None else None
-        code = known.code if known is not None else coding.code
-        if system is not None and known is None:
-            return Validation(False, f"the code is not in the code system {coding.system}")
-        try:
-            kept = await expander.keep(value_set, coding.system, [code])
-        except UnknownCodeSystem as problem:
-            return Validation(False, str(problem))
-        if code not in kept:
-            return Validation(False, f"the code is not in the value set {value_set.canonical}")
-        return await self._judged(system, kept[code], coding, context)
+        used = await self._supplements(tx, (*compiled.supplements, *supplements))
+        language = asked.language or compiled.display_language or header_language or compiled.language
+        return await self._judge(tx, replace(asked, language=language), used).in_value_set(compiled, codings, form)
 
     async def validate_in_system(
-        self, tx: Transaction, codings: Sequence[Coding], context: Context = ANY_CONTEXT
+        self,
+        tx: Transaction,
+        codings: Sequence[Coding],
+        asked: Asked = ANY,
+        *,
+        form: str = "Coding",
+        supplements: Sequence[str] = (),
     ) -> Validation:
-        """Whether any of the codings is a code of its code system with a right display (CodeSystem/$validate-code)."""
-        told = Validation(False, "no coding with a system was given")
-        for coding in codings:
-            if coding.system is None:
-                continue
-            source = await self._system(tx, coding.system, coding.version)
-            if source is None:
-                told = Validation(False, str(UnknownCodeSystem(coding.system)))
-                continue
-            concept = await source.resolve(coding.code)
-            if concept is None:
-                told = Validation(False, f"the code is not in the code system {coding.system}")
-                continue
-            told = await self._judged(source, concept, coding, context)
-            if told.result:
-                return told
-        return told
+        """Whether the codings are codes of their code systems with right displays (CodeSystem/$validate-code)."""
+        used = await self._supplements(tx, supplements)
+        return await self._judge(tx, asked, used).in_system(codings, form)
 
-    async def _judged(self, source: Source | None, concept: Concept, coding: Coding, context: Context) -> Validation:
-        """With the designations of the concept, where they decide."""
-        if source is not None and (coding.display is not None or context.language is not None):
-            concept = preferred(concept, (await source.details([concept.code])).get(concept.code))
-        return judged(concept, coding, context)
+    def _judge(self, tx: Transaction, asked: Asked, supplements: Sequence[Source]) -> Judge:
+        async def sources(url: str) -> list[Source]:
+            return await self._sources(tx, url, supplements)
+
+        async def value_set(reference: str) -> ValueSet | None:
+            return await self.value_set(tx, reference)
+
+        def expander(only: Only | None) -> Expander:
+            return self._expander(tx, supplements, only)
+
+        return Judge(sources, value_set, expander, self._question.policy, asked)
 
     # --- code systems
 
@@ -329,9 +364,14 @@ class TerminologyService:
         source = await self._system(tx, *found)
         return None if source is None else source.header
 
-    async def lookup(self, tx: Transaction, coding: Coding) -> tuple[CodeSystem, Concept]:
+    async def lookup(
+        self, tx: Transaction, coding: Coding, supplements: Sequence[str] = ()
+    ) -> tuple[CodeSystem, Concept]:
         """All that is known of a concept. Raises UnknownTerminology when the system or the code is not known."""
+        used = await self._supplements(tx, supplements)
         source = await self._required(tx, coding.system, coding.version)
+        if used:
+            source = SupplementedSystem(source, [s for s in used if _is_of(s.header, source.header.url)])
         concept = await source.resolve(coding.code)
         if concept is None:
             raise UnknownTerminology(f"the code is not in the code system {source.header.url}")
@@ -461,7 +501,7 @@ class TerminologyService:
         if isinstance(concept_map, Mapping):
             return [MapInUse.of(compiling.concept_map(concept_map))]
         if concept_map is None:
-            own = [m for m in shipped.maps() if m.is_between(source, target)]
+            own = [m for m in (*self._question.maps, *shipped.maps()) if m.is_between(source, target)]
             stored = await store.maps(tx, url=None, origin=None, source=source, target=target)
         elif _LOCAL_MAP.fullmatch(concept_map):
             stored = await store.maps(tx, url=None, origin=concept_map, source=None, target=None)
@@ -469,6 +509,9 @@ class TerminologyService:
             own = [m for m in shipped.maps() if url is not None and m.header.url == url]
         else:
             url, version = versions.canonical(concept_map)
+            inline = [m for m in self._question.maps if m.header.url == url and version in (None, m.header.version)]
+            if inline:
+                return inline
             candidates = await store.maps(tx, url=url, origin=None, source=None, target=None)
             one = versions.chosen(candidates, version, lambda pair: (pair[1].version, pair[1].status))
             stored = [one] if one is not None else []
@@ -479,6 +522,62 @@ class TerminologyService:
         if not known and concept_map is not None:
             raise UnknownTerminology("this concept map is not known here; load it, or a package that holds it")
         return known
+
+    # --- closure tables (terminology-service.html#closure)
+
+    async def begin_closure(self, tx: Transaction, owner: str, name: str) -> None:
+        """A closure table of a client begins, or begins anew. Raises TooCostly for more than MAX_CLOSURES."""
+        if await store.closure(tx, owner, name) is None and await store.closures(tx, owner) >= MAX_CLOSURES:
+            raise TooCostly(f"a client keeps {MAX_CLOSURES} closure tables at most; begin one of them anew")
+        await store.begin_closure(tx, owner, name)
+
+    async def add_to_closure(
+        self, tx: Transaction, owner: str, name: str, codings: Sequence[Coding]
+    ) -> tuple[int, list[tuple[str, str, str]]]:
+        """Add concepts; answers the new version and (system, below, above) of all that is new in it.
+
+        Raises UnknownTerminology for a table that was not begun or a code that is not known, TooCostly for a table of
+        more than MAX_CLOSURE concepts.
+        """
+        key, _ = await self._closure(tx, owner, name)
+        version = await store.raise_closure(tx, key)
+        for system in dict.fromkeys(coding.system for coding in codings):
+            source = await self._required(tx, system, None)
+            known = await store.closure_codes(tx, key, source.header.url)
+            for coding in codings:
+                if coding.system == system:
+                    await self._add_to_closure(tx, key, version, source, coding.code, known)
+        if await store.closure_size(tx, key) > MAX_CLOSURE:
+            raise TooCostly(f"a closure table has {MAX_CLOSURE} concepts at most")
+        return version, await store.closure_lines(tx, key, version - 1)
+
+    async def _add_to_closure(
+        self, tx: Transaction, key: int, version: int, source: Source, code: str, known: set[str]
+    ) -> None:
+        concept = await source.resolve(code)
+        if concept is None:
+            raise UnknownTerminology(f"the code is not in the code system {source.header.url}")
+        if concept.code in known:
+            return
+        above = (await source.ancestors(concept.code) & known) - {concept.code}
+        is_below = compiling.filter_of({"property": "concept", "op": "descendent-of", "value": concept.code})
+        below = await source.select([is_below], codes=known, limit=len(known)) if known else []
+        lines = [*((concept.code, each) for each in above), *((each.code, concept.code) for each in below)]
+        await store.add_to_closure(tx, key, version, source.header.url, [concept.code], lines)
+        known.add(concept.code)
+
+    async def closure_since(
+        self, tx: Transaction, owner: str, name: str, version: int
+    ) -> tuple[int, list[tuple[str, str, str]]]:
+        """The version of a closure table, and all that is new after another. Raises UnknownTerminology."""
+        key, newest = await self._closure(tx, owner, name)
+        return newest, await store.closure_lines(tx, key, version)
+
+    async def _closure(self, tx: Transaction, owner: str, name: str) -> tuple[int, int]:
+        found = await store.closure(tx, owner, name)
+        if found is None:
+            raise UnknownTerminology("this client has no closure table of that name; begin it with the name alone")
+        return found
 
     # --- local codes
 
@@ -581,21 +680,62 @@ class TerminologyService:
 
     # --- finding
 
-    def _expander(self, tx: Transaction) -> Expander:
+    def _expander(self, tx: Transaction, supplements: Sequence[Source] = (), only: Only | None = None) -> Expander:
+        policy = self._question.policy
+
         async def system(url: str, version: str | None) -> Source | None:
-            return await self._system(tx, url, version)
+            wanted = policy.wanted(url, version)
+            if only is not None and only[0] == url and versions.fits(only[1], wanted):
+                wanted = only[1]
+            found = versions.chosen(await self._sources(tx, url, supplements), wanted, _said_of)
+            if found is not None and not _has_content(found.header):
+                return None
+            if found is None and wanted is not None and await self._sources(tx, url):
+                raise UnknownCodeSystem(url, wanted, [s.header.version or "" for s in await self._sources(tx, url)])
+            if found is not None and (why := policy.refusal(url, found.header.version)) is not None:
+                raise Unusable(why, kind="version-error", code="exception")
+            return found
 
         async def value_set(url: str) -> ValueSet | None:
-            return await self.value_set(tx, url)
+            return await self._given(tx, url)
 
-        return Expander(system, value_set)
+        return Expander(system, value_set, only)
+
+    async def _sources(self, tx: Transaction, url: str, supplements: Sequence[Source] = ()) -> list[Source]:
+        """Every version of a code system that is known here, with or without content, as supplements complete it."""
+        if url in grammars.SYSTEMS:
+            return [GrammarSystem(grammars.SYSTEMS[url])]
+        await self._check_age(tx, url)
+        found: list[Source] = list(self._question.systems.get(url, []))
+        known = {source.header.version for source in found}
+        found += [s for s in await store.code_systems(tx, url) if s.header.version not in known]
+        own = shipped.code_system(url)
+        if own is not None and all(source.header.version != own.header.version for source in found):
+            found.append(own)
+        fitting = [s for s in supplements if _is_of(s.header, url)]
+        return [SupplementedSystem(source, fitting) for source in found] if fitting else found
+
+    async def _supplements(self, tx: Transaction, wanted: Sequence[str]) -> list[Source]:
+        """The supplements of these canonicals. Raises Unusable for one that is not known."""
+        found: list[Source] = []
+        for reference in dict.fromkeys(wanted):
+            url, version = versions.canonical(reference)
+            known = [s for s in await self._sources(tx, url) if s.header.content == "supplement"]
+            one = versions.chosen(known, version, _said_of)
+            if one is None:
+                raise Unusable(f"Required supplement not found: {reference}", kind="not-found", code="business-rule")
+            found.append(one)
+        return found
 
     async def _given(self, tx: Transaction, value_set: str | Mapping[str, Any]) -> ValueSet:
         if not isinstance(value_set, str):
             return compiling.value_set(value_set)
         found = await self.value_set(tx, value_set)
         if found is None:
-            raise UnknownTerminology("this value set is not known here; load it, or a package that holds it")
+            url, version = versions.canonical(value_set)
+            version = version or self._question.policy.value_sets.get(url)
+            asked = f"{url}|{version}" if version else url
+            raise UnknownTerminology(f"A definition for the value Set '{asked}' could not be found")
         return found
 
     async def _required(self, tx: Transaction, url: str | None, version: str | None) -> Source:
@@ -610,14 +750,8 @@ class TerminologyService:
         """A loaded system before a published one; None when neither has content."""
         url, _, stated = url.partition("|")
         version = version or stated or None
-        if url in grammars.SYSTEMS:
-            return GrammarSystem(grammars.SYSTEMS[url])
-        await self._check_age(tx, url)
-        loaded: list[Source] = [s for s in await store.code_systems(tx, url) if _has_content(s.header)]
-        if (found := versions.chosen(loaded, version, _said_of)) is not None:
-            return found
-        own = shipped.code_system(url)
-        return versions.chosen([own] if own is not None and _has_content(own.header) else [], version, _said_of)
+        known = [source for source in await self._sources(tx, url) if _has_content(source.header)]
+        return versions.chosen(known, self._question.policy.wanted(url, version), _said_of)
 
     async def _check_age(self, tx: Transaction, reference: str) -> None:
         if self._at is not None and await store.loaded_since(tx, reference, self._at):
@@ -629,7 +763,10 @@ _SNOMED_IMPLICIT = re.compile(r"http://snomed\.info/sct\?fhir_vs(?:=isa/(?P<conc
 _LOCAL_VALUE_SET = re.compile(r"ValueSet/[A-Za-z0-9.-]{1,64}")
 _LOCAL_MAP = re.compile(r"ConceptMap/[A-Za-z0-9.-]{1,64}")
 _VALUE_SET_KEPT = frozenset(
-    {"resourceType", "id", "url", "version", "name", "title", "status", "experimental", "compose", "expansion"}
+    {
+        *("resourceType", "id", "url", "version", "name", "title", "status", "experimental", "date", "publisher"),
+        *("language", "extension", "contained", "compose", "expansion"),
+    }
 )
 
 
@@ -654,7 +791,11 @@ def _package(name: str) -> str:
 
 
 def _said_of(source: Source) -> tuple[str | None, str | None]:
-    return source.header.version, source.header.status
+    return source.header.standing
+
+
+def _is_of(header: CodeSystem, url: str) -> bool:
+    return header.supplements is not None and versions.canonical(header.supplements)[0] == url
 
 
 def _has_content(header: CodeSystem) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from healthsync.domains.terminology import compiling
@@ -15,7 +16,10 @@ from healthsync.standards.fhir import published
 def code_system(url: str) -> MemorySystem | None:
     """A code system of R4."""
     document = published.resource("CodeSystem", url)
-    return None if document is None else MemorySystem(compiling.code_system(document))
+    if document is None:
+        return None
+    compiled = compiling.code_system(document)
+    return MemorySystem(replace(compiled, header=replace(compiled.header, is_shipped=True)))
 
 
 @lru_cache(maxsize=128)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from healthsync.domains.terminology import grammars
 from healthsync.domains.terminology.errors import TooCostly
-from healthsync.domains.terminology.model import CodeSystem, CompiledCodeSystem, Concept, Filter, FilterOperator
+from healthsync.domains.terminology.model import (
+    CodeSystem,
+    CompiledCodeSystem,
+    Concept,
+    Designation,
+    Filter,
+    FilterOperator,
+)
 from healthsync.domains.terminology.patterns import pattern
 from healthsync.errors import InvalidInput
 from healthsync.standards import ucum
@@ -22,7 +30,10 @@ MOST_FILTERS = 20
 """Words of one text filter, and filters of one include, that are looked at."""
 
 HIERARCHICAL = frozenset(
-    {FilterOperator.IS_A, FilterOperator.DESCENDENT_OF, FilterOperator.IS_NOT_A, FilterOperator.GENERALIZES}
+    {
+        *(FilterOperator.IS_A, FilterOperator.DESCENDENT_OF, FilterOperator.IS_NOT_A, FilterOperator.GENERALIZES),
+        *(FilterOperator.CHILD_OF, FilterOperator.DESCENDENT_LEAF),
+    }
 )
 
 
@@ -52,6 +63,10 @@ class Source(Protocol):
         Designations and properties may be missing; `details` has them. Raises InvalidInput for a filter that the
         system does not know, TooCostly when it cannot list its concepts.
         """
+        ...
+
+    async def is_broad(self, filters: Sequence[Filter]) -> bool:
+        """Whether so many concepts may pass the filters that listing them all is work."""
         ...
 
     async def details(self, codes: Collection[str]) -> dict[str, Concept]:
@@ -145,6 +160,10 @@ class MemorySystem:
                     break
         return found
 
+    async def is_broad(self, filters: Sequence[Filter]) -> bool:
+        """See Source."""
+        return False
+
     async def details(self, codes: Collection[str]) -> dict[str, Concept]:
         """See Source."""
         return {code: self._concepts[code] for code in codes if code in self._concepts}
@@ -185,6 +204,8 @@ class MemorySystem:
         return lambda concept: any(expression.fullmatch(value) for value in self._values(concept, entry.property))
 
     def _hierarchy_test(self, entry: Filter) -> Callable[[Concept], bool]:
+        if entry.operator is FilterOperator.CHILD_OF:
+            return lambda concept: entry.value in concept.parents
         if entry.operator is FilterOperator.GENERALIZES:
             above = self._reach(entry.value, {c.code: c.parents for c in self._concepts.values()})
             return lambda concept: concept.code in above
@@ -193,6 +214,8 @@ class MemorySystem:
             return lambda concept: concept.code in below
         if entry.operator is FilterOperator.DESCENDENT_OF:
             return lambda concept: concept.code in below and concept.code != entry.value
+        if entry.operator is FilterOperator.DESCENDENT_LEAF:
+            return lambda concept: concept.code in below and not self._children.get(concept.code)
         return lambda concept: concept.code not in below
 
     def _values(self, concept: Concept, name: str) -> list[str]:
@@ -205,8 +228,10 @@ class MemorySystem:
             return list(concept.parents)
         if name == "child":
             return self._children.get(concept.code, [])
-        if name in ("inactive", "notSelectable"):
-            return [str(concept.inactive if name == "inactive" else concept.abstract).lower()]
+        if name == "inactive":
+            return [str(concept.inactive).lower()]
+        if name == "notSelectable" and concept.abstract:  # false only where it is stated
+            return ["true"]
         return [item.value for item in concept.properties if item.code == name]
 
 
@@ -240,6 +265,10 @@ class GrammarSystem:
         known = [grammars.concept(self.header.url, code) for code in codes]
         return [c for c in known if c is not None and all(ucum.comparable(c.code, f.value) for f in filters)]
 
+    async def is_broad(self, filters: Sequence[Filter]) -> bool:
+        """See Source."""
+        return False
+
     async def details(self, codes: Collection[str]) -> dict[str, Concept]:
         """See Source."""
         known = {code: grammars.concept(self.header.url, code) for code in codes}
@@ -252,3 +281,56 @@ class GrammarSystem:
     async def ancestors(self, code: str) -> set[str]:
         """See Source: no code lies above another."""
         return await self.descendants(code, 1)
+
+
+class SupplementedSystem:
+    """A code system with the designations and properties that supplements add to it (codesystem.html#supplements)."""
+
+    def __init__(self, base: Source, supplements: Sequence[Source]) -> None:
+        self._base, self._supplements, self.header = base, supplements, base.header
+
+    async def resolve(self, code: str) -> Concept | None:
+        """See Source."""
+        return await self._base.resolve(code)
+
+    async def select(
+        self,
+        filters: Sequence[Filter],
+        *,
+        codes: Collection[str] | None = None,
+        words: Sequence[str] = (),
+        after: int = -1,
+        limit: int,
+    ) -> list[Concept]:
+        """See Source: supplements change no meaning, so what belongs is what the base says."""
+        return await self._base.select(filters, codes=codes, words=words, after=after, limit=limit)
+
+    async def is_broad(self, filters: Sequence[Filter]) -> bool:
+        """See Source."""
+        return await self._base.is_broad(filters)
+
+    async def details(self, codes: Collection[str]) -> dict[str, Concept]:
+        """See Source."""
+        found = await self._base.details(codes)
+        for supplement in self._supplements:
+            name = supplement.header.canonical
+            for code, more in (await supplement.details(codes)).items():
+                if code not in found:
+                    continue
+                own = [Designation(more.display, supplement.header.language)] if more.display else []
+                told = [replace(each, supplement=name) for each in (*own, *more.designations)]
+                known = found[code]
+                found[code] = replace(
+                    known,
+                    designations=(*known.designations, *told),
+                    properties=(*known.properties, *more.properties),
+                )
+        return found
+
+    async def descendants(self, code: str, limit: int) -> set[str]:
+        """See Source."""
+        return await self._base.descendants(code, limit)
+
+    async def ancestors(self, code: str) -> set[str]:
+        """See Source."""
+        return await self._base.ancestors(code)

@@ -64,8 +64,12 @@ async def _add_system(tx: Transaction, origin: str, header: CodeSystem, now: dat
         header.content,
         header.case_sensitive,
         _json(header.properties),
+        _json({name: getattr(header, name) for name in _SAID if getattr(header, name)}),
         now,
     )
+
+
+_SAID = ("language", "experimental", "standards_status", "supplements", "property_uris")
 
 
 async def _add_concepts(tx: Transaction, key: int, concepts: Sequence[Concept]) -> None:
@@ -160,7 +164,7 @@ _COLUMNS = {
         "code_fold",
     ],
     "edge": ["system_key", "child", "parent"],
-    "designation": ["system_key", "code", "ordinal", "language", "use", "value"],
+    "designation": ["system_key", "code", "ordinal", "language", "use", "value", "status"],
     "property": ["system_key", "code", "ordinal", "property", "kind", "value", "coding"],
     "map_entry": [
         "map_key",
@@ -194,8 +198,9 @@ def _rows(key: int, concepts: Iterable[Concept]) -> dict[str, list[tuple[Any, ..
     return rows
 
 
-def _designation(designation: Designation) -> tuple[str | None, str | None, str]:
-    return designation.language, _json(designation.use) if designation.use else None, designation.value
+def _designation(designation: Designation) -> tuple[str | None, str | None, str, str | None]:
+    use = _json(designation.use) if designation.use else None
+    return designation.language, use, designation.value, designation.status
 
 
 async def replace_value_set(tx: Transaction, origin: str, document: Mapping[str, Any], now: datetime) -> None:
@@ -388,11 +393,62 @@ async def settle_work_items(
     await tx.execute(_SQL.settle_work_items, list(keys), state, now, by)
 
 
+# --- closure tables
+
+
+async def begin_closure(tx: Transaction, owner: str, name: str) -> None:
+    """A closure table begins anew, empty."""
+    key = await tx.fetchval(_SQL.begin_closure, owner, name)
+    await tx.execute(_SQL.empty_closure_lines, key)
+    await tx.execute(_SQL.empty_closure_concepts, key)
+
+
+async def closure(tx: Transaction, owner: str, name: str) -> tuple[int, int] | None:
+    """Key and version of a closure table, held until the commit; None when there is none."""
+    row = await tx.fetchrow(_SQL.closure, owner, name)
+    return None if row is None else (row["key"], row["version"])
+
+
+async def closures(tx: Transaction, owner: str) -> int:
+    """How many closure tables a client has."""
+    return await tx.fetchval(_SQL.closures, owner)
+
+
+async def closure_size(tx: Transaction, key: int) -> int:
+    """How many concepts a closure table has."""
+    return await tx.fetchval(_SQL.closure_size, key)
+
+
+async def closure_codes(tx: Transaction, key: int, system: str) -> set[str]:
+    """The codes of a system in a closure table."""
+    return {row["code"] for row in await tx.fetch(_SQL.closure_codes, key, system)}
+
+
+async def add_to_closure(
+    tx: Transaction, key: int, version: int, system: str, codes: Sequence[str], lines: Sequence[tuple[str, str]]
+) -> None:
+    """Concepts, and (below, above) of what stands above what, told first in a version."""
+    await tx.execute(_SQL.add_to_closure, key, system, list(codes))
+    columns = [below for below, _ in lines], [above for _, above in lines]
+    await tx.execute(_SQL.add_closure_lines, key, version, system, *columns)
+
+
+async def raise_closure(tx: Transaction, key: int) -> int:
+    """The next version of a closure table."""
+    return await tx.fetchval(_SQL.raise_closure, key)
+
+
+async def closure_lines(tx: Transaction, key: int, after: int) -> list[tuple[str, str, str]]:
+    """(system, below, above) of a closure table after a version."""
+    return [(row["system"], row["below"], row["above"]) for row in await tx.fetch(_SQL.closure_lines, key, after)]
+
+
 class StoredSystem:
     """A code system in tables, seen through one transaction; see `sources.Source`."""
 
     def __init__(self, tx: Transaction, key: int, header: CodeSystem) -> None:
         self._tx, self._key, self.header = tx, key, header
+        self._branches: dict[str, list[str] | None] = {}
 
     async def resolve(self, code: str) -> Concept | None:
         """See Source."""
@@ -421,13 +477,34 @@ class StoredSystem:
             conditions.append(f"c.code = ANY ({parameter(list(codes))}::text[])")
         if words:
             conditions.append(f"c.folded LIKE ALL ({parameter([_containing(word) for word in words])}::text[])")
-        conditions += [_condition(entry, parameter, few=codes is not None) for entry in filters]
+        for entry in filters:
+            branch = None if codes is not None else await self._branch(entry)
+            conditions.append(_condition(entry, parameter, branch))
         statement = " AND ".join([_SQL.select_concepts, *conditions])
         try:
             rows = await self._tx.fetch(f"{statement} ORDER BY c.ordinal LIMIT {parameter(limit)}", *parameters)
         except asyncpg.InvalidRegularExpressionError:
             raise InvalidInput("a filter's regex cannot be read, or is too large") from None
         return [_concept(row) for row in rows]
+
+    async def is_broad(self, filters: Sequence[Filter]) -> bool:
+        """See Source."""
+        branches = [await self._branch(entry) for entry in filters if entry.operator in _BELOW]
+        return None in branches
+
+    async def _branch(self, entry: Filter) -> list[str] | None:
+        """The codes below that of a filter, itself included; None where they are many, or where it is no such filter.
+
+        A branch that is gathered once is a list to look codes up in. From those of a broad branch it is shorter to go
+        upwards: SNOMED CT has three hundred thousand concepts below its root, and no concept has more than some
+        hundred above it.
+        """
+        if entry.operator not in _BELOW:
+            return None
+        if entry.value not in self._branches:
+            rows = await self._tx.fetch(_SQL.descendants, self._key, entry.value, _NARROW + 1)
+            self._branches[entry.value] = [row["code"] for row in rows] if len(rows) <= _NARROW else None
+        return self._branches[entry.value]
 
     async def details(self, codes: Collection[str]) -> dict[str, Concept]:
         """See Source."""
@@ -440,7 +517,7 @@ class StoredSystem:
             gathered[row["child"]]["parents"].append(row["parent"])
         for row in await self._tx.fetch(_SQL.designations, self._key, wanted):
             use = msgspec.json.decode(row["use"]) if row["use"] else None
-            gathered[row["code"]]["designations"].append(Designation(row["value"], row["language"], use))
+            gathered[row["code"]]["designations"].append(Designation(row["value"], row["language"], use, row["status"]))
         for row in await self._tx.fetch(_SQL.properties, self._key, wanted):
             coding = msgspec.json.decode(row["coding"]) if row["coding"] else None
             gathered[row["code"]]["properties"].append(Property(row["property"], row["kind"], row["value"], coding))
@@ -464,9 +541,14 @@ class StoredSystem:
 # --- filters as conditions on c
 
 
-def _condition(entry: Filter, parameter: Any, *, few: bool) -> str:
+_BELOW = frozenset({FilterOperator.IS_A, FilterOperator.DESCENDENT_OF, FilterOperator.IS_NOT_A})
+_NARROW = 20_000
+"""Concepts of a branch that is gathered; a broader one is asked from below."""
+
+
+def _condition(entry: Filter, parameter: Any, branch: Sequence[str] | None) -> str:
     if entry.operator in HIERARCHICAL:
-        return _hierarchy(entry, parameter, few=few)
+        return _hierarchy(entry, parameter, branch)
     if entry.operator is FilterOperator.EXISTS:
         return f"{_having(entry.property, parameter, 'IS NOT NULL')} = {entry.value}"
     if entry.operator is FilterOperator.EQUAL:
@@ -483,7 +565,6 @@ _COLUMN = {
     "display": "c.display",
     "definition": "c.definition",
     "inactive": "c.inactive::text",
-    "notSelectable": "c.abstract::text",
 }
 
 
@@ -497,24 +578,44 @@ def _having(name: str, parameter: Any, test: str) -> str:
             "EXISTS (SELECT 1 FROM terminology_edge e"
             f" WHERE e.system_key = $1 AND e.{other} = c.code AND e.{name} {test})"
         )
-    return (
+    stated = (
         "EXISTS (SELECT 1 FROM terminology_property p"
         f" WHERE p.system_key = $1 AND p.code = c.code AND p.property = {parameter(name)} AND p.value {test})"
     )
+    return f"({stated} OR (c.abstract AND 'true' {test}))" if name == "notSelectable" else stated
 
 
-def _hierarchy(entry: Filter, parameter: Any, *, few: bool) -> str:
-    """Of few candidates each is followed upwards; else the branch is gathered once."""
+def _hierarchy(entry: Filter, parameter: Any, branch: Sequence[str] | None) -> str:
+    if branch is not None:
+        below = f"c.code = ANY ({parameter(list(branch))}::text[])"
+        match entry.operator:
+            case FilterOperator.IS_A:
+                return below
+            case FilterOperator.IS_NOT_A:
+                return f"NOT ({below})"
+            case _:
+                return f"({below} AND c.code <> {parameter(entry.value)})"
     value = parameter(entry.value)
-    if entry.operator is FilterOperator.GENERALIZES:
-        return f"c.code IN ({_reach(value, 'child', 'parent')})"
-    if few:
-        below = f"{value} IN ({_reach('c.code', 'child', 'parent')})"
-    else:
-        below = f"c.code IN ({_reach(value, 'parent', 'child')})"
-    if entry.operator is FilterOperator.IS_NOT_A:
-        return f"NOT ({below})"
-    return below if entry.operator is FilterOperator.IS_A else f"({below} AND c.code <> {value})"
+    below = f"{value} IN ({_reach('c.code', 'child', 'parent')})"
+    match entry.operator:
+        case FilterOperator.GENERALIZES:
+            return f"c.code IN ({_reach(value, 'child', 'parent')})"
+        case FilterOperator.CHILD_OF:
+            return (
+                f"EXISTS (SELECT 1 FROM terminology_edge e WHERE {_EDGE} AND e.child = c.code AND e.parent = {value})"
+            )
+        case FilterOperator.DESCENDENT_LEAF:
+            leaf = f"NOT EXISTS (SELECT 1 FROM terminology_edge e WHERE {_EDGE} AND e.parent = c.code)"
+            return f"({leaf} AND c.code <> {value} AND {below})"
+        case FilterOperator.IS_NOT_A:
+            return f"NOT ({below})"
+        case FilterOperator.IS_A:
+            return below
+        case _:
+            return f"({below} AND c.code <> {value})"
+
+
+_EDGE = "e.system_key = $1"
 
 
 def _reach(start: str, at: str, to: str) -> str:
@@ -550,6 +651,7 @@ def _header(row: asyncpg.Record) -> CodeSystem:
         row["content"],
         row["case_sensitive"],
         msgspec.json.decode(row["properties"]),
+        **msgspec.json.decode(row["said"]),
     )
 
 

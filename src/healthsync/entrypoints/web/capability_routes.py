@@ -66,6 +66,8 @@ _DEFINITIONS = {
     ): f"{_HL7}/uv/subscriptions-backport/OperationDefinition/backport-subscription-get-ws-binding-token",
     ("", "import"): "urn:healthsync:operation:import",
     ("Patient", "golden"): "urn:healthsync:operation:golden",
+    ("", "closure"): f"{_HL7}/OperationDefinition/ConceptMap-closure",
+    ("ValueSet", "batch-validate-code"): "urn:healthsync:operation:batch-validate-code",
 }
 """Operations that R4 itself does not define, by type ("": of the server) and name."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -37,12 +38,21 @@ class TerminologyRoutes:
                 router.add(surface, self._handler(resource_type, operation))
         for surface in ("fhir.lookup", "fhir.lookup.post"):
             router.add(surface, self._handler("CodeSystem", ask.lookup))
+        router.add("fhir.batch_validate", self._handler("ValueSet", ask.batch_validate))
+        router.add("fhir.closure", self._closure)
 
     def _handler(self, resource_type: str, operation: Operation) -> Handler:
+        speaks = "header_language" in inspect.signature(operation).parameters
+
         async def handle(request: Request, names: Mapping[str, str]) -> Response:
             await self._begin(request, {"type": resource_type, **names}, "read")
             asked = await parameters_of(request)
             instance = (names["id"],) if "id" in names else ()
-            return answers.fhir(json.dump(await operation(asked, *instance)))
+            spoken = {"header_language": request.headers.get("accept-language")} if speaks else {}
+            return answers.fhir(json.dump(await operation(asked, *instance, **spoken)))
 
         return handle
+
+    async def _closure(self, request: Request, names: Mapping[str, str]) -> Response:
+        requester = await self._begin(request, {"type": "ConceptMap", **names}, "read")
+        return answers.fhir(json.dump(await self._operations.closure(await parameters_of(request), requester)))

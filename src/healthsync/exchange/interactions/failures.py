@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from healthsync.domains.terminology import Unusable
 from healthsync.errors import HealthSyncError
 from healthsync.exchange.ingest import InvalidResource, PreconditionFailed
 from healthsync.exchange.offer import NotOffered
@@ -17,6 +18,8 @@ def status_of(problem: HealthSyncError) -> int:
             return 412
         case NotOffered():
             return 405
+        case Unusable():
+            return 422 if problem.code == "exception" else http_status(problem.code)
         case _:
             return http_status(problem.code)
 

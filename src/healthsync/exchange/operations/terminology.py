@@ -1,7 +1,10 @@
 """The operations of the terminology module (terminology-service.html): Parameters in, Parameters or a ValueSet out.
 
     ValueSet/$expand · ValueSet/$validate-code · CodeSystem/$validate-code · CodeSystem/$lookup · CodeSystem/$subsumes ·
-    ConceptMap/$translate
+    ConceptMap/$translate · $closure · ValueSet/$batch-validate-code
+
+Answers have the findings and parameters that the HL7 terminology ecosystem asks of its servers: `issues` with codes and
+places, `used-codesystem` in expansions, `tx-resource` and versions in questions.
 
 They speak of codes, never of patients: what a code means is told to every client that may enter.
 """
@@ -10,43 +13,75 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from healthsync.domains.access import Requester
 from healthsync.domains.terminology import (
+    TX_ISSUE_TYPE,
+    Asked,
     CodeSystem,
     Coding,
     Concept,
-    Context,
     Designation,
     Expansion,
+    Finding,
     Member,
+    Policy,
     Property,
     TerminologyService,
     UnknownTerminology,
+    Unusable,
     Validation,
+    ValueSet,
+    canonical,
+    languages,
 )
-from healthsync.errors import InvalidInput
+from healthsync.errors import HealthSyncError, InvalidInput
 from healthsync.exchange.ingest import InvalidResource
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database
 from healthsync.standards.fhir import dates, validate
+from healthsync.standards.fhir.outcome import from_error, operation_outcome
 from healthsync.standards.fhir.parameters import LONGEST, Parameters, answer, parts
 
+_QUESTION = {
+    *("tx-resource", "cache-id", "system-version", "check-system-version", "force-system-version"),
+    *("default-valueset-version", "useSupplement", "displayLanguage", "uuid", "profile-url"),
+}
+"""What every question may bring along: resources, versions, supplements. `cache-id` and `uuid` change nothing here."""
 _EXPAND = {
     *("url", "valueSet", "valueSetVersion", "filter", "date", "offset", "count", "includeDesignations"),
-    *("activeOnly", "excludeNested", "excludeNotForUI", "displayLanguage"),
+    *("activeOnly", "excludeNested", "excludeNotForUI", "includeDefinition", "property", "designation"),
+    *_QUESTION,
 }
-_CODE = {"code", "display", "coding", "codeableConcept", "date", "abstract", "displayLanguage"}
+_CODE = {
+    *("code", "display", "coding", "codeableConcept", "date", "abstract", "activeOnly", "inferSystem"),
+    *("lenient-display-validation", "valueset-membership-only", "mode", "valueSetMode"),
+    *_QUESTION,
+}
 _VALIDATE_IN_SET = {*_CODE, "url", "valueSet", "valueSetVersion", "system", "systemVersion"}
 _VALIDATE_IN_SYSTEM = {*_CODE, "url", "version"}
-_LOOKUP = {"code", "system", "version", "coding", "date", "displayLanguage", "property"}
-_SUBSUMES = {"codeA", "codeB", "system", "version", "codingA", "codingB"}
+_LOOKUP = {"code", "system", "version", "coding", "date", "property", *_QUESTION}
+_SUBSUMES = {"codeA", "codeB", "system", "version", "codingA", "codingB", *_QUESTION}
 _TRANSLATE = {
     *("url", "conceptMap", "conceptMapVersion", "code", "system", "version", "source", "coding", "codeableConcept"),
     *("target", "targetsystem", "dependency", "reverse"),
+    *("sourceSystem", "sourceCode", "targetSystem", "targetCode"),  # as R5 calls them
+    *_QUESTION,
 }
+_PROPERTY = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.contains.property"
+_PROPERTY_DEFINED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.property"
+"""R5 tells properties of concepts in an expansion; R4 has them as these extensions."""
+_MESSAGE_ID = "http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id"
+_DEPRECATED = "http://hl7.org/fhir/StructureDefinition/valueset-deprecated"
+_UNCLOSED = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
+MOST_CONCEPTS = 1000
+"""Concepts that are added to a closure table at a time."""
+MOST_RESOURCES = 200
+"""Resources that one question brings along."""
 
 
 class TerminologyOperations:
@@ -55,15 +90,17 @@ class TerminologyOperations:
     def __init__(self, database: Database, terminology: TerminologyService, clock: Clock) -> None:
         self._database, self._terminology, self._clock = database, terminology, clock
 
-    async def expand(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
+    async def expand(
+        self, asked: Parameters, id_: str | None = None, *, header_language: str | None = None
+    ) -> dict[str, Any]:
         """ValueSet/$expand (valueset-operation-expand.html).
 
         Raises InvalidInput, TooCostly or UnknownTerminology with the issue codes that the operation names.
         """
         asked.only(_EXPAND)
-        language, designations = asked.text("displayLanguage"), asked.flag("includeDesignations", False)
+        told_designations = asked.flag("includeDesignations", False)
         offset, count = asked.number("offset") or 0, asked.number("count")
-        terminology = self._terminology.as_of(_date(asked))
+        terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
             found = await terminology.expand(
                 tx,
@@ -73,8 +110,20 @@ class TerminologyOperations:
                 selectable_only=asked.flag("excludeNotForUI", False),
                 offset=offset,
                 count=count,
-                details=designations or language is not None,
+                details=True,
+                supplements=_texts(asked, "useSupplement"),
             )
+        value_set = found.value_set
+        said = asked.text("displayLanguage") or value_set.display_language or _readable(header_language)
+        language = languages.wanted(said or value_set.language)
+        told = _Told(
+            systems={header.canonical: header for header in found.systems},
+            language=language,
+            designations=_designations_wanted(asked) if told_designations or asked.all("designation") else None,
+            properties=tuple(_texts(asked, "property")),
+            deprecated=value_set.deprecated,
+            versioned=value_set.mixed,
+        )
         expansion: dict[str, Any] = {
             "identifier": f"urn:uuid:{uuid.uuid4()}",
             "timestamp": self._clock.now().isoformat(timespec="seconds"),
@@ -83,25 +132,58 @@ class TerminologyOperations:
             expansion["total"] = found.total
         if count is not None or offset:
             expansion["offset"] = offset
-        if said := _expansion_parameters(asked, found):
-            expansion["parameter"] = said
+        if shaped := _expansion_parameters(asked, found, said):
+            expansion["parameter"] = shaped
+        if extensions := _expansion_extensions(found, told):
+            expansion["extension"] = extensions
         if found.members:
-            expansion["contains"] = [_contained(member, language, designations) for member in found.members]
+            nested = asked.all("excludeNested") and not asked.flag("excludeNested", True)
+            is_whole = not offset and found.total == len(found.members)
+            expansion["contains"] = told.nested(found.members) if nested and is_whole else told.flat(found.members)
         return {**_described(found), "expansion": expansion}
 
-    async def validate_in_value_set(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
+    async def validate_in_value_set(
+        self, asked: Parameters, id_: str | None = None, *, header_language: str | None = None
+    ) -> dict[str, Any]:
         """ValueSet/$validate-code (valueset-operation-validate-code.html)."""
         asked.only(_VALIDATE_IN_SET)
         codings = _codings(asked, asked.text("system"), asked.text("systemVersion"))
-        terminology = self._terminology.as_of(_date(asked))
+        terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
-            verdict = await terminology.validate_code(tx, _value_set(asked, id_), codings, _context(asked))
-        return _verdict(verdict)
+            verdict = await terminology.validate_code(
+                tx,
+                _value_set(asked, id_),
+                codings,
+                _how(asked),
+                form=_form(asked),
+                supplements=_texts(asked, "useSupplement"),
+                header_language=_readable(header_language),
+            )
+        return _verdict(asked, verdict)
 
-    async def validate_in_code_system(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
+    async def batch_validate(self, asked: Parameters, *, header_language: str | None = None) -> dict[str, Any]:
+        """ValueSet/$batch-validate-code of the HL7 terminology ecosystem: many questions that share parameters."""
+        questions = [each for each in asked.all("validation") if isinstance(each, Mapping)]
+        if not questions or len(questions) > MOST_RESOURCES:
+            raise InvalidInput(
+                f"give 1 to {MOST_RESOURCES} questions as `validation`, each Parameters", code="required"
+            )
+        answers = []
+        for question in questions:
+            whole = asked.without("validation").overlaid(Parameters.of_resource(question))
+            try:
+                answered = await self.validate_in_value_set(whole, header_language=header_language)
+            except HealthSyncError as problem:
+                answered = operation_outcome([from_error(problem)])
+            answers.append({"name": "validation", "resource": answered})
+        return {"resourceType": "Parameters", "parameter": answers}
+
+    async def validate_in_code_system(
+        self, asked: Parameters, id_: str | None = None, *, header_language: str | None = None
+    ) -> dict[str, Any]:
         """CodeSystem/$validate-code (codesystem-operation-validate-code.html)."""
         asked.only(_VALIDATE_IN_SYSTEM)
-        terminology = self._terminology.as_of(_date(asked))
+        terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
             url, version = asked.text("url"), asked.text("version")
             if id_ is not None:
@@ -110,32 +192,50 @@ class TerminologyOperations:
             codings = _codings(asked, url, version)
             if url is not None and any(coding.system not in (None, url) for coding in codings):
                 raise InvalidInput("the coding is of another code system than the one asked", code="value")
-            verdict = await terminology.validate_in_system(tx, codings, _context(asked))
-        return _verdict(verdict)
+            how = _how(asked)
+            language = how.language or _readable(header_language)
+            verdict = await terminology.validate_in_system(
+                tx,
+                codings,
+                replace(how, language=language),
+                form=_form(asked),
+                supplements=_texts(asked, "useSupplement"),
+            )
+        return _verdict(asked, verdict)
 
-    async def lookup(self, asked: Parameters) -> dict[str, Any]:
+    async def lookup(self, asked: Parameters, *, header_language: str | None = None) -> dict[str, Any]:
         """CodeSystem/$lookup (codesystem-operation-lookup.html). Raises UnknownTerminology for what is not known."""
         asked.only(_LOOKUP)
         codings = _codings(asked, asked.text("system"), asked.text("version"))
-        language, wanted = asked.text("displayLanguage"), asked.all("property")
-        terminology = self._terminology.as_of(_date(asked))
+        supplements = _texts(asked, "useSupplement")
+        wanted = [] if "*" in asked.all("property") else asked.all("property")
+        language = languages.wanted(asked.text("displayLanguage") or _readable(header_language))
+        terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
-            system, concept = await terminology.lookup(tx, codings[0])
+            system, concept = await terminology.lookup(tx, codings[0], supplements)
             children = await terminology.children(tx, system, concept.code)
         told = [
-            ("name", "valueString", system.title or system.name or system.url),
+            ("name", "valueString", system.name or system.title or system.url),
             ("version", "valueString", system.version),
-            ("display", "valueString", concept.display_in(language) or concept.code),
+            ("system", "valueUri", system.url),
+            ("code", "valueCode", concept.code),
+            ("display", "valueString", languages.display(concept, system.language, language) or concept.code),
+            ("definition", "valueString", concept.definition),
+            ("abstract", "valueBoolean", concept.abstract),
         ]
+        told += [("used-supplement", "valueCanonical", name) for name in _used(concept)]
         if not wanted or "designation" in wanted:
-            told += [("designation", "part", _designation_parts(d)) for d in concept.designations]
+            told += [("designation", "part", _designation_parts(d)) for d in _all_texts(concept, system)]
         properties = [*_own_properties(concept, children), *(_property(p) for p in concept.properties)]
-        told += [("property", "part", p) for name, p in properties if not wanted or name in wanted]
+        told += [
+            ("property", "part", p) for name, p in properties if name in wanted or (not wanted and name != "definition")
+        ]
         return answer(told)
 
     async def subsumes(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
         """CodeSystem/$subsumes (codesystem-operation-subsumes.html)."""
         asked.only(_SUBSUMES)
+        terminology = self._asked(asked)
         one, other = (_one_of(asked, f"code{side}", f"coding{side}") for side in "AB")
         async with self._database.transaction(read_only=True) as tx:
             url, version = asked.text("system") or one.system or other.system, asked.text("version") or one.version
@@ -146,22 +246,25 @@ class TerminologyOperations:
                 raise InvalidInput("name the code system of the two codes (system)", code="required")
             if any(coding.system not in (None, url) for coding in (one, other)):
                 raise InvalidInput("both codes are of the same code system, the one asked", code="value")
-            outcome = await self._terminology.subsumes(tx, url, version, one.code, other.code)
+            outcome = await terminology.subsumes(tx, url, version, one.code, other.code)
         return answer([("outcome", "valueCode", str(outcome))])
 
     async def translate(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
-        """ConceptMap/$translate (conceptmap-operation-translate.html)."""
+        """ConceptMap/$translate (conceptmap-operation-translate.html); also asked with the parameters of R5."""
         asked.only(_TRANSLATE)
-        reverse = asked.flag("reverse", False)
-        codings = _codings(asked, asked.text("system"), asked.text("version"))
+        reverse = asked.flag("reverse", False) or bool(asked.all("targetCode"))
+        codings, target_system = _to_translate(asked), asked.text("targetsystem") or asked.text("targetSystem")
+        if asked.all("targetCode"):
+            target_system = asked.text("sourceSystem")
+        terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
-            found = await self._terminology.translate(
+            found = await terminology.translate(
                 tx,
                 codings,
                 concept_map=_concept_map(asked, id_),
                 source=asked.text("source"),
                 target=asked.text("target"),
-                target_system=asked.text("targetsystem"),
+                target_system=target_system,
                 dependencies=_dependencies(asked),
                 reverse=reverse,
             )
@@ -169,16 +272,63 @@ class TerminologyOperations:
             ("result", "valueBoolean", found.result),
             ("message", "valueString", found.message),
         ]
+        is_r5 = bool(asked.all("sourceCode") or asked.all("targetCode"))
         for match in found.matches:
             products = [("product", "part", _product_parts(product)) for product in match.products]
+            target = _coding_json(match.target) if match.target else None
             match_parts = [
                 ("equivalence", "valueCode", match.equivalence),
-                ("concept", "valueCoding", _coding_json(match.target) if match.target else None),
+                ("concept", "valueCoding", target if not (is_r5 and reverse) else _coding_json(codings[0])),
                 *products,
-                ("source", "valueUri", match.source),
+                ("source", "valueUri", match.source if not is_r5 else None),
+                ("source", "valueCoding", target if is_r5 and reverse else None),
+                ("originMap", "valueCanonical", match.source if is_r5 else None),
             ]
             told.append(("match", "part", parts(match_parts)))
         return answer(told)
+
+    async def closure(self, asked: Parameters, requester: Requester) -> dict[str, Any]:
+        """$closure (conceptmap-operation-closure.html): a table of what stands above what, kept for one client.
+
+        The name alone begins it anew, `concept` adds to it, `version` tells again what is new after that version.
+        """
+        asked.only({"name", "concept", "version"})
+        name, since = asked.text("name"), asked.text("version")
+        if not name or len(name) > 128:
+            raise InvalidInput("a closure table has a name of 1 to 128 characters", code="required")
+        if since is not None and not (since.isascii() and since.isdecimal() and len(since) < 10):
+            raise InvalidInput("the version of a closure table is a number that this server gave out", code="value")
+        concepts = asked.all("concept")
+        if len(concepts) > MOST_CONCEPTS or not all(isinstance(each, Mapping) for each in concepts):
+            raise InvalidInput(f"a concept is a Coding; at most {MOST_CONCEPTS} are added at a time", code="value")
+        codings = [_coding(each, None, None) for each in concepts]
+        owner = requester.client_id
+        async with self._database.transaction() as tx:
+            lines: list[tuple[str, str, str]] = []
+            version = 0
+            if codings:
+                version, lines = await self._terminology.add_to_closure(tx, owner, name, codings)
+            if since is not None:
+                version, lines = await self._terminology.closure_since(tx, owner, name, int(since))
+            elif not codings:
+                await self._terminology.begin_closure(tx, owner, name)
+        return _closure_map(name, version, lines, self._clock.now())
+
+    def _asked(self, asked: Parameters) -> TerminologyService:
+        """The terminology for one question: as of a date, with the resources and versions that it brings."""
+        resources = asked.all("tx-resource")
+        if len(resources) > MOST_RESOURCES:
+            raise InvalidInput(f"a question brings {MOST_RESOURCES} resources at most (tx-resource)", code="too-costly")
+        for resource in resources:
+            if not isinstance(resource, Mapping):
+                raise InvalidInput("a tx-resource is a resource", code="structure")
+        policy = Policy(
+            default=_versions(asked, "system-version"),
+            check=_versions(asked, "check-system-version"),
+            force=_versions(asked, "force-system-version"),
+            value_sets=_versions(asked, "default-valueset-version"),
+        )
+        return self._terminology.as_of(_date(asked)).asked_with(resources, policy)
 
     async def _system(self, tx: Any, id_: str) -> CodeSystem:
         system = await self._terminology.code_system_of(tx, id_)
@@ -251,8 +401,53 @@ def _date(asked: Parameters) -> datetime | None:
     return None if text is None else dates.interval(text)[1]
 
 
-def _context(asked: Parameters) -> Context:
-    return Context(asked.flag("abstract", True), asked.text("displayLanguage"))
+def _how(asked: Parameters) -> Asked:
+    return Asked(
+        abstract=asked.flag("abstract", True),
+        language=asked.text("displayLanguage"),
+        active_only=asked.flag("activeOnly", False),
+        lenient=asked.flag("lenient-display-validation", False),
+        membership_only=asked.flag("valueset-membership-only", False),
+        infer_system=asked.flag("inferSystem", False),
+    )
+
+
+def _form(asked: Parameters) -> str:
+    return "CodeableConcept" if asked.all("codeableConcept") else "Coding" if asked.all("coding") else "code"
+
+
+def _texts(asked: Parameters, name: str) -> list[str]:
+    values = asked.all(name)
+    if not all(isinstance(value, str) and len(value) <= LONGEST for value in values):
+        raise InvalidInput(f"the parameter {name} is a text of {LONGEST} characters at most", code="value")
+    return values
+
+
+def _versions(asked: Parameters, name: str) -> dict[str, str]:
+    """URL -> version of canonicals."""
+    pairs = [canonical(text) for text in _texts(asked, name)]
+    return {url: version for url, version in pairs if version is not None}
+
+
+def _readable(header: str | None) -> str | None:
+    """Accept-Language, where it can be read: browsers send what they like (RFC 9110 §12.5.4)."""
+    try:
+        return header if languages.wanted(header) is not None else None
+    except Unusable:
+        return None
+
+
+def _designations_wanted(asked: Parameters) -> tuple[str, ...]:
+    """Which designations are told: languages or `use` tokens; none named are all."""
+    return tuple(text.removeprefix("urn:ietf:bcp:47|").lower() for text in _texts(asked, "designation"))
+
+
+def _to_translate(asked: Parameters) -> list[Coding]:
+    if (code := asked.text("sourceCode")) is not None:
+        return [Coding(asked.text("sourceSystem") or asked.text("system"), _code(code))]
+    if (code := asked.text("targetCode")) is not None:
+        return [Coding(asked.text("targetSystem"), _code(code))]
+    return _codings(asked, asked.text("system"), asked.text("version"))
 
 
 def _one_of(asked: Parameters, code: str, coding: str) -> Coding:
@@ -286,30 +481,162 @@ def _described(found: Expansion) -> dict[str, Any]:
     return header | {name: value for name, value in said.items() if value is not None}
 
 
-def _expansion_parameters(asked: Parameters, found: Expansion) -> list[dict[str, Any]]:
-    """What shaped the expansion: the parameters that had an effect, and the versions that were used."""
-    told: list[tuple[str, str, Any]] = [
-        (name, "valueString", asked.text(name)) for name in ("filter", "displayLanguage")
-    ]
+def _expansion_parameters(asked: Parameters, found: Expansion, language: str | None) -> list[dict[str, Any]]:
+    """What shaped the expansion: the parameters that had an effect, and what was used."""
+    told: list[tuple[str, str, Any]] = [("filter", "valueString", asked.text("filter"))]
+    told += [("displayLanguage", "valueCode", language)]
     told += [(name, "valueInteger", asked.number(name)) for name in ("offset", "count")]
-    flags = ("activeOnly", "includeDesignations", "excludeNotForUI", "excludeNested")
+    flags = ("activeOnly", "includeDesignations", "includeDefinition", "excludeNotForUI", "excludeNested")
     told += [(name, "valueBoolean", asked.flag(name, False)) for name in flags if asked.all(name)]
+    told += [("designation", "valueString", text) for text in _texts(asked, "designation")]
     told += [("date", "valueDateTime", asked.text("date"))]
-    told += [("version", "valueUri", version) for version in found.versions]
-    return parts(told)
+    told += [("force-system-version", "valueUri", text) for text in _texts(asked, "force-system-version")]
+    versionless = {part.system for part in found.value_set.includes if part.version is None}
+    for name in ("system-version", "check-system-version"):
+        told += [(name, "valueUri", t) for t in _texts(asked, name) if canonical(t)[0] in versionless]
+    pinned = {canonical(each)[0] for part in found.value_set.includes for each in part.value_sets if "|" not in each}
+    told += [
+        ("default-valueset-version", "valueUri", text)
+        for text in _texts(asked, "default-valueset-version")
+        if canonical(text)[0] in pinned
+    ]
+    told += [("used-codesystem", "valueUri", header.canonical) for header in found.systems]
+    told += [("used-fragment", "valueUri", h.canonical) for h in found.systems if h.content == "fragment"]
+    told += [("used-valueset", "valueUri", each.canonical) for each in found.imported]
+    told += [("used-supplement", "valueUri", name) for name in found.supplements]
+    for each in (*found.systems, found.value_set, *found.imported):
+        if (warning := _warning(each, found)) is not None:
+            told.append((f"warning-{warning}", "valueUri", each.canonical))
+    return [dict(one) for one in {tuple(part.items()): part for part in parts(told)}.values()]
 
 
-def _contained(member: Member, language: str | None, designations: bool) -> dict[str, Any]:
-    concept = member.concept
-    entry: dict[str, Any] = {"system": member.system, "version": member.version, "code": concept.code}
-    entry["display"] = concept.display_in(language)
-    if concept.abstract:
-        entry["abstract"] = True
-    if concept.inactive:
-        entry["inactive"] = True
-    if designations and concept.designations:
-        entry["designation"] = [_designation_json(d) for d in concept.designations]
-    return {name: value for name, value in entry.items() if value is not None}
+def _warning(used: CodeSystem | ValueSet, found: Expansion) -> str | None:
+    if used.standards_status in ("draft", "deprecated", "withdrawn"):
+        return used.standards_status
+    if not isinstance(used, CodeSystem):
+        return None
+    if used.status == "draft":
+        return "draft"
+    return "experimental" if used.experimental and not found.value_set.experimental else None
+
+
+def _expansion_extensions(found: Expansion, told: _Told) -> list[dict[str, Any]]:
+    extensions: list[dict[str, Any]] = []
+    for header in found.systems:
+        if header.content == "fragment":
+            reason = f"This extension is based on a fragment of the code system {header.url}"
+            extensions.append({"url": _UNCLOSED, "valueBoolean": True})
+            extensions.append({"url": f"{_UNCLOSED}-reason", "valueString": reason})
+    for name in dict.fromkeys(told.told_properties(found.members)):
+        uri = next((h.property_uris[name] for h in found.systems if name in h.property_uris), None)
+        uri = uri or f"http://hl7.org/fhir/concept-properties#{name}"
+        inner = [{"url": "code", "valueCode": name}, {"url": "uri", "valueUri": uri}]
+        extensions.append({"url": _PROPERTY_DEFINED, "extension": inner})
+    return extensions
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """How members are told: in which language, with which designations (None: none) and properties."""
+
+    systems: Mapping[str, CodeSystem]
+    language: languages.Wanted | None
+    designations: tuple[str, ...] | None
+    properties: tuple[str, ...]
+    deprecated: Mapping[tuple[str | None, str], str]
+    versioned: frozenset[str]
+
+    def flat(self, members: Sequence[Member]) -> list[dict[str, Any]]:
+        """One entry a member, in order."""
+        return [self._entry(member) for member in members]
+
+    def nested(self, members: Sequence[Member]) -> list[dict[str, Any]]:
+        """Entries inside those of their parents, where a definition does not list them itself."""
+        entries = {(m.system, m.version, m.concept.code): self._entry(m) for m in members}
+        roots: list[dict[str, Any]] = []
+        for member in members:
+            entry = entries[member.system, member.version, member.concept.code]
+            above = [] if member.is_listed else [(member.system, member.version, p) for p in member.concept.parents]
+            inside = next((entries[key] for key in above if key in entries and entries[key] is not entry), None)
+            (roots if inside is None else inside.setdefault("contains", [])).append(entry)
+        return roots
+
+    def told_properties(self, members: Sequence[Member]) -> list[str]:
+        """The codes of the properties that some member is told with."""
+        return [name for member in members for name, _, _ in self._properties(member.concept)]
+
+    def _entry(self, member: Member) -> dict[str, Any]:
+        concept = member.concept
+        header = self.systems.get(f"{member.system}|{member.version}") or self.systems.get(str(member.system))
+        own = header.language if header is not None else None
+        shown = languages.display(concept, own, self.language)
+        entry: dict[str, Any] = {"extension": self._extensions(member), "system": member.system}
+        if concept.abstract:
+            entry["abstract"] = True
+        if concept.inactive:
+            entry["inactive"] = True
+        if member.system in self.versioned:
+            entry["version"] = member.version
+        entry |= {"code": concept.code, "display": shown, "designation": self._designations(concept, own, shown)}
+        return {name: value for name, value in entry.items() if value not in (None, [])}
+
+    def _extensions(self, member: Member) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        if (status := self.deprecated.get((member.system, member.concept.code))) is not None:
+            found.append({"url": _DEPRECATED, "valueBoolean": status in ("deprecated", "withdrawn")})
+        for name, key, value in self._properties(member.concept):
+            inner = [{"url": "code", "valueCode": name}, {"url": "value", key: value}]
+            found.append({"url": _PROPERTY, "extension": inner})
+        return found
+
+    def _properties(self, concept: Concept) -> list[tuple[str, str, Any]]:
+        found: list[tuple[str, str, Any]] = []
+        if "definition" in self.properties and concept.definition is not None:
+            found.append(("definition", "valueString", concept.definition))
+        if "status" not in self.properties and concept.status is not None and _is_told(concept):
+            found.append(("status", "valueCode", concept.status))
+        return found + [(each.code, *_value_of(each)) for each in concept.properties if each.code in self.properties]
+
+    def _designations(self, concept: Concept, own: str | None, shown: str | None) -> list[dict[str, Any]]:
+        if self.designations is None:
+            return []
+        texts = list(concept.designations)
+        if shown != concept.display and concept.display is not None:
+            texts.insert(0, Designation(concept.display, own, _PREFERRED))
+        wanted = [
+            d
+            for d in texts
+            if d.value != shown or d.language is None or d.use is not None or shown == concept.display
+            if not self.designations or _is_wanted(d, self.designations)
+        ]
+        return [_designation_json(d) for d in wanted]
+
+
+_PREFERRED = {
+    "system": "http://terminology.hl7.org/CodeSystem/hl7TermMaintInfra",
+    "code": "preferredForLanguage",
+    "display": "Preferred For Language",
+}
+
+
+def _is_told(concept: Concept) -> bool:
+    return concept.inactive or concept.status in ("deprecated", "retired", "withdrawn", "inactive")
+
+
+def _is_wanted(designation: Designation, wanted: Sequence[str]) -> bool:
+    use = designation.use or {}
+    token = f"{use.get('system', '')}|{use.get('code', '')}".lower()
+    return any(languages.speaks(designation.language, text) or text == token for text in wanted)
+
+
+def _used(concept: Concept) -> list[str]:
+    return list(dict.fromkeys(d.supplement for d in concept.designations if d.supplement is not None))
+
+
+def _all_texts(concept: Concept, system: CodeSystem) -> list[Designation]:
+    """The designations, and the display as the one that its language prefers."""
+    own = Designation(concept.display, system.language, _PREFERRED) if concept.display and system.language else None
+    return [*([own] if own is not None else []), *concept.designations]
 
 
 def _designation_json(designation: Designation) -> dict[str, Any]:
@@ -322,6 +649,7 @@ def _designation_parts(designation: Designation) -> list[dict[str, Any]]:
         [
             ("language", "valueCode", designation.language),
             ("use", "valueCoding", designation.use),
+            ("source", "valueCanonical", designation.supplement),
             ("value", "valueString", designation.value),
         ]
     )
@@ -337,18 +665,22 @@ def _own_properties(concept: Concept, children: Sequence[str]) -> list[tuple[str
     return [
         (name, parts([("code", "valueCode", name), ("value", key, value)]))
         for name, key, value in told
-        if value not in (None, False) and name not in stated
+        if (value not in (None, False) or name == "inactive") and name not in stated
     ]
 
 
 def _property(entry: Property) -> tuple[str, list[dict[str, Any]]]:
+    key, value = _value_of(entry)
+    return entry.code, parts([("code", "valueCode", entry.code), ("value", key, value)])
+
+
+def _value_of(entry: Property) -> tuple[str, Any]:
     value: Any = entry.coding if entry.kind == "Coding" else entry.value
     if entry.kind == "boolean":
         value = entry.value == "true"
     elif entry.kind in ("integer", "decimal"):
         value = int(entry.value) if entry.kind == "integer" else Decimal(entry.value)
-    key = f"value{entry.kind[0].upper()}{entry.kind[1:]}"
-    return entry.code, parts([("code", "valueCode", entry.code), ("value", key, value)])
+    return f"value{entry.kind[0].upper()}{entry.kind[1:]}", value
 
 
 def _product_parts(product: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -362,11 +694,56 @@ def _coding_json(coding: Coding) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _verdict(verdict: Validation) -> dict[str, Any]:
-    return answer(
-        [
-            ("result", "valueBoolean", verdict.result),
-            ("message", "valueString", verdict.message),
-            ("display", "valueString", verdict.display),
+def _closure_map(name: str, version: int, lines: Sequence[tuple[str, str, str]], at: datetime) -> dict[str, Any]:
+    """What is new, as a ConceptMap: the target of `subsumes` stands above its source."""
+    groups: dict[str, dict[str, Any]] = {}
+    for system, below, above in lines:
+        target = {"code": above, "equivalence": "subsumes"}
+        groups.setdefault(system, {}).setdefault(below, {"code": below, "target": []})["target"].append(target)
+    made = [{"source": s, "target": s, "element": list(elements.values())} for s, elements in groups.items()]
+    resource: dict[str, Any] = {"resourceType": "ConceptMap", "version": str(version), "name": name, "status": "active"}
+    return {
+        **resource,
+        "experimental": True,
+        "date": at.isoformat(timespec="seconds"),
+        **({"group": made} if made else {}),
+    }
+
+
+def _verdict(asked: Parameters, verdict: Validation) -> dict[str, Any]:
+    coding = verdict.coding
+    told: list[tuple[str, str, Any]] = [
+        ("result", "valueBoolean", verdict.result),
+        ("message", "valueString", verdict.message),
+        ("display", "valueString", verdict.display),
+    ]
+    if coding is not None:
+        told += [
+            ("code", "valueCode", coding.code),
+            ("system", "valueUri", coding.system),
+            ("version", "valueString", coding.version),
         ]
-    )
+    told += [
+        ("codeableConcept", "valueCodeableConcept", asked.object("codeableConcept")),
+        ("inactive", "valueBoolean", verdict.inactive or None),
+        ("status", "valueCode", verdict.status),
+        ("normalized-code", "valueCode", verdict.normalized),
+    ]
+    told += [(name, "valueCanonical", url) for name, url in verdict.unknown]
+    if verdict.findings:
+        issues = [_issue(finding) for finding in verdict.findings]
+        told.append(("issues", "resource", {"resourceType": "OperationOutcome", "issue": issues}))
+    return answer(told)
+
+
+def _issue(finding: Finding) -> dict[str, Any]:
+    details = {"coding": [{"system": TX_ISSUE_TYPE, "code": finding.kind}], "text": finding.text}
+    issue: dict[str, Any] = {
+        "extension": [{"url": _MESSAGE_ID, "valueString": finding.message_id}],
+        "severity": finding.severity,
+        "code": finding.code,
+        "details": details,
+    }
+    if finding.at is not None:
+        issue |= {"location": [finding.at], "expression": [finding.at]}
+    return issue

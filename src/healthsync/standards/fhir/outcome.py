@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,13 +47,15 @@ _STATUS = {
 class Issue:
     """One finding. `code` is from http://hl7.org/fhir/issue-type, `expression` a FHIRPath such as `Patient.name[0]`.
 
-    `diagnostics` is a sentence for the person who must act; it never holds a value of the resource.
+    `diagnostics` is a sentence for the person who must act; it never holds a value of the resource. `details` is a
+    CodeableConcept where a specification has codes for what is wrong.
     """
 
     severity: str  # fatal | error | warning | information
     code: str
     expression: str | None
     diagnostics: str
+    details: Mapping[str, Any] | None = None
 
     @property
     def is_error(self) -> bool:
@@ -68,6 +70,8 @@ class Issue:
         issue: dict[str, Any] = {"severity": self.severity, "code": self.code, "diagnostics": self.diagnostics}
         if self.expression:
             issue["expression"] = [self.expression]
+        if self.details:
+            issue["details"] = dict(self.details)
         return issue
 
 
@@ -77,7 +81,8 @@ def error(code: str, diagnostics: str, expression: str | None = None) -> Issue:
 
 def from_error(problem: HealthSyncError) -> Issue:
     """The issue that an error of ours means; its message is written for strangers, so it may go out."""
-    return Issue("error", problem.code, getattr(problem, "expression", None), str(problem))
+    told = getattr(problem, "expression", None), str(problem), getattr(problem, "details", None)
+    return Issue("error", problem.code, *told)
 
 
 def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:

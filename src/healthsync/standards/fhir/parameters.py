@@ -40,6 +40,14 @@ class Parameters:
             raise NotSupported(f"this operation takes the parameters {', '.join(sorted(served))} here and no others")
         return self
 
+    def without(self, name: str) -> Parameters:
+        """Itself without one of them."""
+        return Parameters({each: values for each, values in self._values.items() if each != name})
+
+    def overlaid(self, other: Parameters) -> Parameters:
+        """Itself, with the parameters of another in the place of its own."""
+        return Parameters({**self._values, **other._values})
+
     def all(self, name: str) -> list[Any]:
         """Every value of a parameter."""
         return list(self._values.get(name, ()))

@@ -44,3 +44,8 @@ CREATE TABLE terminology_closure_line (
     above       text COLLATE "C" NOT NULL,
     PRIMARY KEY (closure_key, system, below, above)
 );
+
+-- What is said of a code system beside its columns: language, experimental, standards_status, supplements.
+ALTER TABLE terminology_code_system ADD COLUMN said jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE terminology_designation ADD COLUMN status text;   -- withdrawn, deprecated
+CREATE INDEX terminology_code_system_supplements ON terminology_code_system (url) WHERE content = 'supplement';
