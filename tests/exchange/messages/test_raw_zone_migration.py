@@ -60,7 +60,7 @@ async def test_messages_of_an_older_version_are_carried_over_and_read_and_proces
                 " VALUES ($1, 'MERCY.EPIC', $2, 'ADT^A01', $3, $4, 1, $5, '{}', $6)",
                 datetime(2026, 2, 1 + n, tzinfo=UTC), f"C{n}", digest, seal(key.key, RAW, place), len(RAW), state,
             )  # fmt: skip
-    assert await migrate(empty) == ["0014_pre_raw_zone_and_quality"]
+    assert (await migrate(empty))[0] == "0014_pre_raw_zone_and_quality"
     assert [await hub.inspect_messages.content(n, "ada", "t-1") for n in (1, 2, 3)] == [RAW] * 3
     assert await hub.process_message() == 1
     async with empty.connection() as tx:

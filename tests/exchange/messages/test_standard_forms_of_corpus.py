@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from healthsync.errors import InvalidInput
-from healthsync.exchange.standardise import standardised
+from healthsync.exchange.normal_forms import in_normal_forms
 from healthsync.standards.fhir import validate
 from healthsync.standards.hl7v2 import Message, split_batch
 from healthsync.standards.maps import Conversion, MappingContext, convert
@@ -41,7 +41,7 @@ def test_the_corpus_stays_valid_and_no_measured_value_changes(shared_data: Path)
     found = conversions(shared_data / "hl7v2")
     assert len(found) > 200
     for conversion in found:
-        made = standardised(conversion, ALL)
+        made = in_normal_forms(conversion, ALL)
         for before, after in zip(conversion.resources, made.resources, strict=True):
             faults = list(validate.structure(after.resource))
             assert faults == [] or faults == list(validate.structure(before.resource))
