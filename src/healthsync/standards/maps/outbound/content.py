@@ -10,7 +10,7 @@ from typing import Any
 from healthsync.standards.maps.model import Resource
 
 _COMES_ALONG = frozenset(
-    """Binary Condition Device Encounter Location Observation Organization Patient Practitioner PractitionerRole
+    """Account Binary Condition Device Encounter Location Observation Organization Patient Practitioner PractitionerRole
     ServiceRequest Specimen""".split()  # noqa: SIM905
 )
 """Types that messages are written from; other references are left alone."""

@@ -193,7 +193,7 @@ def eip(identifier: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """A specimen's number: placer's half where it is the placer's, else the filler's (SPM-2)."""
     if not identifier.get("value"):
         return None
-    half = [identifier["value"], *authority(identifier.get("system", ""))]
+    half = [part if isinstance(part, str) else "" for part in ei(identifier, _pen) or ()]
     return [half, None] if _kind(identifier) == "PGN" else [None, half]
 
 
@@ -289,7 +289,9 @@ def xcn(practitioner: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None
     if not number and not any(parts):
         return None
     use = outbound_tables().codes["NameType"].get(name.get("use", ""), ("", None))[1]
-    made: list[Component] = [number.get("value"), *parts, None, None, _hd(number) if number else None, use]
+    suffixes = list(name.get("suffix", ()))
+    degree = suffixes[1] if len(suffixes) > 1 and pen.version < (2, 7) else None
+    made: list[Component] = [number.get("value"), *parts, degree, None, _hd(number) if number else None, use]
     return made + ([None, None, _kind(number)] if _kind(number) else [])
 
 

@@ -23,6 +23,8 @@ def subjects(content: Content, trigger: str, recorded: str) -> Subjects:
         made["retired"] = content.retired
     if content.root["resourceType"] != "Patient" and content.visit is not None:
         made["Encounter"] = _visit(content.visit)
+        if "Patient" in made and "account" in content.visit:
+            made["Patient"] = {**made["Patient"], "account": content.visit["account"]}
     elif content.root["resourceType"] == "Patient":
         made["Encounter"] = _NO_VISIT
     return made
