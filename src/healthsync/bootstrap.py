@@ -46,6 +46,7 @@ from healthsync.exchange.administration.replay_messages import ReplayMessages
 from healthsync.exchange.administration.report_quality import ReportQuality
 from healthsync.exchange.administration.show_audit import ShowAudit
 from healthsync.exchange.applications.alerts import Alerts
+from healthsync.exchange.applications.answers import ApplicationAnswers
 from healthsync.exchange.applications.audit_notes import NoteUse
 from healthsync.exchange.applications.contents import OpenContents
 from healthsync.exchange.applications.deliveries import Deliveries
@@ -157,6 +158,7 @@ class Hub:
     publications: Publications
     alerts: Alerts
     note_use: NoteUse
+    application_answers: ApplicationAnswers
 
     async def close(self) -> None:
         """Wait for the commits under way."""
@@ -279,6 +281,8 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         update_create=settings.fhir.update_create,
         delete_several=settings.fhir.conditional_delete == "multiple",
     )
+    streams = StreamService(blind_index, clock, keyring.hub_id, _retry_terms(settings))
+    application_answers = ApplicationAnswers(database, streams, data_keys)
     receive_message = ReceiveMessage(
         database=database,
         messages=messages,
@@ -290,6 +294,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         hub=HubIdentity(settings.hub.name, settings.hub.facility),
         ack_mode=settings.hl7.ack_mode,
         development=settings.development,
+        answers=application_answers,
     )
     process_message = ProcessMessage(
         database=database,
@@ -310,7 +315,6 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         standardise=Standardise(database, terminology),
         events=events,
     )
-    streams = StreamService(blind_index, clock, keyring.hub_id, _retry_terms(settings))
     alerts = AlertService(clock, keyring.hub_id)
     send_message = SendMessage(
         database=database,
@@ -474,6 +478,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
             database=database, alerts=alerts, data_keys=data_keys, disclose=disclose, audit=audit, events=events
         ),
         note_use=NoteUse(audit, roles),
+        application_answers=application_answers,
     )
 
 

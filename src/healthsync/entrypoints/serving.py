@@ -123,6 +123,7 @@ async def serve(
             http = await web.start()
             stack.push_async_callback(web.stop)
         if role in (Role.ALL, Role.MLLP):
+            _in_background(stack, hub.application_answers.run(), "application-answers")
             server = _mllp_server(hub, settings)
             mllp = await server.start()
             stack.push_async_callback(server.stop)

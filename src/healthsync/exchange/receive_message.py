@@ -33,6 +33,7 @@ from healthsync.domains.messages import (
 )
 from healthsync.domains.privacy import DataKeys
 from healthsync.errors import Unavailable
+from healthsync.exchange.applications.answers import ApplicationAnswers, Later
 from healthsync.exchange.events import EventName
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
@@ -121,6 +122,7 @@ class _Taken:
     arrival: Arrival | None = None
     answer: bytes | None = None
     done: asyncio.Future[bytes | None] | None = None
+    later: Later | None = None
 
     @property
     def outcome(self) -> str:
@@ -144,11 +146,12 @@ class ReceiveMessage:
         ack_mode: str = "original",
         development: bool = False,
         commit_timeout_seconds: float = 10.0,
+        answers: ApplicationAnswers | None = None,
     ) -> None:
         self._database, self._messages, self._directory = database, messages, directory
         self._data_keys, self._audit, self._events, self._clock = data_keys, audit, events, clock
         self._hub, self._ack_mode, self._development = hub, ack_mode, development
-        self._commit_timeout_seconds = commit_timeout_seconds
+        self._commit_timeout_seconds, self._answers = commit_timeout_seconds, answers
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
         self._waiting: list[_Taken] = []
@@ -157,12 +160,13 @@ class ReceiveMessage:
         self._recognised: dict[tuple[Peer, str, str, bool], Partner | None] = {}
         self._partners_at = float("-inf")
 
-    async def __call__(self, payload: bytes, peer: Peer) -> bytes | None:
+    async def __call__(self, payload: bytes, peer: Peer, later: Later | None = None) -> bytes | None:
         """The answer to one frame: an ACK, for a batch a batch of ACKs, or None where the sender wants none.
 
-        Calls are taken in the order in which they were made, and wait here while the hub has enough to do.
+        Calls are taken in the order in which they were made, and wait here while the hub has enough to do. `later` is
+        called with the application acknowledgement of enhanced mode, when there is one.
         """
-        return await self._take(split_batch(payload) or [payload], peer, None, len(payload))
+        return await self._take(split_batch(payload) or [payload], peer, None, len(payload), later)
 
     async def refuse(self, refusal: FrameRefusal, head: bytes, size_bytes: int, peer: Peer) -> bytes | None:
         """The answer to a frame that the transport could not deliver; its beginning is kept if the partner is known."""
@@ -174,7 +178,12 @@ class ReceiveMessage:
             await asyncio.wait([self._writer])
 
     async def _take(
-        self, parts: Sequence[bytes], peer: Peer, refusal: FrameRefusal | None, size_bytes: int
+        self,
+        parts: Sequence[bytes],
+        peer: Peer,
+        refusal: FrameRefusal | None,
+        size_bytes: int,
+        later: Later | None = None,
     ) -> bytes | None:
         started = time.perf_counter()
         batch = []
@@ -184,6 +193,7 @@ class ReceiveMessage:
                 await self._room.wait()
             for raw in parts:
                 taken = await self._judge(raw, peer, refusal)
+                taken.later = later
                 self._prepare(taken, max(len(raw), size_bytes) if refusal else len(raw))
                 batch.append(self._enqueue(taken))
         answers = [answer for done in batch if (answer := await done) is not None]
@@ -302,6 +312,7 @@ class ReceiveMessage:
             for taken in group:
                 receipt = receipts.get(id(taken))
                 self._observe(taken, receipt)
+                self._expect(taken, receipt)
                 _resolve(taken, receipt.acknowledgement if receipt else taken.answer)
 
     async def _commit(self, tx: Transaction, group: list[_Taken]) -> dict[int, Receipt]:
@@ -344,6 +355,12 @@ class ReceiveMessage:
         code = taken.answering.error if refusal.send_again else taken.answering.refused
         condition = _CONDITIONS.get(refusal, ErrorCode.APPLICATION_INTERNAL_ERROR)
         return self._answer(taken, code, AckError(condition, refusal.sentence))
+
+    def _expect(self, taken: _Taken, receipt: Receipt | None) -> None:
+        """In enhanced mode the application has its word later (§2.9.3)."""
+        is_enhanced = taken.answering.taken is AckCode.CA and taken.refusal is None
+        if self._answers and taken.later and taken.message and receipt and is_enhanced:
+            self._answers.expect(receipt.sequence, taken.message, taken.later)
 
     def _turn_away(self, taken: _Taken) -> None:
         """It may or may not be stored, so the sender sends it again: what was stored is then recognised."""

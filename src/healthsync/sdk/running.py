@@ -73,7 +73,8 @@ class Runner:
         try:
             ended, _ = await asyncio.wait([stopping, *loops], return_when=asyncio.FIRST_COMPLETED)
             await _cancel(loops[0])
-            await self._finish()
+            if not loops[1].done():
+                await self._finish()
             for task in ended - {stopping}:
                 task.result()
         finally:

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 from healthsync.entrypoints.mllp.tls import peer_of
@@ -34,8 +34,8 @@ _FS = b"\x1c"
 class Receiver(Protocol):
     """The flow behind the port; `exchange.receive_message.ReceiveMessage` is one."""
 
-    async def __call__(self, payload: bytes, peer: Peer) -> bytes | None:
-        """The answer to a frame, None for none."""
+    async def __call__(self, payload: bytes, peer: Peer, later: Callable[[bytes], bool] | None = None) -> bytes | None:
+        """The answer to a frame, None for none; `later` takes another one, as long as the connection is there."""
         ...
 
     async def refuse(self, refusal: FrameRefusal, head: bytes, size_bytes: int, peer: Peer) -> bytes | None:
@@ -234,7 +234,14 @@ class _Connection(asyncio.Protocol):
                 answering = self._server.receive.refuse(refusal, item.head, item.bytes_seen, self._peer)
                 self._answer(answering, len(item.head))
             else:
-                self._answer(self._server.receive(item, self._peer), len(item))
+                self._answer(self._server.receive(item, self._peer, self._later), len(item))
+
+    def _later(self, answer: bytes) -> bool:
+        """An application acknowledgement, behind the answers that wait; False when the peer is gone."""
+        if self._transport is None or self._closing or self._transport.is_closing():
+            return False
+        self._answer(_ready(answer), 0)
+        return True
 
     def _refuse_noise(self) -> None:
         if self._decoder.noise_bytes and not self._any_frame:
@@ -306,3 +313,7 @@ class _Connection(asyncio.Protocol):
     def _count_close(self, reason: str) -> None:
         _closed.labels(reason=reason).inc()
         _log.info("connection closed", reason=reason, peer=self._peer.address)
+
+
+async def _ready(answer: bytes) -> bytes:
+    return answer
