@@ -122,6 +122,7 @@ async def serve(
             web = WebServer(served, settings.http.host, settings.http.port, settings.http.tls)
             http = await web.start()
             stack.push_async_callback(web.stop)
+            stack.push_async_callback(hub.deliveries.end_waiting)
         if role in (Role.ALL, Role.MLLP):
             _in_background(stack, hub.application_answers.run(), "application-answers")
             server = _mllp_server(hub, settings)

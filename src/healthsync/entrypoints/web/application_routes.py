@@ -82,6 +82,7 @@ class ApplicationRoutes:
             _instance(body),
             limit=int(_number(body, "limit", 10, 1, MOST_AT_ONCE)),
             wait_seconds=_number(body, "wait_seconds", 0, 0, LONGEST_WAIT_SECONDS),
+            gone=request.is_disconnected,
         )
         return answers.plain({"deliveries": [_delivery(one) for one in handed]})
 

@@ -98,6 +98,7 @@ class Deliveries:
         self._database, self._streams, self._contents = database, streams, contents
         self._data_keys, self._disclose, self._audit = data_keys, disclose, audit
         self._waiters: set[asyncio.Event] = set()
+        self._ended = False
         self._stop_listening: Callable[[], Awaitable[None]] | None = None
 
     async def register(self, requester: Requester, application: str, handlers: Sequence[Registration]) -> None:
@@ -114,9 +115,19 @@ class Deliveries:
             await self._audit.record(tx, event)
 
     async def lease(
-        self, requester: Requester, application: str, instance: str, *, limit: int, wait_seconds: float
+        self,
+        requester: Requester,
+        application: str,
+        instance: str,
+        *,
+        limit: int,
+        wait_seconds: float,
+        gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> list[Handed]:
-        """What is due for the handlers of an application; waits for it a while. Raises Refused, NotFound."""
+        """What is due for the handlers of an application; waits for it a while, unless whoever asked is `gone`.
+
+        Raises Refused, NotFound.
+        """
         await self._open(requester, "deliver")  # (1)
         handlers = await self._handlers(requester, application)
         until = time.monotonic() + min(wait_seconds, LONGEST_WAIT_SECONDS)
@@ -130,10 +141,12 @@ class Deliveries:
                 if leased and (handed := await self._hand_out(requester, leased)):
                     return handed
                 left = until - time.monotonic()
-                if not leased and left <= 0:
+                if not leased and (left <= 0 or self._ended):
                     return []
                 if not leased:
                     await _first(wake, min(left, _POLL_SECONDS))
+                if gone is not None and await gone():
+                    return []
         finally:
             await self._leave(wake)
 
@@ -318,6 +331,11 @@ class Deliveries:
 
     async def _leave(self, wake: asyncio.Event) -> None:
         self._waiters.discard(wake)
+
+    async def end_waiting(self) -> None:
+        """The hub stops: nobody waits any longer."""
+        self._ended = True
+        self._wake_all("")
 
     async def close(self) -> None:
         """Listen no more."""
