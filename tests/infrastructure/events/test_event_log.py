@@ -41,6 +41,19 @@ async def test_an_event_comes_out_as_it_went_in(database: Database, log: EventLo
     )  # fmt: skip
 
 
+async def test_transaction_ids_of_more_digits_come_later_and_move_the_place(database: Database, log: EventLog):
+    async with database.transaction() as tx:
+        for xid in ("9", "10", "99", "100"):
+            await tx.execute(
+                "INSERT INTO event_log (xid, name, subject, data, occurred_at) VALUES ($1::text::xid8, 'thing.made', $1, '{}', $2)",
+                xid,
+                AT,
+            )
+    assert await take(database, log, limit=3) == ["9", "10", "99"]
+    assert await take(database, log) == ["100"]
+    assert await take(database, log) == []
+
+
 async def test_an_event_of_a_change_that_was_undone_never_happened(database: Database, log: EventLog):
     with pytest.raises(ZeroDivisionError):
         async with database.transaction() as tx:

@@ -23,16 +23,17 @@ SELECT xid::text AS xid, position FROM event_consumer WHERE name = $1 FOR UPDATE
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text
 
 -- name: next_events
--- The oldest events of these names after the consumer's place and below the horizon.
+-- The oldest events of these names after the consumer's place and below the horizon. Ordered by the column: its text, of
+-- the same name in the answer, would put 1000 before 999.
 SELECT position, xid::text AS xid, name, subject, data::text AS data, occurred_at
 FROM event_log
 WHERE (xid, position) > ($1::text::xid8, $2) AND xid < $3::text::xid8 AND name = ANY ($4::text[])
-ORDER BY xid, position
+ORDER BY event_log.xid, position
 LIMIT $5
 
 -- name: last_event
 -- The place of the youngest event below the horizon, whatever its name.
-SELECT xid::text AS xid, position FROM event_log WHERE xid < $1::text::xid8 ORDER BY xid DESC, position DESC LIMIT 1
+SELECT xid::text AS xid, position FROM event_log WHERE xid < $1::text::xid8 ORDER BY event_log.xid DESC, position DESC LIMIT 1
 
 -- name: move_consumer
 -- The consumer has dealt with everything up to this place.
