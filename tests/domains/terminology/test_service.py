@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from healthsync.domains.terminology import Asked, Coding, Subsumption, TooCostly, UnknownTerminology
+from healthsync.domains.terminology import Asked, Coding, Subsumption, TooCostly, UnknownTerminology, shipped
 from healthsync.errors import InvalidInput
+from healthsync.standards import ucum
 from healthsync.standards.fhir import published
 
 from .menagerie import ANIMALS, filtered, value_set
@@ -260,4 +261,35 @@ async def test_every_published_value_set_is_expanded_unless_it_needs_what_may_no
                 expanded += (await service.expand(tx, url, count=1)).members is not None
             except (UnknownTerminology, InvalidInput) as refused:
                 assert refused.code in ("not-found", "too-costly") or "example" in url, url
-    assert expanded == 1174
+    assert expanded == 1173
+
+
+async def test_the_core_of_loinc_has_names_and_no_members(service, database):
+    loinc = "http://loinc.org"
+    async with database.transaction() as tx:
+        assert (await service.lookup(tx, Coding(loinc, "2345-7")))[
+            1
+        ].display == "Glucose [Mass/volume] in Serum or Plasma"
+        assert (await service.validate_in_system(tx, [Coding(loinc, "8867-4", "heart rate")])).result
+        assert not (await service.validate_in_system(tx, [Coding(loinc, "8867-4", "Glucose")])).result
+        everything = value_set("http://v", {"system": loinc})
+        with pytest.raises(UnknownTerminology):
+            await service.expand(tx, everything)
+        assert not (await service.validate_code(tx, everything, [Coding(loinc, "2345-7")])).result
+        listed = value_set("http://v", {"system": loinc, "concept": [{"code": "99999-9"}]})
+        assert (await service.validate_code(tx, listed, [Coding(loinc, "99999-9")])).result
+
+
+def test_every_unit_of_the_core_of_loinc_is_ucum():
+    core = shipped.code_system("http://loinc.org")
+    assert core is not None
+    for concept in core._concepts.values():
+        assert all(ucum.is_valid(each.value) for each in concept.properties), concept.code
+        digits = concept.code.replace("-", "")
+        assert digits.isdecimal() and _mod_10(digits[:-1]) == int(digits[-1]), concept.code
+
+
+def _mod_10(digits: str) -> int:
+    """The check digit of a LOINC code (LOINC Users' Guide, appendix on the check digit): Luhn's."""
+    total = sum(map(int, digits[-2::-2])) + sum(sum(map(int, str(int(d) * 2))) for d in digits[::-2])
+    return -total % 10

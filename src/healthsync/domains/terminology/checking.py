@@ -234,7 +234,7 @@ class Judge:
     async def _judge(self, value_set: ValueSet, judged: _Judged, uses: list[_Use]) -> None:
         coding = judged.coding
         system = coding.system or ""
-        known = [s for s in await self._sources(system) if s.header.content not in ("supplement", "not-present")]
+        known = [source for source in await self._sources(system) if source.header.has_members]
         if not known:
             if not (uses and await self._is_listed(value_set, judged)):
                 await self._say_system_is_wrong(value_set, judged, needed=bool(uses))
@@ -338,7 +338,7 @@ class Judge:
 
     async def _uses(self, value_set: ValueSet, system: str, version: str | None) -> list[_Use]:
         """The versions of a system that a value set asks for; of several that fit, that of the coding or the newest."""
-        known = [s for s in await self._sources(system) if s.header.content not in ("supplement", "not-present")]
+        known = [source for source in await self._sources(system) if source.header.has_members]
         uses: list[_Use] = []
         parts = [part for each in await self._reach(value_set) for part in each.includes if part.system == system]
         for stated in dict.fromkeys(part.version for part in parts):

@@ -81,6 +81,7 @@ class CodeSystem:
     standards_status  draft, withdrawn, deprecated … by the extension of that name
     supplements       canonical of the system that this one supplements
     is_shipped        came with the hub: one that was loaded goes before it
+    names_only        is there for the names of some concepts, and says nothing of which there are
     """
 
     url: str
@@ -96,12 +97,20 @@ class CodeSystem:
     standards_status: str | None = None
     supplements: str | None = None
     is_shipped: bool = False
+    names_only: bool = False
     property_uris: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def canonical(self) -> str:
         """`url|version`, or what there is of it."""
         return f"{self.url}|{self.version}" if self.version else self.url
+
+    @property
+    def has_members(self) -> bool:
+        """Whether it can be asked which concepts belong to a value set: a system of names only does not."""
+        return self.content not in ("not-present", "supplement") and not (
+            self.is_shipped and self.content == "fragment"
+        )
 
     @property
     def standing(self) -> tuple[str | None, str]:

@@ -259,7 +259,7 @@ class TerminologyService:
         and ucum likewise); of these, UCUM's and those of HL7's own systems are known as resources."""
         if url == "http://unitsofmeasure.org/vs":
             return compiling.value_set({"url": url, "compose": {"include": [{"system": grammars.UCUM}]}})
-        if url == "http://loinc.org/vs" and await self._system(tx, "http://loinc.org", None) is not None:
+        if url == "http://loinc.org/vs":
             return compiling.value_set({"url": url, "compose": {"include": [{"system": "http://loinc.org"}]}})
         if (match := _SNOMED_IMPLICIT.fullmatch(url)) is not None:
             if await self._system(tx, _SNOMED, None) is None:
@@ -688,9 +688,9 @@ class TerminologyService:
             if only is not None and only[0] == url and versions.fits(only[1], wanted):
                 wanted = only[1]
             found = versions.chosen(await self._sources(tx, url, supplements), wanted, _said_of)
-            if found is not None and not _has_content(found.header):
+            if found is not None and not found.header.has_members:
                 return None
-            if found is None and wanted is not None and await self._sources(tx, url):
+            if found is None and wanted is not None and any(s.header.has_members for s in await self._sources(tx, url)):
                 raise UnknownCodeSystem(url, wanted, [s.header.version or "" for s in await self._sources(tx, url)])
             if found is not None and (why := policy.refusal(url, found.header.version)) is not None:
                 raise Unusable(why, kind="version-error", code="exception")
