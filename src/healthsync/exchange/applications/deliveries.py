@@ -59,7 +59,7 @@ LONGEST_WAIT_SECONDS = 30.0
 _POLL_SECONDS = 1.0
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,99}")
 _MOST_HANDLERS = 200
-_handed = metrics.counter("healthsync_deliveries", "Deliveries to handlers, by how they ended.", ("outcome",))
+_handed = metrics.counter("healthsync_handler_deliveries", "Deliveries to handlers, by how they ended.", ("outcome",))
 _APPLICATION_CODES = (AckCode.AA, AckCode.AE, AckCode.AR)
 
 
