@@ -199,8 +199,8 @@ def test_what_has_no_map_is_counted_by_path_and_never_told() -> None:
 
 
 def test_a_message_type_without_a_map_is_refused_with_a_reason() -> None:
-    with pytest.raises(InvalidInput, match="unsupported message type VXU\\^V04") as refusal:
-        converted(message("PID|1||P^^^Z^MR", event="VXU^V04^VXU_V04"))
+    with pytest.raises(InvalidInput, match="unsupported message type NMD\\^N02") as refusal:
+        converted(message("PID|1||P^^^Z^MR", event="NMD^N02"))
     assert refusal.value.code == "not-supported"
 
 

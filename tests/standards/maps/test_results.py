@@ -113,7 +113,9 @@ def test_a_unit_without_coding_system_is_not_called_ucum() -> None:
 def test_an_embedded_document_is_an_attachment_and_never_text() -> None:
     found = observation("OBX|1|ED|T1^Item^L||^application^pdf^Base64^JVBERi0xLjQKJSBub3RoaW5nCg==||||||F")
     attachment = found["extension"][0]["valueAttachment"]
-    assert attachment == {"contentType": "application/pdf", "data": "JVBERi0xLjQKJSBub3RoaW5nCg=="}
+    assert attachment["contentType"] == "application/pdf"
+    assert attachment["size"] == 19
+    assert attachment["url"].startswith("Binary/")
     assert "valueString" not in found
 
 

@@ -81,6 +81,16 @@ class Repetition:
             return ()
         return tuple(map(self._notation.text, components[number - 1].split(self._notation.subcomponent)))
 
+    def inside(self, number: int) -> Repetition:
+        """A component read as a field of its own: its subcomponents are the components of what is answered."""
+        components, notation = self.components, self._notation
+        raw = components[number - 1] if number <= len(components) else ""
+        return Repetition(raw.replace(notation.subcomponent, notation.component), notation)
+
+    def from_component(self, number: int) -> str:
+        """The text from a component to the end: for data in which the sender forgot to escape delimiters."""
+        return self._notation.text(self._notation.component.join(self.components[number - 1 :]))
+
     @property
     def text(self) -> str:
         """The whole repetition as one text: for ST, TX and FT, in which senders forget to escape delimiters."""

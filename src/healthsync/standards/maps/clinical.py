@@ -183,12 +183,12 @@ def allergy(al1: Segment, program: Program, patient: Draft, scribe: Scribe) -> N
     program.run(al1, draft, scribe)
 
 
-def diagnosis(dg1: Segment, program: Program, patient: Draft, visit: Draft | None, scribe: Scribe) -> None:
+def diagnosis(dg1: Segment, program: Program, patient: Draft, visit: Draft | None, scribe: Scribe) -> Draft | None:
     """DG1[Condition] and DG1[Encounter]. Key: visit (or patient), code and type of diagnosis."""
     told = coded_key(dg1, 3, scribe) or clean(dg1.get(4)).strip().lower()
     if not told:
         scribe.issue("diagnosis-missing", "DG1-3")
-        return
+        return None
     draft = scribe.draft("Condition", f"{visit.key if visit else patient.key}|{told}|{clean(dg1.get(6))}")
     resource = draft.resource
     resource["subject"] = patient.reference
@@ -201,11 +201,12 @@ def diagnosis(dg1: Segment, program: Program, patient: Draft, visit: Draft | Non
         resource["verificationStatus"] = concept("condition-ver-status", "entered-in-error")
         draft.action = "entered-in-error"
         draft.cleared.append("clinicalStatus")  # con-5: none beside entered-in-error
-        return
+        return draft
     resource["clinicalStatus"] = concept("condition-clinical", "active")
     draft.cleared.append("verificationStatus")  # where DG1-6 tells none: a diagnosis sent again is no error any more
     if visit:
         _diagnosis_of_visit(dg1, draft, visit, scribe)
+    return draft
 
 
 def _diagnosis_of_visit(dg1: Segment, condition: Draft, visit: Draft, scribe: Scribe) -> None:

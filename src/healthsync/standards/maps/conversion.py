@@ -9,6 +9,11 @@ from healthsync.standards.hl7v2 import Message
 from healthsync.standards.maps.families import USUAL_TRIGGERS, family_of
 from healthsync.standards.maps.model import Conversion, MappingContext
 
+ANSWERS = frozenset(
+    {"ACK", "ORR", "ORL", "ORG", "ORI", "ORP", "ORD", "ORS", "ORN", "RRE", "RRD", "RRA", "RRG", "RSP", "MCF", "ADR"}
+)
+"""Messages that answer another one (v2.5.1 appendix A: application acknowledgements and responses)."""
+
 
 def supported(code: str, trigger: str) -> bool:
     """Whether there is a map for this message type."""
@@ -24,6 +29,12 @@ def convert(message: Message, ctx: MappingContext) -> Conversion:
     code = message.message_code
     trigger = trigger_of(message)
     family = family_of(code, trigger)
+    if family is None and code in ANSWERS:
+        raise InvalidInput(
+            f"{_shown(code)}^{_shown(trigger)} answers a message and tells nothing of its own; stop its sender from "
+            "sending it here, nothing is lost",
+            code="not-supported",
+        )
     if family is None:
         raise InvalidInput(f"unsupported message type {_shown(code)}^{_shown(trigger)}", code="not-supported")
     if trigger not in family.patientless and message.first("PID") is None:

@@ -37,6 +37,7 @@ from healthsync.standards.maps.parties import (
 from healthsync.standards.maps.periods import period
 from healthsync.standards.maps.scribe import Scribe, clean, part
 from healthsync.standards.maps.systems import code_system
+from healthsync.standards.maps.tables import tables
 from healthsync.standards.normalise import normalise_birth_date, normalise_date
 
 Converter = Callable[[Repetition, Scribe], Any]
@@ -82,6 +83,16 @@ def positive_int(rep: Repetition, scribe: Scribe) -> int | None:
     return number
 
 
+def unsigned_int(rep: Repetition, scribe: Scribe) -> int | None:
+    """NM[unsignedInt]."""
+    number = numbers.decimal(part(rep, 1))
+    if number is not None and number >= 0 and number == int(number):
+        return int(number)
+    if part(rep, 1):
+        scribe.issue("invalid-number")
+    return None
+
+
 def days(rep: Repetition, scribe: Scribe) -> Resource | None:
     """NM[Quantity-LengthOfStay]: days."""
     number = numbers.decimal(part(rep, 1))
@@ -110,12 +121,28 @@ def plain_quantity(rep: Repetition, scribe: Scribe) -> Resource | None:
     return None if number is None else {"value": number}
 
 
+def per_day(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """CQ[Ratio-day]: so much in a day."""
+    amount = quantity(rep, scribe)
+    day = {"value": 1, "unit": "day", "system": "http://unitsofmeasure.org", "code": "d"}
+    return {"numerator": amount, "denominator": day} if amount else None
+
+
+def substituted(rep: Repetition, scribe: Scribe) -> bool | None:
+    """ID[substituted] by table 0167: `N` and `0` are what was ordered, other codes say what was done instead."""
+    sent = part(rep, 1).upper()
+    return sent not in ("N", "0") if sent else None
+
+
 def unit(code: str, text: str, system: str, source: str) -> Resource:
     """CWE[Quantity]: code and system only where the system was sent."""
     made: Resource = {}
     if text or code:
         made["unit"] = text or code
-    if code and system:
+    if system == "MDC" and (ucum := tables().mdc_units.get(text) or tables().mdc_units.get(code)):
+        made["system"] = "http://unitsofmeasure.org"
+        made["code"] = ucum
+    elif code and system:
         made["system"] = code_system(system, source)
         made["code"] = code
     return made
@@ -152,10 +179,37 @@ def annotation(rep: Repetition, scribe: Scribe) -> Resource | None:
     return {"text": text} if text else None
 
 
+_EUI_64 = "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680"
+"""The system of IEEE EUI-64 device numbers (FHIR identifier registry)."""
+
+
 def device(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """EI[device]: a logical Reference by identifier."""
-    made = ei_identifier(rep, scribe)
-    return {"identifier": made} if made else None
+    """EI[device]: a Reference to the Device of this number; an EUI-64 is the number itself, whoever writes it."""
+    if part(rep, 4).upper() in ("EUI-64", "EUI64") and (eui := part(rep, 3) or part(rep, 1)):
+        made: Resource | None = {"system": _EUI_64, "value": eui}
+    else:
+        made = ei_identifier(rep, scribe)
+    if made is None:
+        return None
+    draft = scribe.draft("Device", f"{made['system']}|{made['value']}")
+    draft.resource.setdefault("identifier", [made])
+    return draft.reference
+
+
+def any_text(rep: Repetition, _scribe: Scribe) -> str | None:
+    """CWE or ST as the text that a person reads: CWE.9, the display, else what was sent first."""
+    return part(rep, 9) or part(rep, 2) or part(rep, 1) or None
+
+
+def annotation_of_code(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """CWE[Annotation]."""
+    text = any_text(rep, scribe)
+    return {"text": text} if text else None
+
+
+def _specimen_source(component: int, vocabulary: str) -> Converter:
+    """A coded component of SPS: CWE in its subcomponents (guide: SPS[Specimen-Source])."""
+    return lambda rep, scribe: codeable_concept(rep.inside(component), scribe, vocabulary)
 
 
 _PLAIN: dict[str, Converter] = {
@@ -187,6 +241,10 @@ _PLAIN: dict[str, Converter] = {
     "DR[Period]": period,
     "DR[dateTime]": date_time,
     "NM[positiveInt]": positive_int,
+    "NM[unsignedInt]": unsigned_int,
+    "CQ[Ratio-day]": per_day,
+    "ID[substituted]": substituted,
+    "ST[Identifier-PRN]": lambda rep, scribe: plain_identifier(rep, scribe, "PRN"),
     "NM[Quantity-LengthOfStay]": days,
     "NM[Quantity]": plain_quantity,
     "CQ[Quantity]": quantity,
@@ -194,6 +252,13 @@ _PLAIN: dict[str, Converter] = {
     "ST[CodeableConcept]": text_concept,
     "ST[Annotation]": annotation,
     "EI[device]": device,
+    "CWE[any text]": any_text,
+    "CWE[Annotation]": annotation_of_code,
+    "SPS[type]": _specimen_source(1, "SpecimenType"),
+    "SPS[additive]": _specimen_source(2, "Additive/Preservative"),
+    "SPS[note]": lambda rep, scribe: annotation_of_code(rep.inside(3), scribe),
+    "SPS[site]": _specimen_source(4, "BodySite"),
+    "SPS[method]": _specimen_source(6, "SpecimenCondition"),
 }
 _WITH_VOCABULARY: dict[str, Callable[..., Any]] = {
     "CWE[CodeableConcept]": codeable_concept,

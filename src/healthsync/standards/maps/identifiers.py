@@ -76,10 +76,10 @@ def driving_licence(rep: Repetition, scribe: Scribe) -> Resource | None:
     return made
 
 
-def plain_identifier(rep: Repetition, scribe: Scribe) -> Resource | None:
+def plain_identifier(rep: Repetition, scribe: Scribe, kind: str = "") -> Resource | None:
     """ST[Identifier]: a number of the sending system."""
     value = part(rep, 1)
-    return identifier(value, "", "", "", scribe) if value else None
+    return identifier(value, "", "", kind, scribe) if value else None
 
 
 def preferred(found: list[Resource]) -> Resource:

@@ -15,7 +15,7 @@ from typing import Any
 from healthsync.standards.maps import leaves, times
 from healthsync.standards.maps.model import MappedResource, Resource
 
-CHOICES = ("deceased", "multipleBirth", "value", "effective", "onset", "collected")
+CHOICES = ("deceased", "multipleBirth", "value", "effective", "onset", "collected", "occurrence", "medication")
 """Elements with a choice of types: of each at most one stands on a resource."""
 
 RESULT_FORMS = ("value", "component", "dataAbsentReason")
@@ -52,6 +52,10 @@ _SAME: dict[str, Callable[[Resource], Hashable]] = {
     "specimen": lambda entry: entry.get("reference"),
     "guarantor": lambda entry: entry["party"]["reference"],
     "evidence": lambda entry: entry["detail"][0]["reference"],
+    "basedOn": lambda entry: entry.get("reference"),
+    "hasMember": lambda entry: entry.get("reference"),
+    "supportingInfo": lambda entry: entry.get("reference"),
+    "presentedForm": lambda entry: entry.get("url"),
 }
 """Lists fed by several fields or messages → what an entry is about; a new entry replaces the stored ones about it."""
 
@@ -66,9 +70,9 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
     for path in () if is_late else mapped.cleared:
         _clear(result, path)
     for name, value in new.items():
-        if is_late and name in _STATES:
+        if is_late and (name in _STATES or name in stored):
             continue
-        if name in stored and (is_late or _stands_against(stored[name], mapped.unless.get(name, ()))):
+        if (against := mapped.unless.get(name)) and _is_held(stored, name, against):
             continue
         _drop_other_forms(result, name)
         if name == "location" and new["resourceType"] == "Encounter":
@@ -120,8 +124,12 @@ def _entries(stored: list[Any], told: list[Any], about: Callable[[Any], Hashable
     return result + [entry for entries in anew.values() for entry in entries]
 
 
-def _stands_against(stored: object, values: tuple[str, ...]) -> bool:
-    return "*" in values or stored in values
+def _is_held(stored: Resource, name: str, values: tuple[str, ...]) -> bool:
+    """Whether what is stored stands against the change: any value (`*`) in any of its forms, or one of these."""
+    if "*" in values:
+        choice = _choice(name)
+        return any(_choice(other) == choice for other in stored)
+    return name in stored and stored[name] in values
 
 
 def _clear(result: Resource, path: str) -> None:
@@ -147,6 +155,20 @@ def _choice(name: str) -> str:
     """`value` for `valueQuantity` and `_valueString`; the name itself where the element has one type."""
     bare = name.lstrip("_")
     return next((choice for choice in CHOICES if bare.startswith(choice) and bare[len(choice) :][:1].isupper()), bare)
+
+
+def settle(resource: Resource) -> None:
+    """Of a choice that one message told in several forms, the form told last stands."""
+    forms: dict[str, str] = {}
+    for name in list(resource):
+        choice = _choice(name)
+        if choice not in CHOICES or name.startswith("_"):
+            continue
+        if (other := forms.get(choice)) is not None and other != name:
+            del resource[other]
+        forms[choice] = name
+    if isinstance(collection := resource.get("collection"), dict):
+        settle(collection)
 
 
 def _drop_other_forms(result: Resource, name: str) -> None:

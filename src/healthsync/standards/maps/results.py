@@ -7,14 +7,17 @@ from copy import deepcopy
 from typing import Any
 
 from healthsync.standards.hl7v2 import Segment
+from healthsync.standards.maps.attachments import is_document
 from healthsync.standards.maps.clinical import UNKNOWN, coded_key, concept
 from healthsync.standards.maps.compiler import Program
 from healthsync.standards.maps.encounter import first_repetition
 from healthsync.standards.maps.identifiers import ei_identifier, eip_identifier
 from healthsync.standards.maps.model import Resource
-from healthsync.standards.maps.scribe import Draft, Scribe, clean
+from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
+from healthsync.standards.maps.systems import code_system
 from healthsync.standards.maps.tables import tables
 from healthsync.standards.maps.values import JOINED_LINES, observation_value
+from healthsync.standards.maps.waveforms import SAMPLES, Channel
 
 
 def order_name(obr: Segment, orc: Segment | None, patient: Draft, scribe: Scribe) -> str:
@@ -64,9 +67,13 @@ class Results:
         self._program = program
         self._scribe = scribe
         self._seen: Counter[str] = Counter()
+        self.channel = Channel()
 
     def observation(self, obx: Segment, named: str, patient: Draft, visit: Draft | None, category: str | None) -> Draft:
-        """OBX[Observation]. Key: order name, OBX-3 and OBX-4; the same triple again in one message gets its ordinal."""
+        """OBX[Observation]. Key: order name, OBX-3 and OBX-4; the same triple again in one message gets its ordinal.
+
+        A document in OBX-5 is left to the caller: `holds_document`.
+        """
         scribe = self._scribe
         test = coded_key(obx, 3, scribe)
         key = f"{named}|{test}|{clean(obx.get(4))}"
@@ -85,7 +92,8 @@ class Results:
             resource["encounter"] = visit.reference
         if found := _category(resource["code"], category):
             resource["category"] = [concept("observation-category", found)]
-        self._tell_value(obx, resource)
+        if not holds_document(obx):
+            self._tell_value(obx, resource)
         return draft
 
     def _tell_status(self, obx: Segment, draft: Draft) -> None:
@@ -101,6 +109,9 @@ class Results:
         scribe = self._scribe
         scribe.path = "OBX-5"
         kind = obx.get(2)
+        if kind in SAMPLES and (samples := self.channel.sampled(obx, scribe)):
+            resource["valueSampledData"] = samples
+            return
         found = [
             value
             for rep in obx.field(5).repetitions
@@ -119,6 +130,41 @@ class Results:
             resource["dataAbsentReason"] = concept("data-absent-reason", absent)
 
 
+def holds_document(obx: Segment) -> bool:
+    """Whether OBX-5 is a document."""
+    rep = first_repetition(obx, 5)
+    return rep is not None and is_document(obx.get(2), rep)
+
+
+def parent_result(obr: Segment, scribe: Scribe) -> Draft | None:
+    """The result of an earlier OBR of this message that led to this order (OBR-26, with the order of OBR-29).
+
+    A culture has found an organism, the susceptibilities are an order of their own (v2.5.1 §7.4.1.26).
+    """
+    rep = first_repetition(obr, 26)
+    if rep is None:
+        return None
+    test = rep.inside(1)
+    system = code_system(part(test, 3), scribe.source) or ""
+    wanted = f"{system}|{part(test, 1)}|{part(rep, 2)}"
+    orders = first_repetition(obr, 29)
+    named = [eip_identifier(orders, scribe, half, "") for half in (2, 1)] if orders else []
+    for number in filter(None, named):
+        key = f"{number['system']}|{number['value']}|{wanted}"
+        if scribe.known("Observation", key):
+            return scribe.draft("Observation", key)
+    found = [d for (kind, key), d in scribe.drafts.items() if kind == "Observation" and key.endswith(f"|{wanted}")]
+    return found[-1] if found and not orders else None
+
+
+def link_to_parent(child: Draft, parent: Draft) -> None:
+    """The parent has the child as a member, and the child is derived from the parent."""
+    members = parent.resource.setdefault("hasMember", [])
+    if child is not parent and child.reference not in members:
+        members.append(child.reference)
+        child.resource["derivedFrom"] = [parent.reference]
+
+
 def _set_value(target: Resource, name: str, value: Any) -> Resource:
     if name == "extension":
         target[name] = [*target.get(name, ()), *value]
@@ -134,6 +180,33 @@ def _category(code: Resource, of_section: str | None) -> str | None:
         if coding.get("code") in vital_signs and coding.get("system") == "http://loinc.org":
             return "vital-signs"
     return of_section
+
+
+def specimen_of_order(obr: Segment, program: Program, patient: Draft, named: str, scribe: Scribe) -> Draft | None:
+    """OBR[Specimen] (before v2.5 the only place for it). Key: order name. None where OBR says nothing of a specimen."""
+    if not any(obr.get(number) for number in (9, 10, 14)) and first_repetition(obr, 15) is None:
+        return None
+    draft = scribe.draft("Specimen", f"{named}|OBR")
+    draft.resource["subject"] = patient.reference
+    program.run(obr, draft, scribe, again=True)
+    return draft
+
+
+def complete_specimen(draft: Draft, obr: Segment, program: Program, scribe: Scribe) -> None:
+    """What OBR says of the specimen of an SPM, where that says nothing."""
+    told = Draft({"resourceType": "Specimen"}, "")
+    program.run(obr, told, scribe, again=True)
+    resource = draft.resource
+    for name, value in told.resource.items():
+        known = resource.get(name)
+        if name == "collection" and known:
+            when = {"collectedDateTime", "collectedPeriod"}
+            taken = known.keys() | (when if known.keys() & when else set())
+            known.update({part_of: value[part_of] for part_of in value.keys() - taken})
+        elif isinstance(known, list):
+            known += [entry for entry in value if entry not in known]
+        else:
+            resource.setdefault(name, value)
 
 
 def specimen(spm: Segment, program: Program, patient: Draft, named: str, scribe: Scribe) -> Draft:

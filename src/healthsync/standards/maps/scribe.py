@@ -8,13 +8,16 @@ from typing import Any
 
 from healthsync.standards.hl7v2 import Repetition
 from healthsync.standards.maps import times
+from healthsync.standards.maps.merging import settle
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
 from healthsync.standards.normalise import Normalised, normalise_date_time
 
 DEPENDENCY_ORDER = (
-    "Patient", "Organization", "Practitioner", "Location", "PractitionerRole", "RelatedPerson", "Coverage", "Account",
-    "Schedule", "Slot", "Appointment", "Encounter", "CareTeam", "ChargeItem", "Procedure", "Goal", "CarePlan",
-    "ServiceRequest", "AllergyIntolerance", "Condition", "Specimen", "Observation", "DiagnosticReport", "Provenance",
+    "Patient", "Organization", "Practitioner", "Location", "PractitionerRole", "Device", "DeviceMetric", "RelatedPerson",
+    "Coverage", "Account", "Schedule", "Slot", "Appointment", "Encounter", "CareTeam", "ChargeItem", "Procedure", "Goal",
+    "CarePlan", "AllergyIntolerance", "Condition", "Medication", "ServiceRequest", "MedicationRequest", "NutritionOrder",
+    "Specimen", "Observation", "MedicationDispense", "MedicationAdministration", "Immunization", "DocumentReference",
+    "Binary", "DiagnosticReport", "Provenance",
 )  # fmt: skip
 _RANK = {name: rank for rank, name in enumerate(DEPENDENCY_ORDER)}
 
@@ -41,7 +44,7 @@ def part(rep: Repetition, component: int, sub: int = 1) -> str:
 class Draft:
     """A resource in the making; `cleared` and the other marks are those of MappedResource."""
 
-    __slots__ = ("action", "as_of", "cleared", "key", "partial", "resource", "unless")
+    __slots__ = ("action", "as_of", "cleared", "key", "partial", "resource", "told_again", "unless")
 
     def __init__(self, resource: Resource, key: str) -> None:
         self.resource = resource
@@ -51,12 +54,15 @@ class Draft:
         self.partial: tuple[str, ...] = ()
         self.action: Any = "merge"
         self.as_of = ""
+        self.told_again = False
 
     @property
     def reference(self) -> Resource:
         return {"reference": f"{self.resource['resourceType']}/{self.resource['id']}"}
 
     def finished(self) -> MappedResource:
+        if self.told_again:
+            settle(self.resource)
         cleared = tuple(dict.fromkeys(name for name in self.cleared if name not in self.resource))
         return MappedResource(self.resource, self.key, cleared, self.unless, self.partial, self.action, self.as_of)
 
@@ -85,7 +91,14 @@ class Scribe:
         if draft is None:
             resource = {"resourceType": resource_type, "id": self.ctx.resource_id(resource_type, key)}
             draft = self.drafts[resource_type, key] = Draft(resource, key)
+        else:
+            draft.told_again = True
         return draft
+
+    def draft_of(self, reference: Resource) -> Draft:
+        """The resource in the making that a reference of this message names."""
+        kind, _, id_ = reference["reference"].partition("/")
+        return next(draft for (type_, _), draft in self.drafts.items() if type_ == kind and draft.resource["id"] == id_)
 
     def known(self, resource_type: str, key: str) -> bool:
         return (resource_type, key) in self.drafts

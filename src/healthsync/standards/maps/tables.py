@@ -75,6 +75,14 @@ class Booking:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentEvent:
+    """What a trigger event of MDM says of the document: see `document_events` in overrides/documents.yaml."""
+
+    relates: str = ""
+    cancels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tables:
     """Everything the engine is driven by. `segments` by map name (`PID[Patient]`)."""
 
@@ -91,6 +99,12 @@ class Tables:
     bookings: Mapping[str, Booking]
     billings: Mapping[str, str]
     """Events of BAR → Account.status, or empty where they do not change it."""
+    patterns: Mapping[str, tuple[int, int, str]]
+    """Repeat patterns (table 0335) → how often in which time; 0 where only the code says it."""
+    mdc_units: Mapping[str, str]
+    """Names and codes of MDC dimensions (ISO/IEEE 11073-10101) → UCUM."""
+    vaccine_observations: Mapping[str, str]
+    document_events: Mapping[str, DocumentEvent]
 
     def taken(self, segment: str, maps: Iterable[str]) -> frozenset[int]:
         """The fields of a segment that a rule or one of these maps takes."""
@@ -118,6 +132,13 @@ def tables() -> Tables:
         renumberings={name: _renumbering(entry) for name, entry in ours["renumberings"].items()},
         billings={name: entry["status"] for name, entry in ours["billings"].items()},
         bookings={name: Booking(**_but_section(entry)) for name, entry in ours["bookings"].items()},
+        patterns={name: tuple(row) for name, row in ours["patterns"].items()},
+        mdc_units={str(name): unit for name, unit in ours["mdc_units"].items()},
+        vaccine_observations=ours["vaccine_observations"],
+        document_events={
+            name: DocumentEvent(entry.get("relates", ""), entry.get("cancels", False))
+            for name, entry in ours["document_events"].items()
+        },
     )
 
 

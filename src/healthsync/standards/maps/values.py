@@ -7,7 +7,6 @@ from typing import Any
 
 from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps import numbers, times
-from healthsync.standards.maps.attachments import attachment, pointer
 from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.datatypes import unit
 from healthsync.standards.maps.model import Resource
@@ -17,7 +16,6 @@ from healthsync.standards.maps.scribe import Scribe, clean, part
 Valued = tuple[str, Any]
 """Element name (`valueQuantity`, `extension`) and its value."""
 
-VALUE_ATTACHMENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Observation.value"
 ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
 
 
@@ -31,8 +29,6 @@ def observation_value(kind: str, rep: Repetition, segment: Segment, scribe: Scri
         found = reader(rep, segment, scribe)
         if found is not None:
             return found
-        if kind in _NEVER_TEXT:
-            return None
     text = clean(rep.text).strip() if kind in _TEXT or len(rep.components) == 1 else _readable(rep)
     if not text or text == '""':
         return None
@@ -123,19 +119,6 @@ def _period(rep: Repetition, _segment: Segment, scribe: Scribe) -> Valued | None
     return ("valuePeriod", found) if found else None
 
 
-def _document(rep: Repetition, _segment: Segment, scribe: Scribe) -> Valued | None:
-    """ED: R4 has no valueAttachment, the guide uses R5's as an extension."""
-    return _attached(attachment(rep, scribe))
-
-
-def _pointer(rep: Repetition, _segment: Segment, scribe: Scribe) -> Valued | None:
-    return _attached(pointer(rep, scribe))
-
-
-def _attached(found: Resource | None) -> Valued | None:
-    return ("extension", [{"url": VALUE_ATTACHMENT, "valueAttachment": found}]) if found else None
-
-
 def _alternatives(rep: Repetition, _segment: Segment, _scribe: Scribe) -> Valued | None:
     """VR: from-to."""
     text = "-".join(text for text in (part(rep, 1), part(rep, 2)) if text)
@@ -143,7 +126,6 @@ def _alternatives(rep: Repetition, _segment: Segment, _scribe: Scribe) -> Valued
 
 
 _TEXT = frozenset({"ST", "TX", "FT", ""})
-_NEVER_TEXT = frozenset({"ED", "RP"})
 JOINED_LINES = frozenset({"TX", "FT"})
 """Types whose repetitions are the lines of one text (v2.5.1 §2.A.78)."""
 
@@ -163,6 +145,4 @@ _READERS: dict[str, Callable[[Repetition, Segment, Scribe], Valued | None]] = {
     "TM": _time,
     "DR": _period,
     "VR": _alternatives,
-    "ED": _document,
-    "RP": _pointer,
 }

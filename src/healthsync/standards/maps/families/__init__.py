@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from healthsync.standards.maps.families.admissions import Admissions
+from healthsync.standards.maps.families.documents import Documents
 from healthsync.standards.maps.families.finance import Billing, Charges
+from healthsync.standards.maps.families.orders import Orders
+from healthsync.standards.maps.families.pharmacy import Pharmacy
 from healthsync.standards.maps.families.problems import Problems
 from healthsync.standards.maps.families.referrals import Referrals
 from healthsync.standards.maps.families.results import Results
 from healthsync.standards.maps.families.scheduling import Scheduling
+from healthsync.standards.maps.families.vaccines import Vaccines
 from healthsync.standards.maps.reading import Reading
 
 FAMILIES: tuple[type[Reading], ...] = (
     Admissions,
     Results,
+    Orders,
+    Documents,
+    Pharmacy,
+    Vaccines,
     Scheduling,
     Charges,
     Billing,
@@ -20,7 +28,7 @@ FAMILIES: tuple[type[Reading], ...] = (
     Referrals,
 )
 
-USUAL_TRIGGERS = {"ORU": "R01", "DFT": "P03"}
+USUAL_TRIGGERS = {"ORU": "R01", "ORM": "O01", "VXU": "V04", "DFT": "P03"}
 """What a message means whose MSH-9 names no trigger event, as versions before 2.3 allow."""
 
 

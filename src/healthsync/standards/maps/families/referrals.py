@@ -38,6 +38,7 @@ class Referrals(Registration):
             self.programs["RF1[ServiceRequest]"].run(rf1, draft, self.scribe)
 
     def finish(self) -> None:
+        super().finish()
         for request in self.requests:
             assert self.subject
             request.resource["subject"] = self.subject.reference

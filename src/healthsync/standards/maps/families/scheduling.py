@@ -34,6 +34,7 @@ class Scheduling(Registration):
 
     def finish(self) -> None:
         """What is known only behind the last segment: an end, a status without a time, a slot."""
+        super().finish()
         if self.appointment is None:
             return
         appointments.settle(self.appointment, self.message.segments, self.booking, self.scribe)
