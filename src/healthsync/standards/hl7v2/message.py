@@ -64,8 +64,7 @@ class Repetition:
 
     def component(self, number: int, sub: int = 1) -> str:
         """The text of a component's subcomponent; "" when it is absent."""
-        components = self._components
-        if components is None:
+        if (components := self._components) is None:
             components = self.components
         if number > len(components) or not (raw := components[number - 1]):
             return ""
@@ -144,13 +143,14 @@ class Field:
 class Segment:
     """One segment; `index` counts from 1 among the segments of its name. Its `len` is the number of its last field."""
 
-    __slots__ = ("_fields", "_notation", "index", "name", "raw")
+    __slots__ = ("_fields", "_notation", "_valued", "index", "name", "raw")
 
     def __init__(self, name: str, raw: str, index: int, notation: Notation) -> None:
         self.name = name
         self.raw = raw
         self.index = index
         self._notation = notation
+        self._valued: dict[int, tuple[Repetition, ...]] = {}
         self._fields = raw.split(notation.field)
         if name in _HEADERS:
             self._fields.insert(1, notation.field)
@@ -169,6 +169,29 @@ class Segment:
         fields = self._fields
         literal = number <= 2 and self.name in _HEADERS
         return Field(fields[number] if 0 < number < len(fields) else "", self._notation, literal=literal)
+
+    def valued(self, number: int) -> tuple[Repetition, ...]:
+        """The repetitions of a field that say something: neither empty nor ``""``. Split once, however often asked."""
+        if (found := self._valued.get(number)) is None:
+            raw, notation = self.raw_field(number), self._notation
+            if not raw or raw == NULL:
+                found = ()
+            elif notation.repetition not in raw or (number <= 2 and self.name in _HEADERS):
+                found = (Repetition(raw, notation),)
+            else:
+                found = tuple([Repetition(r, notation) for r in raw.split(notation.repetition) if r and r != NULL])
+            self._valued[number] = found
+        return found
+
+    def raw_field(self, number: int) -> str:
+        """A field as sent, still escaped; "" when it was not."""
+        fields = self._fields
+        return fields[number] if 0 < number < len(fields) else ""
+
+    @property
+    def raw_fields(self) -> list[str]:
+        """The fields as sent, field 1 at index 1; index 0 is the name."""
+        return self._fields
 
     @property
     def fields(self) -> tuple[Field, ...]:

@@ -22,6 +22,7 @@ _MAGIC = (
 """How base64 of a document begins: PDF, XML (CDA), RTF, PNG, JPEG."""
 _BEGINNINGS = tuple(beginning for beginning, _ in _MAGIC)
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+MAY_HOLD_DOCUMENTS = frozenset({"ED", "RP", "TX", "FT", "ST", ""})
 _SHORTEST = 64
 """Characters below which a text that begins like a document is taken for a word."""
 
@@ -48,8 +49,6 @@ def is_document(kind: str, rep: Repetition) -> bool:
     """Whether a value of OBX-5 is a document: by its type, or a text that is base64 of one."""
     if kind in ("ED", "RP"):
         return True
-    if kind not in ("TX", "FT", "ST", ""):
-        return False
     raw = rep.raw.lstrip()
     if raw.startswith(_BEGINNINGS):
         return len(raw) >= _SHORTEST and _BASE64.fullmatch(rep.text) is not None

@@ -44,15 +44,15 @@ def _codings(rep: Repetition, source: str) -> list[Resource]:
         if not (code := " ".join(part(rep, code_at).split())):
             continue
         coding: Resource = {}
-        system = code_system(part(rep, system_at), source)
-        if system is None and code_at == 1:
+        system = code_system(part(rep, system_at), source) if count >= system_at else None
+        if system is None and code_at == 1 and count >= 14:
             system = code_system(part(rep, 14), source)
         if system:
             coding["system"] = system
-        if version := part(rep, version_at):
+        if count >= version_at and (version := part(rep, version_at)):
             coding["version"] = version
         coding["code"] = code
-        if display := part(rep, display_at):
+        if count >= display_at and (display := part(rep, display_at)):
             coding["display"] = display
         codings.append(coding)
     return codings

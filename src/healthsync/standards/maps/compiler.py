@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from healthsync.standards.hl7v2 import Field, Repetition, Segment
+from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps.conditions import Condition, ConditionError, compile_condition
 from healthsync.standards.maps.datatypes import Converter, converter, date_time, string
 from healthsync.standards.maps.parties import location
 from healthsync.standards.maps.scribe import Draft, Scribe
 from healthsync.standards.maps.tables import Row
 
-Step = Callable[[Field, Segment, Draft, Scribe], None]
+Step = Callable[[tuple[Repetition, ...], Segment, Draft, Scribe], None]
+"""Takes the repetitions of a field that say something."""
 Writer = Callable[[dict[str, Any], Segment, Repetition, Scribe], bool]
 """Writes into an element; answers whether it said something that was sent, not only a constant."""
 
@@ -49,20 +50,19 @@ class Program:
 
         `again`: another map has told of this segment, nothing is counted or reported twice.
         """
-        name, steps, reported = segment.name, self.steps, len(scribe.issues)
-        for number, raw in enumerate(segment.raw.split(scribe.separator)):
+        reported = len(scribe.issues)
+        for number, raw in enumerate(segment.raw_fields):
             if not raw or not number:
                 continue
-            path = f"{name}-{number}"
             if number not in self.known:
-                scribe.unmapped[path] += not again
+                scribe.unmapped[f"{segment.name}-{number}"] += not again
             elif raw == NULL:
-                self._clear(number, draft, scribe, path)
-            elif (taken := steps.get(number)) is not None:
-                scribe.path = path
-                field = segment.field(number)
+                self._clear(number, draft, scribe, f"{segment.name}-{number}")
+            elif taken := self.steps.get(number):
+                scribe.path = f"{segment.name}-{number}"
+                reps = segment.valued(number)
                 for step in taken:
-                    step(field, segment, draft, scribe)
+                    step(reps, segment, draft, scribe)
         if again:
             del scribe.issues[reported:]
 
@@ -139,10 +139,8 @@ def _split(path: str, lists: frozenset[str]) -> tuple[str, list[str], list[str]]
 def _list_step(names: list[str], writers: list[Writer]) -> Step:
     *above, last = names
 
-    def step(field: Field, segment: Segment, draft: Draft, scribe: Scribe) -> None:
-        for rep in field.repetitions:
-            if not rep.raw or rep.is_null:
-                continue
+    def step(reps: tuple[Repetition, ...], segment: Segment, draft: Draft, scribe: Scribe) -> None:
+        for rep in reps:
             entry: dict[str, Any] = {}
             said = False
             for write in writers:
@@ -161,11 +159,10 @@ def _list_step(names: list[str], writers: list[Writer]) -> Step:
 
 
 def _single_step(writers: list[Writer]) -> Step:
-    def step(field: Field, segment: Segment, draft: Draft, scribe: Scribe) -> None:
-        rep = next((rep for rep in field.repetitions if rep.raw and not rep.is_null), None)
-        if rep is not None:
+    def step(reps: tuple[Repetition, ...], segment: Segment, draft: Draft, scribe: Scribe) -> None:
+        if reps:
             for write in writers:
-                write(draft.resource, segment, rep, scribe)
+                write(draft.resource, segment, reps[0], scribe)
 
     return step
 
@@ -174,6 +171,8 @@ def _writer(segment: str, field: int, row: Row, names: list[str], lists: frozens
     condition = _condition(segment, field, row)
     convert = None if row.value and not row.converter else _converter(segment, field, row)
     prefix = re.sub(r"\[\d+\]", "", anchor)
+    if len(names) == 1 and condition is None and convert is not None and f"{prefix}.{names[0]}" not in lists:
+        return _plain_writer(names[0], convert)
 
     def write(target: dict[str, Any], seg: Segment, rep: Repetition, scribe: Scribe) -> bool:
         if condition is not None and not condition(seg, rep):
@@ -183,6 +182,18 @@ def _writer(segment: str, field: int, row: Row, names: list[str], lists: frozens
             return False
         _put(target, names, value, lists, prefix)
         return convert is not None
+
+    return write
+
+
+def _plain_writer(name: str, convert: Converter) -> Writer:
+    """The commonest row: one name, no condition."""
+
+    def write(target: dict[str, Any], _segment: Segment, rep: Repetition, scribe: Scribe) -> bool:
+        if (value := convert(rep, scribe)) is None:
+            return False
+        target.setdefault(name, value)
+        return True
 
     return write
 

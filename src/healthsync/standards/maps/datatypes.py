@@ -185,13 +185,15 @@ _EUI_64 = "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680"
 
 def device(rep: Repetition, scribe: Scribe) -> Resource | None:
     """EI[device]: a Reference to the Device of this number; an EUI-64 is the number itself, whoever writes it."""
+    if (known := scribe.devices.get(rep.raw)) is not None:
+        return known.reference
     if part(rep, 4).upper() in ("EUI-64", "EUI64") and (eui := part(rep, 3) or part(rep, 1)):
         made: Resource | None = {"system": _EUI_64, "value": eui}
     else:
         made = ei_identifier(rep, scribe)
     if made is None:
         return None
-    draft = scribe.draft("Device", f"{made['system']}|{made['value']}")
+    draft = scribe.devices[rep.raw] = scribe.draft("Device", f"{made['system']}|{made['value']}")
     draft.resource.setdefault("identifier", [made])
     return draft.reference
 

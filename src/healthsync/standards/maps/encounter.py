@@ -20,9 +20,8 @@ PREADMIT = "P"
 
 def first_repetition(segment: Segment, number: int) -> Repetition | None:
     """The first repetition that says something."""
-    if not (field := segment.field(number)).raw:
-        return None
-    return next((rep for rep in field.repetitions if rep.raw and not rep.is_null), None)
+    found = segment.valued(number)
+    return found[0] if found else None
 
 
 def visit_key(

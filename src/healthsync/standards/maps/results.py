@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from healthsync.standards.hl7v2 import Segment
-from healthsync.standards.maps.attachments import is_document
+from healthsync.standards.maps.attachments import MAY_HOLD_DOCUMENTS, is_document
 from healthsync.standards.maps.clinical import UNKNOWN, coded_key, concept
 from healthsync.standards.maps.compiler import Program
 from healthsync.standards.maps.encounter import first_repetition
@@ -112,11 +112,7 @@ class Results:
         if kind in SAMPLES and (samples := self.channel.sampled(obx, scribe)):
             resource["valueSampledData"] = samples
             return
-        found = [
-            value
-            for rep in obx.field(5).repetitions
-            if rep.raw and not rep.is_null and (value := observation_value(kind, rep, obx, scribe))
-        ]
+        found = [value for rep in obx.valued(5) if (value := observation_value(kind, rep, obx, scribe))]
         if len(found) > 1 and kind in JOINED_LINES:
             found = [("valueString", "\n".join(text for _, text in found))]
         if len(found) == 1:
@@ -132,8 +128,11 @@ class Results:
 
 def holds_document(obx: Segment) -> bool:
     """Whether OBX-5 is a document."""
+    kind = obx.get(2)
+    if kind not in MAY_HOLD_DOCUMENTS:
+        return False
     rep = first_repetition(obx, 5)
-    return rep is not None and is_document(obx.get(2), rep)
+    return rep is not None and is_document(kind, rep)
 
 
 def parent_result(obr: Segment, scribe: Scribe) -> Draft | None:

@@ -13,11 +13,11 @@ from healthsync.standards.maps.model import MappedResource, MappingContext, Mapp
 from healthsync.standards.normalise import Normalised, normalise_date_time
 
 DEPENDENCY_ORDER = (
-    "Patient", "Organization", "Practitioner", "Location", "PractitionerRole", "Device", "DeviceMetric", "RelatedPerson",
-    "Coverage", "Account", "Schedule", "Slot", "Appointment", "Encounter", "CareTeam", "ChargeItem", "Procedure", "Goal",
-    "CarePlan", "AllergyIntolerance", "Condition", "Medication", "ServiceRequest", "MedicationRequest", "NutritionOrder",
-    "Specimen", "Observation", "MedicationDispense", "MedicationAdministration", "Immunization", "DocumentReference",
-    "Binary", "DiagnosticReport", "Provenance",
+    "Patient", "Organization", "Practitioner", "Location", "PractitionerRole", "Device", "DeviceMetric",
+    "RelatedPerson", "Coverage", "Account", "Schedule", "Slot", "Appointment", "Encounter", "CareTeam", "ChargeItem",
+    "Procedure", "Goal", "CarePlan", "AllergyIntolerance", "Condition", "Medication", "ServiceRequest",
+    "MedicationRequest", "NutritionOrder", "Specimen", "Observation", "MedicationDispense",
+    "MedicationAdministration", "Immunization", "DocumentReference", "Binary", "DiagnosticReport", "Provenance",
 )  # fmt: skip
 _RANK = {name: rank for rank, name in enumerate(DEPENDENCY_ORDER)}
 
@@ -73,7 +73,7 @@ class Scribe:
     `path` is the field in hand (`PID-7`): issues are filed under it.
     """
 
-    __slots__ = ("ctx", "drafts", "issues", "path", "separator", "source", "unmapped", "zone")
+    __slots__ = ("ctx", "devices", "drafts", "issues", "path", "separator", "source", "unmapped", "zone")
 
     def __init__(self, ctx: MappingContext, separator: str = "|") -> None:
         self.ctx = ctx
@@ -81,6 +81,8 @@ class Scribe:
         self.source = ctx.source
         self.zone = ctx.timezone
         self.drafts: dict[tuple[str, str], Draft] = {}
+        self.devices: dict[str, Draft] = {}
+        """Devices by their number as it was sent: an analyser names itself in each of its results."""
         self.unmapped: Counter[str] = Counter()
         self.issues: list[MappingIssue] = []
         self.path = ""

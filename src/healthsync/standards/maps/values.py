@@ -9,6 +9,7 @@ from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps import numbers, times
 from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.datatypes import unit
+from healthsync.standards.maps.encounter import first_repetition
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.periods import period
 from healthsync.standards.maps.scribe import Scribe, clean, part
@@ -44,8 +45,8 @@ def _readable(rep: Repetition) -> str:
 
 
 def _unit(segment: Segment, source: str) -> Resource:
-    code, text, system = (clean(segment.get(6, 1, component)).strip() for component in (1, 2, 3))
-    return unit(code, text, system, source)
+    rep = first_repetition(segment, 6)
+    return unit(part(rep, 1), part(rep, 2), part(rep, 3), source) if rep else {}
 
 
 def _quantity(number: Any, comparator: str, segment: Segment, scribe: Scribe) -> Resource:
