@@ -50,6 +50,7 @@ COMMANDS = {
     "terminology": _entry("Set up", "terminology", "Codes and value sets: compile them anew."),
     "enrichment": _entry("Set up", "enrichment", "Tables of what messages leave out: check them."),
     "send": _entry("Work", "send", "Send HL7 v2 files over MLLP and show the acknowledgements."),
+    "hl7": _entry("Work", "hl7", "Explain what HL7 v2 files become, field by field, without a hub."),
     "messages": _entry("Work", "messages", "Every message received: list, show, replay."),
     "quality": _entry("Work", "quality", "How good each source is: report, review, contract."),
     "handlers": _entry("Work", "handlers", "Handlers of applications: run, list, dead letters, replay."),

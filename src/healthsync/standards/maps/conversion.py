@@ -8,6 +8,7 @@ from healthsync.errors import InvalidInput
 from healthsync.standards.hl7v2 import Message
 from healthsync.standards.maps.families import USUAL_TRIGGERS, family_of
 from healthsync.standards.maps.model import Conversion, MappingContext
+from healthsync.standards.maps.reading import Reading
 
 ANSWERS = frozenset(
     {"ACK", "ORR", "ORL", "ORG", "ORI", "ORP", "ORD", "ORS", "ORN", "RRE", "RRD", "RRA", "RRG", "RSP", "MCF", "ADR"}
@@ -26,6 +27,12 @@ def convert(message: Message, ctx: MappingContext) -> Conversion:
     Raises InvalidInput (`not-supported`) for a message type without a map and (`required`) for a message without PID.
     Anything else that is wrong in the message becomes an issue of the conversion.
     """
+    family, trigger = family_for(message)
+    return family(message, trigger, ctx).run()
+
+
+def family_for(message: Message) -> tuple[type[Reading], str]:
+    """The family that reads this message, and its trigger event. Raises InvalidInput as `convert` does."""
     code = message.message_code
     trigger = trigger_of(message)
     family = family_of(code, trigger)
@@ -41,7 +48,7 @@ def convert(message: Message, ctx: MappingContext) -> Conversion:
         raise InvalidInput(
             "the message has no PID segment: nobody to file it under; ask the sender for one", code="required"
         )
-    return family(message, trigger, ctx).run()
+    return family, trigger
 
 
 def trigger_of(message: Message) -> str:

@@ -167,7 +167,7 @@ def _compiled(name: str, lines: tuple[FieldMapping, ...], maps: tuple[str, ...])
         if _map_of(line) == name and (row := _row(line)) is not None:
             rows = [other for other in rows if other.field != line.field] + [row]
     try:
-        return compile_segment(name, rows, found.taken(name.partition("[")[0], maps), found.lists)
+        return compile_segment(name, rows, found.taken(name, maps), found.lists)
     except MapError as error:
         raise InvalidInput(f"hl7_processing: {error}", code="business-rule") from None
 

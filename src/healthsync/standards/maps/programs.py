@@ -18,8 +18,5 @@ def programs_of(maps: tuple[str, ...]) -> Mapping[str, Program]:
     """
     found = tables()
     return MappingProxyType(
-        {
-            name: compile_segment(name, found.segments[name], found.taken(name.partition("[")[0], maps), found.lists)
-            for name in maps
-        }
+        {name: compile_segment(name, found.segments[name], found.taken(name, maps), found.lists) for name in maps}
     )

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from healthsync.standards.hl7v2 import Message, Segment
 from healthsync.standards.maps import clinical, roles, times
 from healthsync.standards.maps.codes import codeable_concept
+from healthsync.standards.maps.compiler import Program
 from healthsync.standards.maps.encounter import first_repetition, tell_visit, visit_key
 from healthsync.standards.maps.identifiers import V2_0203, cx_identifier, key_of, preferred
 from healthsync.standards.maps.model import Conversion, Correction, MappingContext, Resource
@@ -52,7 +53,7 @@ class Reading:
         self.message = message
         self.scribe = Scribe(ctx, message.separators.field)
         code = message.message_code
-        self.programs = ctx.operator.programs(code, trigger, self.maps) if ctx.operator else programs_of(self.maps)
+        self.programs = self.compiled(code, trigger, ctx)
         self.usual_category = ctx.operator.category(code, trigger) if ctx.operator else None
         self.event = self.event_of(trigger)
         self.trigger = trigger
@@ -67,6 +68,10 @@ class Reading:
     def takes(cls, code: str, trigger: str) -> bool:
         """Whether messages of this type are of this family."""
         return trigger in cls.messages.get(code, ())
+
+    def compiled(self, code: str, trigger: str, ctx: MappingContext) -> Mapping[str, Program]:
+        """The segment maps of this message type, with the operator's lines."""
+        return ctx.operator.programs(code, trigger, self.maps) if ctx.operator else programs_of(self.maps)
 
     @staticmethod
     def event_of(_trigger: str) -> Event:

@@ -18,6 +18,10 @@ Concept = tuple[str, str, str, str]
 """v2 table (`HL70001`), FHIR code, FHIR display, FHIR system."""
 
 
+ONE_MAP_AT_A_TIME = frozenset({"ORC", "TQ1", "RXR"})
+"""Segments that become one thing at a time: the ORC of a test is no prescription."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of a segment map: from a field to a place in the resource.
@@ -106,8 +110,11 @@ class Tables:
     vaccine_observations: Mapping[str, str]
     document_events: Mapping[str, DocumentEvent]
 
-    def taken(self, segment: str, maps: Iterable[str]) -> frozenset[int]:
-        """The fields of a segment that a rule or one of these maps takes."""
+    def taken(self, name: str, maps: Iterable[str]) -> frozenset[int]:
+        """The fields of a map's segment that a rule or one of these maps takes, which are read together with it."""
+        segment = name.partition("[")[0]
+        if segment in ONE_MAP_AT_A_TIME:
+            maps = (name,)
         rows = (row for name in maps if name.partition("[")[0] == segment for row in self.segments[name])
         return self.consumed.get(segment, frozenset()) | {row.field for row in rows}
 
@@ -140,6 +147,16 @@ def tables() -> Tables:
             for name, entry in ours["document_events"].items()
         },
     )
+
+
+@cache
+def reasons() -> Mapping[tuple[str, int], str]:
+    """(map, field) → why we map it otherwise than the guide, or where the guide leaves it open."""
+    return {
+        (name, int(source.partition("-")[2])): entry["because"]
+        for name, fields in _overrides()["segments"].items()
+        for source, entry in fields.items()
+    }
 
 
 def _overrides() -> dict[str, Any]:

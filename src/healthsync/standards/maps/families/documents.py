@@ -50,7 +50,7 @@ class Documents(Orders):
         for order in self.ordered:
             reports.relate(self.document, order)
         self.order = None
-        self.noted = self.about = None
+        self.noted = self.told_of = None
 
     def _obx(self, obx: Segment) -> None:
         if self.document and (results.holds_document(obx) or obx.get(2) in reports.TEXT):

@@ -17,6 +17,8 @@ _SPECIMEN_FIRST = frozenset({"O33", "O35", "O39"})
 """Specimen-centred orders: SPM (and SAC) stand before the orders about them (v2.5.1 §4.4.8, §4.4.10)."""
 
 
+_OF_ORDERS = tuple(name for name in Results.maps if not name.endswith("[DiagnosticReport]"))
+
 _SUPPORT = {"ServiceRequest": "supportingInfo", "MedicationRequest": "supportingInformation"}
 """Where an order refers to what was answered with it."""
 
@@ -36,7 +38,7 @@ class Orders(Results):
         "OMP": frozenset({"O09"}),
         "OMD": frozenset({"O03"}),
     }
-    maps = (*Results.maps, *medications.MAPS, "ODS[NutritionOrder]")
+    maps = (*_OF_ORDERS, *medications.MAPS, "ODS[NutritionOrder]")
     of_medicines: ClassVar[frozenset[str]] = frozenset({"OMP"})
     """Messages in which an ORC alone is about a medicine."""
 

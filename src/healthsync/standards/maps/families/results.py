@@ -51,7 +51,7 @@ class Results(Reading):
         self.report: Draft | None = None
         self.specimen: Draft | None = None
         self.about_specimen: Draft | None = None
-        self.about: Draft | None = None
+        self.told_of: Draft | None = None
         self.category: str | None = None
         self.named = ""
         self.parent: Draft | None = None
@@ -88,7 +88,7 @@ class Results(Reading):
             return
         self.end_order()
         self.orc, self.obr, self.order = orc, None, None
-        self.noted = self.about = self.report = self.specimen = None
+        self.noted = self.told_of = self.report = self.specimen = None
 
     def _obr(self, obr: Segment) -> None:
         assert self.patient
@@ -98,7 +98,7 @@ class Results(Reading):
         draft = results.report(obr, self.orc, self.programs["OBR[DiagnosticReport]"], self.patient, self.visit, scribe)
         self.named = results.order_name(obr, self.orc, self.patient, scribe)
         self.category = tables().categories.get(obr.get(24), self.usual_category)
-        self.report = self.noted = self.about = draft
+        self.report = self.noted = self.told_of = draft
         self.obr, self.order, self.specimen = obr, None, None
         self.parent = results.parent_result(obr, scribe)
         if not (self.orc_follows and self._next_to(obr) == "ORC"):
@@ -163,7 +163,7 @@ class Results(Reading):
             results.link_to_parent(draft, self.parent)
         if specimen := self.specimen or self.about_specimen:
             draft.resource["specimen"] = specimen.reference
-        self.noted = self.about = draft
+        self.noted = self.told_of = draft
         if results.holds_document(obx):
             self.documents.begin(obx, draft, self.report, self.order)
 
@@ -199,7 +199,7 @@ class Results(Reading):
         elif self.orc_follows:
             self.about_specimen = draft
         self.specimen = self.noted = draft
-        self.about = None
+        self.told_of = None
 
     def _sac(self, sac: Segment) -> None:
         if specimen := self.specimen or self.about_specimen:
@@ -250,7 +250,7 @@ class Results(Reading):
         """PRT is about the segment before it (v2.7 §7.4.4)."""
         if self.awaits_order:
             self.waiting.append(prt)
-        elif not participants.tell(prt, self.about, self.order, self.programs["PRT[Device]"], self.scribe):
+        elif not participants.tell(prt, self.told_of, self.order, self.programs["PRT[Device]"], self.scribe):
             self.scribe.unmapped["PRT"] += 1
 
     handlers: ClassVar[Mapping[str, Handler]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from healthsync.standards.maps.documents import VALUE_ATTACHMENT
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.outbound.datatypes import Component, Pen, Repetition, Writer, cwe, dtm, nm, unit_parts
-from healthsync.standards.maps.values import VALUE_ATTACHMENT
 
 Valued = tuple[str, list[Repetition], Resource | None]
 """OBX-2, the repetitions of OBX-5, and the quantity whose unit stands in OBX-6."""
