@@ -85,7 +85,7 @@ def compare(expected: dict[str, Any], ours: list[dict[str, Any]], result: Score)
     for entry in expected["entry"]:
         resource = entry["resource"]
         kind = resource["resourceType"]
-        if kind == "Organization" and any(n["value"] == _SIGNATURE for n in resource.get("identifier", ())):
+        if kind == "Organization" and any(n.get("value") == _SIGNATURE for n in resource.get("identifier", ())):
             continue
         if kind not in BUILT:
             result.not_built[kind] += 1

@@ -49,7 +49,7 @@ class Orders(Results):
     def _orc(self, orc: Segment) -> None:
         self.end_order()
         self.orc, self.obr, self.order = orc, None, None
-        self.noted = self.about = self.specimen = None
+        self.noted = self.told_of = self.specimen = None
 
     def end_order(self) -> None:
         """An ORC without detail is an order too; a medicine is written down when all of its segments have come."""
@@ -77,7 +77,7 @@ class Orders(Results):
             )
         if control in ("RP", "RU"):
             self.replaced = draft
-        self.order = self.noted = self.about = draft
+        self.order = self.noted = self.told_of = draft
         self.named = Order(self.orc, self.obr).key(self.patient, self.scribe)
         self._told_before()
 
@@ -119,7 +119,7 @@ class Orders(Results):
                 results.complete_specimen(draft, self.obr, self.programs["OBR[Specimen]"], self.scribe)
             self._specimen_of_order(draft)
         self.specimen = self.noted = draft
-        self.about = None
+        self.told_of = None
 
     def _obx(self, obx: Segment) -> None:
         super()._obx(obx)

@@ -69,7 +69,7 @@ class Pharmacy(Orders):
 
     def _finished(self, draft: Draft) -> None:
         """What was done is what a route and a note behind it are about; the waiting ones were about the order."""
-        self.done = self.noted = self.about = draft
+        self.done = self.noted = self.told_of = draft
         self._told_before()
 
     def _ordered(self, order: Order) -> Resource | None:

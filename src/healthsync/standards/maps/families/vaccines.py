@@ -47,7 +47,7 @@ class Vaccines(Results):
             self.scribe.unmapped["RXA"] += 1
             self.dose = self.details = None
             self.named = f"{self.patient.key}|{vaccines.NO_VACCINE}|{rxa.get(3)}"
-        self.noted = self.about = self.dose
+        self.noted = self.told_of = self.dose
         self._told_before()
 
     def _rxr(self, rxr: Segment) -> None:
@@ -59,7 +59,7 @@ class Vaccines(Results):
 
     def _obx(self, obx: Segment) -> None:
         if self.details and self.details.takes(obx):
-            self.noted = self.about = self.dose
+            self.noted = self.told_of = self.dose
         else:
             super()._obx(obx)
 
