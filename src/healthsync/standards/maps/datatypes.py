@@ -183,6 +183,12 @@ _EUI_64 = "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680"
 """The system of IEEE EUI-64 device numbers (FHIR identifier registry)."""
 
 
+def numbered(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """EI[Reference]: a logical Reference by identifier."""
+    made = ei_identifier(rep, scribe)
+    return {"identifier": made} if made else None
+
+
 def device(rep: Repetition, scribe: Scribe) -> Resource | None:
     """EI[device]: a Reference to the Device of this number; an EUI-64 is the number itself, whoever writes it."""
     if (known := scribe.devices.get(rep.raw)) is not None:
@@ -253,6 +259,7 @@ _PLAIN: dict[str, Converter] = {
     "ST[string]": string,
     "ST[CodeableConcept]": text_concept,
     "ST[Annotation]": annotation,
+    "EI[Reference]": numbered,
     "EI[device]": device,
     "CWE[any text]": any_text,
     "CWE[Annotation]": annotation_of_code,
