@@ -38,7 +38,7 @@ _NEWBORN = re.compile(
 _NEWBORN_OF = re.compile(r"(Boy|BOY|boy)([A-Z][a-z]|[ _-])")  # BoyMarie, BOY MARIE
 _DOE = frozenset({"john", "jane", "jon", "johnny", "baby"})
 _PLACEHOLDER_SSNS = frozenset({"123456789", "987654321", "078051120", "219099999", "111223333", "123121234"})
-_PLACEHOLDER_DATES = frozenset({date(1900, 1, 1), date(1901, 1, 1), date(1800, 1, 1), date(1753, 1, 1)})
+PLACEHOLDER_DATES = frozenset({date(1900, 1, 1), date(1901, 1, 1), date(1800, 1, 1), date(1753, 1, 1)})
 
 
 def demographics_of(patient: Mapping[str, Any], *, today: date | None = None) -> Demographics:
@@ -67,7 +67,7 @@ def personal_identifiers(identifiers: Iterable[Mapping[str, Any]]) -> Iterator[P
     for identifier in _objects(identifiers):
         type_ = _type(identifier)
         value = _squeezed(identifier.get("value"))
-        if value and not is_ssn(identifier) and type_ not in SHARED_TYPES and not _is_nobody(re.sub(r"\W", "", value)):
+        if value and not is_ssn(identifier) and type_ not in SHARED_TYPES and not is_nobody(re.sub(r"\W", "", value)):
             yield PatientIdentifier(_authority(identifier), type_, value)
 
 
@@ -107,28 +107,44 @@ def _authority(identifier: Mapping[str, Any]) -> str:
 
 def _name(name: Mapping[str, Any]) -> tuple[str, str, str] | None:
     """(family, first name, generation) of a HumanName, each "" when missing; None when it says nothing."""
-    family_text, generation = _without_generation(name.get("family"))
+    family_text, generation = without_generation(name.get("family"))
     suffixes = name.get("suffix")
     for suffix in suffixes if isinstance(suffixes, list) else ():
         generation = GENERATIONS.get(normalised_name(suffix), generation)
     given = name.get("given")
     first_text = given[0] if isinstance(given, list) and given else None
-    family, first = normalised_name(family_text), normalised_name(first_text)
-    if family == "doe" and first in _DOE:
+    if is_doe(normalised_name(family_text), normalised_name(first_text)):
         return None
-    family = "" if _is_nobody(family) or _NEWBORN_FAMILY.fullmatch(family) else family
-    first = "" if _is_nobody(first) or _is_newborn(first_text, first) else first
+    family, first = real_family(family_text), real_first_name(first_text)
     return (family, first, generation) if family or first or generation else None
 
 
-def _without_generation(family: object) -> tuple[str, str]:
-    """("Smith", "2") of "Smith, Jr."."""
+def is_doe(family: str, first: str) -> bool:
+    """Whether two normalised names are John or Jane Doe: nobody."""
+    return family == "doe" and first in _DOE
+
+
+def real_family(text: object) -> str:
+    """A family name, normalised; "" for a placeholder (UNKNOWN, BabyBoy)."""
+    family = normalised_name(text)
+    return "" if is_nobody(family) or _NEWBORN_FAMILY.fullmatch(family) else family
+
+
+def real_first_name(text: object) -> str:
+    """A first name, normalised; "" for a placeholder (UNK, Baby Girl, GirlMarie)."""
+    first = normalised_name(text)
+    return "" if is_nobody(first) or _is_newborn(text, first) else first
+
+
+def without_generation(family: object) -> tuple[str, str]:
+    """("Smith", "2") of "Smith, Jr.": the name, and the generation or ""."""
     words = family.split() if isinstance(family, str) else []
     generation = GENERATIONS.get(normalised_name(words[-1]), "") if len(words) > 1 else ""
     return (" ".join(words[:-1]), generation) if generation else (" ".join(words), "")
 
 
-def _is_nobody(text: str) -> bool:
+def is_nobody(text: str) -> bool:
+    """Whether a normalised name or number is a placeholder, or one letter over and over."""
     return text in _NOBODY or (len(text) > 2 and len(set(text)) == 1)
 
 
@@ -137,8 +153,12 @@ def _is_newborn(written: object, first: str) -> bool:
 
 
 def _ssn(identifier: Mapping[str, Any]) -> str | None:
+    return real_ssn(str(identifier.get("value", "")))
+
+
+def real_ssn(text: str) -> str | None:
     """Nine digits, or None for what the Social Security Administration never gave to one person (POMS RM 10201)."""
-    digits = re.sub(r"[\s-]", "", str(identifier.get("value", "")))
+    digits = re.sub(r"[\s-]", "", text)
     if not re.fullmatch(r"[0-9]{9}", digits) or len(set(digits)) == 1 or digits in _PLACEHOLDER_SSNS:
         return None
     area, group, serial = digits[:3], digits[3:5], digits[5:]
@@ -151,7 +171,7 @@ def _birth_date(text: object, today: date | None) -> date | None:
         born = date.fromisoformat(text) if isinstance(text, str) and len(text) == 10 else None
     except ValueError:
         return None
-    if born is None or born in _PLACEHOLDER_DATES:
+    if born is None or born in PLACEHOLDER_DATES:
         return None
     if today and (born > today + timedelta(days=1) or today.year - born.year > OLDEST_YEARS):
         return None
