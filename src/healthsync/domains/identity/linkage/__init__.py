@@ -1,0 +1,1 @@
+"""Statistical linking of files: which records of one file or several are of one person, without any known pair."""

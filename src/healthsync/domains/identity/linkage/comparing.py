@@ -1,0 +1,463 @@
+"""How two records compare, field by field: for each pair a level, 0 where one of them says nothing. Pure.
+
+The levels of a field are ordered from full agreement to none, as `profile.yaml` describes them; their numbers start at 1.
+Similarity is Jaro–Winkler (names) and optimal string alignment (numbers), computed by rapidfuzz for arrays of pairs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jellyfish
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA, JaroWinkler
+from rapidfuzz.process import cpdist
+
+from healthsync.domains.identity.linkage.nicknames import known_first_names, nickname_groups
+from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped
+
+Levels = NDArray[np.int8]
+
+CLOSE_NAME = 0.92
+ALIKE_NAME = 0.80
+SWAPPED_NAME = 0.88
+CLOSE_TEXT = 85
+CLOSE_STREET = 0.88
+UNKNOWN = 0
+
+GIVEN = ("exact", "nickname", "close", "initial", "elsewhere", "alike", "differs")
+FAMILY = ("exact", "close", "part", "swapped", "elsewhere", "alike", "differs")
+MIDDLE = ("exact", "contained", "initial", "alike", "differs")
+BIRTH_DATE = ("exact", "mistyped", "partial", "two-parts", "year", "differs")
+EXACT = ("exact", "differs")
+NUMBER = ("exact", "mistyped", "end", "differs")
+ADDRESS = ("exact", "close", "postal-code", "street", "city", "state", "differs")
+TEXT = ("exact", "alike", "differs")
+
+LEVELS: Mapping[str, tuple[str, ...]] = {
+    "given": GIVEN, "middle": MIDDLE, "family": FAMILY, "suffix": EXACT, "birth_date": BIRTH_DATE, "sex": EXACT,
+    "ssn": NUMBER, "address": ADDRESS, "address_line": TEXT, "phone": NUMBER, "email": TEXT,
+}  # fmt: skip
+"""The levels of each field. Those of further evidence (`extra:NAME`) are TEXT."""
+
+
+def levels_of(field: str) -> tuple[str, ...]:
+    """The names of a field's levels; level n of a comparison is entry n - 1."""
+    return LEVELS.get(field, TEXT)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The levels of pairs, by field, and the code of the value on which a pair agrees exactly (-1: on none)."""
+
+    left: Codes
+    right: Codes
+    levels: Mapping[str, Levels]
+    agreed: Mapping[str, tuple[str, Codes]]
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+class Comparer:
+    """Compares pairs of one set of records. What it needs of the distinct values is computed once."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._columns = records.columns
+        self._cache: dict[str, Any] = {}
+        self.fields = _fields(records)
+
+    def compare(self, left: Codes, right: Codes) -> Comparison:
+        """The levels of all fields that the records have, for the pairs (left, right)."""
+        levels: dict[str, Levels] = {}
+        agreed: dict[str, tuple[str, Codes]] = {}
+        for field in self.fields:
+            if field == "address":
+                compared, lines_swapped = self._address(left, right)
+            else:
+                compared = self._rule(field)(left, right)
+            levels[field] = compared
+            for column, level in _AGREED_BY.get(field, ((field, 1),)):
+                if column in self._columns:
+                    codes = np.where(compared == level, self._columns[column].codes[left], np.int32(-1))
+                    agreed[f"{field}:{level}"] = (column, codes)
+        if "address_line" in levels:
+            levels["address_line"][lines_swapped] = UNKNOWN
+        self._swap(left, right, levels)
+        return Comparison(left, right, levels, agreed)
+
+    def _rule(self, field: str) -> Callable[[Codes, Codes], Levels]:
+        rules = {
+            "given": self._given, "middle": self._middle, "family": self._family, "birth_date": self._birth_date,
+            "ssn": self._number("ssn", 4), "phone": self._number("phone", 7),
+            "suffix": self._exact("suffix"), "sex": self._exact("sex"), "email": self._email,
+        }  # fmt: skip
+        return rules.get(field) or self._text(field)
+
+    # Names
+
+    def _given(self, left: Codes, right: Codes) -> Levels:
+        """exact, a pet form of it, misspelt, initial or start of it, among the other's other names, alike, differs."""
+        column = self._columns["given"]
+        levels, one, other, differ = _begin(column, left, right)
+        similarity, close = _similar(column, one, other)
+        groups = self._once("groups", lambda: _groups(column))
+        same_group = np.zeros(len(one), bool)
+        for a in range(groups.shape[1]):
+            for b in range(groups.shape[1]):
+                same_group |= groups[one, a] == groups[other, b]
+        starts = self._starts("given", one, other)
+        elsewhere = self._elsewhere("given", left[differ], right[differ])
+        levels[differ] = np.select(
+            [same_group, close, starts, elsewhere, similarity >= ALIKE_NAME], [2, 3, 4, 5, 6], 7
+        )
+        return levels
+
+    def _family(self, left: Codes, right: Codes) -> Levels:
+        """exact, misspelt, one part of it (hyphenation), [swapped], among the other's other names, alike, differs."""
+        column = self._columns["family"]
+        levels, one, other, differ = _begin(column, left, right)
+        similarity, close = _similar(column, one, other)
+        sounds = self._once("family sounds", lambda: encode(map(jellyfish.metaphone, column.values)).codes)
+        alike = (similarity >= ALIKE_NAME) | (sounds[one] == sounds[other])
+        part = self._starts("family", one, other) | self._shares_word(left[differ], right[differ])
+        elsewhere = self._elsewhere("family", left[differ], right[differ])
+        levels[differ] = np.select([close, part, elsewhere, alike], [2, 3, 5, 6], 7)
+        return levels
+
+    def _swap(self, left: Codes, right: Codes, levels: dict[str, Levels]) -> None:
+        """A pair whose given name of each is (nearly) the other's family name: told once, by the family name."""
+        if "given" not in levels or "family" not in levels:
+            return
+        given, family = self._columns["given"], self._columns["family"]
+        at = np.flatnonzero((levels["given"] >= 5) & (levels["family"] >= 5))
+        one, other = left[at], right[at]
+        crossed = np.ones(len(at), bool)
+        for first, last in ((one, other), (other, one)):
+            texts = given.texts[given.codes[first]], family.texts[family.codes[last]]
+            crossed &= cpdist(*texts, scorer=JaroWinkler.similarity, score_cutoff=SWAPPED_NAME, dtype=np.float32) > 0
+        levels["family"][at[crossed]] = 4
+        levels["given"][at[crossed]] = UNKNOWN
+
+    def _middle(self, left: Codes, right: Codes) -> Levels:
+        """exact, all words of one among the other's, an initial of it, alike, differs."""
+        column = self._columns["middle"]
+        levels, one, other, differ = _begin(column, left, right)
+        ratio = _scored(column, one, other, fuzz.token_set_ratio)
+        initials = self._once("initials", lambda: np.array([value[:1] for value in column.values], dtype=object))
+        short = self._once("short", lambda: np.array([len(value) == 1 for value in column.values], bool))
+        initial = (short[one] | short[other]) & (initials[one] == initials[other])
+        levels[differ] = np.select([ratio >= 100, initial, ratio >= CLOSE_TEXT], [2, 3, 4], 5)
+        return levels
+
+    def _starts(self, field: str, one: Codes, other: Codes) -> NDArray[np.bool_]:
+        """Whether one of two names is the beginning of the other: an initial, or at least three letters."""
+        column = self._columns[field]
+        lengths = self._once(f"{field} lengths", lambda: _lengths(column))
+        shorter = np.minimum(lengths[one], lengths[other])
+        same_start = np.zeros(len(one), bool)
+        heads = self._once(f"{field} heads", lambda: _heads(column))
+        possible = (heads[one] == heads[other]) & ((shorter >= 3) | ((shorter == 1) if field == "given" else False))
+        at = np.flatnonzero(possible)
+        texts = column.texts
+        same_start[at] = [
+            a.startswith(b) or b.startswith(a) for a, b in zip(texts[one[at]], texts[other[at]], strict=True)
+        ]
+        return same_start
+
+    def _elsewhere(self, field: str, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether the name of one is one of the other's other names."""
+        as_word = self._once(f"{field} words", lambda: self._as_words(field))
+        known = self._word_index
+        found = np.zeros(len(left), bool)
+        for one, other in ((left, right), (right, left)):
+            word = as_word[self._columns[field].codes[one]]
+            found |= _in_sorted(other.astype(np.int64) * known[1] + word, known[0]) & (word >= 0)
+        return found
+
+    def _shares_word(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether one family name of several words has a word of the other's."""
+        several = self._once("family of several words", lambda: self._of_several_words())
+        at = np.flatnonzero(several[left] | several[right])
+        shared = np.zeros(len(left), bool)
+        words, offsets = self._records.word_codes, self._word_offsets
+        family = self._once("family words", lambda: self._as_words("family"))
+        for place in at.tolist():
+            a, b = left[place], right[place]
+            one, other = set(words[offsets[a] : offsets[a + 1]].tolist()), set(words[offsets[b] : offsets[b + 1]].tolist())
+            codes = self._columns["family"].codes
+            shared[place] = family[codes[a]] in other or family[codes[b]] in one or bool(
+                self._family_parts(a) & self._family_parts(b)
+            )
+        return shared
+
+    def _family_parts(self, record: int) -> set[int]:
+        """The words of a record's names that its family name contains."""
+        family = self._columns["family"].values[self._columns["family"].codes[record]]
+        start, end = self._word_offsets[record], self._word_offsets[record + 1]
+        texts = self._records.word_texts
+        return {
+            code for code in self._records.word_codes[start:end].tolist()
+            if len(texts[code]) > 2 and texts[code] != family and texts[code] in family
+        }  # fmt: skip
+
+    def _of_several_words(self) -> NDArray[np.bool_]:
+        return np.array([bool(self._family_parts(at)) if code >= 0 else False
+                         for at, code in enumerate(self._columns["family"].codes.tolist())], bool)  # fmt: skip
+
+    def _as_words(self, field: str) -> Codes:
+        index = self._once("word index", lambda: {text: code for code, text in enumerate(self._records.word_texts)})
+        return np.array([*(index.get(value, -1) for value in self._columns[field].values), -1], np.int32)
+
+    @property
+    def _word_index(self) -> tuple[NDArray[np.int64], int]:
+        width = len(self._records.word_texts) + 1
+        return self._once(
+            "words", lambda: (self._records.word_records.astype(np.int64) * width + self._records.word_codes, width)
+        )
+
+    @property
+    def _word_offsets(self) -> NDArray[np.int64]:
+        return self._once(
+            "offsets", lambda: np.searchsorted(self._records.word_records, np.arange(len(self._records) + 1))
+        )
+
+    # Dates and numbers
+
+    def _birth_date(self, left: Codes, right: Codes) -> Levels:
+        """exact, a typing error apart, agreeing as far as told, two of year, month and day, the year, differs."""
+        column = self._columns["birth_date"]
+        levels, one, other, differ = _begin(column, left, right)
+        digits = self._once("digits", lambda: np.array([list(value.encode()) for value in column.values], np.uint8))
+        partial = self._once("partial", lambda: np.array(["?" in value for value in column.values], bool))
+        a, b = digits[one], digits[other]
+        unequal = a != b
+        apart = unequal.sum(axis=1)
+        swapped = np.zeros(len(one), bool)
+        for at in range(7):
+            swapped |= (a[:, at] == b[:, at + 1]) & (a[:, at + 1] == b[:, at]) & unequal[:, at] & unequal[:, at + 1]
+        day_as_month = (a[:, 4:6] == b[:, 6:8]).all(axis=1) & (a[:, 6:8] == b[:, 4:6]).all(axis=1)
+        same = [~unequal[:, start:end].any(axis=1) for start, end in ((0, 4), (4, 6), (6, 8))]
+        mistyped = (apart == 1) | ((apart == 2) & swapped) | (same[0] & day_as_month)
+        untold = (a == ord("?")) | (b == ord("?"))
+        compatible = ~(unequal & ~untold).any(axis=1)
+        some = partial[one] | partial[other]
+        levels[differ] = np.select(
+            [some & compatible, ~some & mistyped, ~some & (same[0].astype(int) + same[1] + same[2] == 2), same[0]],
+            [3, 2, 4, 5], 6,
+        )  # fmt: skip
+        whole = column.codes[left]
+        half = (levels == 1) & np.append(partial, False)[whole]
+        levels[half] = 3
+        return levels
+
+    def _number(self, field: str, end: int) -> Callable[[Codes, Codes], Levels]:
+        """exact, one digit mistyped or two swapped, the same last digits (where one side has no more), differs."""
+
+        def rule(left: Codes, right: Codes) -> Levels:
+            column = self._columns[field]
+            levels, one, other, differ = _begin(column, left, right)
+            ends = self._once(f"{field} ends", lambda: encode(value[-end:] for value in column.values).codes)
+            short = self._once(f"{field} short", lambda: np.array([len(v) <= end for v in column.values], bool))
+            apart = _scored(column, one, other, OSA.distance, score_cutoff=1)
+            same_end = (ends[one] == ends[other]) & (short[one] | short[other] | (field == "phone"))
+            levels[differ] = np.select([same_end, apart <= 1], [3, 2], 4)
+            return levels
+
+        return rule
+
+    def _email(self, left: Codes, right: Codes) -> Levels:
+        """exact, the same name at another provider or a typing error, differs."""
+        column = self._columns["email"]
+        levels, one, other, differ = _begin(column, left, right)
+        local = self._once("local", lambda: encode(value.partition("@")[0] for value in column.values).codes)
+        apart = _scored(column, one, other, OSA.distance, score_cutoff=1)
+        levels[differ] = np.where((local[one] == local[other]) | (apart <= 1), 2, 3)
+        return levels
+
+    # Places and texts
+
+    def _address(self, left: Codes, right: Codes) -> tuple[Levels, NDArray[np.bool_]]:
+        """Street, postal code, city and state as one field: they say the same thing, and must not count four times."""
+        street, lines_swapped = self._street(left, right)
+        postal, city, state = (self._same(name, left, right) for name in ("postal_code", "city", "state"))
+        locality = (postal == 2) | (city == 2)
+        near = locality | (postal == 1) | (city == 1)
+        nothing = (street < 0) & (postal < 0) & (city < 0)
+        elsewhere = (postal == 0) | (city == 0)
+        levels = np.select(
+            [
+                nothing & (state < 0),
+                (street == 2) & (locality | ~elsewhere),
+                (street >= 1) & near,
+                postal == 2,
+                street == 2,
+                (city == 2) | (postal == 1),
+                state == 2,
+            ],
+            [0, 1, 2, 3, 4, 5, 6],
+            7,
+        )
+        return levels.astype(np.int8), lines_swapped
+
+    def _street(self, left: Codes, right: Codes) -> tuple[Levels, NDArray[np.bool_]]:
+        """-1 unknown, 2 the same, 1 alike, 0 different; and whether the street of one is the second line of the other.
+
+        Alike are nearly the same names at one number (or one that is not told), and one street at a mistyped number.
+        """
+        nowhere = np.zeros(len(left), bool)
+        if "street" not in self._columns:
+            return np.full(len(left), -1, np.int8), nowhere
+        column = self._columns["street"]
+        levels, one, other, differ = _begin(column, left, right)
+        found = np.where(levels == 1, 2, -1).astype(np.int8)
+        houses, names = self._once("streets", lambda: _streets(column))
+        a, b = houses.codes[one], houses.codes[other]
+        one_number = (a == b) | (a < 0) | (b < 0)
+        name_a, name_b = names.codes[one], names.codes[other]
+        alike = _scored(names, name_a, name_b, JaroWinkler.similarity, score_cutoff=CLOSE_STREET) > 0
+        near_number = _scored(houses, a, b, OSA.distance, score_cutoff=1) <= 1
+        found[differ] = ((alike & one_number) | ((name_a == name_b) & near_number)).astype(np.int8)
+        if "address_line" in self._columns:
+            at = np.flatnonzero(found == 0)
+            line = self._once("lines", lambda: mapped(self._columns["address_line"], _squeezed))
+            for one, other in ((left[at], right[at]), (right[at], left[at])):
+                texts = names.texts[names.codes[column.codes[one]]], line.texts[line.codes[other]]
+                nowhere[at] |= cpdist(*texts, scorer=JaroWinkler.similarity, dtype=np.float32) >= CLOSE_STREET
+            found[nowhere] = 1
+        return found, nowhere
+
+    def _same(self, name: str, left: Codes, right: Codes) -> Levels:
+        """-1 unknown, 2 the same, 1 alike, 0 different."""
+        if name not in self._columns:
+            return np.full(len(left), -1, np.int8)
+        column = self._columns[name]
+        found, one, other, differ = _begin(column, left, right)
+        same = np.where(found == 1, 2, -1).astype(np.int8)
+        if name == "city":
+            same[differ] = _similar(column, one, other)[1]
+        else:
+            same[differ] = _scored(column, one, other, OSA.distance, score_cutoff=1) <= (name == "postal_code")
+        return same
+
+    def _exact(self, field: str) -> Callable[[Codes, Codes], Levels]:
+        def rule(left: Codes, right: Codes) -> Levels:
+            levels, _, _, differ = _begin(self._columns[field], left, right)
+            levels[differ] = 2
+            return levels
+
+        return rule
+
+    def _text(self, field: str) -> Callable[[Codes, Codes], Levels]:
+        """exact, alike (misspelt, or the words of one among the other's), differs."""
+
+        def rule(left: Codes, right: Codes) -> Levels:
+            column = self._columns[field]
+            levels, one, other, differ = _begin(column, left, right)
+            levels[differ] = np.where(_similar(column, one, other)[1], 2, 3)
+            return levels
+
+        return rule
+
+    def real_names_differ(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether the first names of a pair are two different names that people bear, and not one misspelt or short."""
+        if "given" not in self._columns:
+            return np.zeros(len(left), bool)
+        column = self._columns["given"]
+        real = self._once("real", lambda: np.array([value in known_first_names() for value in column.values], bool))
+        levels, one, other, differ = _begin(column, left, right)
+        groups = self._once("groups", lambda: _groups(column))
+        related = np.zeros(len(one), bool)
+        for a in range(groups.shape[1]):
+            for b in range(groups.shape[1]):
+                related |= groups[one, a] == groups[other, b]
+        found = np.zeros(len(left), bool)
+        found[differ] = real[one] & real[other] & ~related
+        return found
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._cache:
+            self._cache[name] = make()
+        return self._cache[name]
+
+
+_AGREED_BY: Mapping[str, Sequence[tuple[str, int]]] = {
+    "address": (("street", 1), ("postal_code", 3), ("street", 4), ("city", 5)),
+}
+"""Which column's value, at which level of a field, tells how rare the agreement is (else: the field's own, exact)."""
+
+
+def _fields(records: Records) -> tuple[str, ...]:
+    """The fields that two records of these can be compared by."""
+    columns = records.columns
+    places = {"street", "postal_code", "city", "state"} & columns.keys()
+    named = [name for name in LEVELS if name in columns or (name == "address" and places)]
+    return tuple(named + records.extras)
+
+
+def _begin(column: Column, left: Codes, right: Codes) -> tuple[Levels, Codes, Codes, NDArray[np.int64]]:
+    """Levels with the missing (0) and exact (1) ones filled in; codes and places of the pairs whose values differ."""
+    one, other = column.codes[left], column.codes[right]
+    both = (one >= 0) & (other >= 0)
+    levels = (both & (one == other)).astype(np.int8)
+    differ = np.flatnonzero(both & (one != other))
+    return levels, one[differ], other[differ], differ
+
+
+def _similar(column: Column, one: Codes, other: Codes) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The similarity of names (0 below ALIKE_NAME), and whether they are one letter apart or nearly the same."""
+    similarity = _scored(column, one, other, JaroWinkler.similarity, score_cutoff=ALIKE_NAME)
+    long = _lengths(column)
+    apart = _scored(column, one, other, OSA.distance, score_cutoff=1)
+    mistyped = (apart <= 1) & (np.minimum(long[one], long[other]) > 3)
+    return similarity, (similarity >= CLOSE_NAME) | mistyped
+
+
+def _lengths(column: Column) -> NDArray[np.int32]:
+    return np.array([len(value) for value in column.values], np.int32)
+
+
+def _scored(column: Column, one: Codes, other: Codes, scorer: Any, score_cutoff: float | None = None) -> NDArray[Any]:
+    texts = column.texts
+    return cpdist(texts[one], texts[other], scorer=scorer, score_cutoff=score_cutoff, dtype=np.float32)
+
+
+def _groups(column: Column) -> NDArray[np.int32]:
+    """Up to three nickname groups of each value; what belongs to none has a number of its own."""
+    table = np.full((len(column.values), 3), 0, np.int32)
+    groups = nickname_groups()
+    for code, value in enumerate(column.values):
+        own = groups.get(value, ())[:3] or (-1 - code,)
+        table[code] = [own[min(at, len(own) - 1)] for at in range(3)]
+    return table
+
+
+def _streets(column: Column) -> tuple[Column, Column]:
+    """House numbers and names of streets (without blanks, which are often lost), by the code of the whole."""
+    parts = [re.fullmatch(r"(\d*)\w?\b ?(.*)", value) for value in column.values]
+    return (
+        encode(part[1] if part else "" for part in parts),
+        encode(_squeezed(part[2] if part else value) for part, value in zip(parts, column.values, strict=True)),
+    )
+
+
+def _squeezed(text: str) -> str:
+    return text.replace(" ", "")
+
+
+def _heads(column: Column) -> NDArray[np.int32]:
+    """The first letter of each value, as a number."""
+    return np.array([ord(value[0]) if value else 0 for value in column.values], np.int32)
+
+
+def _in_sorted(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if not len(known):
+        return np.zeros(len(wanted), bool)
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return known[at] == wanted

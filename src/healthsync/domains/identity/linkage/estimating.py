@@ -1,0 +1,173 @@
+"""The weights of a file, learned from the file itself without a single known pair. Pure.
+
+Expectation–maximisation over three kinds of pairs (one person, relatives of one household, strangers), on patterns of
+levels with their counts. The prior is over *all* pairs of records and not over the candidates, and the candidates stand
+for all pairs that could be of one person: so that which keys found them does not bias the weights. Shares among
+strangers come from pairs drawn at random, less the pairs of one person that are among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from healthsync.domains.identity.linkage.comparing import Comparer, Comparison, Levels, levels_of
+from healthsync.domains.identity.linkage.model import FieldWeights, Floats, LinkageModel, Profile
+from healthsync.domains.identity.linkage.standardising import Records
+
+RANDOM_PAIRS = 200_000
+ROUNDS = 200
+CONVERGED = 1e-5
+_SEED = 20_261_127
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Distinct combinations of levels among pairs (one row of `levels` per field) and how many pairs show each."""
+
+    names: tuple[str, ...]
+    levels: NDArray[np.int8]
+    counts: Floats
+
+    @classmethod
+    def of(cls, levels: Mapping[str, Levels]) -> Patterns:
+        """The patterns of compared pairs."""
+        names = tuple(levels)
+        packed = np.zeros(len(next(iter(levels.values()), ())), np.int64)
+        widths = [len(levels_of(name)) + 1 for name in names]
+        for name, width in zip(names, widths, strict=True):
+            packed = packed * width + levels[name]
+        distinct, counts = np.unique(packed, return_counts=True)
+        rows = []
+        for width in reversed(widths):
+            rows.append((distinct % width).astype(np.int8))
+            distinct = distinct // width
+        return cls(names, np.array(rows[::-1], np.int8).reshape(len(names), -1), counts.astype(float))
+
+
+def random_shares(records: Records, comparer: Comparer) -> dict[str, Floats]:
+    """The share of each level among pairs drawn at random, by field."""
+    chooser = np.random.default_rng(_SEED)
+    size = len(records)
+    left = chooser.integers(0, size, RANDOM_PAIRS, dtype=np.int32)
+    right = chooser.integers(0, max(size - 1, 1), RANDOM_PAIRS, dtype=np.int32)
+    right += right >= left
+    usable = right < size
+    compared = comparer.compare(left[usable], right[usable])
+    found = {}
+    for name, levels in compared.levels.items():
+        counts = np.bincount(levels, minlength=len(levels_of(name)) + 1)[1:] + 0.5
+        shares = counts / counts.sum()
+        exact = _exact_share(records, name)
+        if exact is not None:
+            shares[1:] *= (1 - exact) / max(1 - shares[0], 1e-12)
+            shares[0] = exact
+        found[name] = shares
+    return found
+
+
+def _exact_share(records: Records, name: str) -> float | None:
+    """How many of all pairs that both have a value have the same one, from the counts of the values."""
+    column = records.columns.get(name)
+    if column is None or name == "birth_date":
+        return None
+    counts = column.counts.astype(float)
+    total = counts.sum()
+    return max(float((counts * (counts - 1)).sum() / max(total * (total - 1), 1)), 1e-9)
+
+
+def estimate(
+    records: Records, comparer: Comparer, compared: Comparison, profile: Profile, *, total_pairs: float
+) -> LinkageModel:
+    """The model of these records, from their candidate pairs as `compared`, among `total_pairs` pairs in all."""
+    patterns = Patterns.of(compared.levels)
+    drawn = random_shares(records, comparer)
+    state = _State(patterns, drawn, profile, len(records), total_pairs)
+    for _ in range(ROUNDS):
+        before = state.matched
+        state.maximise(*state.expect())
+        if abs(state.matched - before) <= CONVERGED * max(before, 1):
+            break
+    return LinkageModel(
+        version="1",
+        profile=profile.version,
+        fields=state.weights(),
+        matches=min(max(state.matched / total_pairs, 1e-12), 0.5),
+        relatives=min(state.related / total_pairs, 0.4),
+    )
+
+
+class _State:
+    """The parameters between two rounds."""
+
+    def __init__(
+        self, patterns: Patterns, drawn: Mapping[str, Floats], profile: Profile, records: int, total_pairs: float
+    ) -> None:
+        self._patterns, self._drawn, self._profile, self._total = patterns, drawn, profile, total_pairs
+        self._floor = 0.1 / max(records, 10)
+        self._places = {name: np.flatnonzero(patterns.levels[at]) for at, name in enumerate(patterns.names)}
+        self._shared = set(profile.household["shared"])
+        households = {"address", "phone"} & set(patterns.names) and {"given", "birth_date"} & set(patterns.names)
+        self.matched = min(0.5 * records, 0.5 * total_pairs)
+        self.related = min(0.25 * records, 0.25 * total_pairs) if households else 0.0
+        self.m = {name: profile.initial(name) for name in patterns.names}
+        self.u = {name: np.maximum(drawn[name], self._floor * 1e-3) for name in patterns.names}
+        self.h = {name: self._relatives(name, self.m[name]) for name in patterns.names}
+
+    def expect(self) -> tuple[Floats, Floats]:
+        """How many pairs of each pattern are of one person, and of relatives."""
+        for_person = np.full(len(self._patterns.counts), np.log(self.matched / self._total))
+        for_relatives = np.full(len(for_person), np.log(max(self.related, 1e-9) / self._total))
+        for at, name in enumerate(self._patterns.names):
+            levels = self._patterns.levels[at]
+            for_person += np.append(0.0, np.log(self.m[name] / self.u[name]))[levels]
+            for_relatives += np.append(0.0, np.log(self.h[name] / self.u[name]))[levels]
+        whole = np.logaddexp(np.logaddexp(for_person, for_relatives), 0.0)
+        counts = self._patterns.counts
+        return counts * np.exp(for_person - whole), counts * np.exp(for_relatives - whole)
+
+    def maximise(self, persons: Floats, relatives: Floats) -> None:
+        """The shares that make these counts likeliest."""
+        self.matched = max(float(persons.sum()), 1.0)
+        self.related = float(relatives.sum()) if self.related > 0 else 0.0
+        match, relation = self.matched / self._total, self.related / self._total
+        for at, name in enumerate(self._patterns.names):
+            levels = self._patterns.levels[at]
+            size = len(self.m[name]) + 1
+            self.m[name] = self._shares(np.bincount(levels, persons, size)[1:], self._profile.initial(name))
+            if name in self._shared:
+                shared = self._shares(np.bincount(levels, relatives, size)[1:], self._profile.initial(name))
+                self.h[name] = self._relatives(name, shared)
+            apart = self._drawn[name] - match * self.m[name] - relation * self.h[name]
+            u = np.maximum(apart, np.minimum(self._floor, self._drawn[name]))
+            self.u[name] = u / u.sum()
+            if name not in self._shared:
+                self.h[name] = self._relatives(name, self.u[name])
+
+    def _shares(self, counts: Floats, expected: Floats) -> Floats:
+        together = counts + self._profile.trust * expected
+        return together / together.sum()
+
+    def _relatives(self, name: str, shares: Floats) -> Floats:
+        """The levels of relatives: as learned where they share, as strangers elsewhere, some exceptions apart."""
+        household = self._profile.household
+        if name in self._shared:
+            return shares
+        exact = {"given": household["same_given"], "birth_date": household["same_birth_date"]}.get(name, 0.0)
+        made = self.u[name].copy()
+        if exact > made[0]:
+            made[1:] *= (1 - exact) / max(1 - made[0], 1e-12)
+            made[0] = exact
+        return made
+
+    def weights(self) -> dict[str, FieldWeights]:
+        """The parameters, as the model keeps them."""
+        return {
+            name: FieldWeights(
+                levels_of(name), *(tuple(map(float, shares[name])) for shares in (self.m, self.u, self.h))
+            )
+            for name in self._patterns.names
+        }

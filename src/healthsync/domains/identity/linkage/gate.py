@@ -1,0 +1,46 @@
+"""The person gate: which pairs may be linked without a person looking at them. Pure.
+
+A score adds up what two records share, and relatives share a lot: a score alone links twins and Jr with Sr. Certain is
+only a pair of which first name (as written, as a pet form, misspelt, swapped with the family name) and birth date (as
+written or mistyped) agree, or the SSN does, and in which nothing contradicts:
+
+    ssn-conflict      two social security numbers more than a typing error apart
+    suffix-conflict   two generations (Jr, Sr)
+    twin-suspected    one birth date, and two first names that people really bear (Eric and Erik too)
+    sex-conflict      two sexes, and first names that are not written alike
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from healthsync.domains.identity.linkage.comparing import Comparer, Comparison
+
+REASONS = ("demographics-differ", "ssn-conflict", "suffix-conflict", "twin-suspected", "sex-conflict")
+"""Why a pair is not certain, as bits of a number: 1, 2, 4 …"""
+
+
+def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8]:
+    """What keeps each pair from being certain, 0 for nothing: a sum of the bits of REASONS."""
+    levels = compared.levels
+    none = np.zeros(len(compared), np.int8)
+    given, family = levels.get("given", none), levels.get("family", none)
+    born, ssn = levels.get("birth_date", none), levels.get("ssn", none)
+    suffix, sex = levels.get("suffix", none), levels.get("sex", none)
+    named = _among(given, 1, 2, 3) | (family == 4)
+    same_ssn = ssn == 1
+    agrees = (named & _among(born, 1, 2)) | (same_ssn & (named | _among(born, 1, 2) | (given == 0) & (born == 0)))
+    twins = (born == 1) & comparer.real_names_differ(compared.left, compared.right)
+    return (
+        ~agrees * 1 + (ssn == 4) * 2 + (suffix == 2) * 4 + twins * 8 + ((sex == 2) & (given != 1)) * 16
+    ).astype(np.int8)
+
+
+def reason_codes(reasons: int) -> tuple[str, ...]:
+    """The codes of a sum of bits."""
+    return tuple(code for at, code in enumerate(REASONS) if reasons & (1 << at))
+
+
+def _among(levels: NDArray[np.int8], *wanted: int) -> NDArray[np.bool_]:
+    return np.isin(levels, wanted)

@@ -1,0 +1,184 @@
+"""The model of linking: how much each level of agreement weighs, as a value that can be written down. Pure.
+
+Fellegi and Sunter (JASA 1969): a level weighs log2(m/u) bits, where m is its share among pairs of one person and u among
+pairs of strangers; a missing value weighs nothing (JMIR 2022 e33775). Agreement on a rare value weighs more. Beside
+strangers, a pair may be of two relatives of one household (share h): what that explains is taken off again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from healthsync.domains.identity.linkage.comparing import Comparison, levels_of
+from healthsync.domains.identity.linkage.standardising import Records
+from healthsync.errors import InvalidInput
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What linking starts from (`profile.yaml`)."""
+
+    version: str
+    trust: float
+    fields: Mapping[str, Mapping[str, float]]
+    household: Mapping[str, Any]
+    blocks: Mapping[str, Any]
+    tiers: Mapping[str, float]
+    clusters: Mapping[str, float]
+
+    def initial(self, name: str) -> Floats:
+        """The expected share of pairs of one person at each level of a field."""
+        levels = self.fields.get(name) or self.fields["extra"]
+        return np.array([levels[level] for level in levels_of(name)])
+
+    def keys(self, records: Records) -> list[str]:
+        """The block keys for these records: `extra` stands for each field of further evidence."""
+        keys: list[str] = []
+        for key in self.blocks["keys"]:
+            if key.split("+")[0] == "extra":
+                keys += [key.replace("extra", name, 1) for name in records.extras]
+            else:
+                keys.append(key)
+        return keys
+
+
+@cache
+def shipped_profile() -> Profile:
+    """The batch profile that ships with the hub."""
+    text = files("healthsync.domains.identity.linkage").joinpath("profile.yaml").read_text(encoding="utf-8")
+    return Profile(**yaml.safe_load(text))
+
+
+@dataclass(frozen=True, slots=True)
+class FieldWeights:
+    """The shares of a field's levels: among pairs of one person, of strangers, and of relatives."""
+
+    levels: tuple[str, ...]
+    m: tuple[float, ...]
+    u: tuple[float, ...]
+    h: tuple[float, ...]
+
+    @property
+    def bits(self) -> Floats:
+        """log2(m/u) of each level, 0 for a missing value (entry 0)."""
+        return np.append(0.0, np.log2(np.array(self.m) / np.array(self.u)))
+
+    @property
+    def household_bits(self) -> Floats:
+        """log2(h/u) of each level."""
+        return np.append(0.0, np.log2(np.array(self.h) / np.array(self.u)))
+
+
+@dataclass(frozen=True, slots=True)
+class Frequencies:
+    """How often the values of a column occur: `usual` is the chance that two strangers agree on one."""
+
+    usual: float
+    shares: Mapping[str, float]
+    rarest: float
+
+    def bits(self, value: str) -> float:
+        """What agreement on this value weighs beyond agreement on any."""
+        return float(np.log2(self.usual / self.shares.get(value, self.rarest)))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkageModel:
+    """Everything that a score needs: weights, frequencies and how many pairs of each kind there are among all pairs."""
+
+    version: str
+    profile: str
+    fields: Mapping[str, FieldWeights]
+    matches: float
+    relatives: float
+    frequencies: Mapping[str, Frequencies] = field(default_factory=dict)
+
+    @property
+    def prior_bits(self) -> float:
+        """log2 of the odds that two records taken at random are of one person."""
+        return float(np.log2(self.matches / (1 - self.matches)))
+
+    def to_json(self) -> str:
+        """The model as JSON. The frequencies hold names as they stand in the files: patients' data."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> LinkageModel:
+        """Read what `to_json` wrote. Raises InvalidInput for anything else."""
+        try:
+            said = json.loads(text)
+            said["fields"] = {
+                name: FieldWeights(**{part: tuple(values) for part, values in of_field.items()})
+                for name, of_field in said["fields"].items()
+            }
+            said["frequencies"] = {name: Frequencies(**table) for name, table in said["frequencies"].items()}
+            return cls(**said)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise InvalidInput("this is no linkage model; it is made by: healthsync identity link --model FILE") from None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Bits for one person against strangers, what relatives would explain of them, and the probability, per pair."""
+
+    weight: Floats
+    log_odds: Floats
+
+    @property
+    def probability(self) -> Floats:
+        """The probability that a pair is of one person."""
+        return 1 / (1 + np.exp2(np.clip(-self.log_odds, -60, 60)))
+
+
+def frequency_bits(records: Records, columns: set[str]) -> dict[str, Floats]:
+    """For each column and code: what agreement on this value weighs beyond agreement on any; 0 for code -1."""
+    found = {}
+    for name in columns:
+        counts = records.columns[name].counts.astype(float)
+        total = counts.sum()
+        usual = max(float((counts * (counts - 1)).sum() / max(total * (total - 1), 1)), 1 / max(total * total, 1))
+        found[name] = np.append(np.log2(usual / (np.maximum(counts, 2) / max(total, 1))), 0.0)
+    return found
+
+
+def scores(model: LinkageModel, compared: Comparison, frequencies: Mapping[str, Floats]) -> Scores:
+    """Score compared pairs; `frequencies` are those of the records that the pairs are of."""
+    for_person = np.zeros(len(compared))
+    for_relatives = np.zeros(len(compared))
+    for name, levels in compared.levels.items():
+        if name in model.fields:
+            for_person += model.fields[name].bits[levels]
+            for_relatives += model.fields[name].household_bits[levels]
+    for place, (column, codes) in compared.agreed.items():
+        name = place.partition(":")[0]
+        if column in frequencies and name in model.fields:
+            rarity = frequencies[column][codes]
+            for_person += rarity
+            for_relatives += np.where(_shared(model.fields[name]), rarity, 0)
+    explained = relatives_bits(model, for_relatives)
+    weight = for_person - explained
+    return Scores(weight, weight + model.prior_bits)
+
+
+def relatives_bits(model: LinkageModel, for_relatives: Floats) -> Floats:
+    """What is taken off because two relatives would agree as well: log2(1 + odds of relatives against strangers)."""
+    if model.relatives <= 0:
+        return np.zeros(len(for_relatives))
+    odds = np.log2(model.relatives / (1 - model.matches - model.relatives)) + for_relatives
+    return np.logaddexp2(0, odds)
+
+
+def _shared(weights: FieldWeights) -> bool:
+    """Whether relatives agree on this field more often than strangers."""
+    return weights.h[0] > 1.5 * weights.u[0]

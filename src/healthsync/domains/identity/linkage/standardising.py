@@ -1,0 +1,424 @@
+"""Columns of text become columns that can be compared: normalised, placeholders missing, each value kept once. Pure.
+
+Every rule works on the distinct values of a column, so that its cost grows with the values and not with the records.
+What a person's name, number and date mean is decided by `identity.demographics`, here as in the index.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from healthsync.domains.identity.demographics import (
+    GENERATIONS,
+    PLACEHOLDER_DATES,
+    is_doe,
+    is_nobody,
+    normalised_name,
+    real_family,
+    real_first_name,
+    real_ssn,
+    without_generation,
+)
+
+Codes = NDArray[np.int32]
+
+MISSING = -1
+"""The code of a value that is not there."""
+
+HEAPED = 5.0
+"""From so many times its share, the first of January stands for "some day of that year"."""
+
+_TITLES = frozenset("mr mrs ms miss mister dr doctor prof professor sir dame rev reverend hon md phd esq".split())
+_PARTICLES = frozenset("of the de del della der den des di da do dos du la le van von zu y e and al el bin ibn".split())
+_ABBREVIATIONS = {
+    "street": "st", "str": "st", "road": "rd", "avenue": "ave", "av": "ave", "boulevard": "blvd", "drive": "dr",
+    "lane": "ln", "court": "ct", "place": "pl", "square": "sq", "terrace": "ter", "tce": "ter", "crescent": "cres",
+    "circuit": "cct", "circle": "cir", "highway": "hwy", "parkway": "pkwy", "close": "cl", "grove": "gr",
+    "apartment": "apt", "flat": "apt", "unit": "apt", "suite": "ste", "number": "no", "floor": "fl", "building": "bldg",
+    "north": "n", "south": "s", "east": "e", "west": "w", "saint": "st", "mount": "mt", "fort": "ft",
+}  # fmt: skip
+_MONTHS = {name: at for at, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MALE = frozenset(("m", "male", "man", "boy", "1"))
+_FEMALE = frozenset(("f", "female", "woman", "girl", "2", "w"))
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values of a field: one code for each record (MISSING where there is none) and the value of each code."""
+
+    codes: Codes
+    values: list[str]
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How many records have each value."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values)).astype(np.int64)
+
+    @cached_property
+    def texts(self) -> NDArray[np.object_]:
+        """The values, to be taken by arrays of codes."""
+        return np.array([*self.values, ""], dtype=object)
+
+    @property
+    def filled(self) -> int:
+        """How many records have a value."""
+        return int((self.codes >= 0).sum())
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of all files in an order that does not depend on the order they came in.
+
+    `columns` are by field. `words` are the words of each record's names, as flat arrays (record, code into `word_texts`).
+    """
+
+    ids: list[str]
+    files: NDArray[np.int8]
+    columns: Mapping[str, Column]
+    word_records: Codes = field(default_factory=lambda: np.empty(0, np.int32))
+    word_codes: Codes = field(default_factory=lambda: np.empty(0, np.int32))
+    word_texts: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def extras(self) -> list[str]:
+        """The fields of further evidence, as `extra:NAME`."""
+        return [name for name in self.columns if name.startswith("extra:")]
+
+
+def encode(values: Iterable[str]) -> Column:
+    """Give each distinct value a code; "" is missing."""
+    index: dict[str, int] = {"": MISSING}
+    codes = np.fromiter((index.setdefault(value, len(index) - 1) for value in values), np.int32)
+    return Column(codes, list(index)[1:])
+
+
+def mapped(column: Column, rule: Callable[[str], str]) -> Column:
+    """A column with `rule` applied to each distinct value; values that become equal share a code."""
+    made = encode(rule(value) for value in column.values)
+    return Column(np.append(made.codes, np.int32(MISSING))[column.codes], made.values)
+
+
+def joined(one: Column, other: Column, rule: Callable[[str, str], str]) -> Column:
+    """A column of what `rule` makes of two, for each distinct pair of values ("" for a missing one)."""
+    width = len(other.values) + 1
+    packed = (one.codes.astype(np.int64) + 1) * width + other.codes + 1
+    pairs, inverse = np.unique(packed, return_inverse=True)
+    ones, others = ["", *one.values], ["", *other.values]
+    made = encode(rule(ones[pair // width], others[pair % width]) for pair in pairs.tolist())
+    return Column(made.codes[inverse].astype(np.int32), made.values)
+
+
+def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Sequence[int], *, today: date) -> Records:
+    """Records of `raw` columns (by field, text as written), in the order of file and id.
+
+    Dates of birth after `today` and placeholders are missing. Old dates stay: files of the dead are linked too.
+    """
+    order = np.array(sorted(range(len(ids)), key=lambda at: (files[at], ids[at])), dtype=np.int64)
+    columns = {name: _ordered(encode(map(str.strip, values)), order) for name, values in raw.items()}
+    names = _names(columns)
+    made = {name: column for name, column in names.items() if name != "words"}
+    made |= {
+        "birth_date": heaped_days_missing(_dates(columns["birth_date"], today)) if "birth_date" in columns else None,
+        "sex": mapped(columns["sex"], sex_of) if "sex" in columns else None,
+        "ssn": mapped(columns["ssn"], number_of) if "ssn" in columns else None,
+        "street": _street(columns),
+        "phone": mapped(columns["phone"], phone_of) if "phone" in columns else None,
+        "email": mapped(columns["email"], email_of) if "email" in columns else None,
+        "postal_code": mapped(columns["postal_code"], postal_code_of) if "postal_code" in columns else None,
+    }
+    made |= {
+        name: mapped(columns[name], place_of) for name in ("city", "state", "address_line") if name in columns
+    }
+    extras = {name: mapped(column, text_of) for name, column in columns.items() if name.startswith("extra:")}
+    kept = {name: column for name, column in (made | extras).items() if column is not None and column.filled}
+    records, codes, texts = _words(kept, names.get("words"))
+    return Records([ids[at] for at in order.tolist()], np.array(files, np.int8)[order], kept, records, codes, texts)
+
+
+def _ordered(column: Column, order: NDArray[np.int64]) -> Column:
+    return Column(column.codes[order], column.values)
+
+
+# Names
+
+
+def _names(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """given, middle (words in order of the alphabet), family and suffix of the name columns that there are."""
+    given, family, middle = columns.get("given"), columns.get("family"), columns.get("middle")
+    full, suffix = columns.get("full_name"), columns.get("suffix")
+    if full is not None and given is None and family is None:
+        parts = mapped(full, lambda text: "\t".join(split_name(text)))
+        given, family, middle = (mapped(parts, _part(at)) for at in range(3))
+        full = None
+    found: dict[str, Column] = {}
+    told: list[Column] = []
+    if family is not None:
+        found["family"] = mapped(family, lambda text: real_family(without_generation(_untitled(text))[0]))
+        found["words"] = mapped(family, lambda text: " ".join(name_words(without_generation(text)[0])))
+        told.append(mapped(family, lambda text: without_generation(_untitled(text))[1]))
+    if given is not None:
+        found["given"] = mapped(given, lambda text: real_first_name(first_and_rest(text)[0]))
+        rest = mapped(given, lambda text: first_and_rest(text)[1])
+        middle = rest if middle is None else joined(middle, rest, lambda one, other: one or other)
+        if family is not None:
+            found |= _without_does(found["given"], found["family"])
+    if middle is not None:
+        found["middle"] = mapped(middle, lambda text: " ".join(sorted(name_words(text))))
+    if full is not None:
+        found["middle"] = _further_names(full, found)
+    if suffix is not None:
+        told.append(mapped(suffix, lambda text: GENERATIONS.get(normalised_name(text), "")))
+    for column in told:
+        before = found.get("suffix")
+        found["suffix"] = column if before is None else joined(before, column, lambda one, other: other or one)
+    return found
+
+
+def _part(at: int) -> Callable[[str], str]:
+    return lambda text: text.split("\t")[at]
+
+
+def split_name(text: str) -> tuple[str, str, str]:
+    """(given, family, middle) of a whole name, "Smith, John A" or "John A Smith"."""
+    family, comma, rest = text.partition(",")
+    if comma and rest.strip() and normalised_name(rest) not in GENERATIONS:
+        words = _untitled(rest).split()
+        return (words[0] if words else "", family.strip(), " ".join(words[1:]))
+    bare, generation = without_generation(_untitled(text.replace(",", " ")))
+    words = bare.split()
+    if not words:
+        return "", "", ""
+    last = f"{words[-1]} {generation_word(generation)}".strip() if len(words) > 1 else ""
+    return words[0], last, " ".join(words[1:-1])
+
+
+def generation_word(generation: str) -> str:
+    """A suffix that means this generation, "" for none."""
+    return next((word for word, number in GENERATIONS.items() if number == generation), "")
+
+
+def first_and_rest(text: str) -> tuple[str, str]:
+    """("Mary", "Ann") of "Mary Ann"; placeholders of several words (Baby Girl) stay whole."""
+    words = _untitled(text).split()
+    if len(words) < 2 or not real_first_name(" ".join(words)):
+        return " ".join(words), ""
+    return words[0], " ".join(words[1:])
+
+
+def name_words(text: str) -> list[str]:
+    """The words of a name, normalised: no title, particle, generation or placeholder."""
+    words = (normalised_name(word) for word in re.split(r"[\s,;/\-]+", text))
+    return [word for word in words if word and word not in _PARTICLES | _TITLES | GENERATIONS.keys() and not is_nobody(word)]
+
+
+def _untitled(text: str) -> str:
+    words = text.split()
+    while len(words) > 1 and normalised_name(words[0]) in _TITLES:
+        words = words[1:]
+    return " ".join(words)
+
+
+def _without_does(given: Column, family: Column) -> dict[str, Column]:
+    """John Doe is nobody."""
+    nobody = joined(family, given, lambda last, first: "doe" if is_doe(last, first) else "").codes >= 0
+    if not nobody.any():
+        return {}
+    gone = np.where(nobody, np.int32(MISSING), np.int32(0))
+    return {
+        "given": Column(np.where(gone < 0, gone, given.codes), given.values),
+        "family": Column(np.where(gone < 0, gone, family.codes), family.values),
+    }
+
+
+def _further_names(full: Column, found: Mapping[str, Column]) -> Column:
+    """What a whole name says beyond the names that have columns of their own."""
+    words = mapped(full, lambda text: " ".join(sorted(set(name_words(text)))))
+    for name in ("given", "family"):
+        if name in found:
+            words = joined(words, found[name], lambda text, part: " ".join(w for w in text.split() if w != part))
+    middle = found.get("middle")
+    return words if middle is None else joined(middle, words, lambda one, other: one or other)
+
+
+def _words(columns: Mapping[str, Column], family_words: Column | None) -> tuple[Codes, Codes, list[str]]:
+    """All words of the names of each record, each once: (record, code) pairs and the words."""
+    sources = [columns[name] for name in ("given", "middle", "family") if name in columns]
+    if family_words is not None:
+        sources.append(family_words)
+    index: dict[str, int] = {}
+    records, codes = [], []
+    for column in sources:
+        of_value = [[index.setdefault(word, len(index)) for word in value.split()] for value in column.values]
+        longest = max(map(len, of_value), default=0)
+        for at in range(longest):
+            nth = np.array([*(words[at] if at < len(words) else MISSING for words in of_value), MISSING], np.int32)
+            found = nth[column.codes]
+            has = np.flatnonzero(found >= 0)
+            records.append(has)
+            codes.append(found[has])
+    if not records:
+        return np.empty(0, np.int32), np.empty(0, np.int32), []
+    width = len(index)
+    packed = np.unique(np.concatenate(records).astype(np.int64) * width + np.concatenate(codes))
+    return (packed // width).astype(np.int32), (packed % width).astype(np.int32), list(index)
+
+
+# Dates
+
+
+def _dates(column: Column, today: date) -> Column:
+    """Dates as eight characters YYYYMMDD, "?" for what is not told."""
+    day_first = _days_come_first(column.values)
+    return mapped(column, lambda text: date_of(text, today=today, day_first=day_first))
+
+
+def _days_come_first(values: Iterable[str]) -> bool:
+    """Whether "03/04/1980" is the third of April: so, if more dates have a first part above 12 than a second."""
+    first = second = 0
+    for value in values:
+        if found := re.match(r"(\d{1,2})[./ -](\d{1,2})[./ -]\d{2,4}", value):
+            first += int(found[1]) > 12
+            second += int(found[2]) > 12
+    return first > second
+
+
+def date_of(text: str, *, today: date, day_first: bool = False) -> str:
+    """A date as YYYYMMDD with "?" for each digit that is not told; "" when it says nothing.
+
+    Read are 1980-04-03 (with or without time), 19800403, 1980-04, 1980, 04/03/1980, 3.4.1980, 3-APR-1980, April 3 1980.
+    An impossible date of eight digits is kept: it is a mistyped one, and can be compared.
+    """
+    text = re.split(r"[T ]\d{1,2}:", text.strip())[0].strip()
+    parts = _iso(text) or _written(text) or _numeric(text, day_first)
+    if parts is None:
+        return ""
+    year, month, day = parts
+    if int(year) > today.year + 1 or year in {"0000", "9999"}:
+        return ""
+    try:
+        born = date(int(year), int(month), int(day))
+    except ValueError:
+        born = None
+    if born in PLACEHOLDER_DATES or (born is not None and born > today + timedelta(days=1)):
+        return ""
+    return year + month + day
+
+
+def _iso(text: str) -> tuple[str, str, str] | None:
+    found = re.fullmatch(r"(\d{4})(?:[-/.]?(\d{2})(?:[-/.]?(\d{2}))?)?", text)
+    return (found[1], _told(found[2]), _told(found[3])) if found else None
+
+
+def _told(part: str | None) -> str:
+    return part if part and part != "00" else "??"
+
+
+def _written(text: str) -> tuple[str, str, str] | None:
+    """3-APR-1980, 3 April 1980, April 3, 1980, April 1980."""
+    words = re.findall(r"[A-Za-z]+|\d+", text)
+    months = [number for word in words if (number := _MONTHS.get(word[:3].casefold())) and word.isalpha()]
+    numbers = [word for word in words if word.isdigit()]
+    if len(months) != 1 or len(words) != len(numbers) + 1:
+        return None
+    years = [word for word in numbers if len(word) == 4]
+    days = [word for word in numbers if len(word) < 3]
+    if len(years) != 1 or len(days) > 1:
+        return None
+    return years[0], f"{months[0]:02}", f"{int(days[0]):02}" if days else "??"
+
+
+def _numeric(text: str, day_first: bool) -> tuple[str, str, str] | None:
+    """04/03/1980, 3.4.1980 (with points, days come first), 4/3/80."""
+    found = re.fullmatch(r"(\d{1,2})([./ -])(\d{1,2})[./ -](\d{4}|\d{2})", text)
+    if not found:
+        return None
+    one, other, year = int(found[1]), int(found[3]), found[4]
+    if len(year) == 2:
+        year = ("20" if int(year) <= 25 else "19") + year
+    month, day = (other, one) if (day_first or found[2] == "." or one > 12) and other <= 12 else (one, other)
+    return year, f"{month:02}", f"{day:02}"
+
+
+def heaped_days_missing(column: Column) -> Column:
+    """Dates of a file in which far too many people are born on the first of January keep only that day's year."""
+    told = np.array([value[4:] if "?" not in value else "" for value in column.values], dtype=object)
+    counts, first = column.counts, told == "0101"
+    whole = counts[told != ""].sum()
+    if not whole or counts[first].sum() < HEAPED * whole / 365.25 + 5:
+        return column
+    return mapped(column, lambda value: value[:4] + "????" if value[4:] == "0101" else value)
+
+
+# The rest
+
+
+def sex_of(text: str) -> str:
+    """male, female, or "" for anything else (other and unknown tell nobody apart)."""
+    word = text.casefold()
+    return "male" if word in _MALE else "female" if word in _FEMALE else ""
+
+
+def number_of(text: str) -> str:
+    """A social security number: nine digits by the rules of its issuer, another country's as it is, four last digits."""
+    squeezed = re.sub(r"[\W_]", "", text.casefold())
+    if squeezed.isdigit() and len(squeezed) == 9:
+        return real_ssn(squeezed) or ""
+    return "" if len(squeezed) < 4 or is_nobody(squeezed) else squeezed
+
+
+def phone_of(text: str) -> str:
+    """The significant digits of a telephone number: no country code 1, no leading zeros (E.164 without its +)."""
+    digits = re.sub(r"\D", "", re.split(r"(?i)ext|x", text)[0]).lstrip("0")
+    digits = digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
+    return "" if len(digits) < 6 or len(set(digits[-7:])) == 1 or digits.endswith("5551212") else digits
+
+
+def email_of(text: str) -> str:
+    """An address in lower case, without +tags; "" when it is none."""
+    local, at, domain = text.casefold().replace("mailto:", "").strip().partition("@")
+    local = local.split("+")[0]
+    nobody = is_nobody(local) or local in {"noemail", "no", "na", "nomail", "noreply", "email"}
+    return f"{local}@{domain}" if at and local and "." in domain and not nobody else ""
+
+
+def postal_code_of(text: str) -> str:
+    """A postal code without blanks; of a US one, the five digits."""
+    code = re.sub(r"[\W_]", "", text.casefold())
+    code = code[:5] if len(code) == 9 and code.isdigit() else code
+    return "" if not code or set(code) <= {"0"} or set(code) == {"9"} or is_nobody(code) else code
+
+
+def place_of(text: str) -> str:
+    """A city, state or second line of an address: words in their short form."""
+    words = [_ABBREVIATIONS.get(word, word) for word in text_of(text).split()]
+    return " ".join(words)
+
+
+def text_of(text: str) -> str:
+    """Any text: lower case, no accents, no marks."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    words = re.sub(r"[\W_]+", " ", plain).strip()
+    return "" if is_nobody(words.replace(" ", "")) else words
+
+
+def _street(columns: Mapping[str, Column]) -> Column | None:
+    """House number and street as one text, "8 stanley st"; the number may stand in its own column or in the text."""
+    street, number = columns.get("street"), columns.get("house_number")
+    if street is None:
+        return None
+    short = mapped(street, place_of)
+    if number is None:
+        return short
+    return joined(number, short, lambda house, name: f"{text_of(house)} {name}".strip() if name else "")
