@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from healthsync.domains.identity.linkage.nicknames import nickname_groups
-from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped
+from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped, sorted_distinct
 
 Keys = NDArray[np.uint64]
 Pairs = tuple[Codes, Codes]
@@ -41,26 +41,36 @@ class Candidates:
     capped: tuple[CappedBlocks, ...]
 
 
-def candidates(records: Records, keys: Sequence[str], *, cap: int, pairs_per_record: float) -> Candidates:
-    """All pairs that share a block of at least one of `keys`.
+def candidates(
+    records: Records, keys: Sequence[str], *, cap: int, pairs_per_record: float, pairs_per_key: int, telling: float
+) -> Candidates:
+    """All pairs that share a block of one telling key, or of two of the others.
 
-    A block holds at most `cap` records, fewer where a key would give more than `pairs_per_record` times the records.
-    A key whose fields a file does not have is passed over.
+    A key is telling if it gives at most `telling` pairs per record. A block holds at most `cap` records, fewer where a
+    key would give more than `pairs_per_record` times the records or, in large files, `pairs_per_key` pairs. A key whose
+    fields a file does not have is passed over.
     """
     parts = KeyParts(records)
-    packed: list[NDArray[np.int64]] = []
+    size = len(records)
+    budget = int(min(pairs_per_record * size, max(pairs_per_key, 2 * size)))
+    found: list[NDArray[np.int64]] = []
     capped: list[CappedBlocks] = []
     for key in keys:
-        found = parts.key(key)
-        if found is None:
+        keyed = parts.key(key)
+        if keyed is None:
             continue
-        places, values = found
-        pairs, left_out = _pairs_of(key, places, values, len(records), cap, int(pairs_per_record * len(records)))
-        packed.append(pairs)
+        pairs, left_out = _pairs_of(key, *keyed, size, cap, budget)
+        found += [pairs] * (2 if len(pairs) <= telling * size else 1)
         capped += left_out
-    together = np.unique(np.concatenate(packed)) if packed else np.empty(0, np.int64)
-    width = np.int64(max(len(records), 1))
+    together = _twice(np.sort(np.concatenate(found))) if found else np.empty(0, np.int64)
+    width = np.int64(max(size, 1))
     return Candidates(((together // width).astype(np.int32), (together % width).astype(np.int32)), tuple(capped))
+
+
+def _twice(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The distinct values that occur at least twice among ordered ones."""
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    return repeated[np.append(True, repeated[1:] != repeated[:-1])] if len(repeated) else repeated
 
 
 def _pairs_of(
@@ -86,7 +96,7 @@ def _pairs_of(
         one, other = places[at].astype(np.int64), places[at + distance].astype(np.int64)
         different = one != other
         found.append(one[different] * records + other[different])
-    return (np.concatenate(found) if found else np.empty(0, np.int64)), left_out
+    return sorted_distinct(np.concatenate(found)) if found else np.empty(0, np.int64), left_out
 
 
 def _affordable(sizes: NDArray[np.int64], cap: int, budget: int) -> int:
@@ -204,6 +214,5 @@ _PARTS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "phone_end": ("phone", lambda digits: digits[-7:]),
     "ssn_end": ("ssn", lambda digits: digits[-4:]),
     "email_local": ("email", lambda address: address.partition("@")[0]),
-    "house": ("street", lambda street: street.split()[0] if street[0].isdigit() else ""),
-    "street_name": ("street", lambda street: street.lstrip("0123456789 ")[:6]),
+    "street_start": ("street_name", lambda name: name[:6]),
 }

@@ -78,8 +78,8 @@ def meaning_of(names: Sequence[str], mapped: Mapping[str, str]) -> Meaning:
             fields[field] = name
             taken.add(name)
     free = [name for name in names if name not in taken]
-    truth = truth or next((name for name in free if _squeezed(name) in _TRUTH), None)
-    automatic = [name for name in free if _squeezed(name) not in _TRUTH]
+    truth = truth or next((name for name in free if _tells_the_truth(name)), None)
+    automatic = [name for name in free if not _tells_the_truth(name)]
     if not set(fields) - {"id"} and not extras:
         raise InvalidInput(
             f"no column says anything of a person; the columns are: {', '.join(names)}. "
@@ -103,3 +103,7 @@ def parse_map(text: str) -> dict[str, str]:
 
 def _squeezed(name: str) -> str:
     return re.sub(r"[\W_]", "", name.casefold())
+
+
+def _tells_the_truth(name: str) -> bool:
+    return _squeezed(name) in _TRUTH or name.casefold().startswith("truth")

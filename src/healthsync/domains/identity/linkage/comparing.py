@@ -6,7 +6,6 @@ Similarity is Jaro–Winkler (names) and optimal string alignment (numbers), com
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -182,34 +181,21 @@ class Comparer:
         return found
 
     def _shares_word(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
-        """Whether one family name of several words has a word of the other's."""
-        several = self._once("family of several words", lambda: self._of_several_words())
-        at = np.flatnonzero(several[left] | several[right])
+        """Whether one family name of several words has a word of the other's, or is contained in it."""
+        family, parts = self._columns["family"], self._columns.get("family_parts")
         shared = np.zeros(len(left), bool)
-        words, offsets = self._records.word_codes, self._word_offsets
-        family = self._once("family words", lambda: self._as_words("family"))
-        for place in at.tolist():
-            a, b = left[place], right[place]
-            one, other = set(words[offsets[a] : offsets[a + 1]].tolist()), set(words[offsets[b] : offsets[b + 1]].tolist())
-            codes = self._columns["family"].codes
-            shared[place] = family[codes[a]] in other or family[codes[b]] in one or bool(
-                self._family_parts(a) & self._family_parts(b)
-            )
+        if parts is None:
+            return shared
+        at = np.flatnonzero((parts.codes[left] >= 0) | (parts.codes[right] >= 0))
+        sides = [
+            zip(family.texts[family.codes[side]], parts.texts[parts.codes[side]], strict=True)
+            for side in (left[at], right[at])
+        ]
+        shared[at] = [
+            not {one, *one_parts.split()}.isdisjoint({other, *other_parts.split()})
+            for (one, one_parts), (other, other_parts) in zip(*sides, strict=True)
+        ]
         return shared
-
-    def _family_parts(self, record: int) -> set[int]:
-        """The words of a record's names that its family name contains."""
-        family = self._columns["family"].values[self._columns["family"].codes[record]]
-        start, end = self._word_offsets[record], self._word_offsets[record + 1]
-        texts = self._records.word_texts
-        return {
-            code for code in self._records.word_codes[start:end].tolist()
-            if len(texts[code]) > 2 and texts[code] != family and texts[code] in family
-        }  # fmt: skip
-
-    def _of_several_words(self) -> NDArray[np.bool_]:
-        return np.array([bool(self._family_parts(at)) if code >= 0 else False
-                         for at, code in enumerate(self._columns["family"].codes.tolist())], bool)  # fmt: skip
 
     def _as_words(self, field: str) -> Codes:
         index = self._once("word index", lambda: {text: code for code, text in enumerate(self._records.word_texts)})
@@ -220,12 +206,6 @@ class Comparer:
         width = len(self._records.word_texts) + 1
         return self._once(
             "words", lambda: (self._records.word_records.astype(np.int64) * width + self._records.word_codes, width)
-        )
-
-    @property
-    def _word_offsets(self) -> NDArray[np.int64]:
-        return self._once(
-            "offsets", lambda: np.searchsorted(self._records.word_records, np.arange(len(self._records) + 1))
         )
 
     # Dates and numbers
@@ -314,10 +294,10 @@ class Comparer:
         nowhere = np.zeros(len(left), bool)
         if "street" not in self._columns:
             return np.full(len(left), -1, np.int8), nowhere
-        column = self._columns["street"]
-        levels, one, other, differ = _begin(column, left, right)
+        levels, _, _, differ = _begin(self._columns["street"], left, right)
         found = np.where(levels == 1, 2, -1).astype(np.int8)
-        houses, names = self._once("streets", lambda: _streets(column))
+        houses, names = self._columns["house"], self._columns["street_name"]
+        one, other = left[differ], right[differ]
         a, b = houses.codes[one], houses.codes[other]
         one_number = (a == b) | (a < 0) | (b < 0)
         name_a, name_b = names.codes[one], names.codes[other]
@@ -328,7 +308,7 @@ class Comparer:
             at = np.flatnonzero(found == 0)
             line = self._once("lines", lambda: mapped(self._columns["address_line"], _squeezed))
             for one, other in ((left[at], right[at]), (right[at], left[at])):
-                texts = names.texts[names.codes[column.codes[one]]], line.texts[line.codes[other]]
+                texts = names.texts[names.codes[one]], line.texts[line.codes[other]]
                 nowhere[at] |= cpdist(*texts, scorer=JaroWinkler.similarity, dtype=np.float32) >= CLOSE_STREET
             found[nowhere] = 1
         return found, nowhere
@@ -371,7 +351,7 @@ class Comparer:
             return np.zeros(len(left), bool)
         column = self._columns["given"]
         real = self._once("real", lambda: np.array([value in known_first_names() for value in column.values], bool))
-        levels, one, other, differ = _begin(column, left, right)
+        _, one, other, differ = _begin(column, left, right)
         groups = self._once("groups", lambda: _groups(column))
         related = np.zeros(len(one), bool)
         for a in range(groups.shape[1]):
@@ -414,9 +394,10 @@ def _similar(column: Column, one: Codes, other: Codes) -> tuple[NDArray[np.float
     """The similarity of names (0 below ALIKE_NAME), and whether they are one letter apart or nearly the same."""
     similarity = _scored(column, one, other, JaroWinkler.similarity, score_cutoff=ALIKE_NAME)
     long = _lengths(column)
-    apart = _scored(column, one, other, OSA.distance, score_cutoff=1)
-    mistyped = (apart <= 1) & (np.minimum(long[one], long[other]) > 3)
-    return similarity, (similarity >= CLOSE_NAME) | mistyped
+    close = similarity >= CLOSE_NAME
+    at = np.flatnonzero(~close & (similarity > 0) & (np.minimum(long[one], long[other]) > 3))
+    close[at] = _scored(column, one[at], other[at], OSA.distance, score_cutoff=1) <= 1
+    return similarity, close
 
 
 def _lengths(column: Column) -> NDArray[np.int32]:
@@ -436,15 +417,6 @@ def _groups(column: Column) -> NDArray[np.int32]:
         own = groups.get(value, ())[:3] or (-1 - code,)
         table[code] = [own[min(at, len(own) - 1)] for at in range(3)]
     return table
-
-
-def _streets(column: Column) -> tuple[Column, Column]:
-    """House numbers and names of streets (without blanks, which are often lost), by the code of the whole."""
-    parts = [re.fullmatch(r"(\d*)\w?\b ?(.*)", value) for value in column.values]
-    return (
-        encode(part[1] if part else "" for part in parts),
-        encode(_squeezed(part[2] if part else value) for part, value in zip(parts, column.values, strict=True)),
-    )
 
 
 def _squeezed(text: str) -> str:

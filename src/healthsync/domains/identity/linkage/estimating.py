@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from healthsync.domains.identity.linkage.comparing import Comparer, Comparison, Levels, levels_of
-from healthsync.domains.identity.linkage.model import FieldWeights, Floats, LinkageModel, Profile
+from healthsync.domains.identity.linkage.model import FieldWeights, Floats, LinkageModel, Profile, kinship_bits
 from healthsync.domains.identity.linkage.standardising import Records
 
 RANDOM_PAIRS = 200_000
 ROUNDS = 200
 CONVERGED = 1e-5
+_LEAST = 1e-9
+"""Nothing is impossible: the least share of a level."""
 _SEED = 20_261_127
 
 
@@ -97,6 +99,8 @@ def estimate(
         fields=state.weights(),
         matches=min(max(state.matched / total_pairs, 1e-12), 0.5),
         relatives=min(state.related / total_pairs, 0.4),
+        same_given=profile.household["same_given"],
+        same_birth_date=profile.household["same_birth_date"],
     )
 
 
@@ -108,14 +112,13 @@ class _State:
     ) -> None:
         self._patterns, self._drawn, self._profile, self._total = patterns, drawn, profile, total_pairs
         self._floor = 0.1 / max(records, 10)
-        self._places = {name: np.flatnonzero(patterns.levels[at]) for at, name in enumerate(patterns.names)}
         self._shared = set(profile.household["shared"])
         households = {"address", "phone"} & set(patterns.names) and {"given", "birth_date"} & set(patterns.names)
         self.matched = min(0.5 * records, 0.5 * total_pairs)
         self.related = min(0.25 * records, 0.25 * total_pairs) if households else 0.0
         self.m = {name: profile.initial(name) for name in patterns.names}
-        self.u = {name: np.maximum(drawn[name], self._floor * 1e-3) for name in patterns.names}
-        self.h = {name: self._relatives(name, self.m[name]) for name in patterns.names}
+        self.u = {name: np.maximum(drawn[name], _LEAST) for name in patterns.names}
+        self.h = {name: (self.m if name in self._shared else self.u)[name] for name in patterns.names}
 
     def expect(self) -> tuple[Floats, Floats]:
         """How many pairs of each pattern are of one person, and of relatives."""
@@ -125,6 +128,12 @@ class _State:
             levels = self._patterns.levels[at]
             for_person += np.append(0.0, np.log(self.m[name] / self.u[name]))[levels]
             for_relatives += np.append(0.0, np.log(self.h[name] / self.u[name]))[levels]
+        household, levels_by_name = self._profile.household, dict(
+            zip(self._patterns.names, self._patterns.levels, strict=True)
+        )
+        for_relatives += np.log(2) * kinship_bits(
+            levels_by_name, self.weights(), household["same_given"], household["same_birth_date"]
+        )
         whole = np.logaddexp(np.logaddexp(for_person, for_relatives), 0.0)
         counts = self._patterns.counts
         return counts * np.exp(for_person - whole), counts * np.exp(for_relatives - whole)
@@ -139,29 +148,16 @@ class _State:
             size = len(self.m[name]) + 1
             self.m[name] = self._shares(np.bincount(levels, persons, size)[1:], self._profile.initial(name))
             if name in self._shared:
-                shared = self._shares(np.bincount(levels, relatives, size)[1:], self._profile.initial(name))
-                self.h[name] = self._relatives(name, shared)
+                self.h[name] = self._shares(np.bincount(levels, relatives, size)[1:], self._profile.initial(name))
             apart = self._drawn[name] - match * self.m[name] - relation * self.h[name]
-            u = np.maximum(apart, np.minimum(self._floor, self._drawn[name]))
+            u = np.maximum(apart, np.maximum(np.minimum(self._floor, self._drawn[name]), _LEAST))
             self.u[name] = u / u.sum()
             if name not in self._shared:
-                self.h[name] = self._relatives(name, self.u[name])
+                self.h[name] = self.u[name]
 
     def _shares(self, counts: Floats, expected: Floats) -> Floats:
         together = counts + self._profile.trust * expected
         return together / together.sum()
-
-    def _relatives(self, name: str, shares: Floats) -> Floats:
-        """The levels of relatives: as learned where they share, as strangers elsewhere, some exceptions apart."""
-        household = self._profile.household
-        if name in self._shared:
-            return shares
-        exact = {"given": household["same_given"], "birth_date": household["same_birth_date"]}.get(name, 0.0)
-        made = self.u[name].copy()
-        if exact > made[0]:
-            made[1:] *= (1 - exact) / max(1 - made[0], 1e-12)
-            made[0] = exact
-        return made
 
     def weights(self) -> dict[str, FieldWeights]:
         """The parameters, as the model keeps them."""

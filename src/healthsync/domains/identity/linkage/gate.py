@@ -2,7 +2,7 @@
 
 A score adds up what two records share, and relatives share a lot: a score alone links twins and Jr with Sr. Certain is
 only a pair of which first name (as written, as a pet form, misspelt, swapped with the family name) and birth date (as
-written or mistyped) agree, or the SSN does, and in which nothing contradicts:
+written; mistyped, if address, telephone or e-mail agree) agree, or the SSN does, and in which nothing contradicts:
 
     ssn-conflict      two social security numbers more than a typing error apart
     suffix-conflict   two generations (Jr, Sr)
@@ -28,10 +28,11 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     given, family = levels.get("given", none), levels.get("family", none)
     born, ssn = levels.get("birth_date", none), levels.get("ssn", none)
     suffix, sex = levels.get("suffix", none), levels.get("sex", none)
+    elsewhere = (levels.get("phone", none) == 1) | (levels.get("email", none) == 1) | _among(levels.get("address", none), 1, 2)
     named = _among(given, 1, 2, 3) | (family == 4)
     same_ssn = ssn == 1
-    agrees = (named & _among(born, 1, 2)) | (same_ssn & (named | _among(born, 1, 2) | (given == 0) & (born == 0)))
-    twins = (born == 1) & comparer.real_names_differ(compared.left, compared.right)
+    agrees = (named & ((born == 1) | ((born == 2) & elsewhere))) | (same_ssn & (named | _among(born, 1, 2) | (given == 0) & (born == 0)))
+    twins = (born == 1) & comparer.real_names_differ(compared.left, compared.right) & ~(same_ssn & (given == 3))
     return (
         ~agrees * 1 + (ssn == 4) * 2 + (suffix == 2) * 4 + twins * 8 + ((sex == 2) & (given != 1)) * 16
     ).astype(np.int8)

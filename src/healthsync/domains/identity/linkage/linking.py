@@ -111,8 +111,9 @@ def link(
     progress("finding candidates", 0.0)
     blocks = profile.blocks
     found = candidates(
-        records, profile.keys(records), cap=blocks["cap"], pairs_per_record=blocks["pairs_per_record"]
-    )
+        records, profile.keys(records), cap=blocks["cap"], pairs_per_record=blocks["pairs_per_record"],
+        pairs_per_key=blocks["pairs_per_key"], telling=blocks["telling"],
+    )  # fmt: skip
     left, right = found.pairs
     comparer = Comparer(records)
     compared = _compare(comparer, left, right, lambda share: progress("comparing", 0.1 + 0.4 * share))

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from healthsync.domains.identity.linkage.comparing import Comparison, levels_of
+from healthsync.domains.identity.linkage.comparing import Comparison, Levels, levels_of
 from healthsync.domains.identity.linkage.standardising import Records
 from healthsync.errors import InvalidInput
 
@@ -102,6 +102,8 @@ class LinkageModel:
     fields: Mapping[str, FieldWeights]
     matches: float
     relatives: float
+    same_given: float
+    same_birth_date: float
     frequencies: Mapping[str, Frequencies] = field(default_factory=dict)
 
     @property
@@ -166,9 +168,29 @@ def scores(model: LinkageModel, compared: Comparison, frequencies: Mapping[str, 
             rarity = frequencies[column][codes]
             for_person += rarity
             for_relatives += np.where(_shared(model.fields[name]), rarity, 0)
+    for_relatives += kinship_bits(compared.levels, model.fields, model.same_given, model.same_birth_date)
     explained = relatives_bits(model, for_relatives)
     weight = for_person - explained
     return Scores(weight, weight + model.prior_bits)
+
+
+def kinship_bits(
+    levels: Mapping[str, Levels], fields: Mapping[str, FieldWeights], same_given: float, same_birth_date: float
+) -> Floats:
+    """How much more often than strangers relatives show these first names and birth dates, in bits.
+
+    Most are like strangers; `same_given` are namesakes (father and son), `same_birth_date` were born together, and have
+    two different names.
+    """
+    size = len(next(iter(levels.values()), ()))
+    given, born = levels.get("given", np.zeros(size, np.int8)), levels.get("birth_date", np.zeros(size, np.int8))
+    odds = np.full(size, 1 - same_given - same_birth_date)
+    if "given" in fields:
+        odds += np.where(given == 1, same_given / fields["given"].u[0], np.where(given == 0, same_given, 0))
+    if "birth_date" in fields:
+        twins = same_birth_date * ~np.isin(given, (1, 2))
+        odds += np.where(born == 1, twins / fields["birth_date"].u[0], np.where(born == 0, twins, 0))
+    return np.log2(odds)
 
 
 def relatives_bits(model: LinkageModel, for_relatives: Floats) -> Floats:

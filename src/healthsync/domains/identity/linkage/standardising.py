@@ -46,6 +46,7 @@ _ABBREVIATIONS = {
     "north": "n", "south": "s", "east": "e", "west": "w", "saint": "st", "mount": "mt", "fort": "ft",
 }  # fmt: skip
 _MONTHS = {name: at for at, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_NO_DIGIT = str.maketrans("", "", " ()-+./")
 _MALE = frozenset(("m", "male", "man", "boy", "1"))
 _FEMALE = frozenset(("f", "female", "woman", "girl", "2", "w"))
 
@@ -119,6 +120,12 @@ def joined(one: Column, other: Column, rule: Callable[[str, str], str]) -> Colum
     return Column(made.codes[inverse].astype(np.int32), made.values)
 
 
+def sorted_distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The distinct values in ascending order."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
 def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Sequence[int], *, today: date) -> Records:
     """Records of `raw` columns (by field, text as written), in the order of file and id.
 
@@ -126,23 +133,20 @@ def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Seq
     """
     order = np.array(sorted(range(len(ids)), key=lambda at: (files[at], ids[at])), dtype=np.int64)
     columns = {name: _ordered(encode(map(str.strip, values)), order) for name, values in raw.items()}
-    names = _names(columns)
-    made = {name: column for name, column in names.items() if name != "words"}
+    made: dict[str, Column | None] = {**_names(columns)}
     made |= {
         "birth_date": heaped_days_missing(_dates(columns["birth_date"], today)) if "birth_date" in columns else None,
         "sex": mapped(columns["sex"], sex_of) if "sex" in columns else None,
         "ssn": mapped(columns["ssn"], number_of) if "ssn" in columns else None,
-        "street": _street(columns),
         "phone": mapped(columns["phone"], phone_of) if "phone" in columns else None,
         "email": mapped(columns["email"], email_of) if "email" in columns else None,
         "postal_code": mapped(columns["postal_code"], postal_code_of) if "postal_code" in columns else None,
     }
-    made |= {
-        name: mapped(columns[name], place_of) for name in ("city", "state", "address_line") if name in columns
-    }
+    made |= {name: mapped(columns[name], place_of) for name in ("city", "state", "address_line") if name in columns}
+    made |= _street(columns)
     extras = {name: mapped(column, text_of) for name, column in columns.items() if name.startswith("extra:")}
     kept = {name: column for name, column in (made | extras).items() if column is not None and column.filled}
-    records, codes, texts = _words(kept, names.get("words"))
+    records, codes, texts = _words(kept)
     return Records([ids[at] for at in order.tolist()], np.array(files, np.int8)[order], kept, records, codes, texts)
 
 
@@ -165,7 +169,7 @@ def _names(columns: Mapping[str, Column]) -> dict[str, Column]:
     told: list[Column] = []
     if family is not None:
         found["family"] = mapped(family, lambda text: real_family(without_generation(_untitled(text))[0]))
-        found["words"] = mapped(family, lambda text: " ".join(name_words(without_generation(text)[0])))
+        found["family_parts"] = mapped(family, family_parts)
         told.append(mapped(family, lambda text: without_generation(_untitled(text))[1]))
     if given is not None:
         found["given"] = mapped(given, lambda text: real_first_name(first_and_rest(text)[0]))
@@ -251,11 +255,15 @@ def _further_names(full: Column, found: Mapping[str, Column]) -> Column:
     return words if middle is None else joined(middle, words, lambda one, other: one or other)
 
 
-def _words(columns: Mapping[str, Column], family_words: Column | None) -> tuple[Codes, Codes, list[str]]:
+def family_parts(text: str) -> str:
+    """The words of a family name of several (hyphenated, or with two names), "" for one."""
+    words = name_words(without_generation(text)[0])
+    return " ".join(words) if len(words) > 1 else ""
+
+
+def _words(columns: Mapping[str, Column]) -> tuple[Codes, Codes, list[str]]:
     """All words of the names of each record, each once: (record, code) pairs and the words."""
-    sources = [columns[name] for name in ("given", "middle", "family") if name in columns]
-    if family_words is not None:
-        sources.append(family_words)
+    sources = [columns[name] for name in ("given", "middle", "family", "family_parts") if name in columns]
     index: dict[str, int] = {}
     records, codes = [], []
     for column in sources:
@@ -270,7 +278,7 @@ def _words(columns: Mapping[str, Column], family_words: Column | None) -> tuple[
     if not records:
         return np.empty(0, np.int32), np.empty(0, np.int32), []
     width = len(index)
-    packed = np.unique(np.concatenate(records).astype(np.int64) * width + np.concatenate(codes))
+    packed = sorted_distinct(np.concatenate(records).astype(np.int64) * width + np.concatenate(codes))
     return (packed // width).astype(np.int32), (packed % width).astype(np.int32), list(index)
 
 
@@ -379,7 +387,9 @@ def number_of(text: str) -> str:
 
 def phone_of(text: str) -> str:
     """The significant digits of a telephone number: no country code 1, no leading zeros (E.164 without its +)."""
-    digits = re.sub(r"\D", "", re.split(r"(?i)ext|x", text)[0]).lstrip("0")
+    digits = text.partition("x")[0].partition("e")[0].translate(_NO_DIGIT).lstrip("0")
+    if not digits.isdigit():
+        digits = re.sub(r"\D", "", digits)
     digits = digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
     return "" if len(digits) < 6 or len(set(digits[-7:])) == 1 or digits.endswith("5551212") else digits
 
@@ -407,18 +417,39 @@ def place_of(text: str) -> str:
 
 def text_of(text: str) -> str:
     """Any text: lower case, no accents, no marks."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    plain = text.casefold()
+    if not plain.isascii():
+        plain = unicodedata.normalize("NFKD", plain)
+        plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     words = re.sub(r"[\W_]+", " ", plain).strip()
     return "" if is_nobody(words.replace(" ", "")) else words
 
 
-def _street(columns: Mapping[str, Column]) -> Column | None:
-    """House number and street as one text, "8 stanley st"; the number may stand in its own column or in the text."""
+def _street(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """House number and name of the street; the number may stand in its own column or before the name.
+
+    The name has no blanks, which are often lost. `street` is both together.
+    """
     street, number = columns.get("street"), columns.get("house_number")
     if street is None:
-        return None
-    short = mapped(street, place_of)
-    if number is None:
-        return short
-    return joined(number, short, lambda house, name: f"{text_of(house)} {name}".strip() if name else "")
+        return {}
+    house = mapped(street, lambda text: _HOUSE.match(text)[1].casefold())  # type: ignore[index] - matches always
+    name = mapped(mapped(street, lambda text: _HOUSE.match(text)[2]), lambda text: place_of(text).replace(" ", ""))  # type: ignore[index]
+    if number is not None:
+        house = joined(mapped(number, text_of), house, lambda told, found: told or found)
+    return {"house": house, "street_name": name, "street": _together(house, name)}
+
+
+_HOUSE = re.compile(r"\s*(\d*)\w?\b[\s,]*(.*)", re.DOTALL)
+
+
+def _together(house: Column, name: Column) -> Column:
+    """One code for a house and a street; the values are codes, too many to be spelt out."""
+    width = len(name.values) + 1
+    packed = (house.codes.astype(np.int64) + 1) * width + name.codes + 1
+    packed[name.codes < 0] = 0
+    distinct = sorted_distinct(packed)
+    codes = np.searchsorted(distinct, packed) - (distinct[0] == 0 if len(distinct) else 0)
+    values = [f"{house.values[at // width - 1] if at >= width else ''} {name.values[at % width - 1]}"
+              for at in distinct.tolist() if at]  # fmt: skip
+    return Column(codes.astype(np.int32), values)
