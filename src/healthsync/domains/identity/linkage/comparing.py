@@ -17,7 +17,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, JaroWinkler
 from rapidfuzz.process import cpdist
 
-from healthsync.domains.identity.linkage.nicknames import known_first_names, nickname_groups
+from healthsync.domains.identity.linkage.nicknames import census_shares, full_names, nickname_groups
 from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped
 
 Levels = NDArray[np.int8]
@@ -27,6 +27,7 @@ ALIKE_NAME = 0.80
 SWAPPED_NAME = 0.88
 CLOSE_TEXT = 85
 CLOSE_STREET = 0.88
+BORNE = 20
 UNKNOWN = 0
 
 GIVEN = ("exact", "nickname", "close", "initial", "elsewhere", "alike", "differs")
@@ -345,20 +346,23 @@ class Comparer:
 
         return rule
 
-    def real_names_differ(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
-        """Whether the first names of a pair are two different names that people bear, and not one misspelt or short."""
-        if "given" not in self._columns:
-            return np.zeros(len(left), bool)
-        column = self._columns["given"]
-        real = self._once("real", lambda: np.array([value in known_first_names() for value in column.values], bool))
-        _, one, other, differ = _begin(column, left, right)
-        groups = self._once("groups", lambda: _groups(column))
-        related = np.zeros(len(one), bool)
-        for a in range(groups.shape[1]):
-            for b in range(groups.shape[1]):
-                related |= groups[one, a] == groups[other, b]
+    def borne_names_differ(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether the first names of a pair are two names that people bear, and neither is the other's pet form.
+
+        A name is borne, and not misspelt, if BORNE of 100,000 have it in the census or in these records.
+        """
         found = np.zeros(len(left), bool)
-        found[differ] = real[one] & real[other] & ~related
+        if "given" not in self._columns:
+            return found
+        column = self._columns["given"]
+        borne = self._once("borne", lambda: _borne(column))
+        _, one, other, differ = _begin(column, left, right)
+        at = np.flatnonzero(borne[one] & borne[other])
+        texts, full = column.texts, full_names()
+        found[differ[at]] = [
+            a not in full.get(b, ()) and b not in full.get(a, ())
+            for a, b in zip(texts[one[at]], texts[other[at]], strict=True)
+        ]
         return found
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
@@ -395,7 +399,7 @@ def _similar(column: Column, one: Codes, other: Codes) -> tuple[NDArray[np.float
     similarity = _scored(column, one, other, JaroWinkler.similarity, score_cutoff=ALIKE_NAME)
     long = _lengths(column)
     close = similarity >= CLOSE_NAME
-    at = np.flatnonzero(~close & (similarity > 0) & (np.minimum(long[one], long[other]) > 3))
+    at = np.flatnonzero(~close & (similarity > 0) & (np.minimum(long[one], long[other]) > 2))
     close[at] = _scored(column, one[at], other[at], OSA.distance, score_cutoff=1) <= 1
     return similarity, close
 
@@ -417,6 +421,13 @@ def _groups(column: Column) -> NDArray[np.int32]:
         own = groups.get(value, ())[:3] or (-1 - code,)
         table[code] = [own[min(at, len(own) - 1)] for at in range(3)]
     return table
+
+
+def _borne(column: Column) -> NDArray[np.bool_]:
+    census = np.array([census_shares().get(value, 0) for value in column.values], float)
+    here = 100_000 * column.counts / max(column.filled, 1)
+    long = _lengths(column) > 1
+    return long & ((census >= BORNE) | ((here >= BORNE) & (column.counts >= 5)))
 
 
 def _squeezed(text: str) -> str:

@@ -2,7 +2,7 @@
 
 A score adds up what two records share, and relatives share a lot: a score alone links twins and Jr with Sr. Certain is
 only a pair of which first name (as written, as a pet form, misspelt, swapped with the family name) and birth date (as
-written; mistyped, if address, telephone or e-mail agree) agree, or the SSN does, and in which nothing contradicts:
+written; mistyped or in part, if address, telephone or e-mail agree) agree, or the SSN does, and in which nothing contradicts:
 
     ssn-conflict      two social security numbers more than a typing error apart
     suffix-conflict   two generations (Jr, Sr)
@@ -31,8 +31,9 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     elsewhere = (levels.get("phone", none) == 1) | (levels.get("email", none) == 1) | _among(levels.get("address", none), 1, 2)
     named = _among(given, 1, 2, 3) | (family == 4)
     same_ssn = ssn == 1
-    agrees = (named & ((born == 1) | ((born == 2) & elsewhere))) | (same_ssn & (named | _among(born, 1, 2) | (given == 0) & (born == 0)))
-    twins = (born == 1) & comparer.real_names_differ(compared.left, compared.right) & ~(same_ssn & (given == 3))
+    agrees = (named & ((born == 1) | (_among(born, 2, 3) & elsewhere))) | (same_ssn & (named | _among(born, 1, 2) | (given == 0) & (born == 0)))
+    names_differ = comparer.borne_names_differ(compared.left, compared.right) & (family != 4)
+    twins = (born == 1) & names_differ & ~(same_ssn & (given == 3))
     return (
         ~agrees * 1 + (ssn == 4) * 2 + (suffix == 2) * 4 + twins * 8 + ((sex == 2) & (given != 1)) * 16
     ).astype(np.int8)

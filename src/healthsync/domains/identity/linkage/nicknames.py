@@ -12,18 +12,38 @@ from healthsync.domains.identity.demographics import normalised_name
 def nickname_groups() -> dict[str, tuple[int, ...]]:
     """The groups (lines of `nicknames.txt`) that a normalised first name belongs to, its own before others'."""
     groups: dict[str, list[int]] = {}
-    for number, names in enumerate(_lines("nicknames.txt")):
-        for at, name in enumerate(dict.fromkeys(map(normalised_name, names.split()))):
-            of_name = groups.setdefault(name, [])
-            of_name.insert(0 if at == 0 else len(of_name), number)
-    return {name: tuple(numbers) for name, numbers in groups.items()}
+    for number, (name, pet_forms, sisters) in enumerate(_table()):
+        groups.setdefault(name, []).insert(0, number)
+        for other in (*pet_forms, *sisters):
+            groups.setdefault(other, []).append(number)
+    return {name: tuple(dict.fromkeys(numbers)) for name, numbers in groups.items()}
 
 
 @cache
-def known_first_names() -> frozenset[str]:
-    """Names that are borne, not misspelt: the US census of 1990 and every form of the nickname table."""
-    census = (line.split("\t")[0] for line in _lines("given_names.tsv"))
-    return frozenset(census) | nickname_groups().keys()
+def full_names() -> dict[str, frozenset[str]]:
+    """The names that a pet form is short for: kate → catherine."""
+    found: dict[str, set[str]] = {}
+    for name, pet_forms, _ in _table():
+        for form in pet_forms:
+            found.setdefault(form, set()).add(name)
+    return {form: frozenset(names) for form, names in found.items()}
+
+
+@cache
+def census_shares() -> dict[str, int]:
+    """How many of 100,000 women or of 100,000 men bear a first name, whichever is more (US census of 1990)."""
+    rows = (line.split("\t") for line in _lines("given_names.tsv"))
+    return {name: max(int(women), int(men)) for name, women, men in rows}
+
+
+def _table() -> list[tuple[str, list[str], list[str]]]:
+    """(name, its pet forms, names of the same root) of each line."""
+    found = []
+    for line in _lines("nicknames.txt"):
+        forms, _, sisters = line.partition("|")
+        name, *pet_forms = map(normalised_name, forms.split())
+        found.append((name, pet_forms, [normalised_name(sister) for sister in sisters.split()]))
+    return found
 
 
 def _lines(name: str) -> list[str]:

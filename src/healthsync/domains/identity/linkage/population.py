@@ -17,7 +17,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 
-from healthsync.domains.identity.linkage.nicknames import nickname_groups
+from healthsync.domains.identity.linkage.nicknames import full_names
 
 COLUMNS = (
     "id", "given", "middle", "family", "suffix", "birth_date", "sex", "ssn", "street", "city", "state", "postal_code",
@@ -295,9 +295,8 @@ class Population:
 
 @cache
 def nickname_forms(name: str) -> tuple[str, ...]:
-    """Other names of the groups that a name is in."""
-    groups = set(nickname_groups().get(name, ()))
-    return tuple(sorted(other for other, of in nickname_groups().items() if other != name and groups & set(of)))
+    """The pet forms of a name."""
+    return tuple(sorted(form for form, names in full_names().items() if name in names))
 
 
 @cache
