@@ -42,11 +42,12 @@ class Candidates:
 
 
 def candidates(
-    records: Records, keys: Sequence[str], *, cap: int, pairs_per_record: float, pairs_per_key: int, telling: float
+    records: Records, keys: Sequence[str], *, cap: int, pairs_per_record: float, pairs_per_key: int, telling: float,
+    telling_pairs: int,
 ) -> Candidates:
     """All pairs that share a block of one telling key, or of two of the others.
 
-    A key is telling if it gives at most `telling` pairs per record. A block holds at most `cap` records, fewer where a
+    A key is telling if it gives at most `telling` pairs per record, or `telling_pairs` in all. A block holds at most `cap` records, fewer where a
     key would give more than `pairs_per_record` times the records or, in large files, `pairs_per_key` pairs. A key whose
     fields a file does not have is passed over.
     """
@@ -60,7 +61,7 @@ def candidates(
         if keyed is None:
             continue
         pairs, left_out = _pairs_of(key, *keyed, size, cap, budget)
-        found += [pairs] * (2 if len(pairs) <= telling * size else 1)
+        found += [pairs] * (2 if len(pairs) <= max(telling * size, telling_pairs) else 1)
         capped += left_out
     together = _twice(np.sort(np.concatenate(found))) if found else np.empty(0, np.int64)
     width = np.int64(max(size, 1))

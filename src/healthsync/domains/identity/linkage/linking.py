@@ -113,6 +113,7 @@ def link(
     found = candidates(
         records, profile.keys(records), cap=blocks["cap"], pairs_per_record=blocks["pairs_per_record"],
         pairs_per_key=blocks["pairs_per_key"], telling=blocks["telling"],
+        telling_pairs=blocks["telling_pairs"],
     )  # fmt: skip
     left, right = found.pairs
     comparer = Comparer(records)
