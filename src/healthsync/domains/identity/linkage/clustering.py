@@ -6,7 +6,7 @@ weight of *all* pairs between them speaks for it; a pair that was never compared
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,13 +70,16 @@ def pairs_within(labels: Labels) -> tuple[Codes, Codes]:
     return left[ascending].astype(np.int32), right[ascending].astype(np.int32)
 
 
-def average_linkage(size: int, left: Codes, right: Codes, weights: Floats, unknown: float) -> Labels:
-    """Join records into persons while the mean weight between two groups is above 0.
+def average_linkage(within: Labels, left: Codes, right: Codes, weights: Floats, unknown: float) -> Labels:
+    """Join records into persons, each inside one component of `within`, while the mean weight of two groups is above 0.
 
     `weights` are log odds of pairs; a pair that is not among them counts `unknown`. Ties go to the lower records, so
     that the result does not depend on any order.
     """
+    size = len(within)
     labels = np.arange(size, dtype=np.int64)
+    inside = within[left] == within[right]
+    left, right, weights = left[inside], right[inside], weights[inside]
     together = components(size, left[weights > 0], right[weights > 0])
     inside = together[left] == together[right]
     left, right, weights = left[inside], right[inside], weights[inside]
@@ -110,25 +113,32 @@ def _groups(
         yield order[start:end], (left[low:high], right[low:high], weights[low:high])
 
 
-def _agglomerate(matrix: Floats) -> Labels:
-    """Average linkage of one component: for each row the lowest row of its group."""
-    size = len(matrix)
+def _agglomerate(weight: Floats) -> Labels:
+    """Average linkage of one component: for each row the lowest row of its group. `weight` is used up.
+
+    The heaviest partner of each row is remembered, so that a join looks only at the rows that it concerns.
+    """
+    size = len(weight)
     labels = np.arange(size)
-    weight = matrix.copy()
     np.fill_diagonal(weight, -np.inf)
     counts = np.ones(size)
+    partner = weight.argmax(axis=1)
+    heaviest = weight[labels, partner]
     while True:
-        best = int(weight.argmax())
-        one, other = divmod(best, size)
-        if weight[one, other] <= 0:
+        one = int(heaviest.argmax())
+        if heaviest[one] <= 0:
             return labels
-        one, other = min(one, other), max(one, other)
+        one, other = sorted((one, int(partner[one])))
         joined = (weight[one] * counts[one] + weight[other] * counts[other]) / (counts[one] + counts[other])
         joined[[one, other]] = -np.inf
         weight[one] = weight[:, one] = joined
-        weight[other] = weight[:, other] = -np.inf
+        weight[other] = weight[:, other] = heaviest[other] = -np.inf
         counts[one] += counts[other]
         labels[labels == other] = one
+        stale = np.flatnonzero((partner == one) | (partner == other) | (joined > heaviest))
+        stale = np.append(stale[np.isfinite(heaviest[stale])], one)
+        partner[stale] = weight[stale].argmax(axis=1)
+        heaviest[stale] = weight[stale, partner[stale]]
 
 
 def one_to_one(left: Codes, right: Codes, weights: Floats) -> NDArray[np.bool_]:
@@ -142,7 +152,3 @@ def one_to_one(left: Codes, right: Codes, weights: Floats) -> NDArray[np.bool_]:
             kept[at] = True
             taken |= {one, other}
     return kept
-
-
-Progress = Callable[[str, float], None]
-"""Told what is being done, and which share of the whole is done."""

@@ -135,7 +135,7 @@ def link(
           for part in ("left", "right", "weight", "log_odds", "reasons"))
     )  # fmt: skip
     progress("making persons", 0.85)
-    persons = _persons(records, both, profile, exclusive)
+    persons = _persons(records, both, labels, profile, exclusive)
     return _outcome(records, both, persons, profile, replace(model), found.capped, len(left), len(inner[0]), exclusive)
 
 
@@ -186,7 +186,7 @@ def _only_new(pairs: tuple[Codes, Codes], known: _Scored) -> tuple[Codes, Codes]
     return pairs[0][new], pairs[1][new]
 
 
-def _persons(records: Records, scored: _Scored, profile: Profile, exclusive: bool) -> Labels:
+def _persons(records: Records, scored: _Scored, within: Labels, profile: Profile, exclusive: bool) -> Labels:
     clip = profile.clusters["clip"]
     if exclusive:
         across = scored.take((records.files[scored.left] != records.files[scored.right]) & (scored.log_odds > 0))
@@ -195,7 +195,7 @@ def _persons(records: Records, scored: _Scored, profile: Profile, exclusive: boo
         labels[kept.right] = kept.left
         return labels
     return average_linkage(
-        len(records), scored.left, scored.right, np.clip(scored.log_odds, -clip, clip), -clip / 2
+        within, scored.left, scored.right, np.clip(scored.log_odds, -clip, clip), -clip / 2
     )
 
 
