@@ -70,8 +70,11 @@ def pairs_within(labels: Labels) -> tuple[Codes, Codes]:
     return left[ascending].astype(np.int32), right[ascending].astype(np.int32)
 
 
-def average_linkage(within: Labels, left: Codes, right: Codes, weights: Floats, unknown: float) -> Labels:
-    """Join records into persons, each inside one component of `within`, while the mean weight of two groups is above 0.
+def average_linkage(
+    within: Labels, left: Codes, right: Codes, weights: Floats, unknown: float, join: float
+) -> Labels:
+    """Join records into persons, each inside one component of `within`, while the mean weight of two groups is above
+    `join` (two records by themselves: above 0).
 
     `weights` are log odds of pairs; a pair that is not among them counts `unknown`. Ties go to the lower records, so
     that the result does not depend on any order.
@@ -80,17 +83,17 @@ def average_linkage(within: Labels, left: Codes, right: Codes, weights: Floats, 
     labels = np.arange(size, dtype=np.int64)
     inside = within[left] == within[right]
     left, right, weights = left[inside], right[inside], weights[inside]
-    together = components(size, left[weights > 0], right[weights > 0])
+    together = components(size, left[weights > join], right[weights > join])
     inside = together[left] == together[right]
     left, right, weights = left[inside], right[inside], weights[inside]
     for members, (a, b, w) in _groups(together, left, right, weights):
         if len(members) == 2:
-            labels[members] = members[0]
+            labels[members] = np.where(w[0] > 0, members[0], members)
         else:
-            matrix = np.full((len(members), len(members)), unknown)
+            matrix = np.full((len(members), len(members)), float(unknown))
             one, other = np.searchsorted(members, a), np.searchsorted(members, b)
             matrix[one, other] = matrix[other, one] = w
-            labels[members] = members[_agglomerate(matrix)]
+            labels[members] = members[_agglomerate(matrix, join)]
     return labels
 
 
@@ -113,7 +116,7 @@ def _groups(
         yield order[start:end], (left[low:high], right[low:high], weights[low:high])
 
 
-def _agglomerate(weight: Floats) -> Labels:
+def _agglomerate(weight: Floats, join: float) -> Labels:
     """Average linkage of one component: for each row the lowest row of its group. `weight` is used up.
 
     The heaviest partner of each row is remembered, so that a join looks only at the rows that it concerns.
@@ -126,7 +129,7 @@ def _agglomerate(weight: Floats) -> Labels:
     heaviest = weight[labels, partner]
     while True:
         one = int(heaviest.argmax())
-        if heaviest[one] <= 0:
+        if heaviest[one] <= join:
             return labels
         one, other = sorted((one, int(partner[one])))
         joined = (weight[one] * counts[one] + weight[other] * counts[other]) / (counts[one] + counts[other])

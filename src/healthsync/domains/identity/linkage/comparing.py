@@ -36,7 +36,7 @@ MIDDLE = ("exact", "contained", "initial", "alike", "differs")
 BIRTH_DATE = ("exact", "mistyped", "partial", "two-parts", "year", "differs")
 EXACT = ("exact", "differs")
 NUMBER = ("exact", "mistyped", "end", "differs")
-ADDRESS = ("exact", "close", "postal-code", "street", "city", "state", "differs")
+ADDRESS = ("exact", "close", "postal-code", "street", "city", "area", "state", "differs")
 TEXT = ("exact", "alike", "differs")
 
 LEVELS: Mapping[str, tuple[str, ...]] = {
@@ -280,12 +280,21 @@ class Comparer:
                 postal == 2,
                 street == 2,
                 (city == 2) | (postal == 1),
+                self._same_area(left, right) | (city == 1),
                 state == 2,
             ],
-            [0, 1, 2, 3, 4, 5, 6],
-            7,
+            [0, 1, 2, 3, 4, 5, 6, 7],
+            8,
         )
         return levels.astype(np.int8), lines_swapped
+
+    def _same_area(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether the postal codes begin alike: all but the last two or three characters."""
+        column = self._columns.get("postal_code")
+        if column is None:
+            return np.zeros(len(left), bool)
+        areas = self._once("areas", lambda: mapped(column, lambda code: code[: 3 if len(code) < 6 else len(code) - 3]))
+        return (areas.codes[left] == areas.codes[right]) & (areas.codes[left] >= 0)
 
     def _street(self, left: Codes, right: Codes) -> tuple[Levels, NDArray[np.bool_]]:
         """-1 unknown, 2 the same, 1 alike, 0 different; and whether the street of one is the second line of the other.

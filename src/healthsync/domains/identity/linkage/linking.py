@@ -195,8 +195,9 @@ def _persons(records: Records, scored: _Scored, within: Labels, profile: Profile
         labels[kept.right] = kept.left
         return labels
     return average_linkage(
-        within, scored.left, scored.right, np.clip(scored.log_odds, -clip, clip), -clip / 2
-    )
+        within, scored.left, scored.right, np.clip(scored.log_odds, -clip, clip), -clip / 2,
+        profile.clusters["join"],
+    )  # fmt: skip
 
 
 def _outcome(
