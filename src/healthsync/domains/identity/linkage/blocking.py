@@ -42,27 +42,29 @@ class Candidates:
 
 
 def candidates(
-    records: Records, keys: Sequence[str], *, cap: int, pairs_per_record: float, pairs_per_key: int, telling: float,
-    telling_pairs: int,
+    records: Records, keys: Sequence[str], *, cap: int, pairs_per_record: float, pairs_per_key: int, telling: int
 ) -> Candidates:
     """All pairs that share a block of one telling key, or of two of the others.
 
-    A key is telling if it gives at most `telling` pairs per record, or `telling_pairs` in all. A block holds at most `cap` records, fewer where a
-    key would give more than `pairs_per_record` times the records or, in large files, `pairs_per_key` pairs. A key whose
-    fields a file does not have is passed over.
+    The telling keys are those that give fewest pairs: together `pairs_per_record` times the records, or `telling` pairs
+    in a small file. A block holds at most `cap` records, fewer where a key would give more than `pairs_per_key` pairs.
+    A key whose fields a file does not have is passed over.
     """
     parts = KeyParts(records)
     size = len(records)
-    budget = int(min(pairs_per_record * size, max(pairs_per_key, 2 * size)))
     found: list[NDArray[np.int64]] = []
     capped: list[CappedBlocks] = []
     for key in keys:
         keyed = parts.key(key)
-        if keyed is None:
-            continue
-        pairs, left_out = _pairs_of(key, *keyed, size, cap, budget)
-        found += [pairs] * (2 if len(pairs) <= max(telling * size, telling_pairs) else 1)
-        capped += left_out
+        if keyed is not None:
+            pairs, left_out = _pairs_of(key, *keyed, size, cap, max(pairs_per_key, 2 * size))
+            found.append(pairs)
+            capped += left_out
+    found.sort(key=len)
+    left = max(telling, int(pairs_per_record * size))
+    for pairs in list(found):
+        left -= len(pairs)
+        found += [pairs] if left >= 0 else []
     together = _twice(np.sort(np.concatenate(found))) if found else np.empty(0, np.int64)
     width = np.int64(max(size, 1))
     return Candidates(((together // width).astype(np.int32), (together % width).astype(np.int32)), tuple(capped))
@@ -78,7 +80,7 @@ def _pairs_of(
     key: str, places: Codes, values: Keys, records: int, cap: int, budget: int
 ) -> tuple[NDArray[np.int64], list[CappedBlocks]]:
     """Packed pairs of the records that share a value of one key, and the blocks that were too large."""
-    order = np.lexsort((places, values))
+    order = np.argsort(values)
     places, values = places[order], values[order]
     starts = np.flatnonzero(np.append(True, values[1:] != values[:-1])) if len(values) else np.empty(0, np.int64)
     sizes = np.diff(np.append(starts, len(values)))
@@ -96,8 +98,10 @@ def _pairs_of(
             break
         one, other = places[at].astype(np.int64), places[at + distance].astype(np.int64)
         different = one != other
-        found.append(one[different] * records + other[different])
-    return sorted_distinct(np.concatenate(found)) if found else np.empty(0, np.int64), left_out
+        low, high = np.minimum(one, other)[different], np.maximum(one, other)[different]
+        found.append(low * records + high)
+    pairs = np.concatenate(found) if found else np.empty(0, np.int64)
+    return (sorted_distinct(pairs) if "word" in key else pairs), left_out
 
 
 def _affordable(sizes: NDArray[np.int64], cap: int, budget: int) -> int:

@@ -63,6 +63,14 @@ class Comparison:
     def __len__(self) -> int:
         return len(self.left)
 
+    def take(self, places: NDArray[np.int64]) -> Comparison:
+        """Some of the pairs."""
+        return Comparison(
+            self.left[places], self.right[places],
+            {name: levels[places] for name, levels in self.levels.items()},
+            {name: (column, codes[places]) for name, (column, codes) in self.agreed.items()},
+        )  # fmt: skip
+
 
 class Comparer:
     """Compares pairs of one set of records. What it needs of the distinct values is computed once."""
@@ -159,17 +167,16 @@ class Comparer:
     def _starts(self, field: str, one: Codes, other: Codes) -> NDArray[np.bool_]:
         """Whether one of two names is the beginning of the other: an initial, or at least three letters."""
         column = self._columns[field]
-        lengths = self._once(f"{field} lengths", lambda: _lengths(column))
-        shorter = np.minimum(lengths[one], lengths[other])
-        same_start = np.zeros(len(one), bool)
         heads = self._once(f"{field} heads", lambda: _heads(column))
-        possible = (heads[one] == heads[other]) & ((shorter >= 3) | ((shorter == 1) if field == "given" else False))
-        at = np.flatnonzero(possible)
+        starts = np.zeros(len(one), bool)
+        at = np.flatnonzero(heads[one] == heads[other])
         texts = column.texts
-        same_start[at] = [
-            a.startswith(b) or b.startswith(a) for a, b in zip(texts[one[at]], texts[other[at]], strict=True)
-        ]
-        return same_start
+        starts[at] = [a.startswith(b) or b.startswith(a) for a, b in zip(texts[one[at]], texts[other[at]], strict=True)]
+        if field == "given":
+            letters = self._once("first letters", lambda: encode(value[:1] for value in column.values).codes)
+            long = self._once("given lengths", lambda: _lengths(column))
+            starts |= (letters[one] == letters[other]) & (np.minimum(long[one], long[other]) == 1)
+        return starts
 
     def _elsewhere(self, field: str, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the name of one is one of the other's other names."""
@@ -443,9 +450,9 @@ def _squeezed(text: str) -> str:
     return text.replace(" ", "")
 
 
-def _heads(column: Column) -> NDArray[np.int32]:
-    """The first letter of each value, as a number."""
-    return np.array([ord(value[0]) if value else 0 for value in column.values], np.int32)
+def _heads(column: Column) -> Codes:
+    """The first three letters of each value, as a code."""
+    return encode(value[:3] for value in column.values).codes
 
 
 def _in_sorted(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -113,7 +113,6 @@ def link(
     found = candidates(
         records, profile.keys(records), cap=blocks["cap"], pairs_per_record=blocks["pairs_per_record"],
         pairs_per_key=blocks["pairs_per_key"], telling=blocks["telling"],
-        telling_pairs=blocks["telling_pairs"],
     )  # fmt: skip
     left, right = found.pairs
     comparer = Comparer(records)
@@ -123,13 +122,13 @@ def link(
     model = model or estimate(records, comparer, compared, profile, total_pairs=max(total, 1.0))
     frequencies = frequency_bits(records, {column for column, _ in compared.agreed.values()})
     progress("scoring", 0.6)
-    scored = _score(model, comparer, compared, frequencies)
-    first = scored.take(scored.log_odds >= _log_odds(profile.tiers["possible"]) - 4)
-    exclusive = _is_exclusive(records, scored) if exclusive is None else exclusive
+    floor = _log_odds(profile.tiers["possible"]) - 4
+    first = _score(model, comparer, compared, frequencies, floor)
+    exclusive = _is_exclusive(records, first) if exclusive is None else exclusive
     progress("second round", 0.7)
     labels = _loose(records, first, profile)
     inner = _only_new(pairs_within(labels), first)
-    more = _score(model, comparer, _compare(comparer, *inner, lambda _: None), frequencies)
+    more = _score(model, comparer, _compare(comparer, *inner, lambda _: None), frequencies, -np.inf)
     both = _Scored(
         *(np.concatenate([getattr(first, part), getattr(more, part)])
           for part in ("left", "right", "weight", "log_odds", "reasons"))
@@ -155,11 +154,16 @@ def _compare(comparer: Comparer, left: Codes, right: Codes, told: Callable[[floa
     )  # fmt: skip
 
 
-def _score(model: LinkageModel, comparer: Comparer, compared: Comparison, frequencies: dict[str, Floats]) -> _Scored:
+def _score(
+    model: LinkageModel, comparer: Comparer, compared: Comparison, frequencies: dict[str, Floats], floor: float
+) -> _Scored:
+    """The compared pairs whose log odds reach `floor`."""
     scored = scores(model, compared, frequencies)
+    kept = np.flatnonzero(scored.log_odds >= floor)
     return _Scored(
-        compared.left, compared.right, scored.weight, scored.log_odds, reasons_against(comparer, compared)
-    )
+        compared.left[kept], compared.right[kept], scored.weight[kept], scored.log_odds[kept],
+        reasons_against(comparer, compared.take(kept)),
+    )  # fmt: skip
 
 
 def _log_odds(probability: float) -> float:

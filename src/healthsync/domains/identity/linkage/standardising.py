@@ -100,9 +100,9 @@ class Records:
 
 def encode(values: Iterable[str]) -> Column:
     """Give each distinct value a code; "" is missing."""
-    index: dict[str, int] = {"": MISSING}
-    codes = np.fromiter((index.setdefault(value, len(index) - 1) for value in values), np.int32)
-    return Column(codes, list(index)[1:])
+    values = list(values)
+    index = {value: code for code, value in enumerate(dict.fromkeys(["", *values]), MISSING)}
+    return Column(np.fromiter(map(index.__getitem__, values), np.int32, len(values)), list(index)[1:])
 
 
 def mapped(column: Column, rule: Callable[[str], str]) -> Column:
@@ -133,7 +133,7 @@ def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Seq
     Dates of birth after `today` and placeholders are missing. Old dates stay: files of the dead are linked too.
     """
     order = np.array(sorted(range(len(ids)), key=lambda at: (files[at], ids[at])), dtype=np.int64)
-    columns = {name: _ordered(encode(map(str.strip, values)), order) for name, values in raw.items()}
+    columns = {name: _ordered(mapped(encode(values), str.strip), order) for name, values in raw.items()}
     made: dict[str, Column | None] = {**_names(columns)}
     made |= {
         "birth_date": heaped_days_missing(_dates(columns["birth_date"], today)) if "birth_date" in columns else None,
