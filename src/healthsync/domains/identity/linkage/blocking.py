@@ -20,6 +20,9 @@ Keys = NDArray[np.uint64]
 Pairs = tuple[Codes, Codes]
 """Places of the two records of each pair, the lower first, in ascending order."""
 
+_SMALL_FILE = 40
+"""Pairs per record that telling keys may give in the smallest files."""
+
 _MIXERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))
 
 
@@ -61,7 +64,7 @@ def candidates(
             found.append(pairs)
             capped += left_out
     found.sort(key=len)
-    left = max(telling, int(pairs_per_record * size))
+    left = max(min(telling, _SMALL_FILE * size), int(pairs_per_record * size))
     for pairs in list(found):
         left -= len(pairs)
         found += [pairs] if left >= 0 else []

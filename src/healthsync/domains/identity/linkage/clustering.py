@@ -1,7 +1,7 @@
 """Persons out of pairs: average linkage inside loose components, and one-to-one assignment. Pure.
 
-Joining whatever is connected lets one wrong pair make one person of two. Average linkage joins two groups only if the mean
-weight of *all* pairs between them speaks for it; a pair that was never compared counts as one that speaks against.
+Joining whatever is connected lets one wrong pair make one person of two. Average linkage joins two groups only if the
+mean weight of *all* pairs between them speaks for it; a pair that was never compared counts as one that speaks against.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ def pairs_within(labels: Labels) -> tuple[Codes, Codes]:
     return left[ascending].astype(np.int32), right[ascending].astype(np.int32)
 
 
-def average_linkage(
-    within: Labels, left: Codes, right: Codes, weights: Floats, unknown: float, join: float
-) -> Labels:
+def average_linkage(within: Labels, left: Codes, right: Codes, weights: Floats, unknown: float, join: float) -> Labels:
     """Join records into persons, each inside one component of `within`, while the mean weight of two groups is above
     `join` (two records by themselves: above 0).
 

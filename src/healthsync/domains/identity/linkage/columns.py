@@ -25,7 +25,7 @@ _SPELLINGS = {
     "sex": "sex gender administrativesex administrativegender sexcode gendercode",
     "ssn": "ssn socsecid socialsecuritynumber socialsecurity socsec ssnumber nationalid nationalnumber nin nhsnumber",
     "house_number": "housenumber streetnumber streetno houseno buildingnumber",
-    "street": "street address address1 addressline1 addressstreet1 streetaddress addr addr1 line1 streetname homeaddress",
+    "street": "street address address1 addressline1 addressstreet1 streetaddress addr addr1 line1 streetname",
     "address_line": "address2 addressline2 addressstreet2 addr2 line2",
     "city": "city town suburb addresscity municipality locality",
     "state": "state addressstate province stateprovince statecode region county",
@@ -34,7 +34,7 @@ _SPELLINGS = {
     "email": "email emailaddress mail",
 }  # fmt: skip
 _TRUTH = frozenset(
-    "truth cluster clusterid trueid truthid entity entityid group groupid label truecluster trueperson goldid".split()
+    "truth cluster clusterid trueid truthid entity entityid group groupid label truecluster trueperson goldid".split()  # noqa: SIM905
 )
 _BY_SPELLING = {spelling: field for field, spellings in _SPELLINGS.items() for spelling in spellings.split()}
 

@@ -1,6 +1,6 @@
 """How two records compare, field by field: for each pair a level, 0 where one of them says nothing. Pure.
 
-The levels of a field are ordered from full agreement to none, as `profile.yaml` describes them; their numbers start at 1.
+The levels of a field are ordered from full agreement to none (`profile.yaml` says how often); their numbers start at 1.
 Similarity is Jaro–Winkler (names) and optimal string alignment (numbers), computed by rapidfuzz for arrays of pairs.
 """
 
@@ -85,6 +85,7 @@ class Comparer:
         """The levels of all fields that the records have, for the pairs (left, right)."""
         levels: dict[str, Levels] = {}
         agreed: dict[str, tuple[str, Codes]] = {}
+        lines_swapped = np.zeros(len(left), bool)
         for field in self.fields:
             if field == "address":
                 compared, lines_swapped = self._address(left, right)
@@ -122,9 +123,7 @@ class Comparer:
                 same_group |= groups[one, a] == groups[other, b]
         starts = self._starts("given", one, other)
         elsewhere = self._elsewhere("given", left[differ], right[differ])
-        levels[differ] = np.select(
-            [same_group, close, starts, elsewhere, similarity >= ALIKE_NAME], [2, 3, 4, 5, 6], 7
-        )
+        levels[differ] = np.select([same_group, close, starts, elsewhere, similarity >= ALIKE_NAME], [2, 3, 4, 5, 6], 7)
         return levels
 
     def _family(self, left: Codes, right: Codes) -> Levels:

@@ -47,17 +47,17 @@ class Patterns:
         for width in reversed(widths):
             rows.append((distinct % width).astype(np.int8))
             distinct = distinct // width
-        return cls(names, np.array(rows[::-1], np.int8).reshape(len(names), -1), counts.astype(float))
+        return cls(names, np.array(rows[::-1], np.int8).reshape(len(names), len(counts)), counts.astype(float))
 
 
 def random_shares(records: Records, comparer: Comparer) -> dict[str, Floats]:
     """The share of each level among pairs drawn at random, by field."""
     chooser = np.random.default_rng(_SEED)
     size = len(records)
-    left = chooser.integers(0, size, RANDOM_PAIRS, dtype=np.int32)
+    left = chooser.integers(0, max(size, 1), RANDOM_PAIRS, dtype=np.int32)
     right = chooser.integers(0, max(size - 1, 1), RANDOM_PAIRS, dtype=np.int32)
     right += right >= left
-    usable = right < size
+    usable = (right < size) & (left < size)
     compared = comparer.compare(left[usable], right[usable])
     found = {}
     for name, levels in compared.levels.items():
@@ -114,7 +114,7 @@ class _State:
         self._floor = 0.1 / max(records, 10)
         self._shared = set(profile.household["shared"])
         households = {"address", "phone"} & set(patterns.names) and {"given", "birth_date"} & set(patterns.names)
-        self.matched = min(0.5 * records, 0.5 * total_pairs)
+        self.matched = max(min(0.5 * records, 0.5 * total_pairs), _LEAST)
         self.related = min(0.25 * records, 0.25 * total_pairs) if households else 0.0
         self.m = {name: profile.initial(name) for name in patterns.names}
         self.u = {name: np.maximum(drawn[name], _LEAST) for name in patterns.names}
@@ -128,8 +128,9 @@ class _State:
             levels = self._patterns.levels[at]
             for_person += np.append(0.0, np.log(self.m[name] / self.u[name]))[levels]
             for_relatives += np.append(0.0, np.log(self.h[name] / self.u[name]))[levels]
-        household, levels_by_name = self._profile.household, dict(
-            zip(self._patterns.names, self._patterns.levels, strict=True)
+        household, levels_by_name = (
+            self._profile.household,
+            dict(zip(self._patterns.names, self._patterns.levels, strict=True)),
         )
         for_relatives += np.log(2) * kinship_bits(
             levels_by_name, self.weights(), household["same_given"], household["same_birth_date"]
@@ -146,9 +147,13 @@ class _State:
         for at, name in enumerate(self._patterns.names):
             levels = self._patterns.levels[at]
             size = len(self.m[name]) + 1
-            self.m[name] = self._shares(np.bincount(levels, persons, size)[1:], self._profile.initial(name))
+            self.m[name] = self._shares(
+                np.bincount(levels, persons, size)[1:].astype(float), self._profile.initial(name)
+            )
             if name in self._shared:
-                self.h[name] = self._shares(np.bincount(levels, relatives, size)[1:], self._profile.initial(name))
+                self.h[name] = self._shares(
+                    np.bincount(levels, relatives, size)[1:].astype(float), self._profile.initial(name)
+                )
             apart = self._drawn[name] - match * self.m[name] - relation * self.h[name]
             u = np.maximum(apart, np.maximum(np.minimum(self._floor, self._drawn[name]), _LEAST))
             self.u[name] = u / u.sum()

@@ -1,8 +1,9 @@
 """The person gate: which pairs may be linked without a person looking at them. Pure.
 
 A score adds up what two records share, and relatives share a lot: a score alone links twins and Jr with Sr. Certain is
-only a pair of which first name (as written, as a pet form, misspelt, swapped with the family name) and birth date (as
-written; mistyped or in part, if address, telephone or e-mail agree) agree, or the SSN does, and in which nothing contradicts:
+only a pair of which the first name (as written, as a pet form, misspelt, swapped with the family name) and the birth
+date (as written; mistyped or in part, if address, telephone or e-mail agree too) agree, or the SSN does, and in which
+nothing contradicts:
 
     ssn-conflict      two social security numbers more than a typing error apart
     suffix-conflict   two generations (Jr, Sr)
@@ -28,15 +29,19 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     given, family = levels.get("given", none), levels.get("family", none)
     born, ssn = levels.get("birth_date", none), levels.get("ssn", none)
     suffix, sex = levels.get("suffix", none), levels.get("sex", none)
-    elsewhere = (levels.get("phone", none) == 1) | (levels.get("email", none) == 1) | _among(levels.get("address", none), 1, 2)
+    elsewhere = (
+        (levels.get("phone", none) == 1) | (levels.get("email", none) == 1) | _among(levels.get("address", none), 1, 2)
+    )
     named = _among(given, 1, 2, 3) | (family == 4)
     same_ssn = ssn == 1
-    agrees = (named & ((born == 1) | (_among(born, 2, 3) & elsewhere))) | (same_ssn & (named | _among(born, 1, 2) | (given == 0) & (born == 0)))
+    agrees = (named & ((born == 1) | (_among(born, 2, 3) & elsewhere))) | (
+        same_ssn & (named | _among(born, 1, 2) | (given == 0) & (born == 0))
+    )
     names_differ = comparer.borne_names_differ(compared.left, compared.right) & (family != 4)
     twins = (born == 1) & names_differ & ~(same_ssn & (given == 3))
-    return (
-        ~agrees * 1 + (ssn == 4) * 2 + (suffix == 2) * 4 + twins * 8 + ((sex == 2) & (given != 1)) * 16
-    ).astype(np.int8)
+    return (~agrees * 1 + (ssn == 4) * 2 + (suffix == 2) * 4 + twins * 8 + ((sex == 2) & (given != 1)) * 16).astype(
+        np.int8
+    )
 
 
 def reason_codes(reasons: int) -> tuple[str, ...]:

@@ -1,17 +1,17 @@
 """Linking the records of files: candidates, weights, pairs, persons. Pure, and the same for every order of the records.
 
-    1  candidates   pairs that share a block key                                    blocking
-    2  compare      levels of agreement                                             comparing
-    3  estimate     weights of this file, without known pairs                       estimating
-    4  score        bits, probability, the person gate                              model, gate
-    5  second round all pairs inside loose components, so that persons are whole
-    6  persons      average linkage; one-to-one for two files without duplicates    clustering
+1  candidates   pairs that share a block key                                    blocking
+2  compare      levels of agreement                                             comparing
+3  estimate     weights of this file, without known pairs                       estimating
+4  score        bits, probability, the person gate                              model, gate
+5  second round all pairs inside loose components, so that persons are whole
+6  persons      average linkage; one-to-one for two files without duplicates    clustering
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -58,7 +58,8 @@ class Tier(StrEnum):
 @dataclass(frozen=True)
 class Linkage:
     """The outcome. Pairs are arrays: the places of both records, bits, probability, tier (0 certain, 1, 2) and what
-    keeps them from being certain; `persons` has for each record the lowest record of its person."""
+    keeps them from being certain; `persons` has for each record the lowest record of its person; `compared` are all
+    pairs that were looked at, `candidates` how many of them shared a block key."""
 
     records: Records
     model: LinkageModel
@@ -70,7 +71,7 @@ class Linkage:
     reasons: NDArray[np.int8]
     persons: Labels
     capped: tuple[CappedBlocks, ...]
-    compared: int
+    compared: tuple[Codes, Codes]
     candidates: int
     one_to_one: bool
 
@@ -135,7 +136,7 @@ def link(
     )  # fmt: skip
     progress("making persons", 0.85)
     persons = _persons(records, both, labels, profile, exclusive)
-    return _outcome(records, both, persons, profile, replace(model), found.capped, len(left), len(inner[0]), exclusive)
+    return _outcome(records, both, persons, profile, model, found.capped, (left, right), inner, exclusive)
 
 
 def _compare(comparer: Comparer, left: Codes, right: Codes, told: Callable[[float], None]) -> Comparison:
@@ -206,7 +207,9 @@ def _persons(records: Records, scored: _Scored, within: Labels, profile: Profile
 
 def _outcome(
     records: Records, scored: _Scored, persons: Labels, profile: Profile, model: LinkageModel,
-    capped: tuple[CappedBlocks, ...], compared: int, completed: int, exclusive: bool,
+    capped: tuple[CappedBlocks, ...],
+    candidates: tuple[Codes, Codes],
+    completed: tuple[Codes, Codes], exclusive: bool,
 ) -> Linkage:  # fmt: skip
     """Every pair of one person, and every pair that a person should look at."""
     together = persons[scored.left] == persons[scored.right]
@@ -220,5 +223,6 @@ def _outcome(
     return Linkage(
         records=records, model=model, left=kept.left, right=kept.right, weight=kept.weight,
         probability=probability[shown][order], tier=tier[order], reasons=kept.reasons, persons=persons, capped=capped,
-        compared=compared + completed, candidates=compared, one_to_one=exclusive,
+        compared=tuple(np.concatenate(both) for both in zip(candidates, completed, strict=True)),  # type: ignore[arg-type]
+        candidates=len(candidates[0]), one_to_one=exclusive,
     )  # fmt: skip

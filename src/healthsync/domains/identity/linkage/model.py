@@ -1,8 +1,8 @@
 """The model of linking: how much each level of agreement weighs, as a value that can be written down. Pure.
 
-Fellegi and Sunter (JASA 1969): a level weighs log2(m/u) bits, where m is its share among pairs of one person and u among
-pairs of strangers; a missing value weighs nothing (JMIR 2022 e33775). Agreement on a rare value weighs more. Beside
-strangers, a pair may be of two relatives of one household (share h): what that explains is taken off again.
+Fellegi and Sunter (JASA 1969): a level weighs log2(m/u) bits, where m is its share among pairs of one person and u
+among pairs of strangers; a missing value weighs nothing (JMIR 2022 e33775). Agreement on a rare value weighs more.
+Beside strangers, a pair may be of two relatives of one household (share h): what that explains is taken off again.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ class LinkageModel:
             said["frequencies"] = {name: Frequencies(**table) for name, table in said["frequencies"].items()}
             return cls(**said)
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise InvalidInput("this is no linkage model; it is made by: healthsync identity link --model FILE") from None
+            raise InvalidInput(
+                "this is no linkage model; it is made by: healthsync identity link --model FILE"
+            ) from None
 
 
 @dataclass(frozen=True)

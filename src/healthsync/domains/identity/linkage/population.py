@@ -26,32 +26,32 @@ COLUMNS = (
 """The columns of a generated file; what begins with `truth` is never evidence."""
 
 _OTHER_ORIGINS = {
-    "vietnamese": ("anh binh chi dung hanh hoa huong lan linh long mai minh nam ngoc phuong quang thao thu trang tuan",
+    "vietnamese": ("anh binh chi dung hanh hoa huong lan linh long mai minh nam ngoc phuong quang thao thu trang",
                    "nguyen tran le pham huynh hoang phan vu vo dang bui do ho ngo duong ly"),
-    "chinese": ("wei fang na min jing li qiang lei jun yang yong yan jie juan tao ming chao xiu xia ping gang",
-                "wang li zhang liu chen yang huang zhao wu zhou xu sun ma zhu hu guo he lin gao luo"),
-    "arabic": ("mohammed ahmed ali omar hassan hussein khalid yusuf ibrahim fatima aisha maryam khadija zainab layla amina",
+    "chinese": ("wei fang na min jing li qiang lei jun yang yong yan jie juan tao ming chao xiu xia ping",
+                "wang li zhang liu chen yang huang zhao wu zhou xu sun ma zhu hu guo he lin gao"),
+    "arabic": ("mohammed ahmed ali omar hassan hussein khalid yusuf ibrahim fatima aisha maryam khadija zainab",
                "khan ahmed ali hassan hussein mahmoud ibrahim saleh nasser haddad khoury mansour al-masri abdallah"),
     "indian": ("amit anil arjun deepak rahul sanjay vijay ravi priya anjali kavita neha pooja sunita lakshmi divya",
                "patel singh kumar sharma gupta shah reddy rao mehta joshi desai iyer nair das chowdhury"),
-    "slavic": ("ivan dmitri sergei andrei mikhail oleg pavel olga svetlana natalia tatiana katarzyna agnieszka jan piotr",
+    "slavic": ("ivan dmitri sergei andrei mikhail oleg pavel olga svetlana natalia tatiana katarzyna jan piotr",
                "ivanov petrov smirnov kowalski nowak novak kovacs horvat popov sokolov wojciechowski zielinski"),
 }  # fmt: skip
 _LOOK_ALIKES = {
-    "M": "jayden/jaylen eric/erik john/jon ronald/donald marcus/marco brian/ryan jordan/jaden dylan/dillon darren/daren",
+    "M": "jayden/jaylen eric/erik john/jon ronald/donald marcus/marco brian/ryan jordan/jaden dylan/dillon",
     "F": "maria/mary tara/tamara anna/hanna carol/carla kayla/kaylee christina/christine tina/gina ella/bella",
 }
-_STREETS = (
+_STREETS = (  # noqa: SIM905 - easier to read as words
     "Oak Maple Cedar Pine Elm Washington Lake Hill Park Walnut Spring North Ridge Church Willow Mill Sunset Railroad "
     "Jackson Lincoln Jefferson Highland Forest Cherry Meadow River Dogwood Franklin Chestnut Center Adams Valley Birch "
     "Locust Poplar Madison Laurel Magnolia Sycamore Hickory Spruce Monroe Union Prospect Grove Orchard Summit College"
 ).split()
 _KINDS = ("Street", "St", "Avenue", "Ave", "Road", "Rd", "Lane", "Drive", "Court", "Place")
-_TOWNS = (
+_TOWNS = (  # noqa: SIM905 - easier to read as words
     "Springfield Franklin Clinton Madison Georgetown Salem Fairview Greenville Bristol Chester Arlington Ashland Dover "
     "Oxford Jackson Burlington Manchester Milton Newport Auburn Centerville Clayton Dayton Lexington Milford Riverside"
 ).split()
-_STATES = "AL AZ CA CO FL GA IL IN KY MA MD MI MN MO NC NJ NY OH OR PA TN TX VA WA WI".split()
+_STATES = "AL AZ CA CO FL GA IL IN KY MA MD MI MN MO NC NJ NY OH OR PA TN TX VA WA WI".split()  # noqa: SIM905
 _PROVIDERS = ("mail.example", "post.example", "inbox.example.org", "letters.example.net")
 _NEIGHBOURS = {letter: near for row in ("qwertyuiop", "asdfghjkl", "zxcvbnm")
                for letter, near in zip(row, row[1:] + row[-2], strict=True)}  # fmt: skip
@@ -100,7 +100,8 @@ class Person:
     def row(self) -> tuple[str, ...]:
         """The values of COLUMNS."""
         return (
-            self.id, self.given, self.middle, self.family, self.suffix, self.written_date or self.birth_date.isoformat(),
+            self.id, self.given, self.middle, self.family, self.suffix,
+            self.written_date or self.birth_date.isoformat(),
             self.sex, self.ssn, self.street, self.city, self.state, self.postal_code, self.phone, self.email,
             self.truth, self.household, self.role, self.origin,
         )  # fmt: skip
@@ -200,7 +201,7 @@ class Population:
             changed["middle"] = chance.choice((person.middle[:1], ""))
         for name in ("given", "family", "street", "city"):
             if chance.random() < often.typo:
-                changed[name] = self._mistyped(changed.get(name, getattr(person, name)))
+                changed[name] = self._mistyped(changed.get(name) or getattr(person, name))
         if chance.random() < often.ssn and person.ssn:
             changed["ssn"] = self._digit_mistyped(person.ssn)
         if chance.random() < often.missing_ssn:
@@ -235,7 +236,9 @@ class Population:
         given = self._given(origin, sex)
         born = self.today - timedelta(days=chance.randrange(age[0] * 365, max(age[1], age[0] + 1) * 365))
         own_phone = self._phone() if chance.random() < 0.4 else home[4]
-        email = f"{given}.{family}{chance.randrange(10_000)}@{chance.choice(_PROVIDERS)}" if chance.random() < 0.5 else ""
+        email = (
+            f"{given}.{family}{chance.randrange(10_000)}@{chance.choice(_PROVIDERS)}" if chance.random() < 0.5 else ""
+        )
         return Person(
             given, self._given(origin, sex) if chance.random() < 0.5 else "", family, "", born, sex,
             self._ssn() if chance.random() < 0.8 else "", *home[:4], own_phone, email,

@@ -37,8 +37,8 @@ HEAPED = 5.0
 """From so many times its share, the first of January stands for "some day of that year"."""
 
 _SAMPLE = 1000
-_TITLES = frozenset("mr mrs ms miss mister dr doctor prof professor sir dame rev reverend hon md phd esq".split())
-_PARTICLES = frozenset("of the de del della der den des di da do dos du la le van von zu y e and al el bin ibn".split())
+_TITLES = frozenset("mr mrs ms miss mister dr doctor prof professor sir dame rev reverend hon md phd esq".split())  # noqa: SIM905
+_PARTICLES = frozenset("of the de del della der den des di da do dos du la le van von zu y e and al el bin ibn".split())  # noqa: SIM905
 _ABBREVIATIONS = {
     "street": "st", "str": "st", "road": "rd", "avenue": "ave", "av": "ave", "boulevard": "blvd", "drive": "dr",
     "lane": "ln", "court": "ct", "place": "pl", "square": "sq", "terrace": "ter", "tce": "ter", "crescent": "cres",
@@ -46,7 +46,7 @@ _ABBREVIATIONS = {
     "apartment": "apt", "flat": "apt", "unit": "apt", "suite": "ste", "number": "no", "floor": "fl", "building": "bldg",
     "north": "n", "south": "s", "east": "e", "west": "w", "saint": "st", "mount": "mt", "fort": "ft",
 }  # fmt: skip
-_MONTHS = {name: at for at, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTHS = {name: at for at, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}  # noqa: SIM905
 _NO_DIGIT = str.maketrans("", "", " ()-+./")
 _MALE = frozenset(("m", "male", "man", "boy", "1"))
 _FEMALE = frozenset(("f", "female", "woman", "girl", "2", "w"))
@@ -79,7 +79,7 @@ class Column:
 class Records:
     """The records of all files in an order that does not depend on the order they came in.
 
-    `columns` are by field. `words` are the words of each record's names, as flat arrays (record, code into `word_texts`).
+    `columns` are by field. The words of each record's names are flat arrays: record, and code into `word_texts`.
     """
 
     ids: list[str]
@@ -150,7 +150,9 @@ def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Seq
               if name.startswith("extra:") and name not in repeated}  # fmt: skip
     kept = {name: column for name, column in (made | extras).items() if column is not None and column.filled}
     records, codes, texts = _words(kept)
-    return Records([ids[at] for at in order.tolist()], np.array(files, np.int8)[order], kept, records, codes, texts)
+    return Records(
+        [str(ids[at]) for at in order.tolist()], np.array(files, np.int8)[order], kept, records, codes, texts
+    )
 
 
 def repeating_columns(columns: Mapping[str, Column]) -> frozenset[str]:
@@ -247,7 +249,9 @@ def first_and_rest(text: str) -> tuple[str, str]:
 def name_words(text: str) -> list[str]:
     """The words of a name, normalised: no title, particle, generation or placeholder."""
     words = (normalised_name(word) for word in re.split(r"[\s,;/\-]+", text))
-    return [word for word in words if word and word not in _PARTICLES | _TITLES | GENERATIONS.keys() and not is_nobody(word)]
+    return [
+        word for word in words if word and word not in _PARTICLES | _TITLES | GENERATIONS.keys() and not is_nobody(word)
+    ]
 
 
 def _untitled(text: str) -> str:
@@ -402,7 +406,7 @@ def sex_of(text: str) -> str:
 
 
 def number_of(text: str) -> str:
-    """A social security number: nine digits by the rules of its issuer, another country's as it is, four last digits."""
+    """A social security number: nine digits by its issuer's rules, another country's as it is, the last four."""
     squeezed = re.sub(r"[\W_]", "", text.casefold())
     if squeezed.isdigit() and len(squeezed) == 9:
         return real_ssn(squeezed) or ""

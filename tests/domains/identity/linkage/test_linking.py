@@ -1,0 +1,145 @@
+"""What linking whole files reaches, on data of which the truth is known: public sets, and households of our own."""
+
+import csv
+import random
+import re
+from collections import Counter, defaultdict
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from healthsync.domains.identity.linkage import (
+    Explainer,
+    Linkage,
+    LinkageModel,
+    Population,
+    evaluate,
+    link,
+    meaning_of,
+    standardise,
+)
+from healthsync.domains.identity.linkage.population import COLUMNS, Person
+
+TODAY = date(2026, 11, 27)
+
+
+def febrl(folder: Path, *names: str, without: str = "") -> tuple[Linkage, list[str]]:
+    raw, ids, files = defaultdict(list), [], []
+    for number, name in enumerate(names):
+        with (folder / "identity/febrl" / name).open() as file:
+            rows = list(csv.DictReader(file, skipinitialspace=True))
+        meaning = meaning_of([column for column in rows[0] if column != without], {})
+        for field, column in meaning.fields.items():
+            if field != "id":
+                raw[field] += [row[column] for row in rows]
+        ids += [row["rec_id"] for row in rows]
+        files += [number] * len(rows)
+    found = link(standardise(raw, ids, files, today=TODAY))
+    return found, [re.sub(r"rec-(\d+)-.*", r"\1", id_) for id_ in found.records.ids]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("names", "without", "f1"),
+    [
+        (["dataset3.csv"], "", 0.9995), (["dataset3.csv"], "soc_sec_id", 0.998),
+        (["dataset4a.csv", "dataset4b.csv"], "", 0.9995), (["dataset4a.csv", "dataset4b.csv"], "soc_sec_id", 0.998),
+    ],
+)  # fmt: skip
+def test_febrl_is_linked_without_any_known_pair(shared_data: Path, names: list[str], without: str, f1: float) -> None:
+    found, truth = febrl(shared_data, *names, without=without)
+    reached = evaluate(found, truth)
+    assert reached.linked.f1 >= f1
+    assert reached.automatic.precision >= 0.9999
+    assert found.one_to_one == (len(names) == 2)
+
+
+def population(size: int, seed: int = 3) -> list[Person]:
+    return Population(seed=seed, today=TODAY).records(size)
+
+
+def linked(people: list[Person]) -> Linkage:
+    told = {name: place for place, name in enumerate(COLUMNS) if not name.startswith("truth") and name != "id"}
+    rows = [person.row() for person in people]
+    raw = {name: [row[place] for row in rows] for name, place in told.items()}
+    return link(standardise(raw, [row[0] for row in rows], [0] * len(rows), today=TODAY))
+
+
+@pytest.fixture(scope="module")
+def households() -> tuple[list[Person], Linkage]:
+    people = population(12_000)
+    return people, linked(people)
+
+
+def in_order(people: list[Person], found: Linkage) -> list[Person]:
+    by_id = {person.id: person for person in people}
+    return [by_id[id_] for id_ in found.records.ids]
+
+
+def test_relatives_are_not_linked_automatically(households) -> None:
+    people, found = households
+    ordered = in_order(people, found)
+    relatives, wrong = Counter(), Counter()
+    members = defaultdict(list)
+    for person in ordered:
+        members[person.household].append(person)
+    for family in members.values():
+        relatives.update(a.role for a in family for b in family if a.truth < b.truth)
+    for left, right, tier in zip(found.left.tolist(), found.right.tolist(), found.tier.tolist(), strict=True):
+        one, other = ordered[left], ordered[right]
+        if tier == 0 and one.truth != other.truth and one.household == other.household:
+            wrong[one.role] += 1
+    assert relatives.total() > 15_000
+    assert wrong.total() <= 0.001 * relatives["twin"]
+
+
+def test_the_automatic_tier_is_right_and_finds_most(households) -> None:
+    people, found = households
+    reached = evaluate(found, [person.truth for person in in_order(people, found)])
+    assert reached.automatic.precision >= 0.9995
+    assert reached.automatic.recall >= 0.96
+    assert reached.blocking_recall >= 0.999
+    assert reached.linked.f1 >= 0.995
+    assert {"sex female", "age under 18", "no SSN", "other names"} <= reached.subgroups.keys()
+    assert all(part.low <= part.said <= part.high for part in reached.calibration)
+
+
+def test_the_order_of_the_records_does_not_matter() -> None:
+    people = population(1500)
+
+    def persons(ordered: list[Person]) -> dict[str, str]:
+        found = linked(ordered)
+        return {id_: found.records.ids[person] for id_, person in zip(found.records.ids, found.persons, strict=True)}
+
+    expected = persons(people)
+    for seed in range(5):
+        shuffled = people[:]
+        random.Random(seed).shuffle(shuffled)
+        assert persons(shuffled) == expected
+
+
+def test_a_model_that_was_written_down_gives_the_same_scores(households) -> None:
+    _, found = households
+    again = link(found.records, model=LinkageModel.from_json(found.model.to_json()))
+    assert np.array_equal(again.weight, found.weight)
+    assert np.array_equal(again.persons, found.persons)
+
+
+def test_the_waterfall_of_a_pair_adds_up_to_its_weight(households) -> None:
+    _, found = households
+    explainer = Explainer(found.records, found.model)
+    for at in range(0, len(found.left), max(1, len(found.left) // 20)):
+        told = explainer.explain(int(found.left[at]), int(found.right[at]))
+        assert sum(step.bits for step in told.steps) == pytest.approx(told.weight)
+        assert told.weight == pytest.approx(found.weight[at])
+
+
+def test_two_records_are_enough_and_none_is_no_error() -> None:
+    assert len(linked(population(2)).persons) == 2
+    assert len(link(standardise({"given": [], "family": []}, [], [], today=TODAY)).persons) == 0
+
+
+def test_the_same_seed_gives_the_same_people() -> None:
+    assert population(200, seed=9) == population(200, seed=9) != population(200, seed=10)
