@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from healthsync.domains.identity.linkage.comparing import Comparer, Comparison, Levels, levels_of
-from healthsync.domains.identity.linkage.model import FieldWeights, Floats, LinkageModel, Profile, kinship_bits
+from healthsync.domains.identity.linkage.model import (
+    KEPT_FREQUENCIES,
+    FieldWeights,
+    Floats,
+    Frequencies,
+    LinkageModel,
+    Profile,
+    kinship_bits,
+)
 from healthsync.domains.identity.linkage.standardising import Records
 
 RANDOM_PAIRS = 200_000
@@ -101,6 +109,10 @@ def estimate(
         relatives=min(state.related / total_pairs, 0.4),
         same_given=profile.household["same_given"],
         same_birth_date=profile.household["same_birth_date"],
+        tiers=profile.tiers,
+        frequencies={
+            name: Frequencies.of(records.columns[name]) for name in KEPT_FREQUENCIES if name in records.columns
+        },
     )
 
 

@@ -39,7 +39,7 @@ class Explainer:
     def __init__(self, records: Records, model: LinkageModel) -> None:
         self._model, self._comparer = model, Comparer(records)
         wanted = {"street", "postal_code", "city", *self._comparer.fields} & records.columns.keys()
-        self._frequencies: Mapping[str, Floats] = frequency_bits(records, wanted)
+        self._frequencies: Mapping[str, Floats] = frequency_bits(model, records, wanted)
 
     def explain(self, left: int, right: int) -> Explanation:
         """The waterfall of the records at places `left` and `right`."""

@@ -121,9 +121,9 @@ def link(
     progress("estimating weights", 0.5)
     total = len(records) * (len(records) - 1) / 2
     model = model or estimate(records, comparer, compared, profile, total_pairs=max(total, 1.0))
-    frequencies = frequency_bits(records, {column for column, _ in compared.agreed.values()})
+    frequencies = frequency_bits(model, records, {column for column, _ in compared.agreed.values()})
     progress("scoring", 0.6)
-    floor = _log_odds(profile.tiers["possible"]) - 4
+    floor = _log_odds(model.tiers["possible"]) - 4
     first = _score(model, comparer, compared, frequencies, floor)
     exclusive = _is_exclusive(records, first) if exclusive is None else exclusive
     progress("second round", 0.7)
@@ -214,8 +214,8 @@ def _outcome(
     """Every pair of one person, and every pair that a person should look at."""
     together = persons[scored.left] == persons[scored.right]
     probability = 1 / (1 + np.exp2(np.clip(-scored.log_odds, -60, 60)))
-    certain = together & (probability >= profile.tiers["certain"]) & (scored.reasons == 0)
-    shown = together | (probability >= profile.tiers["possible"])
+    certain = together & (probability >= model.tiers["certain"]) & (scored.reasons == 0)
+    shown = together | (probability >= model.tiers["possible"])
     tier = np.where(certain, 0, np.where(together, 1, 2)).astype(np.int8)[shown]
     kept = scored.take(shown)
     order = np.lexsort((kept.right, kept.left))

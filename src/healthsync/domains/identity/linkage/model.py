@@ -8,7 +8,7 @@ Beside strangers, a pair may be of two relatives of one household (share h): wha
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -19,10 +19,13 @@ import yaml
 from numpy.typing import NDArray
 
 from healthsync.domains.identity.linkage.comparing import Comparison, Levels, levels_of
-from healthsync.domains.identity.linkage.standardising import Records
+from healthsync.domains.identity.linkage.standardising import Column, Records
 from healthsync.errors import InvalidInput
 
 Floats = NDArray[np.float64]
+
+KEPT_FREQUENCIES = ("given", "family", "city", "postal_code")
+"""The columns of which a model keeps frequencies: those that another file of the same population repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +85,26 @@ class FieldWeights:
 
 @dataclass(frozen=True, slots=True)
 class Frequencies:
-    """How often the values of a column occur: `usual` is the chance that two strangers agree on one."""
+    """How often the values of a column occur: `usual` is the chance that two strangers agree on one, `rarest` the share
+    of every value that is not listed."""
 
     usual: float
     shares: Mapping[str, float]
     rarest: float
 
-    def bits(self, value: str) -> float:
-        """What agreement on this value weighs beyond agreement on any."""
-        return float(np.log2(self.usual / self.shares.get(value, self.rarest)))
+    @classmethod
+    def of(cls, column: Column) -> Frequencies:
+        """The frequencies of a column; a value that two records have is as rare as one can agree on."""
+        counts = column.counts.astype(float)
+        total = max(float(counts.sum()), 1.0)
+        usual = max(float((counts * (counts - 1)).sum()) / max(total * (total - 1), 1), 1 / (total * total))
+        shares = {column.values[at]: float(counts[at] / total) for at in np.flatnonzero(counts > 2).tolist()}
+        return cls(usual, shares, 2 / total)
+
+    def bits(self, column: Column) -> Floats:
+        """For each code of a column what agreement on its value weighs beyond agreement on any; 0 for code -1."""
+        shares = [self.shares.get(value, self.rarest) for value in column.values]
+        return np.append(np.log2(self.usual / np.array(shares, float)), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,7 @@ class LinkageModel:
     relatives: float
     same_given: float
     same_birth_date: float
+    tiers: Mapping[str, float] = field(default_factory=dict)
     frequencies: Mapping[str, Frequencies] = field(default_factory=dict)
 
     @property
@@ -112,7 +127,7 @@ class LinkageModel:
         return float(np.log2(self.matches / (1 - self.matches)))
 
     def to_json(self) -> str:
-        """The model as JSON. The frequencies hold names as they stand in the files: patients' data."""
+        """The model as JSON. The frequencies list names and places that three records or more have."""
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
 
     @classmethod
@@ -145,15 +160,12 @@ class Scores:
         return 1 / (1 + np.exp2(np.clip(-self.log_odds, -60, 60)))
 
 
-def frequency_bits(records: Records, columns: set[str]) -> dict[str, Floats]:
-    """For each column and code: what agreement on this value weighs beyond agreement on any; 0 for code -1."""
-    found = {}
-    for name in columns:
-        counts = records.columns[name].counts.astype(float)
-        total = counts.sum()
-        usual = max(float((counts * (counts - 1)).sum() / max(total * (total - 1), 1)), 1 / max(total * total, 1))
-        found[name] = np.append(np.log2(usual / (np.maximum(counts, 2) / max(total, 1))), 0.0)
-    return found
+def frequency_bits(model: LinkageModel, records: Records, columns: Iterable[str]) -> dict[str, Floats]:
+    """For each column and code what agreement on this value weighs: by the model, else by the records themselves."""
+    return {
+        name: (model.frequencies.get(name) or Frequencies.of(records.columns[name])).bits(records.columns[name])
+        for name in columns
+    }
 
 
 def scores(model: LinkageModel, compared: Comparison, frequencies: Mapping[str, Floats]) -> Scores:
