@@ -124,7 +124,7 @@ class _State:
     ) -> None:
         self._patterns, self._drawn, self._profile, self._total = patterns, drawn, profile, total_pairs
         self._floor = 0.1 / max(records, 10)
-        self._shared = set(profile.household["shared"])
+        self._shared = {*profile.household["shared"], *(name for name in patterns.names if name.startswith("extra:"))}
         households = {"address", "phone"} & set(patterns.names) and {"given", "birth_date"} & set(patterns.names)
         self.matched = max(min(0.5 * records, 0.5 * total_pairs), _LEAST)
         self.related = min(0.25 * records, 0.25 * total_pairs) if households else 0.0

@@ -2,8 +2,8 @@
 
 A score adds up what two records share, and relatives share a lot: a score alone links twins and Jr with Sr. Certain is
 only a pair of which the first name (as written, as a pet form, misspelt, swapped with the family name) and the birth
-date (as written; mistyped or in part, if address, telephone or e-mail agree too) agree, or the SSN does, and in which
-nothing contradicts:
+date (as written; mistyped or in part, if address, telephone or e-mail agree too) agree, or the SSN does beside one of
+them (and the first names are not two), and in which nothing contradicts:
 
     ssn-conflict      two social security numbers more than a typing error apart
     suffix-conflict   two generations (Jr, Sr)
@@ -35,7 +35,7 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     named = _among(given, 1, 2, 3) | (family == 4)
     same_ssn = ssn == 1
     agrees = (named & ((born == 1) | (_among(born, 2, 3) & elsewhere))) | (
-        same_ssn & (named | _among(born, 1, 2) | (given == 0) & (born == 0))
+        same_ssn & (named | (_among(born, 1, 2) & (given < 6)) | ((given == 0) & (born == 0)))
     )
     names_differ = comparer.borne_names_differ(compared.left, compared.right) & (family != 4)
     twins = (born == 1) & names_differ & ~(same_ssn & (given == 3))
