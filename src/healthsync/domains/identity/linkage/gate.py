@@ -3,7 +3,8 @@
 A score adds up what two records share, and relatives share a lot: a score alone links twins and Jr with Sr. Certain is
 only a pair of which the first name (as written, as a pet form, misspelt, swapped with the family name) and the birth
 date (as written; mistyped or in part, if address, telephone or e-mail agree too) agree, or the SSN does beside one of
-them (and the first names are not two), and in which nothing contradicts:
+them (and the first names are not two). Another family or middle name needs one of address, telephone, e-mail and SSN
+beside it. And nothing contradicts:
 
     ssn-conflict      two social security numbers more than a typing error apart
     suffix-conflict   two generations (Jr, Sr)
@@ -37,11 +38,12 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     agrees = (named & ((born == 1) | (_among(born, 2, 3) & elsewhere))) | (
         same_ssn & (named | (_among(born, 1, 2) & (given < 6)) | ((given == 0) & (born == 0)))
     )
+    doubtful = ((family == 7) | (levels.get("middle", none) == 5)) & ~elsewhere & ~same_ssn
     names_differ = comparer.borne_names_differ(compared.left, compared.right) & (family != 4)
     twins = (born == 1) & names_differ & ~(same_ssn & (given == 3))
-    return (~agrees * 1 + (ssn == 4) * 2 + (suffix == 2) * 4 + twins * 8 + ((sex == 2) & (given != 1)) * 16).astype(
-        np.int8
-    )
+    return (
+        (~agrees | doubtful) * 1 + (ssn == 4) * 2 + (suffix == 2) * 4 + twins * 8 + ((sex == 2) & (given != 1)) * 16
+    ).astype(np.int8)
 
 
 def reason_codes(reasons: int) -> tuple[str, ...]:
