@@ -20,6 +20,8 @@ Keys = NDArray[np.uint64]
 Pairs = tuple[Codes, Codes]
 """Places of the two records of each pair, the lower first, in ascending order."""
 
+_LARGE_FILE = 60_000
+"""Records from which a key may give fewer pairs for each."""
 _SMALL_FILE = 40
 """Pairs per record that telling keys may give in the smallest files."""
 
@@ -50,17 +52,19 @@ def candidates(
     """All pairs that share a block of one telling key, or of two of the others.
 
     The telling keys are those that give fewest pairs: together `pairs_per_record` times the records, or `telling` pairs
-    in a small file. A block holds at most `cap` records, fewer where a key would give more than `pairs_per_key` pairs.
+    in a small file. A block holds at most `cap` records, fewer where a key would give more than `pairs_per_key` pairs
+    (the larger a file, the fewer for each record, down to two).
     A key whose fields a file does not have is passed over.
     """
     parts = KeyParts(records)
     size = len(records)
+    budget = max(2 * size, pairs_per_key * _LARGE_FILE // max(size, _LARGE_FILE))
     found: list[NDArray[np.int64]] = []
     capped: list[CappedBlocks] = []
     for key in keys:
         keyed = parts.key(key)
         if keyed is not None:
-            pairs, left_out = _pairs_of(key, *keyed, size, cap, max(pairs_per_key, 2 * size))
+            pairs, left_out = _pairs_of(key, *keyed, size, cap, budget)
             found.append(pairs)
             capped += left_out
     found.sort(key=len)

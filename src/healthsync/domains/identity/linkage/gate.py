@@ -36,7 +36,7 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     named = _among(given, 1, 2, 3) | (family == 4)
     same_ssn = ssn == 1
     agrees = (named & ((born == 1) | (_among(born, 2, 3) & elsewhere))) | (
-        same_ssn & (named | (_among(born, 1, 2) & (given < 6)) | ((given == 0) & (born == 0)))
+        same_ssn & (named | (_among(born, 1, 2) & (given < 7)) | ((given == 0) & (born == 0)))
     )
     doubtful = ((family == 7) | (levels.get("middle", none) == 5)) & ~elsewhere & ~same_ssn
     names_differ = comparer.borne_names_differ(compared.left, compared.right) & (family != 4)

@@ -128,12 +128,12 @@ def sorted_distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Sequence[int], *, today: date) -> Records:
-    """Records of `raw` columns (by field, text as written), in the order of file and id.
+    """Records of `raw` columns (by field, text as written, without blanks around it), in the order of file and id.
 
     Dates of birth after `today` and placeholders are missing. Old dates stay: files of the dead are linked too.
     """
     order = np.array(sorted(range(len(ids)), key=lambda at: (files[at], ids[at])), dtype=np.int64)
-    columns = {name: _ordered(mapped(encode(values), str.strip), order) for name, values in raw.items()}
+    columns = {name: _ordered(encode(values), order) for name, values in raw.items()}
     made: dict[str, Column | None] = {**_names(columns)}
     made |= {
         "birth_date": heaped_days_missing(_dates(columns["birth_date"], today)) if "birth_date" in columns else None,
