@@ -201,3 +201,9 @@ def test_one_bad_pair_does_not_make_one_person_of_two() -> None:
 def test_one_to_one_keeps_the_heaviest_pair_of_each_record() -> None:
     left, right = np.array([0, 0, 1], np.int32), np.array([5, 6, 5], np.int32)
     assert one_to_one(left, right, np.array([3.0, 9.0, 2.0])).tolist() == [False, True, True]
+
+
+def test_one_name_in_the_wrong_field_is_one_agreement() -> None:
+    one, other = {"given": "Robert", "family": "Holm"}, {"given": "Holm", "family": "Castle"}
+    assert level("family", one, other) == "elsewhere"
+    assert level("given", one, other) == "missing"

@@ -151,6 +151,8 @@ class Comparer:
             crossed &= cpdist(*texts, scorer=JaroWinkler.similarity, score_cutoff=SWAPPED_NAME, dtype=np.float32) > 0
         levels["family"][at[crossed]] = 4
         levels["given"][at[crossed]] = UNKNOWN
+        # One name in the other field of the other record is seen from both fields: it is one agreement.
+        levels["given"][(levels["given"] == 5) & (levels["family"] == 5)] = UNKNOWN
 
     def _middle(self, left: Codes, right: Codes) -> Levels:
         """exact, all words of one among the other's, an initial of it, alike, differs."""
