@@ -113,9 +113,7 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
 def _comparable(value: Any) -> str:
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return str(Decimal(value).normalize())
-    text = str(value).removeprefix(
-        "urn:oid:"
-    )  # an OID as a URI must be a URN (FHIR: urn:ietf:rfc:3986); the CDC writes it bare
+    text = str(value)
     if len(text) > 10 and text[10] == "T":
         try:
             return datetime.fromisoformat(text).astimezone(UTC).isoformat()

@@ -8,8 +8,8 @@ import pytest
 
 from .cdc_score import CLINICAL, DIRECTORY, score
 
-RECORDED = {"clinical": 0.89, "directory": 0.24}
-"""2026-11-25. The rest of the clinical fields: CDC repeats next of kin as Patient.contact, takes names of authorities as they
+RECORDED = {"clinical": 0.90, "directory": 0.49}
+"""2026-11-27, see docs/conformance/cdc-mapping-inventory.md. The rest of the clinical fields: CDC repeats next of kin as Patient.contact, takes names of authorities as they
 stand for Identifier.system, and passes some v2 spellings through. It writes an Organization, Location and Practitioner for
 each mention; we write one for each number or name."""
 
@@ -17,6 +17,6 @@ each mention; we write one for each number or name."""
 @pytest.mark.shared
 def test_the_agreement_with_the_cdc_pairs_does_not_fall(shared_data: Path) -> None:
     result = score(shared_data / "hl7v2" / "cdc-mapping-inventory")
-    assert result.pairs >= 210
+    assert result.pairs >= 219
     assert result.share(CLINICAL) >= RECORDED["clinical"]
     assert result.share(DIRECTORY) >= RECORDED["directory"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -394,3 +395,9 @@ def test_a_living_will_a_cause_of_death_and_an_accident_are_stated_once() -> Non
     told = after(text, text)["Observation"]
     assert {one["code"]["coding"][0]["code"] for one in told} == {"75320-2", "69453-9", "85699-7", "11374-6"}
     assert len(told) == 4
+
+
+def test_every_event_stands_in_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "messages" / "mapping.md").read_text(encoding="utf-8")
+    events = {*tables().events, *tables().renumberings, *tables().bookings}
+    assert {event for event in events if f"| {event} |" not in page} == set()

@@ -269,3 +269,9 @@ def test_an_employer_is_somebody_to_call_and_no_related_person() -> None:
     contact = conversion.resources[0].resource["contact"][0]
     assert contact["name"]["family"] == "Office"
     assert contact["telecom"] == [{"system": "phone", "value": "206 1", "use": "work"}]
+
+
+def test_a_contact_of_no_organisation_is_counted() -> None:
+    nk1 = "NK1|1|B^C|SPO" + "|" * 28 + "4861^^Harbor"
+    conversion = converted(message("PID|1||P^^^Z^MR||A^B", nk1.replace("|SPO|", "|SPO||", 1)))
+    assert conversion.unmapped == {"NK1-32": 1}

@@ -63,7 +63,10 @@ def _tell_contact_of_organization(nk1: Segment, scribe: Scribe) -> None:
     employer = first_repetition(nk1, 13)
     reference = organization(employer, scribe) if employer else None
     draft = scribe.referred(reference) if reference else None
-    if draft is None:
+    if draft is None:  # nobody whose contact it could be (org-1)
+        for number in (30, 31, 32):
+            if nk1.field(number).raw:
+                scribe.unmapped[f"NK1-{number}"] += 1
         return
     contact: Resource = {}
     for number, name, read in ((30, "name", human_name), (31, "telecom", contact_point), (32, "address", address)):
