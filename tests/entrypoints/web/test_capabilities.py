@@ -53,7 +53,8 @@ def test_every_registered_operation_has_a_definition_that_somebody_published():
     published = {
         "http://hl7.org/fhir/OperationDefinition/" + name
         for name in (
-            "CodeSystem-lookup", "CodeSystem-subsumes", "CodeSystem-validate-code", "ConceptMap-translate",
+            "CodeSystem-lookup", "CodeSystem-subsumes", "CodeSystem-validate-code", "ConceptMap-closure",
+            "ConceptMap-translate",
             "Encounter-everything", "Observation-lastn", "Patient-everything", "Resource-graph", "Resource-graphql",
             "Resource-meta", "Resource-meta-add", "Resource-meta-delete", "Resource-validate", "ValueSet-expand",
             "ValueSet-validate-code",

@@ -136,7 +136,7 @@ async def test_every_collection_of_the_requirement_is_listed(admin, known):
 
 
 async def test_what_this_hub_does_not_do_yet_is_not_there(admin):
-    for path in ("deidentify", "devices", "alerts", "analytics", "research", "patients/pat_1/x"):
+    for path in ("deidentify", "devices", "analytics", "research", "patients/pat_1/x"):
         assert (await admin.get(f"{API}/{path}")).status_code == 404, path
         assert (await admin.post(f"{API}/{path}", json={})).status_code == 404, path
 

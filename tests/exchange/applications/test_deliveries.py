@@ -8,9 +8,11 @@ from datetime import timedelta
 
 import pytest
 
+from healthsync.domains.messages import Selection
 from healthsync.domains.streams import Fact, Kind, RetryTerms, read_want
 from healthsync.domains.streams.wanting import wants
 from healthsync.errors import InvalidInput, NotFound, Refused
+from healthsync.exchange.administration.replay_messages import asked_by
 from healthsync.infrastructure.clock import SystemClock
 from healthsync.standards.hl7v2 import AckCode, build_ack
 
@@ -158,8 +160,9 @@ async def test_a_replayed_message_comes_to_a_handler_no_second_time(world):
     (handed,) = await world.lease()
     assert handed.data["state"] == "dead"
     await world.end(handed)
-    async with world.hub.database.transaction() as tx:
-        assert await world.hub.messages.replay(tx, [1]) == [1]
+    by, chosen = asked_by("ada", "replay-messages"), Selection(sequences=(1,))
+    job = await world.hub.replay_messages.start(chosen, by, owner="operator", claimed=True)
+    await world.hub.jobs.run(job)
     await world.settle_down()
     assert await world.lease() == []
 

@@ -241,7 +241,7 @@ ORDER BY origin, url;
 -- name: begin_closure
 -- A closure table of a client begins anew, empty.
 INSERT INTO terminology_closure (owner, name, version) VALUES ($1, $2, 0)
-ON CONFLICT (owner, name) DO UPDATE SET version = 0 RETURNING key;
+ON CONFLICT (owner, name) DO UPDATE SET version = EXCLUDED.version RETURNING key;
 
 -- name: empty_closure_lines
 -- What a closure table held goes: its lines.
