@@ -161,7 +161,8 @@ def test_every_acknowledged_message_is_in_store_exactly_once(facilities, message
 def test_nothing_is_in_store_twice_and_nothing_that_nobody_sent(facilities, messages):
     sent = Counter(f"{p.mrn}-{n}" for f in facilities for p in f.patients for n in range(1, p.number + 1))
     assert Counter(message["control_id"] for message in messages) - sent == Counter()
-    assert [message for message in messages if message["warnings"]] == []
+    numbered_not_measured = {"implausible-quantity"}  # the results count up
+    assert [message for message in messages if not numbered_not_measured.issuperset(message["warnings"])] == []
 
 
 def test_everything_that_was_accepted_is_processed(messages):
