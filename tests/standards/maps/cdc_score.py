@@ -30,7 +30,10 @@ CLINICAL = ("Patient", "Encounter", "Observation", "DiagnosticReport", "Specimen
 DIRECTORY = ("RelatedPerson", "Practitioner", "Organization", "Location")
 """CDC writes one for each mention, with everything that mention says; we write one for each number or name."""
 
-BUILT = frozenset(CLINICAL + DIRECTORY)
+ORDERS = ("ServiceRequest", "Device")
+"""CDC writes a ServiceRequest for each OBR of a result; we, as the guide says, where ORC or OBR-2 tells of an order."""
+
+BUILT = frozenset(CLINICAL + DIRECTORY + ORDERS)
 _SIGNATURE = "2.16.840.1.114222.4.1.237821"
 """Of the Organization by which the CDC's converter signs each bundle: it is told by no message."""
 _LEFT_OUT = frozenset({"id", "meta", "extension", "reference", "text.div", "resourceType"})
@@ -130,7 +133,9 @@ def table(result: Score) -> str:
         same, other, missing = (result.of(verdict, kind) for verdict in ("same", "other", "missing"))
         total = same + other + missing
         lines.append(f"{kind or 'all':<22}{total:>9}{same:>7}{other:>7}{missing:>9}{100 * same / max(total, 1):>8.1f}")
-    lines.append(f"clinical {result.share(CLINICAL):.3f}, directory {result.share(DIRECTORY):.3f}")
+    lines.append(
+        f"clinical {result.share(CLINICAL):.3f}, directory {result.share(DIRECTORY):.3f}, orders {result.share(ORDERS):.3f}"
+    )
     lines.append(f"pairs compared: {result.pairs}; refused: {dict(result.refused)}")
     lines.append(f"types not built here: {dict(result.not_built.most_common())}")
     lines += [f"{count:>5} {path}" for path, count in result.paths.most_common(40)]
