@@ -155,6 +155,25 @@ async def test_an_old_message_that_is_read_anew_does_not_undo_a_newer_one(hub: H
     assert [float(one["valueQuantity"]["value"]) for one in await resources(hub, "Observation")] == [6.0]
 
 
+async def test_a_practitioner_whom_messages_of_several_patients_name_keeps_what_the_newest_said(hub: Hub) -> None:
+    def visit(control: str, patient: str, name: str) -> bytes:
+        return adt(
+            control,
+            patient,
+            event="A01",
+            extra=f"PV1|1|I|W^1^A||||4711^{name}^Helen||||||||||||V{patient}^^^MERCY^VN\r",
+        )
+
+    await send(hub, visit("C1", "P1", "Marsh"), visit("C2", "P2", "Stone"), adt("C3", "P1"))
+    before = await versions(hub)
+    for _ in range(2):
+        report = await replay(hub, EVERYTHING)
+        assert (report["failed"], report["changed"], report["created"]) == (0, {}, {})
+    assert report["kept"] == {"Practitioner": 1} and await versions(hub) == before
+    (practitioner,) = await resources(hub, "Practitioner")
+    assert practitioner["name"][0]["family"] == "Stone"
+
+
 async def test_a_dead_letter_takes_its_place_before_what_came_later(hub: Hub) -> None:
     """Only what the younger message does not say is the older one's."""
     quality = hub.quality.bands

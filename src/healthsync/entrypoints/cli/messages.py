@@ -335,7 +335,7 @@ def _tell(report: ReplayReport, what: str) -> None:
         ("new", report.created),
         ("changed", report.changed),
         ("unchanged", report.unchanged),
-        ("left as a client wrote it since", report.kept),
+        ("left as they are", report.kept),
     ):
         if counts:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))

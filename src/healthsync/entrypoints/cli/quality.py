@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from healthsync.bootstrap import open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
@@ -132,8 +132,8 @@ def _show(found: SourceReport) -> None:
     console = Console()
     trend = "" if found.trend is None else f", {found.trend:+g} against the week before"
     console.print(f"[bold]{found.source}[/bold]  {found.messages} messages, {found.points:g} points{trend}")
-    table = Table("day", "messages", "points", "complete", "accurate", "consistent", "timely", "unique", "accept",
-                  "warn", "review", "reject", box=None)  # fmt: skip
+    table = Table(Column("day", no_wrap=True), "count", "points", "compl", "accur", "cons", "time", "uniq", "ok",
+                  "warn", "review", "reject", box=None, pad_edge=False)  # fmt: skip
     for day in found.days:
         parts = [f"{day.dimensions[name]:.0f}" if name in day.dimensions else "" for name in _DIMENSIONS]
         table.add_row(str(day.day), str(day.messages), f"{day.points:.1f}", *parts, *map(str, day.actions.values()))

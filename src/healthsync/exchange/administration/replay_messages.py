@@ -3,7 +3,8 @@
     (1) group     what was chosen, and with it the younger messages of its patients (`domains.messages.replaying`)
     (2) rehearse  read and ingest the messages of a group in order, behind a savepoint, and undo it: what differs in the
                   end from what is stored?
-    (3) compare   leave what a client has written since as he wrote it; stop here when only a comparison was asked
+    (3) compare   leave what a client has written since, and what is shared with other patients; stop here when only a
+                  comparison was asked
     (4) apply     bring in the end result: one new version of each resource that differs, none of the others
     (5) settle    messages, scores, audit; one commit for the group
 
@@ -30,6 +31,7 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.jobs import Job, JobTable
 from healthsync.infrastructure.telemetry import logger, metrics
+from healthsync.standards.fhir import compartments
 from healthsync.standards.fhir.differences import Difference, differences
 from healthsync.standards.maps import Correction, MappedResource
 
@@ -97,9 +99,10 @@ class ReplayReport:
     changed: dict[str, int] = field(default_factory=dict)
     unchanged: dict[str, int] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
-    """That would differ, and were left as a client has written them since."""
+    """That would differ, and were left: as a client has written them since, or because they belong to no patient
+    and a newer message of another patient may have told of them."""
     paths: dict[str, int] = field(default_factory=dict)
-    """Elements that differ, with how often."""
+    """Elements of what changed that differ, with how often."""
     failures: list[Failure] = field(default_factory=list)
     """The first so many."""
 
@@ -113,7 +116,7 @@ class ReplayReport:
             (self.changed, [kind for (kind, _), one in outcome.net.items() if one.before is not None]),
             (self.unchanged, [kind for kind, _ in outcome.unchanged]),
             (self.kept, [kind for kind, _ in outcome.kept]),
-            (self.paths, [each.element for one in outcome.net.values() for each in one.differences]),
+            (self.paths, [each.element for one in outcome.net.values() if one.before for each in one.differences]),
         ):
             for name in kinds:
                 counts[name] = counts.get(name, 0) + 1
@@ -150,7 +153,8 @@ class GroupOutcome:
     net: dict[Key, Net] = field(default_factory=dict)
     unchanged: set[Key] = field(default_factory=set)
     kept: set[Key] = field(default_factory=set)
-    """What a client has written since the messages."""
+    """What a client has written since the messages, and what belongs to no patient: messages of other patients tell
+    of it too, perhaps newer ones."""
     restated: set[Key] = field(default_factory=set)
     """What the merges, links and moves of the group change besides: they bring it about again."""
     merges: list[Correction] = field(default_factory=list)
@@ -289,7 +293,11 @@ class ReplayMessages:
         except _Undone:
             pass
         dead = {member.sequence for member in members if member.state is MessageState.DEAD}
-        outcome.kept = {key for key, net in outcome.net.items() if await self._is_a_clients(tx, key, net, outcome)}
+        outcome.kept = {
+            key
+            for key, net in outcome.net.items()
+            if net.before is not None and (_is_shared(net) or await self._is_a_clients(tx, key, net.before, outcome))
+        }
         outcome.net = {key: net for key, net in outcome.net.items() if key not in outcome.kept}
         if dry_run:  # (3)
             return outcome
@@ -333,11 +341,9 @@ class ReplayMessages:
             outcome.net = {}  # who told it then is no news: a number leads to another record after a merge
         outcome.unchanged -= outcome.net.keys()
 
-    async def _is_a_clients(self, tx: Transaction, key: Key, net: Net, outcome: GroupOutcome) -> bool:
+    async def _is_a_clients(self, tx: Transaction, key: Key, before: Mapping[str, Any], outcome: GroupOutcome) -> bool:
         """Whether the version in store was written by a client and not by a message: the audit log knows."""
-        if net.before is None:
-            return False
-        since = datetime.fromisoformat(net.before["meta"]["lastUpdated"])
+        since = datetime.fromisoformat(before["meta"]["lastUpdated"])
         for patient in sorted(outcome.patients):
             rows = await self._audit.search(
                 tx, patient=patient, since=since, until=since + _WRITTEN_WITHIN, count=_MOST_EVENTS
@@ -377,6 +383,11 @@ def _track(touched: dict[Key, tuple[Mapping[str, Any] | None, Mapping[str, Any],
     else:
         before, version = stored.before, None if stored.before is None else stored.version - 1
     touched[key] = (before, stored.resource, version)
+
+
+def _is_shared(net: Net) -> bool:
+    """Whether it is about no patient: an organisation, a place, a practitioner."""
+    return net.after["resourceType"] != "Patient" and not compartments.patients_of(dict(net.after))
 
 
 def _says_more_than_links(net: Net) -> bool:
