@@ -315,7 +315,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         standardise=Standardise(database, terminology),
         events=events,
     )
-    alerts = AlertService(clock, keyring.hub_id)
+    alerts = AlertService(blind_index, clock, keyring.hub_id)
     send_message = SendMessage(
         database=database,
         deliveries=deliveries,

@@ -90,7 +90,7 @@ class DisclosedPage:
 
 @dataclass(frozen=True, slots=True)
 class _Projection:
-    """The golden record of a person, as far as the requester may see its source patients."""
+    """The golden record of a person out of what the requester may see of its source patients."""
 
     enterprise_id: str
     golden: GoldenRecord
@@ -552,7 +552,8 @@ class Disclose:
         }
         if not shown:
             return None
-        documents = await self._vault.open(tx, list(shown.values()))
+        as_shown = await self._show(tx, requester, list(shown.values()))
+        documents = [json.parse(each.text.encode()) for each in as_shown]
         return _Projection(
             enterprise_id,
             await self._identity.golden(tx, dict(zip(shown, documents, strict=True))),
@@ -565,11 +566,14 @@ class Disclose:
     ) -> Disclosed:
         updated_at = max(row.updated_at for row in person.rows)
         version = sum(row.version for row in person.rows)
+        resource_type = document["resourceType"]
         document["id"] = person.enterprise_id
         document["meta"] = {"versionId": str(version), "lastUpdated": updated_at.isoformat(timespec="milliseconds")}
+        if (shown := visible_elements(self._roles, requester, resource_type)) is not None:
+            document = _limited(document, shown)
         await self._permit(requester, interaction, [entity], person.patients)
         text = json.dump(document).decode()
-        return Disclosed(document["resourceType"], person.enterprise_id, version, updated_at, False, text)
+        return Disclosed(resource_type, person.enterprise_id, version, updated_at, False, text)
 
     async def notify(
         self,
@@ -831,12 +835,7 @@ class Disclose:
             text = json.dump(without_secrets(json.parse(text.encode()), requester)).decode()
         if shown is None or row.deleted:
             return text
-        document = json.parse(text.encode())
-        kept = {
-            name: value for name, value in document.items() if name in shown or name in ("resourceType", "id", "meta")
-        }
-        meta = {**kept["meta"], "tag": [*kept["meta"].get("tag", []), SUBSETTED]}
-        return json.dump({**kept, "meta": meta}).decode()
+        return json.dump(_limited(json.parse(text.encode()), shown)).decode()
 
     # (5)
     async def _permit(
@@ -905,6 +904,13 @@ def _published(resource_type: str, id_: str) -> Disclosed | None:
     meta = {"versionId": "1", "lastUpdated": published.PUBLISHED_AT.isoformat(timespec="milliseconds")}
     text = json.dump(resource | {"meta": meta}).decode()
     return Disclosed(resource_type, id_, 1, published.PUBLISHED_AT, False, text)
+
+
+def _limited(document: dict[str, Any], shown: frozenset[str]) -> dict[str, Any]:
+    """What is left of a resource for whom roles show these elements only, tagged SUBSETTED."""
+    kept = {name: value for name, value in document.items() if name in shown or name in ("resourceType", "id", "meta")}
+    meta = {**kept["meta"], "tag": [*kept["meta"].get("tag", []), SUBSETTED]}
+    return {**kept, "meta": meta}
 
 
 def _reduced(text: str, elements: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from healthsync.bootstrap import build_hub
+from healthsync.domains.access import RolePolicy
 from healthsync.entrypoints.web.application import Application
 from healthsync.errors import ConfigurationError
 from healthsync.infrastructure.clock import SystemClock
@@ -40,8 +41,27 @@ async def test_what_the_requester_may_not_see_is_no_part_of_it(admin, client_as,
     ] == [f"Patient/{one}"]
     assert (await admin.get(f"/fhir/Patient/{other}/$golden")).status_code == 404
     assert (await admin.get("/fhir/Patient/nobody/$golden")).status_code == 404
-    assert (await (await client_as("billing")).get(f"/fhir/Patient/{one}/$golden")).status_code in (200, 403)
     assert (await (await client_as()).get(f"/fhir/Patient/{one}/$golden")).status_code == 401
+
+
+async def test_a_role_that_sees_a_patient_in_part_sees_the_person_in_part(admin, client_as, patient):
+    id_ = await _known(admin, patient)
+    golden = (await (await client_as("billing")).get(f"/fhir/Patient/{id_}/$golden")).json()
+    assert set(golden) == {"resourceType", "id", "meta", "identifier", "name", "active", "link"}
+    assert golden["meta"]["tag"][0]["code"] == "SUBSETTED"
+    assert "extension" in (await admin.get(f"/fhir/Patient/{id_}/$golden")).json()
+
+
+async def test_a_person_is_put_together_of_what_a_role_sees_of_its_patients(admin, client_as, patient, monkeypatch):
+    id_ = await _known(admin, patient)
+    enterprise_id = (await admin.get(f"/fhir/Patient/{id_}/$golden")).json()["id"]
+    whole = (await admin.get(f"/fhir/Person/{enterprise_id}")).json()
+    may = RolePolicy.load().interactions
+    monkeypatch.setitem(may, "billing", {**may["billing"], "Person": frozenset("r")})
+    part = (await (await client_as("billing")).get(f"/fhir/Person/{enterprise_id}")).json()
+    assert part["name"] == whole["name"]
+    assert "birthDate" in whole
+    assert "birthDate" not in part
 
 
 @pytest.mark.shows("mpi.source_trust", "mpi.survivorship_path")

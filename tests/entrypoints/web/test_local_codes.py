@@ -52,34 +52,38 @@ async def test_posting_replaces_the_lines_of_the_same_codes_and_putting_replaces
 
 
 async def test_a_work_item_is_mapped_over_http(admin: Any, waiting: None) -> None:
-    work = (await admin.get(f"{BASE}/work")).json()
+    work = (await admin.get(f"{BASE}/untranslated")).json()
     (item,) = [each for each in work["items"] if each["code"] == "BS-FG"]
     assert (item["element"], item["reason"], item["occurrences"]) == ("Observation.code", "unmapped", 1)
     assert {"source": item["source"], "state": "open", "codes": 2, "occurrences": 2} in work["counts"]
-    mapped = await admin.post(f"{BASE}/work/{item['id']}", json={"target": "2345-7", "system": "LOINC"}, headers=JSON)
+    mapped = await admin.post(
+        f"{BASE}/untranslated/{item['id']}", json={"target": "2345-7", "system": "LOINC"}, headers=JSON
+    )
     assert mapped.json()["settled"] == 1
-    assert "BS-FG" not in [each["code"] for each in (await admin.get(f"{BASE}/work")).json()["items"]]
+    assert "BS-FG" not in [each["code"] for each in (await admin.get(f"{BASE}/untranslated")).json()["items"]]
 
 
 JSON = {"Content-Type": "application/json"}
 
 
 async def test_a_work_item_is_ignored_and_opened_again(admin: Any, waiting: None) -> None:
-    item = (await admin.get(f"{BASE}/work")).json()["items"][0]
-    ignored = await admin.post(f"{BASE}/work/{item['id']}", json={"state": "ignored"}, headers=JSON)
+    item = (await admin.get(f"{BASE}/untranslated")).json()["items"][0]
+    ignored = await admin.post(f"{BASE}/untranslated/{item['id']}", json={"state": "ignored"}, headers=JSON)
     assert ignored.json()["state"] == "ignored"
-    assert item["id"] in [each["id"] for each in (await admin.get(f"{BASE}/work?state=ignored")).json()["items"]]
-    await admin.post(f"{BASE}/work/{item['id']}", json={"state": "open"}, headers=JSON)
-    assert (await admin.get(f"{BASE}/work?state=ignored")).json()["items"] == []
+    assert item["id"] in [
+        each["id"] for each in (await admin.get(f"{BASE}/untranslated?state=ignored")).json()["items"]
+    ]
+    await admin.post(f"{BASE}/untranslated/{item['id']}", json={"state": "open"}, headers=JSON)
+    assert (await admin.get(f"{BASE}/untranslated?state=ignored")).json()["items"] == []
 
 
 MISTAKES = [
-    ("POST", "work/999", {"target": "2345-7", "system": "LOINC"}, 404),
-    ("POST", "work/abc", {"state": "ignored"}, 404),
-    ("POST", "work/1", {"state": "mapped"}, 400),
-    ("POST", "work/1", {"target": "2345-7"}, 400),
-    ("POST", "work/1", [], 400),
-    ("POST", "work/1", {"target": 5, "system": "LOINC"}, 400),
+    ("POST", "untranslated/999", {"target": "2345-7", "system": "LOINC"}, 404),
+    ("POST", "untranslated/abc", {"state": "ignored"}, 404),
+    ("POST", "untranslated/1", {"state": "mapped"}, 400),
+    ("POST", "untranslated/1", {"target": "2345-7"}, 400),
+    ("POST", "untranslated/1", [], 400),
+    ("POST", "untranslated/1", {"target": 5, "system": "LOINC"}, 400),
     ("GET", "work?state=lost", None, 400),
     ("GET", "work?limit=0", None, 400),
     ("GET", "work?limit=many", None, 400),

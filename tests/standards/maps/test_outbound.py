@@ -104,7 +104,15 @@ def test_an_appointment_tells_what_became_of_it(changes, path, value):
 
 
 @pytest.mark.parametrize(
-    ("status", "control"), [("active", "NW"), ("on-hold", "HD"), ("revoked", "CA"), ("entered-in-error", "CA")]
+    ("status", "control"),
+    [
+        ("active", "NW"),
+        ("on-hold", "HD"),
+        ("revoked", "CA"),
+        ("entered-in-error", "CA"),
+        ("draft", "SC"),
+        ("unknown", "SC"),
+    ],
 )
 def test_an_order_tells_what_is_to_be_done_with_it(status, control):
     assert f"\nORC|{control}|" in written("ORM^O01", status=status)

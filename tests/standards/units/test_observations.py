@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from healthsync.standards.fhir import validate
@@ -109,6 +109,7 @@ def test_a_stored_quantity_answers_the_value_in_which_it_is_compared() -> None:
     assert canonical_quantity({"value": Decimal(5), "unit": "kg"}) is None
 
 
+@example("18262-6", Decimal(260), "MOL/L")
 @given(
     st.sampled_from(sorted(measurands())),
     st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**7), max_value=10**7),

@@ -23,7 +23,7 @@ def check_type(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NewAlert:
-    """An alert before it is sealed. `once_key`: a repetition of the same is no second alert."""
+    """An alert before it is sealed. `once_key`: a repetition of the same is no second alert; kept as a keyed token."""
 
     type: str
     client_id: str

@@ -9,26 +9,27 @@ from datetime import datetime
 from healthsync.domains.alerts import store
 from healthsync.domains.alerts.model import Alert, NewAlert, SealingKey
 from healthsync.infrastructure.clock import Clock
-from healthsync.infrastructure.crypto import open_sealed, seal
+from healthsync.infrastructure.crypto import BlindIndex, open_sealed, seal
 from healthsync.infrastructure.database import Transaction
 
 
 class AlertService:
     """The alerts of one hub."""
 
-    def __init__(self, clock: Clock, hub_id: str) -> None:
-        self._clock, self._hub_id = clock, hub_id
+    def __init__(self, blind_index: BlindIndex, clock: Clock, hub_id: str) -> None:
+        self._blind_index, self._clock, self._hub_id = blind_index, clock, hub_id
 
     async def send(self, tx: Transaction, alert: NewAlert, key: SealingKey) -> tuple[str, bool]:
         """Seal and store; returns the id and whether it is new."""
         id_ = str(uuid.uuid4())
+        once = None if alert.once_key is None else self._blind_index.token("alert once", alert.once_key)
         sealed = seal(key.key, alert.content, self._place(id_))
         written = await store.raise_alert(
             tx,
             id_,
             alert.type,
             alert.client_id,
-            alert.once_key,
+            once,
             self._clock.now(),
             list(alert.patients),
             alert.message_sequence,
@@ -37,7 +38,7 @@ class AlertService:
         )
         if written is not None:
             return id_, True
-        return await store.raised_once(tx, alert.client_id, alert.once_key or ""), False
+        return await store.raised_once(tx, alert.client_id, once), False
 
     async def listed(
         self, tx: Transaction, *, type_: str | None = None, after: tuple[datetime, str] | None = None, limit: int = 100

@@ -19,9 +19,9 @@ async def raise_alert(tx: Transaction, *values: Any) -> str | None:
     return await tx.fetchval(_SQL.raise_alert, *values)
 
 
-async def raised_once(tx: Transaction, client_id: str, once_key: str) -> str:
+async def raised_once(tx: Transaction, client_id: str, once_token: int | None) -> str:
     """The id of the alert with this key."""
-    return await tx.fetchval(_SQL.raised_once, client_id, once_key)
+    return await tx.fetchval(_SQL.raised_once, client_id, once_token)
 
 
 async def listed(tx: Transaction, type_: str | None, after: tuple[datetime, str] | None, limit: int) -> list[Alert]:

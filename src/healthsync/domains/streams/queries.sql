@@ -165,14 +165,14 @@ FROM stream_answer WHERE message_sequence = $1 ORDER BY answered_at, delivery_id
 -- name: publish
 -- A publication; the lock makes the order of positions the order of commits. Nothing when its key was used before.
 WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(4851234567890017))
-INSERT INTO stream_publication (topic, client_id, once_key, published_at, patients, sealed, key_version)
+INSERT INTO stream_publication (topic, client_id, once_token, published_at, patients, sealed, key_version)
 SELECT $1, $2, $3, $4::timestamptz, $5::text[], $6::bytea, $7::int FROM turn
-ON CONFLICT (client_id, once_key) DO NOTHING
+ON CONFLICT (client_id, once_token) DO NOTHING
 RETURNING position;
 
 -- name: published_once
 -- The publication that used this key.
-SELECT position FROM stream_publication WHERE client_id = $1 AND once_key = $2;
+SELECT position FROM stream_publication WHERE client_id = $1 AND once_token = $2;
 
 -- name: publications_after
 -- A page of a topic behind a position.

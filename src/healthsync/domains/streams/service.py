@@ -198,10 +198,11 @@ class StreamService:
         """Seal and store; returns the position and whether it is new. A `once_key` that was used gives the old one."""
         now = self._clock.now()
         sealed = seal(key.key, content, self._place(topic, client_id))
-        position = await store.publish(tx, topic, client_id, once_key, now, list(patients), sealed, key.version)
+        once = None if once_key is None else self._blind_index.token("publication once", once_key)
+        position = await store.publish(tx, topic, client_id, once, now, list(patients), sealed, key.version)
         if position is not None:
             return position, True
-        return await store.published_once(tx, client_id, once_key or ""), False
+        return await store.published_once(tx, client_id, once), False
 
     async def publications_after(self, tx: Transaction, topic: str, after: int, limit: int) -> list[Publication]:
         """A page of a topic, oldest first, from behind a position."""

@@ -142,9 +142,9 @@ async def publish(tx: Transaction, *values: Any) -> int | None:
     return await tx.fetchval(_SQL.publish, *values)
 
 
-async def published_once(tx: Transaction, client_id: str, once_key: str) -> int:
+async def published_once(tx: Transaction, client_id: str, once_token: int | None) -> int:
     """The position of the publication with this key."""
-    return await tx.fetchval(_SQL.published_once, client_id, once_key)
+    return await tx.fetchval(_SQL.published_once, client_id, once_token)
 
 
 async def publications_after(tx: Transaction, topic: str, after: int, limit: int) -> list[Publication]:

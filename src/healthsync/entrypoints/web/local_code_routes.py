@@ -5,8 +5,8 @@
     POST   /api/v1/healthsync/terminology/map?source=&to=            lines in place of those for the same codes
     PUT    /api/v1/healthsync/terminology/map?source=&to=            lines in place of all
     DELETE /api/v1/healthsync/terminology/map?source=&system=&code=
-    GET    /api/v1/healthsync/terminology/work?state=&source=&limit=
-    POST   /api/v1/healthsync/terminology/work/{id}
+    GET    /api/v1/healthsync/terminology/untranslated?state=&source=&limit=
+    POST   /api/v1/healthsync/terminology/untranslated/{id}
 
 A work item is settled by {"target": "2345-7", "system": "LOINC"}, or set to {"state": "ignored"}. The body of a
 map is CSV (text/csv), YAML (application/yaml) or a ConceptMap; no `source` means everybody's codes.

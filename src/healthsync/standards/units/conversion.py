@@ -80,7 +80,7 @@ def agree(value: Decimal, unit: str, other: Decimal, other_unit: str, measurand:
         return None
     tolerance = _resolution(other) + abs(there.exact - (convert(value + _resolution(value), unit, measurand, other_unit)
                                                         or there).exact) / 2  # fmt: skip
-    return abs(there.exact - other) <= tolerance
+    return other == there.value or abs(there.exact - other) <= tolerance  # 10100000 does not show its rounding
 
 
 def rounded(exact: Decimal, measured: Decimal, decade: int) -> Decimal:

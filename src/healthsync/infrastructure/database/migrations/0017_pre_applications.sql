@@ -69,12 +69,12 @@ CREATE TABLE stream_publication (
     position      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     topic         text COLLATE "C" NOT NULL,
     client_id     text COLLATE "C" NOT NULL,
-    once_key      text COLLATE "C",                  -- the same key of the same client is the same publication
+    once_token    bigint,                            -- of a key: the same of the same client is the same publication
     published_at  timestamptz NOT NULL,
     patients      text[] NOT NULL,                   -- references to those whose data it holds, as far as is known
     sealed        bytea NOT NULL,
     key_version   int NOT NULL,
-    UNIQUE (client_id, once_key)
+    UNIQUE (client_id, once_token)
 );
 CREATE INDEX stream_publication_of_topic ON stream_publication (topic, position);
 
@@ -83,12 +83,12 @@ CREATE TABLE alert (
     id                uuid PRIMARY KEY,
     type              text COLLATE "C" NOT NULL,     -- a code such as critical_lab
     client_id         text COLLATE "C" NOT NULL,
-    once_key          text COLLATE "C",
+    once_token        bigint,
     raised_at         timestamptz NOT NULL,
     patients          text[] NOT NULL,
     message_sequence  bigint,                        -- of the message that it came from
     sealed            bytea NOT NULL,
     key_version       int NOT NULL,
-    UNIQUE (client_id, once_key)
+    UNIQUE (client_id, once_token)
 );
 CREATE INDEX alert_newest ON alert (raised_at DESC, id);

@@ -8,7 +8,10 @@ from typing import Any
 from healthsync.standards.maps.outbound.datatypes import Pen, Repetition, Writer, dtm, xcn
 from healthsync.standards.maps.outbound.tables import outbound_tables
 
-_CONTROL = {"revoked": "CA", "entered-in-error": "CA", "on-hold": "HD", "completed": "SC"}
+_CONTROL = {
+    "revoked": "CA", "entered-in-error": "CA", "on-hold": "HD", "completed": "SC", "draft": "SC", "unknown": "SC",
+}  # fmt: skip
+"""Where no new order goes out: what is a draft, or of unknown state, may not arrive as something to be done."""
 
 
 def _order_control(order: Any, pen: Pen, _vocabulary: str) -> Repetition | None:
