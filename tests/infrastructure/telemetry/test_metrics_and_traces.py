@@ -70,6 +70,14 @@ def test_without_the_sdk_a_span_does_nothing():
         assert not current.is_recording()
 
 
+def test_what_several_processes_see_of_one_thing_is_told_once(tmp_path):
+    waiting = metrics.gauge("test_seen_by_two", "What waits.")
+    waiting.set(5)
+    metrics.write_snapshot(tmp_path / "1.prom")
+    waiting.set(3)
+    assert "test_seen_by_two 5.0" in metrics.render([tmp_path / "1.prom"]).decode()
+
+
 def test_the_counts_of_other_processes_are_added_to_ours(tmp_path):
     counted = metrics.counter("test_added_up", "Counted in two processes.", ("outcome",))
     counted.labels(outcome="accepted").inc(2)

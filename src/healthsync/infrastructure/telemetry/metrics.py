@@ -39,7 +39,7 @@ def counter(name: str, help: str, labels: Sequence[str] = ()) -> Counter:
 
 
 def gauge(name: str, help: str, labels: Sequence[str] = ()) -> Gauge:
-    """Something that rises and falls."""
+    """Something of the whole hub that rises and falls, as any of its processes sees it."""
     return _once(Gauge, name, labels, lambda: Gauge(name, help, labels, registry=_registry))
 
 
@@ -51,10 +51,11 @@ def histogram(name: str, help: str, labels: Sequence[str] = (), *, buckets: Sequ
 def render(others: Iterable[Path] = ()) -> bytes:
     """Everything counted so far, in the text format that Prometheus scrapes (`CONTENT_TYPE`).
 
-    `others` are the files of `write_snapshot` of further processes of this hub: their samples are added to ours.
+    `others` are the files of `write_snapshot` of further processes of this hub: their samples are added to ours. Gauges
+    are not, since each process tells of the same thing: the largest is shown.
     """
     registry = CollectorRegistry()
-    registry.register(_Sum([_registry, *map(_read, others)]))
+    registry.register(_Together([_registry, *map(_read, others)]))
     return generate_latest(registry)
 
 
@@ -82,8 +83,8 @@ class _Fixed(Collector):
         return self._families
 
 
-class _Sum(Collector):
-    """The same metrics of several processes, sample by sample."""
+class _Together(Collector):
+    """The same metrics of several processes, sample by sample: counts added up, of gauges the largest."""
 
     def __init__(self, parts: Sequence[Collector | CollectorRegistry]) -> None:
         self._parts = parts
@@ -95,7 +96,8 @@ class _Sum(Collector):
             families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             for sample in family.samples:
                 place = (family.name, sample.name, tuple(sample.labels.items()))
-                totals[place] = totals.get(place, 0.0) + sample.value
+                before = totals.get(place, 0.0)
+                totals[place] = max(before, sample.value) if family.type == "gauge" else before + sample.value
         for (family_name, name, labels), value in totals.items():
             families[family_name].add_sample(name, dict(labels), value)
         return families.values()
