@@ -104,13 +104,25 @@ async def test_alerts_are_listed_newest_first_by_type_and_by_pages(client_as):
     assert ([one["n"] for one in rest["alerts"]], rest["after"]) == ([0], None)
 
 
-async def test_the_same_idempotency_key_sends_one_alert(client_as):
+async def test_an_alert_is_found_where_it_was_said_to_be(client_as):
     app = await client_as("system")
-    sent = [
-        (await app.post(f"{API}/alerts", json={"type": "x"}, headers={"Idempotency-Key": "k1"})).json()["id"]
-        for _ in range(2)
+    sent = [await app.post(f"{API}/alerts", json={"type": "critical_lab", "n": number}) for number in range(2)]
+    page = (await app.get(sent[0].headers["Location"])).json()
+    assert ([one["n"] for one in page["alerts"]], page["after"]) == ([0], None)
+    assert (await app.get(f"{API}/alerts?id=none")).status_code == 400
+    unknown = "00000000-0000-4000-8000-000000000000"
+    assert (await app.get(f"{API}/alerts?id={unknown}")).json()["alerts"] == []
+
+
+async def test_the_same_idempotency_key_sends_one_alert_and_is_not_kept_readable(client_as, database):
+    app = await client_as("system")
+    once = {"Idempotency-Key": "MRN-QUENNELL"}
+    alerts = [(await app.post(f"{API}/alerts", json={"type": "x"}, headers=once)).json()["id"] for _ in range(2)]
+    told = [
+        (await app.post(f"{API}/streams/t", json={"payload": 1}, headers=once)).json()["position"] for _ in range(2)
     ]
-    assert sent[0] == sent[1]
+    assert (alerts[0], told[0]) == (alerts[1], told[1])
+    assert "QUENNELL" not in await _everything_in_store(database)
 
 
 # --- notes ------------------------------------------------------------------------------------------------------

@@ -171,13 +171,15 @@ class ApplicationRoutes:
         return answer
 
     async def list_alerts(self, request: Request, names: Mapping[str, str]) -> Response:
-        """GET alerts?type=&count=&after=: alerts, newest first."""
+        """GET alerts?type=&count=&after=: alerts, newest first; ?id=: one of them."""
         requester = await requester_of(self._hub, request)
+        id_ = request.query_params.get("id")
         page, following = await self._hub.alerts.listed(
             requester,
             type_=request.query_params.get("type"),
             after=_cursor(request.query_params.get("after")),
             count=max(_query_number(request, "count", _PAGE), 1),
+            id_=None if id_ is None else _uuid(id_),
         )
         shown = [
             {
@@ -294,6 +296,13 @@ def _cursor(text: str | None) -> tuple[datetime, str] | None:
         return datetime.fromisoformat(instant).astimezone(UTC), str(uuid.UUID(id_))
     except (ValueError, OverflowError):
         raise _wrong("after", "is what the page before answered") from None
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise _wrong("id", "is the id of an alert") from None
 
 
 def _wrong(name: str, sentence: str) -> InvalidInput:

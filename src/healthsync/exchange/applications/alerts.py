@@ -90,17 +90,26 @@ class Alerts:
         return id_
 
     async def listed(
-        self, requester: Requester, *, type_: str | None, after: tuple[datetime, str] | None, count: int
+        self,
+        requester: Requester,
+        *,
+        type_: str | None,
+        after: tuple[datetime, str] | None,
+        count: int,
+        id_: str | None = None,
     ) -> tuple[list[Shown], tuple[datetime, str] | None]:
         """A page of alerts, newest first, without what consent withholds; and where the next page begins, None at the
-        end. Raises Refused.
+        end. With an `id_` that one alone, or nothing. Raises Refused.
         """
         no = await self._disclose.open_to(requester, StreamRight.SEE_ALERTS, "list-alerts", "Alert")
         if isinstance(no, Refusal):
             raise Refused(no.because)
         limit = min(count, MOST_LISTED)
         async with self._database.transaction() as tx:
-            page = await self._alerts.listed(tx, type_=type_, after=after, limit=limit)
+            if id_ is None:
+                page = await self._alerts.listed(tx, type_=type_, after=after, limit=limit)
+            else:
+                page = list((await self._alerts.by_id(tx, [id_])).values())
             parcels = [Parcel(f"Alert/{one.id}", one.patients, one.message_sequence) for one in page]
             verdicts = await self._disclose.hand_out(tx, requester, "list-alerts", parcels)
             if not page:
@@ -120,4 +129,5 @@ class Alerts:
                 for one, may in zip(page, verdicts, strict=True)
                 if may and (key := keys.get((ALERTS, one.key_version))) is not None
             ]
-        return shown, (page[-1].raised_at, page[-1].id) if len(page) == limit else None
+        more = id_ is None and len(page) == limit
+        return shown, (page[-1].raised_at, page[-1].id) if more else None
