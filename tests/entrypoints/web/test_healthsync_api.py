@@ -226,6 +226,10 @@ async def test_openapi_describes_exactly_what_is_served(client_as, application):
         for method in ("get", "post", "put"):
             route, _, _ = application.router.find(method.upper(), f"{API}{path.replace('{id}', 'x')}")
             assert route is not None or method not in item, (method, path)
+    for route in application.router.routes:
+        path = route.surface.path.removeprefix(API)
+        if path != route.surface.path and not path.startswith("/{collection}"):
+            assert described["paths"][path][route.surface.method.lower()]["summary"], path
     assert set(described["paths"]["/vitals"]) == {"get"}
     assert set(described["paths"]["/patients/{id}"]) == {"get", "put"}
     references = [text for text in json.dumps(described).split('"') if text.startswith("#/components/schemas/")]

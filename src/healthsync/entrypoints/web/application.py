@@ -60,7 +60,7 @@ class Application:
         CapabilityRoutes(hub, fhir, self.router).register(self.router)
         search = SearchRoutes(hub, fhir.pages, fhir.begin)
         search.register(self.router)
-        HealthsyncRoutes(hub, fhir, search).register(self.router)
+        HealthsyncRoutes(hub, fhir, search, self.router).register(self.router)
         BulkRoutes(hub).register(self.router)
         JobRoutes(hub).register(self.router)
         MessageRoutes(hub).register(self.router)

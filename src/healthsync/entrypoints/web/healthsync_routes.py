@@ -20,11 +20,11 @@ from healthsync.standards.fhir.query import CURSOR
 
 from . import answers, openapi
 from .fhir_routes import FhirRoutes
+from .openapi import PREFIX
 from .requests import base_of, body_of
 from .router import Router
 from .search_routes import SearchRoutes
 
-PREFIX = "/api/v1/healthsync"
 _MEDIA_TYPES = ("application/fhir+json", "application/json")
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -33,8 +33,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 class HealthsyncRoutes:
     """The handlers of /api/v1/healthsync, over those of /fhir."""
 
-    def __init__(self, hub: Any, fhir: FhirRoutes, search: SearchRoutes) -> None:
-        self._hub, self._fhir, self._search = hub, fhir, search
+    def __init__(self, hub: Any, fhir: FhirRoutes, search: SearchRoutes, router: Router) -> None:
+        self._hub, self._fhir, self._search, self._router = hub, fhir, search, router
         self._fhir_path: str = hub.settings.fhir.base_path
 
     def register(self, router: Router) -> None:
@@ -70,7 +70,7 @@ class HealthsyncRoutes:
 
     async def openapi(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET openapi.json: this API, described."""
-        return answers.plain(openapi.document(_base(request)))
+        return answers.plain(openapi.document(_base(request), self._router.routes))
 
     def _body(self, request: Request, collection: Collection) -> Receive:
         """The translated body, read when the FHIR handler asks for it: after it has recognised the sender."""

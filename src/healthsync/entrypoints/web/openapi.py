@@ -1,13 +1,18 @@
-"""OpenAPI 3.1 of /api/v1/healthsync, made from its collections."""
+"""OpenAPI 3.1 of /api/v1/healthsync, made from its collections and from what is routed beside them."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from healthsync import __version__
 from healthsync.standards.fhir import friendly
 from healthsync.standards.fhir.friendly import Collection
 
+from .router import Route
+
+PREFIX = "/api/v1/healthsync"
 Json = dict[str, Any]
 
 _REFUSALS = {
@@ -46,9 +51,13 @@ _FILTERS = {
 }
 
 
-def document(base: str) -> Json:
-    """The description; `base` is the address of this API."""
+def document(base: str, routes: Iterable[Route]) -> Json:
+    """The description; `base` is the address of this API, `routes` what is served under it."""
     paths: Json = {}
+    for route in routes:
+        path = route.surface.path.removeprefix(PREFIX)
+        if path != route.surface.path and not path.startswith("/{collection}"):
+            paths.setdefault(path, {})[route.surface.method.lower()] = _routed(route)
     for collection in friendly.collections().values():
         paths[f"/{collection.name}"] = _many(collection)
         if not collection.is_view:
@@ -64,6 +73,24 @@ def document(base: str) -> Json:
             "schemas": {"Consent": _consent(), "OperationOutcome": _resource("OperationOutcome")},
         },
     }
+
+
+def _routed(route: Route) -> Json:
+    """An address that is no collection: what its handler says of itself, JSON in and out."""
+    told = " ".join((route.handler.__doc__ or "").split("\n\n")[0].split())
+    operation: Json = {
+        "operationId": route.surface.name.replace(".", "_"),
+        "summary": re.sub(r"^[A-Z]+ [a-z]\S*( \{[^}]*\})?: ", "", told).rstrip("."),
+        "parameters": [_in_path(name) for name in re.findall(r"{(\w+)}", route.surface.path)] + [_PURPOSE],
+        "responses": {"2XX": {"description": "JSON.", "content": {"application/json": {}}}, **_refused(_REFUSALS)},
+    }
+    if route.surface.method in ("POST", "PUT"):
+        operation["requestBody"] = {"content": {"application/json": {}}}
+    return operation
+
+
+def _in_path(name: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def _many(collection: Collection) -> Json:
