@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import cast
 
 import httpcore
@@ -26,12 +27,18 @@ class AddressRefused(Refused):
     """The receiver's name leads to an address that this hub does not send to."""
 
 
+@cache
+def _public_authorities() -> ssl.SSLContext:
+    """TLS that trusts the authorities of the machine. Reading them takes a while: once a process."""
+    return ssl.create_default_context()
+
+
 class RestHooks:
     """Sends notifications over HTTP. `allows(host, port)` tells whether the operator named a receiver."""
 
     def __init__(self, allows: Callable[[str, int], bool], *, tls: ssl.SSLContext | None = None) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or ssl.create_default_context(),
+            ssl_context=tls or _public_authorities(),
             max_connections=64,
             max_keepalive_connections=16,
             keepalive_expiry=15,

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from healthsync.errors import InvalidInput
+from healthsync.shipped import shipped_yaml
 
 MEASURED_TABLES = ("vitals", "lab_results")
 """Where a rule that names a measurement without its table (`heart_rate`, `wbc`) looks for it, in this order."""
@@ -137,8 +135,7 @@ def _near(name: str, known: Mapping[str, LogicalTable] | Mapping[str, LogicalCol
 
 @cache
 def _shipped() -> dict[str, LogicalTable]:
-    text = files("healthsync.standards").joinpath("logical_tables.yaml").read_text(encoding="utf-8")
-    return _tables_of(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506 - both are safe
+    return _tables_of(shipped_yaml("healthsync.standards", "logical_tables.yaml"))
 
 
 def _tables_of(document: Mapping[str, Any]) -> dict[str, LogicalTable]:

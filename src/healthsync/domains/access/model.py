@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 
-import yaml
+from healthsync.shipped import shipped_yaml
 
 
 class Interaction(StrEnum):
@@ -57,9 +56,7 @@ class RolePolicy:
     @cache
     def load(cls) -> RolePolicy:
         """The roles that ship with the hub (`roles.yaml`)."""
-        document = yaml.safe_load(
-            files("healthsync.domains.access").joinpath("roles.yaml").read_text(encoding="utf-8")
-        )["roles"]
+        document = shipped_yaml("healthsync.domains.access", "roles.yaml")["roles"]
         return cls(
             interactions={
                 role: {

@@ -6,13 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qsl
 
-import yaml
-
 from healthsync.errors import InvalidInput, NotSupported
+from healthsync.shipped import shipped_yaml
 from healthsync.standards.fhir import search_parameters
 from healthsync.standards.fhir.matching import satisfies
 from healthsync.standards.fhir.query import SearchQuery, parse
@@ -93,8 +91,7 @@ class Triggers:
 
 @cache
 def _shipped() -> tuple[Trigger, ...]:
-    text = files("healthsync.domains.deliveries").joinpath("triggers.yaml").read_text(encoding="utf-8")
-    return tuple(_ours(entry) for entry in yaml.safe_load(text)["triggers"])
+    return tuple(_ours(entry) for entry in shipped_yaml("healthsync.domains.deliveries", "triggers.yaml")["triggers"])
 
 
 def _ours(entry: Mapping[str, Any]) -> Trigger:

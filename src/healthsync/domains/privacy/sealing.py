@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
-
-import yaml
 
 from healthsync.domains.privacy.model import DataKey, Sealed, SealedResource, SensitivityClass
 from healthsync.infrastructure.crypto import open_sealed, seal
+from healthsync.shipped import shipped_yaml
 from healthsync.standards.fhir import json
 from healthsync.standards.fhir.packing import pack, unpack
 
@@ -36,9 +34,7 @@ class SealingPolicy:
     @cache
     def load(cls) -> SealingPolicy:
         """The policy that ships with the hub."""
-        document = yaml.safe_load(
-            files("healthsync.domains.privacy").joinpath("policy.yaml").read_text(encoding="utf-8")
-        )
+        document = shipped_yaml("healthsync.domains.privacy", "policy.yaml")
         return cls(
             types=document["types"],
             any_type=document["any"],

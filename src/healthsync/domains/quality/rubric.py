@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
-from importlib.resources import files
+from functools import cache, cached_property
 from typing import Any
-
-import yaml
 
 from healthsync.domains.quality.checks import CHECKS, Judge, plausible
 from healthsync.domains.quality.model import Dimension, Rule
 from healthsync.errors import InvalidInput
 from healthsync.settings.documents.validation_rules import FieldRule, ValidationRulesDocument, ValueRange
+from healthsync.shipped import shipped_yaml
 from healthsync.standards.logical_tables import LogicalColumn, LogicalTables
 from healthsync.standards.units import ucum_code
 
@@ -70,9 +68,9 @@ def load_rubric(
     return Rubric((*kept, *demanded))
 
 
+@cache
 def _shipped() -> Mapping[str, Any]:
-    text = files("healthsync.domains.quality").joinpath("rubric.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)
+    return shipped_yaml("healthsync.domains.quality", "rubric.yaml")
 
 
 def _id_of(line: Any) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from healthsync.errors import ConfigurationError
+from healthsync.shipped import shipped_yaml
 from healthsync.standards.fhir.definitions import resource_types
 
 RESOURCE_CHANGED = "resource.changed"
@@ -39,8 +40,7 @@ class Topics:
     @classmethod
     def load(cls, operators: Path | None = None, known_events: Sequence[str] | None = None) -> Topics:
         """The topics that ship with the hub and the operator's own. Raises ConfigurationError for a wrong document."""
-        shipped = files("healthsync.domains.subscriptions").joinpath("topics.yaml").read_text(encoding="utf-8")
-        topics = _read(yaml.safe_load(shipped), "topics.yaml")
+        topics = [*_shipped()]
         if operators is not None:
             try:
                 document = yaml.safe_load(operators.read_text(encoding="utf-8"))
@@ -64,6 +64,11 @@ class Topics:
     def urls(self) -> tuple[str, ...]:
         """The canonical URLs that are listed."""
         return tuple(sorted(self._topics))
+
+
+@cache
+def _shipped() -> tuple[Topic, ...]:
+    return tuple(_read(shipped_yaml("healthsync.domains.subscriptions", "topics.yaml"), "topics.yaml"))
 
 
 def _read(document: Any, place: str) -> list[Topic]:

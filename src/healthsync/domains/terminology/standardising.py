@@ -16,12 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from healthsync.domains.terminology.model import Coding, MapEntry
+from healthsync.shipped import shipped_yaml
 
 Json = dict[str, Any]
 
@@ -85,8 +83,7 @@ class _Meaning:
 @cache
 def elements() -> Mapping[str, tuple[Element, ...]]:
     """Resource type -> its elements that are standardised."""
-    text = (files("healthsync.domains.terminology") / "standardised.yaml").read_text(encoding="utf-8")
-    document = yaml.safe_load(text)
+    document = shipped_yaml("healthsync.domains.terminology", "standardised.yaml")
     systems = document["systems"]
     found: dict[str, list[Element]] = {}
     for name, said in document["elements"].items():

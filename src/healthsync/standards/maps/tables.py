@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
+from healthsync.shipped import shipped_yaml
 
 _DATA = files("healthsync.standards.maps").joinpath("data")
 
@@ -161,17 +161,16 @@ def reasons() -> Mapping[tuple[str, int], str]:
 
 def _overrides() -> dict[str, Any]:
     """The files of `data/overrides` as one: no two of them tell the same thing."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     ours: dict[str, Any] = {}
-    for file in sorted(_DATA.joinpath("overrides").iterdir(), key=lambda file: file.name):
-        for section, told in yaml.load(file.read_text(encoding="utf-8"), Loader=loader).items():  # noqa: S506 - both are safe
+    for name in sorted(file.name for file in _DATA.joinpath("overrides").iterdir()):
+        for section, told in shipped_yaml("healthsync.standards.maps", f"data/overrides/{name}").items():
             known = ours.setdefault(section, type(told)())
             if isinstance(told, list):
                 known += told
             elif section == "lists":
                 known.update({name: [*known.get(name, ()), *paths] for name, paths in told.items()})
             elif twice := known.keys() & told.keys():
-                raise ValueError(f"{file.name}: {section} is told twice for {', '.join(sorted(twice))}")
+                raise ValueError(f"{name}: {section} is told twice for {', '.join(sorted(twice))}")
             else:
                 known.update(told)
     return ours

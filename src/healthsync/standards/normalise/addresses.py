@@ -10,11 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
+from healthsync.shipped import shipped_yaml
 from healthsync.standards.normalise.names import title_case
 from healthsync.standards.normalise.outcome import Normalised
 
@@ -96,7 +94,7 @@ def normalise_address(
 
 @cache
 def _words() -> _Words:
-    document = yaml.safe_load(files("healthsync.standards.normalise").joinpath("data/usps.yaml").read_text("utf-8"))
+    document = shipped_yaml("healthsync.standards.normalise", "data/usps.yaml")
 
     def inverted(entries: Mapping[str, str]) -> dict[str, str]:
         return {word: short for short, words in entries.items() for word in (short.lower(), *words.split())}

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-import yaml
+from healthsync.shipped import shipped_yaml
 
 ATOMIC_WEIGHTS = {
     name: Decimal(weight)
@@ -60,7 +59,7 @@ def measurand_of(loinc: str) -> Measurand | None:
 @cache
 def measurands() -> Mapping[str, Measurand]:
     """All measurands by LOINC code."""
-    document = yaml.safe_load(files("healthsync.standards.units").joinpath("data/measurands.yaml").read_text("utf-8"))
+    document = shipped_yaml("healthsync.standards.units", "data/measurands.yaml")
     made = [_measurand(name, entry) for group in document.values() for name, entry in group.items()]
     return MappingProxyType({code: measurand for measurand in made for code in measurand.loinc})
 

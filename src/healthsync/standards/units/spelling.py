@@ -7,10 +7,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
 
-import yaml
-
+from healthsync.shipped import shipped_yaml
 from healthsync.standards import ucum
 
 MAX_LENGTH = 64
@@ -65,7 +63,7 @@ def ucum_code(text: str) -> str | None:
 
 @cache
 def _spellings() -> _Spellings:
-    document = yaml.safe_load(files("healthsync.standards.units").joinpath("data/spellings.yaml").read_text("utf-8"))
+    document = shipped_yaml("healthsync.standards.units", "data/spellings.yaml")
     whole = {text: _tuple(codes) for text, codes in document["whole"].items()}
     return _Spellings(
         rewrites=tuple((re.compile(pattern), replacement) for pattern, replacement in document["rewrites"]),

@@ -11,16 +11,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from healthsync.domains.identity.linkage.comparing import Comparison, Levels, levels_of
 from healthsync.domains.identity.linkage.standardising import Column, Records
 from healthsync.errors import InvalidInput
+from healthsync.shipped import shipped_yaml
 
 Floats = NDArray[np.float64]
 
@@ -59,8 +58,7 @@ class Profile:
 @cache
 def shipped_profile() -> Profile:
     """The batch profile that ships with the hub."""
-    text = files("healthsync.domains.identity.linkage").joinpath("profile.yaml").read_text(encoding="utf-8")
-    return Profile(**yaml.safe_load(text))
+    return Profile(**shipped_yaml("healthsync.domains.identity.linkage", "profile.yaml"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from healthsync.errors import InvalidInput, NotSupported
+from healthsync.shipped import shipped_yaml
 from healthsync.standards.maps.outbound.paths import Path, parse
 from healthsync.standards.maps.tables import tables as inbound_tables
 
@@ -114,8 +112,7 @@ def require_version(message_type: str, version: str) -> None:
 @cache
 def outbound_tables() -> OutboundTables:
     """The shipped tables."""
-    text = files("healthsync.standards.maps").joinpath("data", "fhir_to_v2.yaml").read_text(encoding="utf-8")
-    document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    document = shipped_yaml("healthsync.standards.maps", "data/fhir_to_v2.yaml")
     segments = {name: _segment(name, lines) for name, lines in document["segments"].items()}
     return OutboundTables(
         {name: _message(name, entry, segments) for name, entry in document["messages"].items()},
