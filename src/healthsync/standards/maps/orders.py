@@ -208,7 +208,8 @@ def timing(tq1: Segment, program: Program, draft: Draft, scribe: Scribe) -> None
     for note in told.pop("note", ()):
         resource.setdefault("note", []).append(note)
     resource.update(told)
-    if found := timing_of_tq1(tq1, scribe):
+    found = timing_of_tq1(tq1, scribe)
+    if found and found != {"repeat": {"boundsPeriod": {"start": resource.get("occurrenceDateTime")}}}:
         resource.pop("occurrenceDateTime", None)
         resource["occurrenceTiming"] = found
 
