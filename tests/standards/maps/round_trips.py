@@ -64,7 +64,9 @@ def _along(root: Resource, resources: Mapping[str, Resource]) -> dict[str, Resou
         if (name := f"{resource['resourceType']}/{resource['id']}") in found:
             continue
         found[name] = resource
-        waiting += [resources["/".join(named)] for named in references_of(_own(resource)) if "/".join(named) in resources]
+        waiting += [
+            resources["/".join(named)] for named in references_of(_own(resource)) if "/".join(named) in resources
+        ]
     return found
 
 
@@ -160,7 +162,8 @@ def _called(entry: Any) -> str:
         return ""
     if isinstance(entry.get("url"), str) and "contentType" not in entry:
         return f"[{entry['url'].rpartition('/')[2]}]"
-    kind = entry.get("type")
+    kinds = entry.get("type")
+    kind = kinds[0] if isinstance(kinds, list) else kinds
     codings = kind.get("coding", ()) if isinstance(kind, dict) else ()
     return "".join(f"[{coding['code']}]" for coding in codings[:1])
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.hl7v2 import Message
-from healthsync.standards.maps.outbound import Content, build, untellable
+from healthsync.standards.maps.outbound import Content, build, references_of, untellable
 
 from .outbound_pairs import HEADER, RESOURCES, ROOTS, concept, number, ref
 from .round_trips import again
@@ -49,7 +49,7 @@ def status_of(kind: str, code: str) -> dict[str, Any]:
     ids=str,
 )
 def test_what_is_not_ordered_is_no_order(message_type, changes):
-    with pytest.raises(InvalidInput, match="cannot|is none"):
+    with pytest.raises(InvalidInput, match=r"cannot|is none"):
         sent(message_type, **changes)
 
 
@@ -72,8 +72,14 @@ def test_a_time_at_which_an_order_is_due_is_not_the_time_at_which_its_specimen_w
         ({"code": {"coding": [{"system": f"{TERMS}/v3-GTSAbbreviation", "code": "BID"}]}}, {3: "BID"}),
         ({"repeat": {"frequency": 1, "period": 6, "periodUnit": "h", "count": 4}}, {3: "Q6H", 14: "4"}),
         ({"repeat": {"frequency": 2, "period": 1, "periodUnit": "d"}}, {3: "BID"}),
-        ({"repeat": {"timeOfDay": ["08:00:00"], "frequency": 1, "period": 1, "periodUnit": "d"}}, {3: "QD", 4: "080000"}),
-        ({"repeat": {"boundsDuration": {"value": Decimal(4), "code": "d", "system": "http://unitsofmeasure.org"}}}, {6: "4"}),
+        (
+            {"repeat": {"timeOfDay": ["08:00:00"], "frequency": 1, "period": 1, "periodUnit": "d"}},
+            {3: "QD", 4: "080000"},
+        ),
+        (
+            {"repeat": {"boundsDuration": {"value": Decimal(4), "code": "d", "system": "http://unitsofmeasure.org"}}},
+            {6: "4"},
+        ),
     ],
     ids=str,
 )
@@ -117,7 +123,9 @@ def test_a_withdrawn_report_withdraws_each_of_its_results():
 def test_notes_stand_behind_the_result_that_they_are_about():
     other = RESOURCES["Observation/obs"] | {"id": "two", "code": concept("4544-3", "Hct"), "note": [{"text": "second"}]}
     report = {"result": [ref("Observation/obs"), ref("Observation/two")]}
-    told = [s for s in sent("ORU^R01", others={"Observation/two": other}, **report).segments if s.name in ("OBX", "NTE")]
+    told = [
+        s for s in sent("ORU^R01", others={"Observation/two": other}, **report).segments if s.name in ("OBX", "NTE")
+    ]
     assert [(s.name, s.get(1), s.get(3)) for s in told] == [
         ("OBX", "1", "718-7"), ("NTE", "1", "checked\ntwice"), ("OBX", "2", "4544-3"), ("NTE", "1", "second"),
     ]  # fmt: skip
@@ -156,7 +164,12 @@ def test_a_performer_who_is_only_a_name_is_a_person():
     ids=str,
 )
 def test_an_allergy_that_the_patient_has_not_is_left_out(changes):
-    allergy = {"resourceType": "AllergyIntolerance", "id": "a", "patient": ref("Patient/pat"), "code": concept("1", "nuts")}
+    allergy = {
+        "resourceType": "AllergyIntolerance",
+        "id": "a",
+        "patient": ref("Patient/pat"),
+        "code": concept("1", "nuts"),
+    }
     assert len(sent("ADT^A08", others={"AllergyIntolerance/a": allergy}).all("AL1")) == 1
     assert not sent("ADT^A08", others={"AllergyIntolerance/a": allergy | changes}).all("AL1")
 
@@ -173,14 +186,24 @@ def test_an_allergy_that_the_patient_has_not_is_left_out(changes):
     ids=str,
 )
 def test_a_diagnosis_that_was_ruled_out_is_left_out_and_an_error_taken_back(changes, told):
-    condition = {"resourceType": "Condition", "id": "c", "subject": ref("Patient/pat"), "code": concept("I10", "x")} | changes
+    condition = {
+        "resourceType": "Condition",
+        "id": "c",
+        "subject": ref("Patient/pat"),
+        "code": concept("I10", "x"),
+    } | changes
     dg1 = sent("ADT^A08", others={"Condition/c": condition}).all("DG1")
     assert [(each.get(6), each.get(21)) for each in dg1] == told
 
 
 def test_a_diagnosis_of_the_visit_that_is_over_is_still_one_of_the_visit():
     over = {"clinicalStatus": status_of("condition-clinical", "resolved")}
-    condition = {"resourceType": "Condition", "id": "c", "subject": ref("Patient/pat"), "code": concept("I10", "x")} | over
+    condition = {
+        "resourceType": "Condition",
+        "id": "c",
+        "subject": ref("Patient/pat"),
+        "code": concept("I10", "x"),
+    } | over
     visit = {"diagnosis": [{"condition": ref("Condition/c"), "rank": 1}]}
     assert sent("ADT^A08", others={"Condition/c": condition}, **visit).all("DG1")[0].get(15) == "1"
 
@@ -272,6 +295,14 @@ def test_a_withdrawn_document_is_cancelled_and_not_sent_once_more():
     assert (message.get("TXA-19"), message.get("TXA-12"), message.all("OBX")) == ("CA", "DOC-1", [])
 
 
+def test_what_takes_the_place_of_a_document_names_it():
+    before = RESOURCES["DocumentReference/doc1"] | {"id": "doc0", "masterIdentifier": number("DOC-0")}
+    relation = [{"code": "replaces", "target": ref("DocumentReference/doc0")}]
+    changed = RESOURCES["DocumentReference/doc1"] | {"relatesTo": relation}
+    assert ("DocumentReference", "doc0") in references_of(changed)
+    assert sent("MDM^T10", others={"DocumentReference/doc0": before}, relatesTo=relation).get("TXA-13") == "DOC-0"
+
+
 @pytest.mark.parametrize(("status", "code"), [("preliminary", "P"), ("final", "F"), ("amended", "C")])
 def test_the_content_of_a_document_is_as_final_as_the_document(status, code):
     assert sent("MDM^T02", docStatus=status).get("OBX-11") == code
@@ -312,7 +343,11 @@ def test_what_was_never_charged_is_neither_charged_nor_credited(status, changed)
         ("ORU^R01", {"code": {}}, "ORU.R01 needs OBR-4, and DiagnosticReport"),
         ("ORM^O01", {"code": {}}, "ORM.O01 needs OBR-4, and ServiceRequest"),
         ("DFT^P03", {"occurrenceDateTime": None}, "DFT.P03 needs FT1-4, and ChargeItem"),
-        ("VXU^V04", {"occurrenceDateTime": None, "occurrenceString": "long ago"}, "VXU.V04 needs RXA-3, and Immunization"),
+        (
+            "VXU^V04",
+            {"occurrenceDateTime": None, "occurrenceString": "long ago"},
+            "VXU.V04 needs RXA-3, and Immunization",
+        ),
     ],
 )
 def test_a_message_that_lacks_a_required_field_is_refused_with_a_sentence(message_type, changes, told):
@@ -327,7 +362,9 @@ def test_why_nothing_is_sent_is_known_before_anything_is_read():
 
 # --- texts, times and numbers ---
 
-_ANY = st.text(st.characters(exclude_categories=("Cs", "Cn", "Co", "Cc", "Zl", "Zp")) | st.sampled_from("|^~\\&#\n.,-0"))
+_ANY = st.text(
+    st.characters(exclude_categories=("Cs", "Cn", "Co", "Cc", "Zl", "Zp")) | st.sampled_from("|^~\\&#\n.,-0")
+)
 _TEXT = _ANY.map(str.strip).filter(lambda text: bool(text) and text != '""')
 
 
@@ -345,7 +382,14 @@ def test_any_text_of_a_result_or_a_note_arrives_as_it_was(text, note):
 
 @pytest.mark.parametrize(
     "when",
-    ["2026", "2026-05", "2026-05-06", "2026-05-06T07:08:09+02:00", "2026-05-06T07:08:09.123-05:30", "2026-05-06T07:08:09Z"],
+    [
+        "2026",
+        "2026-05",
+        "2026-05-06",
+        "2026-05-06T07:08:09+02:00",
+        "2026-05-06T07:08:09.123-05:30",
+        "2026-05-06T07:08:09Z",
+    ],
 )
 def test_times_keep_their_precision_and_their_zone(when):
     observation = RESOURCES["Observation/obs"] | {"subject": ref("Patient/pat"), "effectiveDateTime": when}

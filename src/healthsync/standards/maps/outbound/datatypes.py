@@ -108,7 +108,7 @@ def coding_alone(coding: Any, pen: Pen, vocabulary: str = "") -> Repetition | No
 
 
 def code_of_concept(concept: Any, pen: Pen, vocabulary: str = "") -> Repetition | None:
-    """The v2 code of a CodeableConcept, for fields of type ID and IS. They name no system: what is FHIR's own is left out."""
+    """The v2 code of a CodeableConcept, for fields of type ID and IS. They name no system: FHIR's own is left out."""
     codings = _sent([coding for coding in concept.get("coding", ()) if coding.get("code")], vocabulary)
     foreign = {row[3] for row in tables().concepts.get(vocabulary, {}).values()} - {_table_of(vocabulary)}
     return next((str(coding["code"]) for coding in codings if coding.get("system") not in foreign), None)
@@ -247,7 +247,7 @@ def _use(name: Resource) -> str | None:
 
 
 def _tell_suffixes(made: list[Component], name: Resource, pen: Pen, degree: int, professional: int) -> None:
-    """Suffixes behind the first: as degree, which v2.7 has withdrawn, and as professional suffix, which v2.5 brought."""
+    """Suffixes behind the first: as degree, withdrawn in v2.7, and as professional suffix, which v2.5 brought."""
     rest = list(name.get("suffix", ()))[1:]
     if rest and pen.version < (2, 7):
         many = pen.version < (2, 5)
@@ -319,7 +319,9 @@ def xtn(point: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
     if not value:
         return None
     made: list[Component] = [None] * 18
-    made[1] = {"work": "WPN", "home": "PRN", "temp": "VHN", "mobile": "PRS" if pen.version >= (2, 7) else "PRN"}.get(use)
+    made[1] = {"work": "WPN", "home": "PRN", "temp": "VHN", "mobile": "PRS" if pen.version >= (2, 7) else "PRN"}.get(
+        use
+    )
     if system in ("email", "url"):
         made[1] = made[1] or "NET"
         made[2:4] = ["Internet", value]
@@ -509,11 +511,11 @@ def thing(reference: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None
 
 
 WRITERS: Mapping[str, Writer] = {
-    "DTM": dtm, "DT": dt, "DR": date_range, "NM": nm, "ST": st, "FT": st, "ID": code, "YN": yes_no,
-    "TM": time_of_day, "CWE": cwe, "CWE-thing": thing, "CWE-coding": coding_alone, "CWE-code": code_of_concept, "CWE-kin": kin,
+    "DTM": dtm, "DT": dt, "DR": date_range, "TM": time_of_day, "NM": nm, "ST": st, "FT": st, "ID": code, "YN": yes_no,
+    "CWE": cwe, "CWE-thing": thing, "CWE-coding": coding_alone, "CWE-code": code_of_concept, "CWE-kin": kin,
     "CWE-contact": contact_role, "CWE-text": text_as_concept, "CWE-unit": unit, "CWE-organization": coded_organization,
-    "CX": cx, "CX-own": cx_own, "CX-organization": number_of_organization, "EI": ei, "EI-own": ei_own, "EIP-specimen": eip,
-    "XPN": xpn, "XPN-family": xpn_family, "XAD": xad, "XTN": xtn, "XCN": xcn, "XCN-text": xcn_text, "NDL": ndl,
-    "XON": xon, "XON-name": name_of_organization, "PL": pl, "LA2": la2, "CQ": quantity, "CQ-minutes": minutes, "CP": price, "ST-concept": text_of_concept,
-    "ST-number": number_alone, "PLAN": plan,
+    "CX": cx, "CX-own": cx_own, "CX-organization": number_of_organization, "EI": ei, "EI-own": ei_own,
+    "EIP-specimen": eip, "XPN": xpn, "XPN-family": xpn_family, "XAD": xad, "XTN": xtn, "XCN": xcn, "XCN-text": xcn_text,
+    "NDL": ndl, "XON": xon, "XON-name": name_of_organization, "PL": pl, "LA2": la2, "CQ": quantity,
+    "CQ-minutes": minutes, "CP": price, "ST-concept": text_of_concept, "ST-number": number_alone, "PLAN": plan,
 }  # fmt: skip

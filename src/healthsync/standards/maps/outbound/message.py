@@ -73,7 +73,6 @@ _ORDERS = frozenset({"order", "original-order", "reflex-order", "filler-order", 
 
 def missing(message_type: str, content: Content) -> str | None:
     """Why a message of this type cannot be written about this content, as a sentence; None when it can."""
-    found = message_map(message_type)
     if (why := untellable(message_type, content.root, content.changed)) is not None:
         return why
     if "modifierExtension" in content.root:
@@ -190,7 +189,8 @@ class _Writing:
             return valued[1] if valued else []
         found = values(subject, source.path, self._pen.content.resolve)
         if source.constant is not None:
-            return [source.constant] if found else []
+            constant: list[Repetition] = [source.constant]
+            return constant if found else []
         write = _WRITERS[source.converter]
         made = (write(value, self._pen, source.vocabulary) for value in found)
         return [repetition for repetition in made if repetition]

@@ -33,7 +33,7 @@ def _order_control(order: Any, pen: Pen, _vocabulary: str) -> Repetition | None:
 
 
 def _order_time(order: Any, pen: Pen, vocabulary: str) -> Repetition | None:
-    """ORC-9: when what ORC-1 tells happened. For a new order that is when it was written; of changes, the event knows."""
+    """ORC-9: when what ORC-1 tells happened. A new order was written then; of changes, the event knows."""
     if _order_control(order, pen, vocabulary) == "NW":
         return dtm(order["authoredOn"], pen) if "authoredOn" in order else None
     happened = pen.content.occurred_at
@@ -118,10 +118,13 @@ _EVENTS = {
 }  # fmt: skip
 
 
+_ENDED = {"cancelled": "S15", "entered-in-error": "S15", "noshow": "S26"}
+
+
 def _schedule_event(appointment: Any, pen: Pen, _vocabulary: str) -> Repetition | None:
     """SCH-6, required: why the message is sent."""
-    status = appointment.get("status", "")
-    trigger = {"cancelled": "S15", "entered-in-error": "S15", "noshow": "S26"}.get(status, "S14" if pen.content.changed == "UPDATE" else "S12")
+    booked = "S14" if pen.content.changed == "UPDATE" else "S12"
+    trigger = _ENDED.get(appointment.get("status", ""), booked)
     return [trigger, _EVENTS[trigger], "HL70003"]
 
 

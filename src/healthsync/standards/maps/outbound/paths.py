@@ -72,7 +72,7 @@ def _step(value: Any, step: Step, resolve: Resolve) -> Iterator[Any]:
 
 
 def _words(entry: Any) -> set[str]:
-    """What a filter may call an entry by: its use, system, status, codes and their tables, or the end of its address."""
+    """What a filter may call an entry by: use, system, status, codes and their tables, or the end of its address."""
     if not isinstance(entry, dict):
         return {str(entry)}
     words = {str(entry[name]) for name in ("use", "system", "status", "code") if isinstance(entry.get(name), str)}

@@ -127,11 +127,10 @@ def _report_of(observation: Resource) -> Resource:
 
 def _participants(_content: Content, now: Subjects) -> list[Resource]:
     """Who and what takes part. What is named by nothing but a number or a word, of no type, is a `thing` (AIG)."""
-    entries = now["Appointment"].get("participant", ())
+    entries = [entry for entry in now["Appointment"].get("participant", ()) if "actor" in entry]
     return [
-        entry if entry.get("actor", {}).keys() & {"reference", "type"} else {**entry, "actor": {}, "thing": entry["actor"]}
+        entry if entry["actor"].keys() & {"reference", "type"} else {**entry, "actor": {}, "thing": entry["actor"]}
         for entry in entries
-        if "actor" in entry
     ]
 
 

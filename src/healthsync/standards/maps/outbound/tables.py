@@ -27,7 +27,7 @@ class Source:
     path: Path | None = None
     converter: str = ""
     vocabulary: str = ""
-    constant: str | list[str] | None = None
+    constant: str | list[Any] | None = None
     counts: str = ""
     """`$set` or `$place`."""
 
@@ -179,7 +179,8 @@ def _line(field: int, entry: Any) -> Line:
 
 
 _SOURCE = re.compile(
-    r"""(?:(?P<path>\S+)\ as\ )?(?:"(?P<constant>[^"]+)"|(?P<converter>[\w-]+)(?:\((?P<vocabulary>.+)\))?)""", re.VERBOSE
+    r"""(?:(?P<path>\S+)\ as\ )?(?:"(?P<constant>[^"]+)"|(?P<converter>[\w-]+)(?:\((?P<vocabulary>.+)\))?)""",
+    re.VERBOSE,
 )
 
 
@@ -191,9 +192,8 @@ def _source(text: str) -> Source:
     if match is None or not (match["path"] or match["constant"]):
         raise ValueError(f"fhir_to_v2.yaml: “{text}” is no source of a field")
     path = None if match["path"] is None else Path(()) if match["path"] == "." else parse(match["path"])
-    constant: str | list[str] | None = match["constant"]
-    if constant and "^" in constant:
-        constant = constant.split("^")
+    told = match["constant"]
+    constant = told.split("^") if told and "^" in told else told
     return Source(path, match["converter"] or "", match["vocabulary"] or "", constant)
 
 
