@@ -35,23 +35,24 @@ _OF_AN_ADT = ("Encounter", "Patient", "Observation", "AllergyIntolerance", "Cond
 def contents(message: Message, conversion: Conversion) -> Iterator[tuple[str, Content]]:
     """The messages that would tell what a conversion found, each with what the hub would send along."""
     resources = {m.reference: m.resource for m in conversion.resources if m.type != "Provenance"}
+    roots: list[Resource] = []
+    types: tuple[str, ...] = ()
+    told: dict[str, Resource] = {}
     if message.message_code == "ADT":
-        told: dict[str, Resource] = {}
         for each in resources.values():
             if each["resourceType"] in _OF_AN_ADT:
                 told |= _along(each, resources)
         of_type = {r["resourceType"]: r for r in reversed(told.values())}
         named = f"ADT^{message.trigger}"
-        types = [named if named in known_types() and named != "ADT^A40" else "ADT^A08"]
+        types = (named if named in known_types() and named != "ADT^A40" else "ADT^A08",)
         roots = [] if conversion.merges else [of_type.get("Encounter") or of_type["Patient"]]
-    else:
-        kind, types = _ABOUT.get(message.message_code, ("", ()))
+    elif message.message_code in _ABOUT:
+        kind, types = _ABOUT[message.message_code]
         roots = [r for r in resources.values() if r["resourceType"] == kind]
     for root in roots:
         for message_type in types:
             if untellable(message_type, root) is None:
-                along = told if message.message_code == "ADT" else _along(root, resources)
-                yield message_type, Content(root, along)
+                yield message_type, Content(root, told or _along(root, resources))
 
 
 def _along(root: Resource, resources: Mapping[str, Resource]) -> dict[str, Resource]:

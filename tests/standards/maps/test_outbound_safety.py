@@ -122,10 +122,9 @@ def test_a_withdrawn_report_withdraws_each_of_its_results():
 
 def test_notes_stand_behind_the_result_that_they_are_about():
     other = RESOURCES["Observation/obs"] | {"id": "two", "code": concept("4544-3", "Hct"), "note": [{"text": "second"}]}
-    report = {"result": [ref("Observation/obs"), ref("Observation/two")]}
-    told = [
-        s for s in sent("ORU^R01", others={"Observation/two": other}, **report).segments if s.name in ("OBX", "NTE")
-    ]
+    results = [ref("Observation/obs"), ref("Observation/two")]
+    message = sent("ORU^R01", others={"Observation/two": other}, result=results)
+    told = [segment for segment in message.segments if segment.name in ("OBX", "NTE")]
     assert [(s.name, s.get(1), s.get(3)) for s in told] == [
         ("OBX", "1", "718-7"), ("NTE", "1", "checked\ntwice"), ("OBX", "2", "4544-3"), ("NTE", "1", "second"),
     ]  # fmt: skip
@@ -204,8 +203,8 @@ def test_a_diagnosis_of_the_visit_that_is_over_is_still_one_of_the_visit():
         "subject": ref("Patient/pat"),
         "code": concept("I10", "x"),
     } | over
-    visit = {"diagnosis": [{"condition": ref("Condition/c"), "rank": 1}]}
-    assert sent("ADT^A08", others={"Condition/c": condition}, **visit).all("DG1")[0].get(15) == "1"
+    diagnoses = [{"condition": ref("Condition/c"), "rank": 1}]
+    assert sent("ADT^A08", others={"Condition/c": condition}, diagnosis=diagnoses).all("DG1")[0].get(15) == "1"
 
 
 @pytest.mark.parametrize("message_type", ["ADT^A01", "ADT^A03", "ADT^A04", "ADT^A08"])
