@@ -42,7 +42,9 @@ def test_every_message_type_is_written_in_every_version_that_has_it(message_type
     root = ROOTS.get(message_type) or next(of for name, of in ROOTS.items() if name[:3] == message_type[:3])
     if message_type == "ADT^A31":
         root = "Patient/pat"
-    about = Content(RESOURCES[root], RESOURCES, retired=RESOURCES["Patient/old"])
+    status = {"ADT^A03": "finished", "SIU^S15": "cancelled", "SIU^S26": "noshow", "MDM^T11": "entered-in-error"}
+    changes = {"status": status[message_type]} if message_type in status else {}
+    about = Content(RESOURCES[root] | changes, RESOURCES, retired=RESOURCES["Patient/old"])
     for version in VERSIONS:
         header = replace(HEADER, version=version)
         try:

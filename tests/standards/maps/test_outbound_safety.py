@@ -114,6 +114,17 @@ def test_a_result_says_how_far_it_may_be_relied_on(status, code):
     assert sent("ORU^R01", others={"Observation/obs": observation}).all("OBX")[0].get(11) == code
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "code"),
+    [("final", "error", "X"), ("corrected", "masked", "X"), ("preliminary", "temp-unknown", "P"), ("unknown", "not-asked", "N")],
+)  # fmt: skip
+def test_a_result_without_a_value_is_not_told_as_a_result(status, reason, code):
+    absent = {"status": status, "dataAbsentReason": status_of("data-absent-reason", reason), "valueQuantity": None}
+    observation = {name: value for name, value in (RESOURCES["Observation/obs"] | absent).items() if value is not None}
+    obx = sent("ORU^R01", others={"Observation/obs": observation}).all("OBX")[0]
+    assert (obx.get(5), obx.get(11)) == ("", code)
+
+
 def test_a_withdrawn_report_withdraws_each_of_its_results():
     form = {"contentType": "application/pdf", "data": "JVBERi0="}
     message = sent("ORU^R01", status="entered-in-error", presentedForm=[form])
@@ -216,6 +227,16 @@ def test_a_visit_that_there_is_not_is_not_told(message_type, status):
     assert not sent("ORU^R01", others={"Encounter/enc": visit}).all("PV1")
 
 
+@pytest.mark.parametrize(
+    ("message_type", "status"),
+    [("ADT^A01", "planned"), ("ADT^A04", "planned"), ("ADT^A03", "in-progress"), ("ADT^A03", "onleave")],
+)
+def test_nobody_is_admitted_before_he_comes_or_discharged_while_he_is_there(message_type, status):
+    with pytest.raises(InvalidInput, match=f"whose status is {status}"):
+        sent(message_type, status=status)
+    assert sent("ADT^A08", status=status).get("PV1-19") == "V9"
+
+
 @pytest.mark.parametrize("message_type", ["ADT^A08", "ADT^A28", "ADT^A31"])
 def test_a_patient_that_was_given_up_does_not_come_back(message_type):
     given_up = RESOURCES["Patient/old"] | {
@@ -248,6 +269,13 @@ def test_a_patient_or_a_visit_without_a_number_is_sent_under_the_number_that_the
 
 
 # --- appointments, vaccines, documents, charges ---
+
+
+@pytest.mark.parametrize("message_type", ["SIU^S15", "SIU^S26"])
+@pytest.mark.parametrize("status", ["booked", "pending", "arrived", "fulfilled"])
+def test_an_appointment_that_takes_place_is_not_called_off(message_type, status):
+    with pytest.raises(InvalidInput, match=f"whose status is {status}"):
+        sent(message_type, status=status)
 
 
 @pytest.mark.parametrize("status", ["cancelled", "noshow", "entered-in-error"])
@@ -288,6 +316,8 @@ def test_a_vaccine_that_was_not_given_is_not_told_as_given(changes, told):
 
 
 def test_a_withdrawn_document_is_cancelled_and_not_sent_once_more():
+    with pytest.raises(InvalidInput, match="whose status is current"):
+        sent("MDM^T11")
     with pytest.raises(InvalidInput, match="whose status is entered-in-error"):
         sent("MDM^T02", status="entered-in-error")
     message = sent("MDM^T11", status="entered-in-error")
@@ -377,6 +407,20 @@ def test_any_text_of_a_result_or_a_note_arrives_as_it_was(text, note):
     told = again("ORU^R01", Content(observation, RESOURCES))
     (read,) = [m.resource for m in told.resources if m.type == "Observation"]
     assert (read["valueString"], read["note"]) == (text, [{"text": note}])
+
+
+def test_a_text_that_is_too_long_for_one_repetition_is_cut_at_its_lines_and_reads_the_same():
+    text = "\n".join("a line of a long report " * 40 for _ in range(200)).replace(" \n", "\n").strip()
+    observation = {
+        "resourceType": "Observation", "id": "o", "status": "final", "code": concept("1-8", "what"),
+        "subject": ref("Patient/pat"), "valueString": text, "note": [{"text": text}],
+    }  # fmt: skip
+    content = Content(observation, RESOURCES)
+    message = Message.parse(build("ORU^R01", content, HEADER))
+    repetitions = [*message.all("OBX")[0].field(5).repetitions, *message.all("NTE")[0].field(3).repetitions]
+    assert len(repetitions) > 4 and all(len(repetition.text) <= 65536 for repetition in repetitions)
+    (read,) = [m.resource for m in again("ORU^R01", content).resources if m.type == "Observation"]
+    assert (read["valueString"], read["note"]) == (text, [{"text": text}])
 
 
 @pytest.mark.parametrize(

@@ -511,7 +511,7 @@ def thing(reference: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None
 
 
 WRITERS: Mapping[str, Writer] = {
-    "DTM": dtm, "DT": dt, "DR": date_range, "TM": time_of_day, "NM": nm, "ST": st, "FT": st, "ID": code, "YN": yes_no,
+    "DTM": dtm, "DT": dt, "DR": date_range, "TM": time_of_day, "NM": nm, "ST": st, "ID": code, "YN": yes_no,
     "CWE": cwe, "CWE-thing": thing, "CWE-coding": coding_alone, "CWE-code": code_of_concept, "CWE-kin": kin,
     "CWE-contact": contact_role, "CWE-text": text_as_concept, "CWE-unit": unit, "CWE-organization": coded_organization,
     "CX": cx, "CX-own": cx_own, "CX-organization": number_of_organization, "EI": ei, "EI-own": ei_own,

@@ -15,7 +15,7 @@ from healthsync.standards.maps.outbound.content import Content
 from healthsync.standards.maps.outbound.datatypes import WRITERS, Pen, Repetition, Writer
 from healthsync.standards.maps.outbound.orders import ORDER_WRITERS
 from healthsync.standards.maps.outbound.paths import values
-from healthsync.standards.maps.outbound.results import RESULT_WRITERS, told
+from healthsync.standards.maps.outbound.results import RESULT_WRITERS, pieces, told
 from healthsync.standards.maps.outbound.scene import Subjects, repeated, subjects
 from healthsync.standards.maps.outbound.tables import (
     Group,
@@ -187,6 +187,8 @@ class _Writing:
         if source.converter == "OBX-value":
             valued = told(subject, self._pen)
             return valued[1] if valued else []
+        if source.converter == "FT":
+            return [piece for text in values(subject, source.path, self._pen.content.resolve) for piece in pieces(text)]
         found = values(subject, source.path, self._pen.content.resolve)
         if source.constant is not None:
             constant: list[Repetition] = [source.constant]

@@ -59,8 +59,24 @@ def _range(value: Resource, pen: Pen) -> Valued | None:
     return ("SN", [[sign, str(nm(bound["value"], pen))]], bound) if "value" in bound else None
 
 
-def _text(value: str, pen: Pen) -> Valued:
-    return "TX" if "\n" in value or len(value) > 199 else "ST", [value], None
+def _text(value: str, _pen: Pen) -> Valued:
+    return "TX" if "\n" in value or len(value) > 199 else "ST", list(pieces(value)), None
+
+
+_LONGEST = 65536
+
+
+def pieces(text: str) -> list[str]:
+    """A text as repetitions no longer than TX and FT may be (v2.5.1 §2.A.31, §2.A.78), cut at its line breaks: the
+    repetitions are lines."""
+    if len(text) <= _LONGEST:
+        return [text]
+    made: list[list[str]] = [[]]
+    for line in text.split("\n"):
+        if made[-1] and sum(map(len, made[-1])) + len(made[-1]) + len(line) > _LONGEST:
+            made.append([])
+        made[-1].append(line)
+    return ["\n".join(lines) for lines in made]
 
 
 def _concept(value: Resource, pen: Pen) -> Valued | None:
@@ -140,7 +156,8 @@ def plain_text(value: Resource, pen: Pen) -> str | None:
         text = base64.b64decode(data, validate=True).decode()
     except ValueError:
         return None
-    return text if text.strip("\r\n") == text and text.strip() and "\r" not in text else None
+    reads_the_same = text.strip("\r\n") == text and text.strip() and "\r" not in text and len(text) <= _LONGEST
+    return text if reads_the_same else None
 
 
 def document_type(value: Any, pen: Pen, _vocabulary: str) -> Repetition | None:

@@ -175,6 +175,8 @@ def _with_members(content: Content, observation: Resource, above: set[str]) -> l
 
 def _lines(observation: Resource) -> list[Resource]:
     """An observation as OBX lines: itself, and its components of other codes (blood pressure) as lines of their own."""
+    if "dataAbsentReason" in observation and observation.get("status") in _SETTLED:
+        observation = {**observation, "status": "cancelled"}  # OBX-11 X: no result can be obtained
     parts = [part for part in observation.get("component", ()) if part.get("code") != observation.get("code")]
     if samples := observation.get("valueSampledData"):
         channel = {name: observation[name] for name in ("code", "status") if name in observation}
@@ -190,6 +192,7 @@ def _lines(observation: Resource) -> list[Resource]:
     return lines
 
 
+_SETTLED = frozenset({"final", "amended", "corrected"})
 _OWN = frozenset({"component", "note", "interpretation", "referenceRange", "code", "identifier", "dataAbsentReason"})
 
 
