@@ -88,6 +88,13 @@ def test_how_often_an_order_is_due_is_said_as_a_repeat_pattern(timing, fields):
     assert {field: tq1.get(field) for field in fields} == fields
 
 
+def test_a_modifier_that_only_its_author_understands_keeps_the_message_back_wherever_it_stands():
+    modifier = [{"url": "https://example.org/opposite", "valueBoolean": True}]
+    part = RESOURCES["Observation/bp"]["component"][0] | {"modifierExtension": modifier}
+    with pytest.raises(InvalidInput, match="modifier extension"):
+        sent("ORU^R01", others={"Observation/bp": RESOURCES["Observation/bp"] | {"component": [part]}})
+
+
 # --- results ---
 
 
@@ -374,7 +381,7 @@ def test_what_was_never_charged_is_neither_charged_nor_credited(status, changed)
         ("DFT^P03", {"occurrenceDateTime": None}, "DFT.P03 needs FT1-4, and ChargeItem"),
         (
             "VXU^V04",
-            {"occurrenceDateTime": None, "occurrenceString": "long ago"},
+            {"occurrenceDateTime": None, "occurrenceString": "long ago", "recorded": "2026-05-06"},
             "VXU.V04 needs RXA-3, and Immunization",
         ),
     ],

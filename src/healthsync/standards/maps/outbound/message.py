@@ -75,13 +75,20 @@ def missing(message_type: str, content: Content) -> str | None:
     """Why a message of this type cannot be written about this content, as a sentence; None when it can."""
     if (why := untellable(message_type, content.root, content.changed)) is not None:
         return why
-    if "modifierExtension" in content.root:
+    if any(map(_has_modifier, content.all())):
         return f"{message_type} cannot carry a modifier extension, which may turn the meaning of the resource round"
     if content.patient is None:
         return f"{message_type} needs a patient, and {content.root['resourceType']} names none that may be sent"
     if message_type == "ADT^A40" and content.retired is None:
         return "ADT^A40 needs the patient that was given up"
     return None
+
+
+def _has_modifier(value: Any) -> bool:
+    """Whether it, or something in it, may mean the opposite of what it says."""
+    if isinstance(value, dict):
+        return "modifierExtension" in value or any(map(_has_modifier, value.values()))
+    return isinstance(value, list) and any(map(_has_modifier, value))
 
 
 def build(message_type: str, content: Content, header: Header) -> bytes:
