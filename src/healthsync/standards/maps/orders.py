@@ -201,7 +201,7 @@ def _tell_when(order: Order, resource: Resource, scribe: Scribe) -> None:
 
 
 def timing(tq1: Segment, program: Program, draft: Draft, scribe: Scribe) -> None:
-    """TQ1[ServiceRequest]: when, how often, how urgent; before what ORC-7 said. A mere start that OBR-6 told is no more."""
+    """TQ1[ServiceRequest]: when, how often, how urgent; before what ORC-7 said. A start that OBR-6 told is no news."""
     resource = draft.resource
     program.run(tq1, resource_draft := Draft({"resourceType": "ServiceRequest"}, ""), scribe)
     told = {name: value for name, value in resource_draft.resource.items() if name != "resourceType"}
