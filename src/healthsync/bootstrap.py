@@ -24,7 +24,7 @@ from healthsync.domains.deliveries import DeliveryService, Destination, Triggers
 from healthsync.domains.directory import DirectoryService
 from healthsync.domains.enrichment import EnrichmentTables
 from healthsync.domains.identity import IdentityService, Survivorship, load_rules, shipped_rules
-from healthsync.domains.messages import MessageService, RetryPolicy
+from healthsync.domains.messages import MessageService
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.quality import Bands, QualityService, load_rubric
 from healthsync.domains.records import RecordIndex, RecordsService
@@ -92,6 +92,7 @@ from healthsync.infrastructure.database.embedded import running
 from healthsync.infrastructure.events import EventLog
 from healthsync.infrastructure.jobs import DeliverNotices, JobTable
 from healthsync.infrastructure.objects import objects_at
+from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.settings import Settings, load_settings
 from healthsync.settings.checking import read_document
 from healthsync.settings.documents.enrichment import load_enrichment

@@ -27,7 +27,6 @@ from healthsync.domains.messages import (
     Claimed,
     MessageService,
     MessageState,
-    RetryPolicy,
     SealedMessage,
     Selection,
     Settlement,
@@ -45,6 +44,7 @@ from healthsync.exchange.standardise import Standardise
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import Event, EventLog
+from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.infrastructure.telemetry import logger, metrics, span
 from healthsync.standards.hl7v2 import Message, codec_of
 from healthsync.standards.maps import Conversion, MappingContext, OperatorMapping, convert

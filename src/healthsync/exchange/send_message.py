@@ -40,7 +40,7 @@ from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import EventLog, StoredEvent
 from healthsync.infrastructure.events.log import CHANNEL as EVENT_CHANNEL
 from healthsync.infrastructure.telemetry import logger, metrics
-from healthsync.standards.maps.outbound import Content, Header, build, references_of
+from healthsync.standards.maps.outbound import Content, Header, build, references_of, untellable
 
 WAKE_CHANNEL = EVENT_CHANNEL
 """NOTIFY on this channel says that something may have to be sent."""
@@ -170,7 +170,9 @@ class SendMessage:
         now = self._clock.now()
 
         def concerns(resource: dict[str, Any]) -> bool:
-            return not _is_from(destination.not_from, resource) and (trigger is None or trigger.concerns(resource, now))
+            if _is_from(destination.not_from, resource) or untellable(occasion.type, resource, occasion.changed):
+                return False
+            return trigger is None or trigger.concerns(resource, now)
 
         return await self._disclose.compose(
             requester_of(destination), resource_type, id_, occasion.version, concerns, references_of, retired

@@ -15,7 +15,6 @@ from healthsync.domains.deliveries import (
     Destination,
     DestinationState,
     Occasion,
-    RetryPolicy,
     Standing,
     Tls,
     Waiting,
@@ -26,6 +25,7 @@ from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import FixedClock
 from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.infrastructure.database import Database, Queries
+from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.standards.hl7v2 import AckCode
 
 NOW = datetime(2026, 5, 6, tzinfo=UTC)

@@ -12,13 +12,13 @@ from healthsync.domains.messages import (
     Answering,
     Claimed,
     MessageState,
-    RetryPolicy,
     answering,
     failed,
     patients_of,
     runnable,
 )
 from healthsync.errors import InvalidInput, NotSupported, Unavailable
+from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.standards.hl7v2 import AckCode, Message
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+from itertools import pairwise
 
 import pytest
 
@@ -290,6 +292,46 @@ async def test_a_process_that_dies_between_sending_and_settling_repeats_that_mes
         assert await tx.fetchval("SELECT begun FROM delivery WHERE control_id = $1", ids[2]) == 1
     await rig.deliver()
     assert receiver.ids == [*ids[:3], *ids[2:]]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_through_outages_bad_answers_and_kills_all_arrive_in_order_and_none_twice_under_another_number(
+    rig, partner, seed
+):
+    """A queue that grew while the partner was down, a partner that misbehaves, and a hub that is killed now and then."""
+    fate = random.Random(seed)
+    moods = ["AA", "AA", "AA", "AE", "close", "silence", frame(b"junk"), _twice, _of_another]
+    receiver = await partner(*(fate.choice(moods) for _ in range(40)))
+    await receiver.stop()
+    await rig.destination(receiver, max_attempts=1000, ack_timeout_seconds=0.1, first_wait_seconds=0)
+    ids = await rig.put(*["p"] * 60)
+    await receiver.start()
+    kills = 0
+    while (await rig.queue()).waiting:
+        seen = len(receiver.got)
+        if (turn := await rig.flow.claim()) is None:
+            continue
+        serving = asyncio.create_task(rig.flow.serve(turn, asyncio.Event(), idle_seconds=0.05))
+        await asyncio.wait([serving, asyncio.create_task(_until(lambda at=seen: len(receiver.got) > at + 20))],
+                           return_when=asyncio.FIRST_COMPLETED, timeout=5)  # fmt: skip
+        if not serving.done():
+            serving.cancel()  # as a kill: what is in flight is not settled
+            kills += 1
+        await asyncio.wait([serving])
+        async with rig.hub.database.connection() as tx:
+            await tx.execute("UPDATE destination SET lease = NULL, leased_until = NULL, retry_at = NULL")
+    assert kills > 1
+    assert list(dict.fromkeys(receiver.ids)) == ids, "each arrives, and for the first time in its turn"
+    assert all(later >= earlier for earlier, later in pairwise(map(ids.index, receiver.ids)))
+    assert [d.control_id for d in await rig.stored("delivered")] == ids
+
+
+async def _twice(_partner, message, writer):
+    writer.write(ack(message) + ack(message))
+
+
+async def _of_another(_partner, message, writer):
+    writer.write(ack(message, control_id="SOMEBODY-ELSE"))
 
 
 async def test_a_message_that_brings_the_hub_down_each_time_is_a_dead_letter_in_the_end(rig, partner):

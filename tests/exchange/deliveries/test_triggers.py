@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,25 @@ async def test_what_cannot_be_built_is_a_dead_letter_that_a_retry_builds(hub, cl
     assert (await rig.queue()).waiting == 0
 
 
+async def test_what_v2_would_tell_as_something_else_is_no_occasion_for_a_message(hub, client, rig):
+    await rig.destination(1, messages=["SIU^S12", "ORM^O01"])
+    await watching(rig)
+    patient = await store(client, PATIENT)
+    order = {
+        "resourceType": "ServiceRequest", "status": "active", "intent": "order", "code": {"text": "CT with contrast"},
+        "subject": {"reference": f"Patient/{patient['id']}"},
+    }  # fmt: skip
+    await store(client, appointment(patient, status="cancelled"))
+    await store(client, order | {"doNotPerform": True})
+    await store(client, order | {"intent": "proposal"})
+    await queue(hub)
+    found = await rig.queue()
+    assert (found.waiting, found.dead, await audited(hub)) == (0, 0, [])
+    await store(client, order)
+    await queue(hub)
+    assert (await rig.queue()).waiting == 1
+
+
 async def test_a_role_that_sees_a_part_sends_that_part(hub, client, rig, partner):
     receiver = await partner()
     await rig.destination(receiver, messages=["ADT^A28"], role="billing", purpose_of_use="HPAYMT")
@@ -283,6 +303,15 @@ async def test_delivered_messages_are_kept_as_long_as_the_setting_says(hub, clie
             await tx.execute(f"UPDATE delivery SET settled_at = now() - interval '{days} days'")
         await hub.deliver_messages.tidy()
         assert len(await rig.stored("delivered")) == left
+
+
+def test_a_document_that_is_withdrawn_sends_its_cancelling():
+    (trigger,) = Triggers.load().of({"MDM^T11"})
+    assert trigger.is_fired_by("resource.changed", "DocumentReference", 2)
+    assert not trigger.is_fired_by("resource.changed", "DocumentReference", 1), "nobody was told of it"
+    now = datetime(2026, 5, 6, tzinfo=UTC)
+    assert trigger.concerns({"resourceType": "DocumentReference", "status": "entered-in-error"}, now)
+    assert not trigger.concerns({"resourceType": "DocumentReference", "status": "current"}, now)
 
 
 def test_an_operators_outbound_takes_the_place_of_ours_for_its_message_type():

@@ -13,7 +13,7 @@ import pytest
 
 from healthsync.domains.audit import AuditService
 from healthsync.domains.directory import DirectoryService
-from healthsync.domains.messages import MessageService, MessageState, RetryPolicy, Selection
+from healthsync.domains.messages import MessageService, MessageState, Selection
 from healthsync.domains.privacy import DataKeys
 from healthsync.exchange.ingest import IngestResult, Submission
 from healthsync.exchange.process_message import ProcessMessage
@@ -22,6 +22,7 @@ from healthsync.infrastructure.clock import FixedClock
 from healthsync.infrastructure.crypto import BlindIndex, InsecureDevelopmentKeyring
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import EventLog
+from healthsync.infrastructure.retrying import RetryPolicy
 
 LOCAL = Peer("127.0.0.1")
 

@@ -86,6 +86,7 @@ RESOURCES: dict[str, dict[str, Any]] = {
          "identifier": [number("P-77", "PLAC"), number("F-100", "FILL")], "encounter": ref("Encounter/enc"),
          "code": concept("58410-2", "CBC"), "effectiveDateTime": "2026-05-06T07:30:00Z",
          "issued": "2026-05-06T09:00:00.123Z", "result": [ref("Observation/obs"), ref("Observation/bp")],
+         "basedOn": [ref("ServiceRequest/req")],
          "specimen": [ref("Specimen/spm")], "resultsInterpreter": [ref("Practitioner/doc")]},
         {"resourceType": "ServiceRequest", "id": "req", "status": "active", "intent": "order", "priority": "stat",
          "subject": ref("Patient/pat"), "encounter": ref("Encounter/enc"), "identifier": [number("P-77", "PLAC")],

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from healthsync.errors import InvalidInput
+from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.standards.hl7v2 import codec_of
 from healthsync.standards.maps.outbound import require_version
 
@@ -43,20 +44,6 @@ class Circuit(StrEnum):
     """It does not; nothing is sent before the wait is over."""
     HALF_OPEN = "half-open"
     """The wait is over: one message will try."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How long to wait between attempts, and how many answers AE there may be."""
-
-    max_attempts: int = 8
-    first_wait_seconds: float = 1.0
-    longest_wait_seconds: float = 300.0
-
-    def wait_seconds(self, failures: int, jitter: float) -> float:
-        """Doubling waits; `jitter` in [0, 1) spreads them over the upper half: partners must not be hit together."""
-        full = min(self.first_wait_seconds * 2 ** min(max(failures - 1, 0), 30), self.longest_wait_seconds)
-        return full * (0.5 + jitter / 2)
 
 
 @dataclass(frozen=True, slots=True)

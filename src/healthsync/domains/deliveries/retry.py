@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from healthsync.domains.deliveries.model import DeliveryState, RetryPolicy, Settlement, Waiting
+from healthsync.domains.deliveries.model import DeliveryState, Settlement, Waiting
+from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.standards.hl7v2 import AckCode
 
 MOST_BEGUN = 5
@@ -27,12 +28,12 @@ def answered(
         return Settlement(
             DeliveryState.DEAD, attempts, answer=code.value, reason_code="refused", reason=told, detail=text
         )
-    if attempts >= policy.max_attempts:
+    again = policy.next_attempt(attempts, now, jitter)
+    if again is None:
         told = f"the partner answered {code} {attempts} times; ask it why, then retry the message"
         return Settlement(
             DeliveryState.DEAD, attempts, answer=code.value, reason_code="too-many-errors", reason=told, detail=text
         )
-    again = now + timedelta(seconds=policy.wait_seconds(attempts, jitter))
     told = f"the partner answered {code}: it cannot take the message now"
     return Settlement(DeliveryState.WAITING, attempts, again, code.value, "error", told, text)
 

@@ -36,7 +36,7 @@ from healthsync.domains.messages.model import (
     key_scope,
 )
 from healthsync.domains.messages.replaying import Group, takes_part
-from healthsync.domains.messages.retry import RetryPolicy, failed
+from healthsync.domains.messages.retry import failed
 from healthsync.domains.messages.service import ACCEPTED_CHANNEL, MessageService
 
 __all__ = [
@@ -53,7 +53,6 @@ __all__ = [
     "Read",
     "Receipt",
     "Restored",
-    "RetryPolicy",
     "SealedMessage",
     "SealingKey",
     "Selection",

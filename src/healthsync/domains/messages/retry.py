@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from healthsync.domains.messages.model import Claimed, MessageState, Settlement
 from healthsync.errors import HealthSyncError, InvalidInput, NotFound, NotSupported, Refused, Unavailable
 from healthsync.infrastructure.crypto.field_cipher import SealBroken
+from healthsync.infrastructure.retrying import RetryPolicy
 
 _HOPELESS = (InvalidInput, NotSupported, NotFound, Refused, SealBroken)
 """The same message would fail in the same way tomorrow."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How long to wait between attempts, and how many there are."""
-
-    max_attempts: int = 8
-    first_wait_seconds: float = 1.0
-    longest_wait_seconds: float = 300.0
-
-    def wait_seconds(self, attempts: int, jitter: float) -> float:
-        """Doubling waits; `jitter` in [0, 1) spreads them over the upper half: failures must not return together."""
-        full = min(self.first_wait_seconds * 2 ** min(attempts - 1, 30), self.longest_wait_seconds)
-        return full * (0.5 + jitter / 2)
 
 
 def failed(claimed: Claimed, error: Exception, policy: RetryPolicy, now: datetime, jitter: float) -> Settlement:

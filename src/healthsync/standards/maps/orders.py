@@ -201,14 +201,15 @@ def _tell_when(order: Order, resource: Resource, scribe: Scribe) -> None:
 
 
 def timing(tq1: Segment, program: Program, draft: Draft, scribe: Scribe) -> None:
-    """TQ1[ServiceRequest]: when, how often, how urgent; before what ORC-7 said."""
+    """TQ1[ServiceRequest]: when, how often, how urgent; before what ORC-7 said. A start that OBR-6 told is no news."""
     resource = draft.resource
     program.run(tq1, resource_draft := Draft({"resourceType": "ServiceRequest"}, ""), scribe)
     told = {name: value for name, value in resource_draft.resource.items() if name != "resourceType"}
     for note in told.pop("note", ()):
         resource.setdefault("note", []).append(note)
     resource.update(told)
-    if found := timing_of_tq1(tq1, scribe):
+    found = timing_of_tq1(tq1, scribe)
+    if found and found != {"repeat": {"boundsPeriod": {"start": resource.get("occurrenceDateTime")}}}:
         resource.pop("occurrenceDateTime", None)
         resource["occurrenceTiming"] = found
 

@@ -7,7 +7,7 @@ Everything is pure. What a message needs beside its root resource is what the ro
 """
 
 from healthsync.standards.maps.outbound.content import Content, references_of
-from healthsync.standards.maps.outbound.message import Header, build, missing
+from healthsync.standards.maps.outbound.message import Header, build, missing, untellable
 from healthsync.standards.maps.outbound.tables import known_types, message_map, require_version
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "missing",
     "references_of",
     "require_version",
+    "untellable",
 ]

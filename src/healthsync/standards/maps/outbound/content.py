@@ -13,7 +13,7 @@ _COMES_ALONG = frozenset(
     """Account Binary Condition Device Encounter Location Observation Organization Patient Practitioner PractitionerRole
     ServiceRequest Specimen""".split()  # noqa: SIM905
 )
-"""Types that messages are written from; other references are left alone."""
+"""Types that messages are written from; other references are left alone, but for a document's to the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ def references_of(resource: Resource) -> list[tuple[str, str]]:
     found: dict[tuple[str, str], None] = {}
     for text in _texts(resource):
         resource_type, _, id_ = text.partition("/")
-        if resource_type in _COMES_ALONG and id_ and "/" not in id_:
+        comes = resource_type in _COMES_ALONG or resource_type == resource["resourceType"] == "DocumentReference"
+        if comes and id_ and "/" not in id_:
             found[resource_type, id_] = None
     return list(found)
 

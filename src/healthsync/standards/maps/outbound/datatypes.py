@@ -101,14 +101,17 @@ def coding_alone(coding: Any, pen: Pen, vocabulary: str = "") -> Repetition | No
     if not sent or not sent[0].get("code"):
         return None
     if vocabulary.startswith("PatientClass"):
-        return str(sent[0]["code"])
+        known = outbound_tables().codes[vocabulary].get(coding["code"])
+        of_table = coding.get("system") == _table_of(vocabulary)
+        return known[1] if known else str(coding["code"]) if of_table else None
     return cwe({"coding": sent}, pen)
 
 
 def code_of_concept(concept: Any, pen: Pen, vocabulary: str = "") -> Repetition | None:
-    """The v2 code of a CodeableConcept, for fields of type ID and IS."""
+    """The v2 code of a CodeableConcept, for fields of type ID and IS. They name no system: FHIR's own is left out."""
     codings = _sent([coding for coding in concept.get("coding", ()) if coding.get("code")], vocabulary)
-    return str(codings[0]["code"]) if codings else None
+    foreign = {row[3] for row in tables().concepts.get(vocabulary, {}).values()} - {_table_of(vocabulary)}
+    return next((str(coding["code"]) for coding in codings if coding.get("system") not in foreign), None)
 
 
 def kin(concept: Any, pen: Pen, vocabulary: str = "") -> Repetition | None:
@@ -126,13 +129,16 @@ def _is_contact_role(concept: Resource) -> bool:
     return "v2-0131" in systems and "v2-0063" not in systems
 
 
+def _table_of(vocabulary: str) -> str:
+    table = next((row[0] for row in outbound_tables().codes.get(vocabulary, {}).values()), "")
+    return f"http://terminology.hl7.org/CodeSystem/v2-{table[-4:]}"
+
+
 def _sent(codings: Sequence[Resource], vocabulary: str) -> list[Resource]:
     """The codings with the v2 code in place of the FHIR code that was made from it."""
     if not vocabulary or not codings:
         return list(codings)
-    codes, first = outbound_tables().codes[vocabulary], codings[0]
-    table = next((row[0] for row in codes.values()), "")
-    of_table = f"http://terminology.hl7.org/CodeSystem/v2-{table[-4:]}"
+    codes, first, of_table = outbound_tables().codes[vocabulary], codings[0], _table_of(vocabulary)
     concepts = tables().concepts.get(vocabulary, {})
     systems = {row[3] for row in concepts.values()}
     if first.get("system") == of_table:
@@ -147,6 +153,15 @@ def _sent(codings: Sequence[Resource], vocabulary: str) -> list[Resource]:
     return list(codings)
 
 
+def authority_of(number: Resource) -> tuple[str, str, str]:
+    """(namespace, universal id, its type) of the authority of a number: an HD."""
+    namespace, universal, kind = authority(number.get("system", ""))
+    named = number.get("assigner", {}).get("display", "")
+    if named and namespace and not universal and named != namespace:  # a universal id that is no OID, UUID or URI
+        return named, namespace, "L"
+    return namespace or named, universal, kind
+
+
 def cx(identifier: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """Identifier as CX."""
     if not identifier.get("value"):
@@ -155,7 +170,7 @@ def cx(identifier: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
         (e.get("valueString") for e in identifier.get("extension", ()) if e["url"].endswith("checkDigit")), None
     )
     period = identifier.get("period", {})
-    made: list[Component] = [identifier["value"], digit, None, _hd(identifier), _kind(identifier)]
+    made: list[Component] = [identifier["value"], digit, None, _hd(identifier), kind_of(identifier)]
     if period:
         made += [None, _day(period.get("start"), pen), _day(period.get("end"), pen)]
     return made
@@ -166,21 +181,20 @@ def _day(text: str | None, pen: Pen) -> Component:
 
 
 def _hd(identifier: Resource) -> Component:
-    namespace, universal, kind = authority(identifier.get("system", ""))
-    namespace = namespace or identifier.get("assigner", {}).get("display", "")
+    namespace, universal, kind = authority_of(identifier)
     return [namespace, universal, kind] if universal else namespace or None
 
 
-def _kind(identifier: Resource) -> str | None:
-    return next((coding["code"] for coding in identifier.get("type", {}).get("coding", ()) if "code" in coding), None)
+def kind_of(identifier: Resource) -> str | None:
+    """The type of a number (table 0203)."""
+    return _code_of(identifier.get("type", {}))
 
 
 def ei(identifier: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """Identifier as EI."""
     if not identifier.get("value"):
         return None
-    namespace, universal, kind = authority(identifier.get("system", ""))
-    namespace = namespace or identifier.get("assigner", {}).get("display", "")
+    namespace, universal, kind = authority_of(identifier)
     return [identifier["value"], namespace or None, universal or None, kind or None]
 
 
@@ -189,12 +203,26 @@ def ei_own(resource: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
     return [resource["id"], *(part or None for part in pen.own)] if resource.get("id") else None
 
 
-def eip(identifier: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
-    """A specimen's number: placer's half where it is the placer's, else the filler's (SPM-2)."""
-    if not identifier.get("value"):
+def cx_own(resource: Any, pen: Pen, kind: str = "") -> Repetition | None:
+    """The hub's own number of a person or a visit of which no other is known."""
+    if not resource.get("id") or any(number.get("value") for number in resource.get("identifier", ())):
         return None
-    half = [part if isinstance(part, str) else "" for part in ei(identifier, _pen) or ()]
-    return [half, None] if _kind(identifier) == "PGN" else [None, half]
+    return [resource["id"], None, None, pen.own[0] or None, kind]
+
+
+def eip(specimen: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
+    """The numbers of a specimen (SPM-2): the placer's half, and the filler's or that of nobody in particular."""
+    numbers = [number for number in specimen.get("identifier", ()) if number.get("value")]
+    placer = next((number for number in numbers if kind_of(number) == "PGN"), None)
+    others = [number for number in numbers if number is not placer]
+    filler = next((number for number in others if kind_of(number) == "FGN"), next(iter(others), None))
+    made: list[Component] = [subcomponents(ei(number, pen)) if number else None for number in (placer, filler)]
+    return made if any(made) else None
+
+
+def subcomponents(made: Repetition | None) -> list[str]:
+    """A value as the component of another."""
+    return [part if isinstance(part, str) else "" for part in made or ()]
 
 
 def number_alone(identifier: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
@@ -206,14 +234,34 @@ def xpn(name: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
     parts = _name_parts(name)
     if not any(parts):
         return None
-    use = outbound_tables().codes["NameType"].get(name.get("use", ""), ("", None))[1]
-    made: list[Component] = [*parts[:5], None, use]
-    period, rest = name.get("period", {}), list(name.get("suffix", ()))[1:]
-    made[5] = rest[0] if rest and pen.version < (2, 7) else None
-    if period and pen.version >= (2, 5):
-        start, end = (dtm(period[at], pen) if at in period else None for at in ("start", "end"))
-        made += [None] * 4 + [str(start or ""), str(end or "")]
+    made: list[Component] = [None] * 14
+    made[:5] = parts
+    made[6] = _use(name)
+    _tell_suffixes(made, name, pen, 5, 13)
+    _tell_span(made, name, pen, 11)
     return made
+
+
+def _use(name: Resource) -> str | None:
+    return outbound_tables().codes["NameType"].get(name.get("use", ""), ("", None))[1]
+
+
+def _tell_suffixes(made: list[Component], name: Resource, pen: Pen, degree: int, professional: int) -> None:
+    """Suffixes behind the first: as degree, withdrawn in v2.7, and as professional suffix, which v2.5 brought."""
+    rest = list(name.get("suffix", ()))[1:]
+    if rest and pen.version < (2, 7):
+        many = pen.version < (2, 5)
+        made[degree] = " ".join(rest) if many else rest[0]
+        rest = [] if many else rest[1:]
+    if rest:
+        made[professional] = " ".join(rest)
+
+
+def _tell_span(made: list[Component], told: Resource, pen: Pen, at: int) -> None:
+    """Since when and until when it is used, in two components of their own from v2.5 on."""
+    for offset, end in enumerate(("start", "end")):
+        if pen.version >= (2, 5) and end in told.get("period", {}):
+            made[at + offset] = str(dtm(told["period"][end], pen) or "")
 
 
 def xpn_family(text: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
@@ -242,10 +290,13 @@ def _family(name: Resource) -> Component:
 
 
 def xad(address: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
-    """Address as XAD."""
+    """Address as XAD. Lines behind the second go as addressee (v2.7), before into the second."""
     lines = list(address.get("line", ())) or ([address["text"]] if "text" in address and "city" not in address else [])
-    made: list[Component] = [None] * 9
-    made[0:2] = [*lines[:2], *[None] * (2 - len(lines[:2]))]
+    made: list[Component] = [None] * 19
+    if len(lines) > 2:
+        lines = [*lines[:2], " ".join(lines[2:])] if pen.version >= (2, 7) else [lines[0], " ".join(lines[1:])]
+    for at, line in zip((0, 1, 18), lines, strict=False):
+        made[at] = line
     for at, name in ((2, "city"), (3, "state"), (4, "postalCode"), (5, "country"), (8, "district")):
         made[at] = address.get(name)
     if not any(made):
@@ -255,13 +306,7 @@ def xad(address: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
         address.get("type", "")
     )
     made[6] = known[1] if known else None
-    if period := address.get("period"):
-        start, end = (str(dtm(period[at], pen)) if at in period else None for at in ("start", "end"))
-        made += [None, None, None, start, end]
-    if len(lines) > 2 and pen.version >= (2, 7):
-        made += [None] * (18 - len(made)) + [" ".join(lines[2:])]
-    elif len(lines) > 2:
-        made[1] = " ".join(lines[1:])
+    _tell_span(made, address, pen, 12)
     return made
 
 
@@ -270,15 +315,24 @@ _EQUIPMENT = {"phone": "PH", "fax": "FX", "pager": "BP", "sms": "CP", "other": "
 
 def xtn(point: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """ContactPoint as XTN: a number as text for receivers of old (XTN.1) and new (XTN.12), an e-mail as XTN.4."""
-    value, use, system = point.get("value"), point.get("use"), point.get("system", "phone")
+    value, use, system = point.get("value"), point.get("use", ""), point.get("system", "phone")
     if not value:
         return None
-    at_work = {"work": "WPN", "home": "PRN", "temp": "VHN", "mobile": "PRN"}.get(use or "")
+    made: list[Component] = [None] * 18
+    made[1] = {"work": "WPN", "home": "PRN", "temp": "VHN", "mobile": "PRS" if pen.version >= (2, 7) else "PRN"}.get(
+        use
+    )
     if system in ("email", "url"):
-        return [None, at_work if use in ("home", "work") else "NET", "Internet", value]
-    equipment = "CP" if use == "mobile" else _EQUIPMENT.get(system, "PH")
-    made: list[Component] = [value if pen.version < (2, 7) else None, at_work, equipment]
-    return made + ([None] * 8 + [value] if pen.version >= (2, 5) else [])
+        made[1] = made[1] or "NET"
+        made[2:4] = ["Internet", value]
+    else:
+        made[0] = value if pen.version < (2, 7) else None
+        made[2] = "CP" if use == "mobile" and system == "phone" else _EQUIPMENT.get(system, "PH")
+        made[11] = value if pen.version >= (2, 5) else None
+    if pen.version >= (2, 7):
+        _tell_span(made, point, pen, 12)
+        made[17] = str(point["rank"]) if "rank" in point else None
+    return made
 
 
 def xcn(practitioner: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
@@ -288,11 +342,13 @@ def xcn(practitioner: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None
     parts = _name_parts(name)
     if not number and not any(parts):
         return None
-    use = outbound_tables().codes["NameType"].get(name.get("use", ""), ("", None))[1]
-    suffixes = list(name.get("suffix", ()))
-    degree = suffixes[1] if len(suffixes) > 1 and pen.version < (2, 7) else None
-    made: list[Component] = [number.get("value"), *parts, degree, None, _hd(number) if number else None, use]
-    return made + ([None, None, _kind(number)] if _kind(number) else [])
+    made: list[Component] = [None] * 21
+    made[:6] = [number.get("value"), *parts]
+    made[8], made[9] = _hd(number) if number else None, _use(name)
+    made[12] = kind_of(number)
+    _tell_suffixes(made, name, pen, 6, 20)
+    _tell_span(made, name, pen, 18)
+    return made
 
 
 def xcn_text(text: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
@@ -308,10 +364,12 @@ def _first_number(resource: Resource) -> Resource:
 def ndl(practitioner: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """Practitioner as NDL.1: a CNN, whose parts are subcomponents."""
     number, name = _first_number(practitioner), next(iter(practitioner.get("name", ())), {})
-    family, given, further, suffix, prefix = (part if isinstance(part, str) else "" for part in _name_parts(name))
-    namespace, universal, kind = authority(number.get("system", ""))
-    namespace = namespace or number.get("assigner", {}).get("display", "")
-    parts = [number.get("value", ""), family, given, further, suffix, prefix, "", "", namespace, universal, kind]
+    family, *rest = _name_parts(name)
+    told = [name.get("family", "") if isinstance(family, list) else family, *rest]  # CNN.2 is no FN
+    family, given, further, suffix, prefix = (part if isinstance(part, str) else "" for part in told)
+    degree = " ".join(name.get("suffix", ())[1:])
+    namespace, universal, kind = authority_of(number)
+    parts = [number.get("value", ""), family, given, further, suffix, prefix, degree, "", namespace, universal, kind]
     return [parts] if any(parts) else None
 
 
@@ -321,7 +379,7 @@ def xon(organization: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None
     made: list[Component] = [organization.get("name")]
     if number:
         old = number["value"] if pen.version < (2, 5) else None
-        made += [None, old, None, None, _hd(number), _kind(number), None, None, None if old else number["value"]]
+        made += [None, old, None, None, _hd(number), kind_of(number), None, None, None if old else number["value"]]
     return made if any(made) else None
 
 
@@ -337,9 +395,14 @@ def number_of_organization(organization: Any, pen: Pen, _vocabulary: str = "") -
 def coded_organization(organization: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """Organization as CWE: number, name, and the authority in the place of the coding system."""
     number = _first_number(organization)
-    namespace, universal, _ = authority(number.get("system", ""))
-    made: list[Component] = [number.get("value"), organization.get("name"), (namespace or universal or None)]
+    made: list[Component] = [number.get("value"), organization.get("name"), _system_of(number)]
     return made if made[0] or made[1] else None
+
+
+def _system_of(number: Resource) -> str | None:
+    """What stands for the authority of a number in the place of a coding system."""
+    namespace, _, _ = authority_of(number)
+    return namespace or code_system(number.get("system", "")) or None
 
 
 _LEVELS = (7, 8, 1, 2, 3)
@@ -351,16 +414,40 @@ def pl(location: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
     number = next((n for n in location.get("identifier", ()) if n.get("value")), {})
     made: list[Component] = [None] * 9
     kinds = [coding.get("code") for coding in location.get("physicalType", {}).get("coding", ())]
-    deepest = next((_DEEPEST[kind] for kind in kinds if kind in _DEEPEST), 1)
-    path = number.get("value", "").split("/")
+    made[3] = _hd(number) if number else None
+    if "si" in kinds:  # a facility is its own authority
+        named = number.get("value") or location.get("name")
+        made[3] = [str(named or ""), *made[3][1:]] if isinstance(made[3], list) else made[3] or named
+    else:
+        _tell_path(made, number.get("value", ""), next((_DEEPEST[kind] for kind in kinds if kind in _DEEPEST), 1))
+    made[5] = next((_code_of(kind) for kind in location.get("type", ())), None)
+    named, shown = _words_of(made), str(location.get("name", ""))
+    made[8] = location.get("description") or (shown if set(shown.split()) - named else None)
+    return made if any(made) else None
+
+
+def _words_of(made: Any) -> set[str]:
+    """The words that a place is already named by."""
+    return set(made.split()) if isinstance(made, str) else {w for part in made if part for w in _words_of(part)}
+
+
+def la2(location: Any, pen: Pen, vocabulary: str = "") -> Repetition | None:
+    """Location as LA2, whose beginning is that of PL (v2.5.1 §2.A.41)."""
+    made = pl(location, pen, vocabulary)
+    return made[:8] if isinstance(made, list) and any(made[:8]) else None
+
+
+def _tell_path(made: list[Component], text: str, deepest: int) -> None:
+    path = text.split("/")
     places = _LEVELS[: _LEVELS.index(deepest) + 1][-len(path) :]
     if len(path) > len(places):
         path = ["/".join(path[: len(path) - len(places) + 1]), *path[len(path) - len(places) + 1 :]]
     for place, name in zip(places, path, strict=True):
         made[place - 1] = name or None
-    made[3] = _hd(number) if number else None
-    made[8] = location.get("name") or None
-    return made if any(made) else None
+
+
+def _code_of(concept: Resource) -> str | None:
+    return next((coding["code"] for coding in concept.get("coding", ()) if "code" in coding), None)
 
 
 def quantity(value: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
@@ -381,9 +468,14 @@ def unit(value: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
     return list(unit_parts(value)) if value.get("unit") or value.get("code") else None
 
 
+def minutes(count: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
+    """Minutes as CQ."""
+    return [str(count), ["min", "minute", "UCUM"]]
+
+
 def price(money: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
-    """Money as CP: an MO of amount and currency."""
-    return [[str(nm(money["value"], pen)), money.get("currency", "")]] if "value" in money else None
+    """Money as CP: an MO of amount and currency. That it is given back says FT1-6."""
+    return [[str(nm(abs(money["value"]), pen)), money.get("currency", "")]] if "value" in money else None
 
 
 def date_range(period: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
@@ -406,21 +498,24 @@ def plan(entry: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
     return [entry.get("value"), entry.get("name")]
 
 
-def deleted(_value: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
-    """Table 0206: take it back."""
-    return "D"
+def time_of_day(text: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
+    """A time of day as TM."""
+    return str(text).replace(":", "")
 
 
-def minutes(_value: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
-    return ["min", "minute", "UCUM"]
+def thing(reference: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
+    """What no resource stands for, as CWE: equipment, a room or a person that only the schedule knows."""
+    number = reference.get("identifier", {})
+    made: list[Component] = [number.get("value"), reference.get("display"), _system_of(number)]
+    return made if made[0] or made[1] else None
 
 
 WRITERS: Mapping[str, Writer] = {
-    "DTM": dtm, "DT": dt, "DR": date_range, "NM": nm, "ST": st, "FT": st, "ID": code, "YN": yes_no, "D": deleted,
-    "MIN": minutes, "CWE": cwe, "CWE-coding": coding_alone, "CWE-code": code_of_concept, "CWE-kin": kin,
+    "DTM": dtm, "DT": dt, "DR": date_range, "TM": time_of_day, "NM": nm, "ST": st, "ID": code, "YN": yes_no,
+    "CWE": cwe, "CWE-thing": thing, "CWE-coding": coding_alone, "CWE-code": code_of_concept, "CWE-kin": kin,
     "CWE-contact": contact_role, "CWE-text": text_as_concept, "CWE-unit": unit, "CWE-organization": coded_organization,
-    "CX": cx, "CX-organization": number_of_organization, "EI": ei, "EI-own": ei_own, "EIP": eip,
-    "XPN": xpn, "XPN-family": xpn_family, "XAD": xad, "XTN": xtn, "XCN": xcn, "XCN-text": xcn_text, "NDL": ndl,
-    "XON": xon, "XON-name": name_of_organization, "PL": pl, "CQ": quantity, "CP": price, "ST-concept": text_of_concept,
-    "ST-number": number_alone, "PLAN": plan,
+    "CX": cx, "CX-own": cx_own, "CX-organization": number_of_organization, "EI": ei, "EI-own": ei_own,
+    "EIP-specimen": eip, "XPN": xpn, "XPN-family": xpn_family, "XAD": xad, "XTN": xtn, "XCN": xcn, "XCN-text": xcn_text,
+    "NDL": ndl, "XON": xon, "XON-name": name_of_organization, "PL": pl, "LA2": la2, "CQ": quantity,
+    "CQ-minutes": minutes, "CP": price, "ST-concept": text_of_concept, "ST-number": number_alone, "PLAN": plan,
 }  # fmt: skip

@@ -14,12 +14,14 @@ Resolve = Callable[[dict[str, Any], str], "dict[str, Any] | None"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One name of a path. `words` narrow its entries, `refused` turns that round; `follow` is the type behind `->`."""
+    """One name of a path. `words` narrow its entries, `refused` turns that round; `follow` is the type behind `->`, or
+    behind `=>`, which is `typed`."""
 
     name: str
     words: frozenset[str] = frozenset()
     refused: bool = False
     follow: str = ""
+    typed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Path:
     steps: tuple[Step, ...]
 
 
-_STEP = re.compile(r"(\w+)(?:\[(!?)([^\]]+)\])?(?:->(\w+))?(?:\.|$)")
+_STEP = re.compile(r"(\w+)(?:\[(!?)([^\]]+)\])?(?:([-=])>(\w+))?(?:\.|$)")
 
 
 @lru_cache(maxsize=1024)
@@ -40,8 +42,9 @@ def parse(text: str) -> Path:
         match = _STEP.match(text, at)
         if match is None:
             raise ValueError(f"fhir_to_v2.yaml: “{text}” is no path")
-        name, refused, words, follow = match.groups()
-        steps.append(Step(name, frozenset((words or "").split("/")) - {""}, bool(refused), follow or ""))
+        name, refused, words, arrow, follow = match.groups()
+        found = frozenset((words or "").split("/")) - {""}
+        steps.append(Step(name, found, bool(refused), follow or "", arrow == "="))
         at = match.end()
     return Path(tuple(steps))
 
@@ -62,14 +65,16 @@ def _step(value: Any, step: Step, resolve: Resolve) -> Iterator[Any]:
             continue
         if not step.follow:
             yield entry
+        elif step.typed and not entry.keys() & {"reference", "type"}:
+            continue
         elif isinstance(entry, dict) and (target := resolve(entry, step.follow)) is not None:
             yield target
 
 
 def _words(entry: Any) -> set[str]:
-    """What a filter may call an entry by: its use, system, status, codes, or the end of its address."""
+    """What a filter may call an entry by: use, system, status, codes and their tables, or the end of its address."""
     if not isinstance(entry, dict):
-        return set()
+        return {str(entry)}
     words = {str(entry[name]) for name in ("use", "system", "status", "code") if isinstance(entry.get(name), str)}
     if isinstance(url := entry.get("url"), str):
         words.add(url.rpartition("/")[2])
@@ -77,11 +82,7 @@ def _words(entry: Any) -> set[str]:
     for name in ("type", "function"):
         inner = entry.get(name)
         concepts += inner if isinstance(inner, list) else [inner]
-    words |= {
-        coding["code"]
-        for concept in concepts
-        if isinstance(concept, dict)
-        for coding in concept.get("coding", ())
-        if "code" in coding
-    }
+    for concept in concepts:
+        for coding in concept.get("coding", ()) if isinstance(concept, dict) else ():
+            words |= {coding.get("code", ""), coding.get("system", "").rpartition("/")[2]}
     return words

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from healthsync.standards.maps.documents import VALUE_ATTACHMENT
@@ -57,8 +59,24 @@ def _range(value: Resource, pen: Pen) -> Valued | None:
     return ("SN", [[sign, str(nm(bound["value"], pen))]], bound) if "value" in bound else None
 
 
-def _text(value: str, pen: Pen) -> Valued:
-    return "TX" if "\n" in value or len(value) > 199 else "ST", [value], None
+def _text(value: str, _pen: Pen) -> Valued:
+    return "TX" if "\n" in value or len(value) > 199 else "ST", list(pieces(value)), None
+
+
+_LONGEST = 65536
+
+
+def pieces(text: str) -> list[str]:
+    """A text as repetitions no longer than TX and FT may be (v2.5.1 §2.A.31, §2.A.78), cut at its line breaks: the
+    repetitions are lines."""
+    if len(text) <= _LONGEST:
+        return [text]
+    made: list[list[str]] = [[]]
+    for line in text.split("\n"):
+        if made[-1] and sum(map(len, made[-1])) + len(made[-1]) + len(line) > _LONGEST:
+            made.append([])
+        made[-1].append(line)
+    return ["\n".join(lines) for lines in made]
 
 
 def _concept(value: Resource, pen: Pen) -> Valued | None:
@@ -81,7 +99,32 @@ def _attachment(value: Resource, pen: Pen) -> Valued | None:
     return (str(kind), [made], None) if kind and made else None
 
 
+def _channel(samples: Resource, pen: Pen) -> Valued | None:
+    """How samples are to be read, as CD (v2.5.1 §2.A.9): sensitivity and unit, baseline, frequency, least and most."""
+    period = samples.get("period")
+    if not period:
+        return None
+    origin = samples.get("origin", {})
+    limits = [str(nm(samples[name], pen)) if name in samples else "" for name in ("lowerLimit", "upperLimit")]
+    factor = str(nm(samples["factor"], pen)) if "factor" in samples else ""
+    frequency = format((Decimal(1000) / Decimal(period)).normalize(), "f")
+    baseline = str(nm(origin["value"], pen)) if "value" in origin else ""
+    return "CD", [["1", None, [factor, *unit_parts(origin)], ["", baseline], frequency, limits]], None
+
+
+def _samples(samples: Resource, _pen: Pen) -> Valued | None:
+    """SampledData as NA, one channel, or MA: a repetition for each time, a component for each channel."""
+    values, count = samples.get("data", "").split(), samples.get("dimensions", 1)
+    told = ["" if value == "E" else value for value in values]
+    rows: list[Repetition] = [list(told[at : at + count]) for at in range(0, len(told), count)]
+    if count > 1:
+        return "MA", rows, samples.get("origin")
+    return ("NA", [list(told)], samples.get("origin")) if told else None
+
+
 _VALUES: Mapping[str, Any] = {
+    "valueChannel": _channel,
+    "valueSampledData": _samples,
     "valueQuantity": _quantity,
     "valueRatio": _ratio,
     "valueRange": _range,
@@ -105,13 +148,29 @@ def _data(value: Resource, pen: Pen) -> str | None:
     return binary.get("data") if binary else None
 
 
+def plain_text(value: Resource, pen: Pen) -> str | None:
+    """The text of a document that is nothing but text, and that reads the same from OBX-5."""
+    if value.get("contentType", "").partition(";")[0] != "text/plain" or (data := _data(value, pen)) is None:
+        return None
+    try:
+        text = base64.b64decode(data, validate=True).decode()
+    except ValueError:
+        return None
+    reads_the_same = text.strip("\r\n") == text and text.strip() and "\r" not in text and len(text) <= _LONGEST
+    return text if reads_the_same else None
+
+
 def document_type(value: Any, pen: Pen, _vocabulary: str) -> Repetition | None:
-    """ED for content, RP for an address."""
+    """TX for plain text, ED for other content, RP for an address."""
+    if plain_text(value, pen) is not None:
+        return "TX"
     return "ED" if _data(value, pen) else "RP" if value.get("url") or value.get("title") else None
 
 
 def document(value: Any, pen: Pen, _vocabulary: str) -> Repetition | None:
-    """Attachment as ED (v2.5.1 §2.A.24) or, without content, as RP (§2.A.65)."""
+    """Attachment as TX, as ED (v2.5.1 §2.A.24) or, without content, as RP (§2.A.65)."""
+    if (text := plain_text(value, pen)) is not None:
+        return text
     main, _, subtype = value.get("contentType", "").partition(";")[0].partition("/")
     if (data := _data(value, pen)) is not None:
         return [None, _MAIN_TYPES.get(main, "AP"), _subtype(subtype) or "octet-stream", "Base64", data]

@@ -19,13 +19,15 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a field's value comes from: a constant, the number of the segment, or a path read as a v2 data type."""
+    """Where a field's value comes from: a constant (with a path: where that says something), the number of the segment,
+    or a path read as a v2 data type."""
 
     path: Path | None = None
     converter: str = ""
     vocabulary: str = ""
-    constant: str | None = None
-    is_number: bool = False
+    constant: str | list[Any] | None = None
+    counts: str = ""
+    """`$set` or `$place`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,17 @@ class Line:
 
     field: int
     sources: tuple[Source, ...]
+    also: tuple[Source, ...] = ()
+    """What is said besides, as further repetitions."""
+    otherwise: tuple[Source, ...] = ()
+    """What is said in another segment too, so that this one need not be written for it."""
     since: Version = ()
     until: Version = (99,)
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentMap:
-    """`PID[Patient]`: the segment and what it is written from."""
+    """`PID[Patient]`: the segment and what it is written from; `OBX[sheet/published]` is another one from the same."""
 
     segment: str
     subject: str
@@ -67,15 +73,22 @@ class MessageMap:
     parts: tuple[SegmentMap | Group, ...]
     since: Version
     until: Version
+    needs: tuple[str, ...] = ()
+    """Segments without which it is no such message."""
+    refuses: frozenset[str] = frozenset()
+    """States of the resource that it would tell as something else."""
+    takes_back: frozenset[str] = frozenset()
+    """States that take back what was told before: not of a resource that is new."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundTables:
     """Everything that the builder is driven by; `codes` by concept map: FHIR code → (v2 table, v2 code); `single` are
-    fields (`PID-7`) that do not repeat."""
+    fields (`PID-7`) that do not repeat; `required` those without which a segment is not written."""
 
     messages: Mapping[str, MessageMap]
     single: frozenset[str]
+    required: Mapping[str, Sequence[int]]
     codes: Mapping[str, Mapping[str, tuple[str, str]]]
     systems: Mapping[str, str]
 
@@ -117,6 +130,7 @@ def outbound_tables() -> OutboundTables:
     return OutboundTables(
         {name: _message(name, entry, segments) for name, entry in document["messages"].items()},
         frozenset(f"{segment}-{field}" for segment, fields in document["single"].items() for field in fields),
+        document["required"],
         _codes(document["concepts"], document["prefer"]["concepts"]),
         _systems(document["prefer"]["systems"]),
     )
@@ -130,6 +144,9 @@ def _message(name: str, entry: Mapping[str, Any], segments: Mapping[str, Segment
         _parts(entry["segments"], segments),
         _version(entry.get("since", "2.3")),
         _version(entry.get("until", "99")),
+        tuple(entry["needs"]),
+        frozenset(entry.get("refuses", ())),
+        frozenset(entry.get("takes_back", ())),
     )
 
 
@@ -145,31 +162,36 @@ def _group(entry: Mapping[str, Any], segments: Mapping[str, SegmentMap]) -> Grou
 
 def _segment(name: str, lines: Mapping[int, Any]) -> SegmentMap:
     segment, _, subject = name.partition("[")
-    return SegmentMap(segment, subject.rstrip("]"), tuple(_line(field, entry) for field, entry in lines.items()))
+    subject, _, _variant = subject.rstrip("]").partition("/")
+    return SegmentMap(segment, subject, tuple(_line(field, entry) for field, entry in lines.items()))
 
 
 def _line(field: int, entry: Any) -> Line:
     bounds = entry if isinstance(entry, dict) else {}
     sources = bounds.get("from", entry)
     texts = sources if isinstance(sources, list) else [sources]
+    also, otherwise = ((_source(bounds[name]),) if name in bounds else () for name in ("also", "else"))
     since, until = _version(bounds.get("since", "2")), _version(bounds.get("until", "99"))
-    return Line(field, tuple(map(_source, texts)), since, until)
+    return Line(field, tuple(map(_source, texts)), also, otherwise, since, until)
 
 
-_SOURCE = re.compile(r"(?P<path>\S+) as (?P<converter>[\w-]+)(?:\((?P<vocabulary>.+)\))?")
+_SOURCE = re.compile(
+    r"""(?:(?P<path>\S+)\ as\ )?(?:"(?P<constant>[^"]+)"|(?P<converter>[\w-]+)(?:\((?P<vocabulary>.+)\))?)""",
+    re.VERBOSE,
+)
 
 
 @lru_cache(maxsize=1024)
 def _source(text: str) -> Source:
-    if text == "$set":
-        return Source(is_number=True)
-    if text.startswith('"'):
-        return Source(constant=text.strip('"'))
+    if text.startswith("$"):
+        return Source(counts=text)
     match = _SOURCE.fullmatch(text)
-    if match is None:
+    if match is None or not (match["path"] or match["constant"]):
         raise ValueError(f"fhir_to_v2.yaml: “{text}” is no source of a field")
-    path = Path(()) if match["path"] == "." else parse(match["path"])
-    return Source(path, match["converter"], match["vocabulary"] or "")
+    path = None if match["path"] is None else Path(()) if match["path"] == "." else parse(match["path"])
+    told = match["constant"]
+    constant = told.split("^") if told and "^" in told else told
+    return Source(path, match["converter"] or "", match["vocabulary"] or "", constant)
 
 
 def _version(text: Any) -> Version:
