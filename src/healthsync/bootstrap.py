@@ -23,7 +23,14 @@ from healthsync.domains.consent import ConsentPolicy, ConsentService
 from healthsync.domains.deliveries import DeliveryService, Destination, Triggers
 from healthsync.domains.directory import DirectoryService
 from healthsync.domains.enrichment import EnrichmentTables
-from healthsync.domains.identity import IdentityService, Survivorship, load_rules, shipped_rules
+from healthsync.domains.identity import (
+    IdentityService,
+    ReviewService,
+    ReviewTerms,
+    Survivorship,
+    load_rules,
+    shipped_rules,
+)
 from healthsync.domains.messages import MessageService, RetryPolicy
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.quality import Bands, QualityService, load_rubric
@@ -224,6 +231,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     quality = _quality(settings, clock)
     directory = DirectoryService(clock)
     identity = IdentityService(blind_index, clock, _survivorship(settings))
+    reviews = ReviewService(identity, blind_index, clock, _review_terms(settings))
     consent = ConsentService(clock, ConsentPolicy(settings.consent.policy))
     records = RecordsService(RecordIndex(blind_index, settings.fhir.base_url))
     access = AccessService(clock, roles, _token_verifier(settings, clock))
@@ -244,6 +252,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         vault=vault,
         records=records,
         identity=identity,
+        reviews=reviews,
         consent=consent,
         audit=audit,
         events=events,
@@ -264,6 +273,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         vault=vault,
         records=records,
         identity=identity,
+        reviews=reviews,
         consent=consent,
         audit=audit,
         roles=roles,
@@ -550,6 +560,13 @@ def _long_work(
         ),
     )
     return jobs, bulk_export, bulk_import
+
+
+def _review_terms(settings: Settings) -> ReviewTerms:
+    review = settings.mpi.review
+    return ReviewTerms(
+        timedelta(hours=review.due_hours), timedelta(hours=review.overlay_due_hours), review.second_reader_share
+    )
 
 
 def _survivorship(settings: Settings) -> Survivorship:

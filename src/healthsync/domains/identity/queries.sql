@@ -168,3 +168,117 @@ SELECT * FROM unnest($1::bigint[], $2::text[]) ON CONFLICT DO NOTHING
 -- name: save_unpinned
 -- Patients, and an element that is not taken from them any more.
 DELETE FROM identity_pin WHERE (patient_key, element) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))
+
+
+-- name: source_patients
+-- The source patients of these FHIR ids.
+SELECT patient_key, patient_id, source FROM identity_patient WHERE patient_id = ANY($1::text[]);
+
+-- name: source_patients_by_key
+-- The source patients of these numbers.
+SELECT patient_key, patient_id, source FROM identity_patient WHERE patient_key = ANY($1::bigint[]);
+
+-- name: patients_with_number
+-- The source patients, of any source, that have one of these numbers.
+SELECT DISTINCT p.patient_key, p.patient_id, p.source
+FROM unnest($1::bigint[], $2::text[]) AS wanted (token, type)
+JOIN identity_identifier i ON i.token = wanted.token AND (i.type = wanted.type OR i.type = '' OR wanted.type = '')
+JOIN identity_patient p USING (patient_key)
+ORDER BY p.patient_key;
+
+-- name: survivors
+-- Patients, and into whom each was merged.
+SELECT p.patient_id, s.patient_id FROM identity_patient p LEFT JOIN identity_patient s ON s.patient_key = p.retired_into
+WHERE p.patient_key = ANY($1::bigint[]);
+
+-- name: held_versions
+-- The versions that speak for patients, of these FHIR ids, whose newest one waits for a decision.
+SELECT p.patient_id, h.version FROM identity_held h JOIN identity_patient p USING (patient_key)
+WHERE p.patient_id = ANY($1::text[]);
+
+-- name: hold
+-- From now on this version speaks for a patient; an earlier one that does so already goes on.
+INSERT INTO identity_held (patient_key, version, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: release
+-- The newest version of a patient speaks for him again.
+DELETE FROM identity_held WHERE patient_key = $1;
+
+-- name: save_numbers
+-- The numbers, as (patient_key, kind, token), that patients have.
+INSERT INTO identity_number (patient_key, kind, token)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTHING
+
+-- name: save_old_numbers
+-- Those that they have no more.
+DELETE FROM identity_number WHERE patient_key = ANY ($1::bigint[]) AND (patient_key, kind, token) NOT IN (
+    SELECT * FROM unnest($2::bigint[], $3::text[], $4::bigint[]))
+
+-- name: raise_tasks
+-- A task for each pair; one that is waiting already grows by the reasons that are new.
+WITH said AS (
+    SELECT row.*, p.source = o.source AS is_of_one_source, p.source
+    FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, other_patient_key bigint, kind text, reasons text[])
+    JOIN identity_patient p ON p.patient_key = row.patient_key
+    JOIN identity_patient o ON o.patient_key = row.other_patient_key
+), raised AS (
+    INSERT INTO identity_task (patient_key, other_patient_key, kind, reasons, rules, owner, state, raised_at)
+    SELECT patient_key, other_patient_key,
+        CASE WHEN kind <> 'match' THEN kind WHEN is_of_one_source THEN 'duplicate' ELSE 'linkage' END,
+        reasons, $2, CASE WHEN is_of_one_source THEN source END, 'open', $3
+    FROM said
+    ON CONFLICT (patient_key, other_patient_key) WHERE state IN ('open', 'claimed', 'second') DO UPDATE
+        SET reasons = ARRAY(SELECT DISTINCT unnest(identity_task.reasons || EXCLUDED.reasons) ORDER BY 1)
+        WHERE NOT identity_task.reasons @> EXCLUDED.reasons
+    RETURNING task, xmax = 0 AS is_new, kind
+)
+INSERT INTO identity_task_step (task, at, act, code, reason, by)
+SELECT task, $3, CASE WHEN is_new THEN 'raised' ELSE 'grown' END, kind, '', 'rules' FROM raised;
+
+-- name: tasks
+-- Tasks, the oldest first.
+SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key = t.patient_key
+JOIN identity_patient o ON o.patient_key = t.other_patient_key
+WHERE ($1::text[] IS NULL OR t.state = ANY($1)) AND ($2::text IS NULL OR t.kind = $2)
+    AND ($3::text IS NULL OR t.owner = $3) AND t.task > $4
+ORDER BY t.task LIMIT $5;
+
+-- name: task
+-- One task, locked until the end of the unit of work.
+SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key = t.patient_key
+JOIN identity_patient o ON o.patient_key = t.other_patient_key
+WHERE t.task = $1 FOR UPDATE OF t;
+
+-- name: waiting_tasks_of
+-- What is still to be decided about a patient.
+SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key = t.patient_key
+JOIN identity_patient o ON o.patient_key = t.other_patient_key
+WHERE (t.patient_key = $1 OR t.other_patient_key = $1)
+    AND (t.state IN ('open', 'claimed') OR t.state = 'second' AND t.kind = 'overlay');
+
+-- name: set_task
+-- What became of a task.
+UPDATE identity_task SET state = $2, claimed_by = $3, claimed_at = $4, decision = $5, settled_at = $6 WHERE task = $1;
+
+-- name: add_step
+-- One more entry of its history.
+INSERT INTO identity_task_step (task, at, act, code, reason, by) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: steps
+-- What happened to a task.
+SELECT at, act, code, reason, by FROM identity_task_step WHERE task = $1 ORDER BY sequence;
+
+-- name: close_pair
+-- Somebody decided about a pair in another way than by its task.
+WITH closed AS (
+    UPDATE identity_task SET state = 'closed', settled_at = $3, claimed_by = NULL, claimed_at = NULL
+    WHERE patient_key = $1 AND other_patient_key = $2 AND state IN ('open', 'claimed') RETURNING task
+)
+INSERT INTO identity_task_step (task, at, act, code, reason, by)
+SELECT task, $3, 'closed', 'decided-elsewhere', $4, $5 FROM closed;
