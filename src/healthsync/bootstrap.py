@@ -50,8 +50,10 @@ from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
 from healthsync.exchange.administration.replay_messages import KIND as REPLAY
 from healthsync.exchange.administration.replay_messages import ReplayMessages
+from healthsync.exchange.administration.report_identity import ReportIdentity
 from healthsync.exchange.administration.report_quality import ReportQuality
 from healthsync.exchange.administration.show_audit import ShowAudit
+from healthsync.exchange.administration.steward_identity import StewardIdentity
 from healthsync.exchange.applications.alerts import Alerts
 from healthsync.exchange.applications.answers import ApplicationAnswers
 from healthsync.exchange.applications.audit_notes import NoteUse
@@ -78,6 +80,7 @@ from healthsync.exchange.operations.bulk_import import KIND as IMPORT
 from healthsync.exchange.operations.bulk_import import OPERATOR_KIND, BulkImport, ImportSources
 from healthsync.exchange.operations.graphql import Graphql
 from healthsync.exchange.operations.jobs import Handler, Jobs
+from healthsync.exchange.operations.merge_patients import MergePatients
 from healthsync.exchange.operations.reindex import KIND as REINDEX
 from healthsync.exchange.operations.reindex import Reindex
 from healthsync.exchange.operations.subscription_operations import SubscriptionOperations
@@ -126,6 +129,9 @@ class Hub:
     directory: DirectoryService
     access: AccessService
     identity: IdentityService
+    steward_identity: StewardIdentity
+    report_identity: ReportIdentity
+    merge_patients: MergePatients
     consent: ConsentService
     terminology: TerminologyService
     terminology_operations: TerminologyOperations
@@ -359,6 +365,10 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         job_table,
         {REINDEX: reindex, REPLAY: replay_messages},
     )
+    operators = Operators(audit)
+    steward_identity = StewardIdentity(
+        database=database, identity=identity, reviews=reviews, ingest=ingest, disclose=disclose, audit=audit
+    )
     return Hub(
         settings=settings,
         clock=clock,
@@ -372,6 +382,9 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         directory=directory,
         access=access,
         identity=identity,
+        steward_identity=steward_identity,
+        merge_patients=MergePatients(steward_identity, operators, write, disclose, audit),
+        report_identity=ReportIdentity(database=database, reviews=reviews, audit=audit, clock=clock),
         consent=consent,
         terminology=terminology,
         terminology_operations=TerminologyOperations(database, terminology, clock),
@@ -382,7 +395,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         authenticate=Authenticate(database, access, audit, Offer.of(settings.fhir)),
         register_client=RegisterClient(database, access, audit),
         show_audit=ShowAudit(database, audit, roles),
-        operators=Operators(audit),
+        operators=operators,
         report_quality=ReportQuality(database=database, quality=quality, audit=audit, clock=clock),
         write=write,
         validate=Validate(database=database, conformity=conformity, rehearse=Rehearsal(write), audit=audit),

@@ -66,7 +66,9 @@ _INGEST = "exchange.ingest"
 MEANINGS = {
     EventName.PATIENT_CREATED: Meaning("patient.events", "A source's patient was stored for the first time.", _INGEST),
     EventName.PATIENT_UPDATED: Meaning("patient.events", "A stored patient changed.", _INGEST),
-    EventName.PATIENT_MERGED: Meaning("patient.events", "Two patients were joined; one number went out of use.", _INGEST),
+    EventName.PATIENT_MERGED: Meaning(
+        "patient.events", "Two patients were joined; one number went out of use.", _INGEST
+    ),
     EventName.PATIENT_UNMERGED: Meaning("patient.events", "Patients that were one person are two again.", _INGEST),
     EventName.PATIENT_HELD: Meaning(
         "patient.events", "An update of a patient looks like somebody else's and waits for a decision.", _INGEST

@@ -163,7 +163,8 @@ class Submission:
     source: str
     resources: Sequence[Incoming]
     audit: AuditEvent
-    merges: Sequence[Correction | Decided] = ()
+    merges: Sequence[Correction] = ()
+    decided: Decided | None = None
     references: ReferencePolicy | None = None
     """How references to what is not here are taken; None asks nobody, since messages arrive in any order."""
     requester: Requester | None = None
@@ -282,7 +283,8 @@ class Ingest:
         await self._compare_and_seal(tx, submission, work)  # (4)
         # (5) As late as can be, so that what is stored travels with its record; but merges change resources that this
         # submission may just have brought, and who asks what still refers to a deleted one must see the new versions.
-        early = bool(submission.merges) or self._keeps_some(submission, work)
+        corrects = bool(submission.merges) or submission.decided is not None
+        early = corrects or self._keeps_some(submission, work)
         if early:
             self._store(tx, work)
             await self._keep_referenced(tx, submission, work)
@@ -632,6 +634,8 @@ class Ingest:
                 await self._reviews.forget(tx, written.change.pid)
         for correction in submission.merges:
             linked.extend(await self._correct(tx, submission, work, correction))
+        if submission.decided is not None:
+            linked.extend(await self._decided(tx, submission, work, submission.decided))
         for (resource_type, _), written in work.written.items():
             if resource_type == "Consent" and written.change.patient_key is not None:
                 linked.extend(await self._apply_consent(tx, written.change, written.resource))
@@ -653,7 +657,7 @@ class Ingest:
         resource: Mapping[str, Any],
         replaces: int | None,
     ) -> list[Event]:
-        """Who a patient is, now that he says this; what is in doubt becomes work, and an update of somebody else waits."""
+        """Who a patient is, now that he says this. What is in doubt becomes work; an update of somebody else waits."""
 
         async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
             return await self._spoken_for(tx, work, ids)
@@ -681,9 +685,7 @@ class Ingest:
         held = await self._reviews.held_versions(tx, ids)
         own = {id_: w.resource for (_, id_), w in work.written.items() if id_ in ids and id_ not in held}
         rows = await self._records.current(tx, [("Patient", id_) for id_ in ids if id_ not in own and id_ not in held])
-        former = [
-            await self._records.vread(tx, "Patient", id_, version, EVERYTHING) for id_, version in held.items()
-        ]
+        former = [await self._records.vread(tx, "Patient", id_, version, EVERYTHING) for id_, version in held.items()]
         documents = await self._vault.open(tx, [*rows.values(), *(row for row in former if row is not None)])
         return own | {document["id"]: document for document in documents}
 
@@ -703,11 +705,9 @@ class Ingest:
         await self._consent.align(tx, [member.patient_key for member in members])
 
     async def _correct(
-        self, tx: Transaction, submission: Submission, work: _Work, correction: Correction | Decided
+        self, tx: Transaction, submission: Submission, work: _Work, correction: Correction
     ) -> list[Event]:
         match correction:
-            case Decided():
-                return await self._decided(tx, submission, work, correction)
             case PatientMerge():
                 return await self._merge(tx, submission, work, correction)
             case PatientLink():
@@ -728,6 +728,7 @@ class Ingest:
         return await self._join(tx, submission, work, Decided("merge", survivor, retired, source, "sender-merge"))
 
     async def _decided(self, tx: Transaction, submission: Submission, work: _Work, decided: Decided) -> list[Event]:
+        work.touched |= {decided.patient.patient_key, decided.other.patient_key}
         match decided.kind:
             case "merge":
                 return await self._join(tx, submission, work, decided)
@@ -797,7 +798,6 @@ class Ingest:
         await self._reviews.release(tx, patient.patient_key)
         self._identity.withdraw(tx, patient.patient_key)
         await self._identity.settle(tx, patient, patient, decided.by, decided.reason)
-        work.touched.add(patient.patient_key)
         return await self._register(tx, work, patient, document, row.version)
 
     async def _restore(self, tx: Transaction, submission: Submission, work: _Work, decided: Decided) -> list[Event]:

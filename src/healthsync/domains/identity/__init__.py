@@ -27,6 +27,7 @@ from healthsync.domains.identity.model import (
     MergeOutcome,
     SourcePatient,
 )
+from healthsync.domains.identity.reporting import IdentityReport, SharedNumber
 from healthsync.domains.identity.review import Choice, ReviewTerms, Step, Task, TaskKind, TaskState, UnknownTask
 from healthsync.domains.identity.review_service import ReviewService, TaskHistory
 from healthsync.domains.identity.scoring import Score, score
@@ -42,6 +43,7 @@ __all__ = [
     "Flag",
     "GoldenRecord",
     "IdentityOutcome",
+    "IdentityReport",
     "IdentityService",
     "LinkEvent",
     "LinkEventKind",
@@ -53,6 +55,7 @@ __all__ = [
     "ReviewTerms",
     "Rule",
     "Score",
+    "SharedNumber",
     "SourcePatient",
     "SourceRecord",
     "Step",

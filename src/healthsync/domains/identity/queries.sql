@@ -282,3 +282,77 @@ WITH closed AS (
 )
 INSERT INTO identity_task_step (task, at, act, code, reason, by)
 SELECT task, $3, 'closed', 'decided-elsewhere', $4, $5 FROM closed;
+
+-- name: identity_counts
+-- How many records and persons there are, and how many records wait for a decision, by kind of task.
+WITH waiting AS (
+    SELECT DISTINCT t.kind, side.patient_key FROM identity_task t,
+        unnest(ARRAY[t.patient_key, t.other_patient_key]) AS side (patient_key)
+    WHERE t.state IN ('open', 'claimed', 'second')
+), across AS (
+    SELECT enterprise_id FROM identity_patient GROUP BY enterprise_id HAVING count(DISTINCT source) > 1
+)
+SELECT (SELECT count(*) FROM identity_patient) AS records,
+    (SELECT count(DISTINCT enterprise_id) FROM identity_patient) AS persons,
+    (SELECT count(*) FROM across) AS persons_across_sources,
+    (SELECT count(DISTINCT patient_key) FROM waiting WHERE kind IN ('duplicate', 'second-number')) AS suspected_duplicates,
+    (SELECT count(DISTINCT patient_key) FROM waiting WHERE kind = 'linkage') AS suspected_linkages,
+    (SELECT count(*) FROM identity_held) AS held;
+
+-- name: identity_by_source
+-- Of each source: records, those that are one person with another of the same source, and those suspected to be.
+WITH suspected AS (
+    SELECT DISTINCT side.patient_key FROM identity_task t,
+        unnest(ARRAY[t.patient_key, t.other_patient_key]) AS side (patient_key)
+    WHERE t.state IN ('open', 'claimed', 'second') AND t.kind IN ('duplicate', 'second-number')
+), counted AS (
+    SELECT patient_key, source, retired_into IS NULL
+        AND count(*) FILTER (WHERE retired_into IS NULL) OVER (PARTITION BY enterprise_id, source) > 1 AS is_known
+    FROM identity_patient
+)
+SELECT c.source, count(*) AS records, count(*) FILTER (WHERE c.is_known) AS known, count(s.patient_key) AS suspected,
+    count(*) FILTER (WHERE c.is_known OR s.patient_key IS NOT NULL) AS involved, count(h.patient_key) AS held
+FROM counted c LEFT JOIN suspected s USING (patient_key) LEFT JOIN identity_held h USING (patient_key)
+GROUP BY c.source ORDER BY c.source;
+
+-- name: shared_numbers
+-- Numbers of one person under which several go, those of most persons first.
+SELECT n.kind, array_agg(DISTINCT p.enterprise_id::text) AS persons, array_agg(DISTINCT p.patient_id) AS patients,
+    count(*) OVER (PARTITION BY n.kind) AS of_kind
+FROM identity_number n JOIN identity_patient p USING (patient_key)
+GROUP BY n.kind, n.token HAVING count(DISTINCT p.enterprise_id) > 1
+ORDER BY count(DISTINCT p.enterprise_id) DESC, min(p.patient_key) LIMIT $1;
+
+-- name: identity_trend
+-- By day or month ($3) from $1 to before $2: records registered; duplicates within a source that were confirmed; tasks
+-- raised; overlays suspected, and those that were none of the patient's; merges taken back.
+WITH facts AS (
+    SELECT min(at) AS at, 'registered' AS what FROM identity_link_event WHERE kind IN ('created', 'linked')
+    GROUP BY patient_key
+    UNION ALL
+    SELECT e.at, 'confirmed' FROM identity_link_event e
+        JOIN identity_patient p ON p.patient_key = e.patient_key
+        JOIN identity_patient o ON o.patient_key = e.other_patient_key
+        WHERE e.kind = 'must-link' AND p.source = o.source
+    UNION ALL
+    SELECT at, 'unmerged' FROM identity_link_event WHERE kind = 'cannot-link'
+    UNION ALL
+    SELECT raised_at, CASE kind WHEN 'overlay' THEN 'overlays' ELSE 'raised' END FROM identity_task
+    UNION ALL
+    SELECT settled_at, 'restored' FROM identity_task WHERE state = 'decided' AND decision = 'restore'
+)
+SELECT date_trunc($3, at AT TIME ZONE 'UTC')::date AS period,
+    count(*) FILTER (WHERE what = 'registered') AS registered,
+    count(*) FILTER (WHERE what = 'confirmed') AS confirmed_duplicates,
+    count(*) FILTER (WHERE what = 'raised') AS raised,
+    count(*) FILTER (WHERE what = 'overlays') AS overlays,
+    count(*) FILTER (WHERE what = 'restored') AS overlays_restored,
+    count(*) FILTER (WHERE what = 'unmerged') AS kept_apart
+FROM facts WHERE at >= $1 AND at < $2 GROUP BY 1 ORDER BY 1;
+
+-- name: review_times
+-- How long decided tasks took in that time, how many were overdue, and how many second readers disagreed.
+SELECT count(*) AS decided, avg(extract(epoch FROM settled_at - raised_at) / 3600)::float AS mean_hours,
+    (SELECT count(*) FROM identity_task_step WHERE act IN ('confirmed', 'reopened') AND at >= $1 AND at < $2) AS second_readings,
+    (SELECT count(*) FROM identity_task_step WHERE act = 'reopened' AND at >= $1 AND at < $2) AS disagreements
+FROM identity_task WHERE state = 'decided' AND settled_at >= $1 AND settled_at < $2;

@@ -166,8 +166,10 @@ def decide(
     """What a person's decision makes of a task; `sampled` says that a second person is to be asked.
 
     The first decision about a pair takes effect at once, and holds until a third person has decided when the second
-    disagrees. About an overlay the second is waited for: the update is held meanwhile, which is safe. Raises InvalidInput for a choice of another kind, Conflict for a task that is settled or in another's
-    hands, Refused for who read it before.
+    disagrees. About an overlay the second is waited for: the update is held meanwhile, which is safe.
+
+    Raises InvalidInput for a choice of another kind, Conflict for a task that is settled or in another's hands, Refused
+    for who read it before.
     """
     if choice not in task.choices:
         raise InvalidInput(f"a task of kind {task.kind} is decided by one of {', '.join(task.choices)}", code="value")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from healthsync.domains.identity import review, review_store
@@ -11,6 +12,7 @@ from healthsync.domains.identity.demographics import demographics_of, is_insuran
 from healthsync.domains.identity.links import BY_RULES
 from healthsync.domains.identity.matching import Agreement, agreements, compare
 from healthsync.domains.identity.model import Flag, LoadPatients, SourcePatient, pair
+from healthsync.domains.identity.reporting import IdentityReport
 from healthsync.domains.identity.review import (
     LASTING,
     RULES_VERSION,
@@ -23,7 +25,7 @@ from healthsync.domains.identity.review import (
     UnknownTask,
     Verdict,
 )
-from healthsync.domains.identity.service import IdentityService
+from healthsync.domains.identity.service import IdentityService, check_reason
 from healthsync.domains.identity.tokens import identifier_tokens
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
@@ -150,7 +152,8 @@ class ReviewService:
 
     async def decide(self, tx: Transaction, number: int, choice: Choice, by: str, reason: str) -> Verdict:
         """Decide about a task; what has to be done follows from the verdict and is the caller's. Raises UnknownTask,
-        InvalidInput, Conflict, Refused."""
+        InvalidInput, ReasonNotACode, Conflict, Refused."""
+        check_reason(reason)
         task = await self._task(tx, number)
         sampled = review.is_sampled(
             self._index.token("identity/second-reader", str(number)), self._terms.second_reader_share
@@ -174,6 +177,14 @@ class ReviewService:
         """The source patients, of any source, that go under one of these FHIR identifiers."""
         tokens, types = identifier_tokens(self._index, "", identifiers)
         return await review_store.patients_with_number(tx, tokens, types) if tokens else []
+
+    async def report(self, tx: Transaction, since: datetime, until: datetime, by: str, most: int) -> IdentityReport:
+        """How many duplicates there are and arise, `by` day or month; at most so many shared numbers."""
+        return await review_store.report(tx, since, until, by, most)
+
+    async def named(self, tx: Transaction, patient_keys: Collection[int]) -> dict[int, SourcePatient]:
+        """The source patients of these numbers of the hub."""
+        return await review_store.source_patients_by_key(tx, patient_keys)
 
     def evidence(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Agreement]:
         """How two Patients compare, field by field; nothing of what they say."""

@@ -6,10 +6,17 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from healthsync.domains.identity.model import SourcePatient
+from healthsync.domains.identity.reporting import (
+    Counts,
+    IdentityReport,
+    Period,
+    ReviewTimes,
+    SharedNumber,
+    SourceDuplicates,
+)
 from healthsync.domains.identity.review import Choice, ReviewTerms, Step, Task, TaskKind, TaskState
 from healthsync.infrastructure.database import Parts, Queries, Transaction, Writer
 
@@ -121,7 +128,7 @@ _NUMBERS = Writer(lambda rows: Parts((f"identity_numbers AS ({_SQL.save_numbers}
 _OLD_NUMBERS = Writer(lambda kept: Parts((f"identity_old_numbers AS ({_SQL.save_old_numbers})",), _old(kept)))
 
 
-def _task(row: asyncpg.Record, terms: ReviewTerms) -> Task:
+def _task(row: Any, terms: ReviewTerms) -> Task:
     kind = TaskKind(row["kind"])
     due: timedelta = terms.overlay_due if kind is TaskKind.OVERLAY else terms.due
     return Task(
@@ -139,4 +146,20 @@ def _task(row: asyncpg.Record, terms: ReviewTerms) -> Task:
         claimed_at=row["claimed_at"],
         decision=Choice(row["decision"]) if row["decision"] else None,
         settled_at=row["settled_at"],
+    )
+
+
+async def report(tx: Transaction, since: datetime, until: datetime, by: str, most: int) -> IdentityReport:
+    """The numbers of the report, of one snapshot; `by` is day or month."""
+    shared = await tx.fetch(_SQL.shared_numbers, most)
+    counts = await tx.fetchrow(_SQL.identity_counts)
+    times = await tx.fetchrow(_SQL.review_times, since, until)
+    assert counts is not None and times is not None, "an aggregate has a row"
+    return IdentityReport(
+        counts=Counts(*counts),
+        sources=[SourceDuplicates(*row) for row in await tx.fetch(_SQL.identity_by_source)],
+        shared_numbers=[SharedNumber(row["kind"], tuple(row["persons"]), tuple(row["patients"])) for row in shared],
+        shared_total={row["kind"]: row["of_kind"] for row in shared},
+        trend=[Period(*row) for row in await tx.fetch(_SQL.identity_trend, since, until, by)],
+        review=ReviewTimes(*times),
     )

@@ -46,6 +46,12 @@ from healthsync.infrastructure.database import Transaction
 _REASON = re.compile(r"[A-Za-z0-9-]{1,40}")
 
 
+def check_reason(reason: str) -> None:
+    """Raises ReasonNotACode for what could be words about a patient."""
+    if not _REASON.fullmatch(reason):
+        raise ReasonNotACode
+
+
 class IdentityService:
     """Registers source patients, links them to persons, and undoes it. Every verb runs in the caller's transaction.
 
@@ -282,8 +288,7 @@ class IdentityService:
     async def _begin(
         self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str, reason: str
     ) -> tuple[Ledger, list[Member]]:
-        if not _REASON.fullmatch(reason):
-            raise ReasonNotACode
+        check_reason(reason)
         members = await store.persons_of(tx, {one.patient_key, other.patient_key})
         for patient in (one, other):
             if patient.patient_key not in {member.key for member in members}:
