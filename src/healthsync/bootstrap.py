@@ -45,6 +45,7 @@ from healthsync.exchange.administration.inspect_messages import InspectMessages
 from healthsync.exchange.administration.keep_raw import KeepRaw
 from healthsync.exchange.administration.manage_codes import ManageCodes
 from healthsync.exchange.administration.manage_destinations import ManageDestinations
+from healthsync.exchange.administration.merge_patients import MergePatients
 from healthsync.exchange.administration.operators import Operators
 from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
@@ -80,7 +81,6 @@ from healthsync.exchange.operations.bulk_import import KIND as IMPORT
 from healthsync.exchange.operations.bulk_import import OPERATOR_KIND, BulkImport, ImportSources
 from healthsync.exchange.operations.graphql import Graphql
 from healthsync.exchange.operations.jobs import Handler, Jobs
-from healthsync.exchange.operations.merge_patients import MergePatients
 from healthsync.exchange.operations.reindex import KIND as REINDEX
 from healthsync.exchange.operations.reindex import Reindex
 from healthsync.exchange.operations.subscription_operations import SubscriptionOperations
@@ -383,7 +383,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         access=access,
         identity=identity,
         steward_identity=steward_identity,
-        merge_patients=MergePatients(steward_identity, operators, write, disclose, audit),
+        merge_patients=MergePatients(steward_identity, operators, write.prepare_update, disclose, audit),
         report_identity=ReportIdentity(database=database, reviews=reviews, audit=audit, clock=clock),
         consent=consent,
         terminology=terminology,

@@ -8,18 +8,17 @@ through the person. Therefore a merge can be taken back at any time, which the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from healthsync.domains.access import Interaction, Requester
+from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditService, Outcome
 from healthsync.errors import HealthSyncError, InvalidInput, Unavailable
 from healthsync.exchange.administration.operators import STEWARDS, Operators
 from healthsync.exchange.administration.steward_identity import Steward, StewardIdentity
 from healthsync.exchange.disclose import Disclose, Disclosed
 from healthsync.exchange.ingest import Incoming
-from healthsync.exchange.interactions.write import Write, as_sent
 from healthsync.exchange.recording import audit_event
 from healthsync.standards.fhir import references
 from healthsync.standards.fhir.outcome import Issue
@@ -44,13 +43,22 @@ class Merged:
     result: Disclosed | None
 
 
+PrepareUpdate = Callable[[Requester, dict[str, Any]], Awaitable[Incoming]]
+"""Makes an update of a resource for the gate in. Raises Refused when the requester's roles do not give it."""
+
+
 class MergePatients:
     """The operation."""
 
     def __init__(
-        self, stewards: StewardIdentity, operators: Operators, write: Write, disclose: Disclose, audit: AuditService
+        self,
+        stewards: StewardIdentity,
+        operators: Operators,
+        prepare: PrepareUpdate,
+        disclose: Disclose,
+        audit: AuditService,
     ) -> None:
-        self._stewards, self._operators, self._write = stewards, operators, write
+        self._stewards, self._operators, self._prepare = stewards, operators, prepare
         self._disclose, self._audit = disclose, audit
 
     async def __call__(self, requester: Requester, asked: Parameters) -> Merged:
@@ -106,11 +114,10 @@ class MergePatients:
         self, requester: Requester, result: Mapping[str, Any], target: str, asked: Parameters
     ) -> Incoming:
         """The target as it shall read afterwards; who sends it must be allowed to update the patient."""
-        await self._write.authorise(requester, Interaction.UPDATE, "Patient")
         if result.get("resourceType") != "Patient" or result.get("id") != target:
             raise InvalidInput("result-patient is the target Patient, under its id", code="business-rule")
         kept = {(number.get("system"), number.get("value")) for number in result.get("identifier", ())}
         wanted = asked.all("target-patient-identifier")
         if not {(number.get("system"), number.get("value")) for number in wanted} <= kept:
             raise InvalidInput("result-patient keeps the identifiers that name the target", code="business-rule")
-        return Incoming(as_sent(dict(result)), "update", keeps=True)
+        return await self._prepare(requester, dict(result))
