@@ -101,7 +101,7 @@ async def person_of(hub: Hub, *ids: str) -> list[str]:
 
 async def events(hub: Hub, name: str) -> list[str]:
     async with hub.database.connection() as tx:
-        return [row[0] for row in await tx.fetch("SELECT subject FROM event WHERE name = $1 ORDER BY 1", name)]
+        return [row[0] for row in await tx.fetch("SELECT subject FROM event_log WHERE name = $1 ORDER BY 1", name)]
 
 
 async def log_is_the_tables(hub: Hub) -> bool:

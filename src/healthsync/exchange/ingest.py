@@ -668,11 +668,11 @@ class Ingest:
             tx, key, patient.patient_id, patient.source, resource, load, is_new=is_new
         )
         await self._reviews.take(tx, outcome.flags)
-        if not is_new:
-            await self._reviews.look_again(tx, key, resource, outcome.flags, load)
         if outcome.is_held and replaces is not None:
             await self._reviews.hold(tx, key, replaces)
             return [Event(EventName.PATIENT_HELD, told, {"speaks": f"{told}/_history/{replaces}"})]
+        if not is_new:
+            await self._reviews.look_again(tx, key, resource, outcome.flags, load)
         self._reviews.keep_numbers(tx, key, resource, is_new=is_new)
         if outcome.linked_to or outcome.changed_members:
             await self._consent.align(tx, outcome.members)

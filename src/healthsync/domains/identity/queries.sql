@@ -142,9 +142,11 @@ SELECT enterprise_id FROM way WHERE merged_into IS NULL;
 SELECT patient_key, patient_id, source FROM identity_patient WHERE enterprise_id = $1 ORDER BY patient_key;
 
 -- name: history
--- The log entries of a person and of everyone who belongs to it now.
+-- The log entries of a person and of everyone who belongs to it now, also where another is named first.
+WITH member AS (SELECT patient_key FROM identity_patient WHERE enterprise_id = $1)
 SELECT kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by, at FROM identity_link_event
-WHERE enterprise_id = $1 OR patient_key IN (SELECT patient_key FROM identity_patient WHERE enterprise_id = $1)
+WHERE enterprise_id = $1 OR patient_key IN (SELECT patient_key FROM member)
+    OR other_patient_key IN (SELECT patient_key FROM member)
 ORDER BY sequence;
 
 -- name: log

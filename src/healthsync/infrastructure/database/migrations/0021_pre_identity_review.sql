@@ -55,3 +55,5 @@ CREATE TABLE identity_number (
 );
 COMMENT ON TABLE identity_number IS 'Numbers of which one person has one, to find those that several persons use.';
 CREATE INDEX identity_number_patient ON identity_number (patient_key);
+
+CREATE INDEX identity_link_event_other ON identity_link_event (other_patient_key, sequence) WHERE other_patient_key IS NOT NULL;
