@@ -787,8 +787,9 @@ class Ingest:
             return [Event(EventName.PATIENT_MATCHED, told, {"person": str(outcome.enterprise_id)})]
         concerned = {one.patient_key, other.patient_key, *outcome.changed_members}
         await self._tell_who_is_active(tx, submission, work, concerned)
+        asked = await self._ask_again(tx, work, set(persons.values()))
         person = {"person": str(outcome.enterprise_id)}
-        return [Event(EventName.PATIENT_UNMERGED, told, person)] if outcome.changed_members else []
+        return [Event(EventName.PATIENT_UNMERGED, told, person), *asked] if outcome.changed_members else []
 
     async def _accept(self, tx: Transaction, work: _Work, decided: Decided) -> list[Event]:
         """What was held is taken in as if nothing had been known of the patient before."""
@@ -821,6 +822,17 @@ class Ingest:
         by = {patient.patient_id: survivor for patient, survivor in taken_over_by.items()}
         rows = await self._records.current(tx, [("Patient", id_) for id_ in by])
         await self._restate(tx, submission, work, rows.values(), lambda old: renumbered.taken_over(old, by[old["id"]]))
+
+    async def _ask_again(self, tx: Transaction, work: _Work, persons: Collection[str]) -> list[Event]:
+        """Whoever was in doubt because of a link that is taken back is registered anew: it may have kept him apart from
+        one of the two persons."""
+        events: list[Event] = []
+        for patient in await self._reviews.in_doubt_about(tx, persons):
+            documents = await self._spoken_for(tx, work, [patient.patient_id])
+            if patient.patient_id in documents and "name" in documents[patient.patient_id]:
+                self._identity.withdraw(tx, patient.patient_key)
+                events += await self._register(tx, work, patient, documents[patient.patient_id], None)
+        return events
 
     async def _tell_who_is_active(
         self, tx: Transaction, submission: Submission, work: _Work, keys: Collection[int]

@@ -264,6 +264,17 @@ JOIN identity_patient o ON o.patient_key = t.other_patient_key
 WHERE (t.patient_key = $1 OR t.other_patient_key = $1)
     AND (t.state IN ('open', 'claimed') OR t.state = 'second' AND t.kind = 'overlay');
 
+-- name: in_doubt_about
+-- The patients of other persons that a waiting task compares with a member of these, except those whose newest version
+-- is held.
+SELECT DISTINCT o.patient_key, o.patient_id, o.source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key IN (t.patient_key, t.other_patient_key)
+JOIN identity_patient o ON o.patient_key IN (t.patient_key, t.other_patient_key) AND o.patient_key <> p.patient_key
+WHERE p.enterprise_id = ANY($1::uuid[]) AND NOT o.enterprise_id = ANY($1::uuid[])
+    AND t.state IN ('open', 'claimed') AND NOT EXISTS (SELECT FROM identity_held h WHERE h.patient_key = o.patient_key)
+ORDER BY o.patient_key;
+
 -- name: set_task
 -- What became of a task.
 UPDATE identity_task SET state = $2, claimed_by = $3, claimed_at = $4, decision = $5, settled_at = $6 WHERE task = $1;

@@ -182,6 +182,10 @@ class ReviewService:
         """How many duplicates there are and arise, `by` day or month; at most so many shared numbers."""
         return await review_store.report(tx, since, until, by, most)
 
+    async def in_doubt_about(self, tx: Transaction, persons: Collection[str]) -> list[SourcePatient]:
+        """The patients of other persons that a task compares with a member of these, and that nothing holds."""
+        return await review_store.in_doubt_about(tx, persons)
+
     async def named(self, tx: Transaction, patient_keys: Collection[int]) -> dict[int, SourcePatient]:
         """The source patients of these numbers of the hub."""
         return await review_store.source_patients_by_key(tx, patient_keys)

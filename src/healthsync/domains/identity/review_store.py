@@ -92,6 +92,11 @@ async def patients_with_number(tx: Transaction, tokens: Sequence[int], types: Se
     return [SourcePatient(*row) for row in await tx.fetch(_SQL.patients_with_number, tokens, types)]
 
 
+async def in_doubt_about(tx: Transaction, persons: Collection[str]) -> list[SourcePatient]:
+    """The patients of other persons that a waiting task compares with a member of these."""
+    return [SourcePatient(*row) for row in await tx.fetch(_SQL.in_doubt_about, list(persons))]
+
+
 async def held_versions(tx: Transaction, patient_ids: Collection[str]) -> dict[str, int]:
     """Which version speaks for a patient whose newest one waits for a decision."""
     return {row[0]: row[1] for row in await tx.fetch(_SQL.held_versions, list(patient_ids))}
