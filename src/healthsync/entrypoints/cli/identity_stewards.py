@@ -59,8 +59,12 @@ def review() -> None:
 
 
 @review.command(name="list")
-@click.option("--state", type=click.Choice([*TaskState, "all"]), help="Only these; without it all that wait.")
-@click.option("--kind", type=click.Choice(list(TaskKind)), help="Only tasks of this kind.")
+@click.option(
+    "--state",
+    type=click.Choice([*(state.value for state in TaskState), "all"]),
+    help="Only these; without it all that wait.",
+)
+@click.option("--kind", type=click.Choice([kind.value for kind in TaskKind]), help="Only tasks of this kind.")
 @click.option("--owner", help="Only those of this source, both of whose records they are about.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @data_option
@@ -137,7 +141,7 @@ def claim(task: int, data_folder: Path, as_json: bool) -> None:
 
 @review.command()
 @click.argument("task", type=click.IntRange(min=1))
-@click.argument("decision", type=click.Choice(list(Choice)))
+@click.argument("decision", type=click.Choice([choice.value for choice in Choice]))
 @_reason_option
 @data_option
 @json_option
