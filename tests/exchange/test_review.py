@@ -95,7 +95,7 @@ async def golden(hub: Hub, id_: str) -> dict[str, Any]:
 
 async def person_of(hub: Hub, *ids: str) -> list[str]:
     async with hub.database.connection() as tx:
-        rows = dict(await tx.fetch("SELECT patient_id, enterprise_id::text FROM identity_patient"))
+        rows = {r[0]: r[1] for r in await tx.fetch("SELECT patient_id, enterprise_id::text FROM identity_patient")}
     return [rows[id_] for id_ in ids]
 
 
@@ -107,7 +107,7 @@ async def events(hub: Hub, name: str) -> list[str]:
 async def log_is_the_tables(hub: Hub) -> bool:
     async with hub.database.connection() as tx:
         state = replay(await hub.identity.log(tx))
-        persons = dict(await tx.fetch("SELECT patient_key, enterprise_id FROM identity_patient"))
+        persons = {r[0]: r[1] for r in await tx.fetch("SELECT patient_key, enterprise_id FROM identity_patient")}
         reviews = {(r[0], r[1]): frozenset(r[2]) for r in await tx.fetch("SELECT * FROM identity_review")}
     return state.person_of == persons and state.reviews == reviews
 
@@ -353,6 +353,7 @@ async def test_who_is_split_off_leaves_alone_and_the_others_stay_together(hub: H
     await hub.steward_identity.split(ANN, "b", "wrong-chart")
     a, b, c = await person_of(hub, "a", "b", "c")
     assert a == c != b
+    assert await events(hub, "patient.unmerged") == ["Patient/b"]
     await put(hub, {**person("b", "b1", number, authority="urn:oid:west"), "active": True}, source="west")
     assert (await person_of(hub, "b")) == [b], "the rules do not link it again"
     await hub.steward_identity.split(ANN, "b", "wrong-chart")

@@ -773,6 +773,8 @@ class Ingest:
     async def _put_right(self, tx: Transaction, submission: Submission, work: _Work, decided: Decided) -> list[Event]:
         """A link that somebody made or took back: persons, consents, and who is active follow."""
         one, other, told = decided.patient, decided.other, f"Patient/{decided.patient.patient_id}"
+        both = [one.patient_key, other.patient_key]
+        before = await self._identity.enterprise_ids(tx, both)
         if decided.kind == "split":
             outcome = await self._identity.split(tx, one, decided.by, decided.reason)
         else:
@@ -780,16 +782,16 @@ class Ingest:
             outcome = await decide(tx, one, other, decided.by, decided.reason)
             await self._reviews.settled_elsewhere(tx, one, other, decided.by, decided.reason)
         await self._reviews.take(tx, outcome.flags)
-        persons = await self._identity.enterprise_ids(tx, [one.patient_key, other.patient_key])
-        for person in set(persons.values()):
+        persons = {*before.values(), *(await self._identity.enterprise_ids(tx, both)).values()}
+        for person in persons:
             await self._align_consents(tx, UUID(person))
         if decided.kind == "link":
             return [Event(EventName.PATIENT_MATCHED, told, {"person": str(outcome.enterprise_id)})]
-        concerned = {one.patient_key, other.patient_key, *outcome.changed_members}
-        await self._tell_who_is_active(tx, submission, work, concerned)
-        asked = await self._ask_again(tx, work, set(persons.values()))
+        await self._tell_who_is_active(tx, submission, work, {*both, *outcome.changed_members})
+        asked = await self._ask_again(tx, work, persons)
         person = {"person": str(outcome.enterprise_id)}
-        return [Event(EventName.PATIENT_UNMERGED, told, person), *asked] if outcome.changed_members else []
+        unmerged = [Event(EventName.PATIENT_UNMERGED, told, person)] if outcome.changed_members else []
+        return [*unmerged, *asked]
 
     async def _accept(self, tx: Transaction, work: _Work, decided: Decided) -> list[Event]:
         """What was held is taken in as if nothing had been known of the patient before."""
@@ -829,7 +831,7 @@ class Ingest:
         events: list[Event] = []
         for patient in await self._reviews.in_doubt_about(tx, persons):
             documents = await self._spoken_for(tx, work, [patient.patient_id])
-            if patient.patient_id in documents and "name" in documents[patient.patient_id]:
+            if patient.patient_id in documents:
                 self._identity.withdraw(tx, patient.patient_key)
                 events += await self._register(tx, work, patient, documents[patient.patient_id], None)
         return events

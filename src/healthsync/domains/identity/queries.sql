@@ -256,13 +256,14 @@ JOIN identity_patient o ON o.patient_key = t.other_patient_key
 WHERE t.task = $1 FOR UPDATE OF t;
 
 -- name: waiting_tasks_of
--- What is still to be decided about a patient.
+-- What is still to be decided about a patient, locked: who decides just now comes first.
 SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
 FROM identity_task t
 JOIN identity_patient p ON p.patient_key = t.patient_key
 JOIN identity_patient o ON o.patient_key = t.other_patient_key
 WHERE (t.patient_key = $1 OR t.other_patient_key = $1)
-    AND (t.state IN ('open', 'claimed') OR t.state = 'second' AND t.kind = 'overlay');
+    AND (t.state IN ('open', 'claimed') OR t.state = 'second' AND t.kind = 'overlay')
+ORDER BY t.task FOR UPDATE OF t;
 
 -- name: in_doubt_about
 -- The patients of other persons that a waiting task compares with a member of these, except those whose newest version
