@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from healthsync.domains.identity import Choice, Flag, SourcePatient, Step, Task, TaskKind, TaskState
-from healthsync.domains.identity.review import CLAIM_LASTS, Verdict, blind, claim, decide, is_sampled, raised
+from healthsync.domains.identity.review.rules import CLAIM_LASTS, Verdict, blind, claim, decide, is_sampled, raised
 from healthsync.errors import Conflict, InvalidInput, Refused
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 

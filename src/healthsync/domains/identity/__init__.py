@@ -27,9 +27,9 @@ from healthsync.domains.identity.model import (
     MergeOutcome,
     SourcePatient,
 )
-from healthsync.domains.identity.reporting import IdentityReport, SharedNumber
-from healthsync.domains.identity.review import Choice, ReviewTerms, Step, Task, TaskKind, TaskState, UnknownTask
-from healthsync.domains.identity.review_service import ReviewService, TaskHistory
+from healthsync.domains.identity.review.reporting import IdentityReport, SharedNumber
+from healthsync.domains.identity.review.rules import Choice, ReviewTerms, Step, Task, TaskKind, TaskState, UnknownTask
+from healthsync.domains.identity.review.service import ReviewService, TaskHistory
 from healthsync.domains.identity.scoring import Score, score
 from healthsync.domains.identity.service import IdentityService
 from healthsync.domains.identity.survivorship import Survivorship, load_rules, shipped_rules

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from healthsync.domains.identity.model import SourcePatient
-from healthsync.domains.identity.reporting import (
+from healthsync.domains.identity.review.reporting import (
     Counts,
     IdentityReport,
     Period,
@@ -17,7 +17,7 @@ from healthsync.domains.identity.reporting import (
     SharedNumber,
     SourceDuplicates,
 )
-from healthsync.domains.identity.review import Choice, ReviewTerms, Step, Task, TaskKind, TaskState
+from healthsync.domains.identity.review.rules import Choice, ReviewTerms, Step, Task, TaskKind, TaskState
 from healthsync.infrastructure.database import Parts, Queries, Transaction, Writer
 
 _SQL = Queries("healthsync.domains.identity")

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from healthsync.domains.identity import review, review_store
 from healthsync.domains.identity.demographics import demographics_of, is_insurance, member_number
 from healthsync.domains.identity.links import BY_RULES
 from healthsync.domains.identity.matching import Agreement, agreements, compare
 from healthsync.domains.identity.model import Flag, LoadPatients, SourcePatient, pair
-from healthsync.domains.identity.reporting import IdentityReport
-from healthsync.domains.identity.review import (
+from healthsync.domains.identity.review import rules, store
+from healthsync.domains.identity.review.reporting import IdentityReport
+from healthsync.domains.identity.review.rules import (
     LASTING,
     RULES_VERSION,
     Choice,
@@ -54,21 +54,21 @@ class ReviewService:
 
     async def take(self, tx: Transaction, flags: Iterable[Flag]) -> None:
         """What was flagged becomes work, once for each pair."""
-        if raised := review.raised(flags):
-            await review_store.raise_tasks(tx, raised, RULES_VERSION, self._clock.now())
+        if raised := rules.raised(flags):
+            await store.raise_tasks(tx, raised, RULES_VERSION, self._clock.now())
 
     async def hold(self, tx: Transaction, patient_key: int, version: int) -> None:
         """An update was flagged as of somebody else: `version`, the one before it, speaks for the patient until
         somebody decides. A version that does so already goes on."""
-        await review_store.hold(tx, patient_key, version, self._clock.now())
+        await store.hold(tx, patient_key, version, self._clock.now())
 
     async def release(self, tx: Transaction, patient_key: int) -> None:
         """The newest version of a patient speaks for him."""
-        await review_store.release(tx, patient_key)
+        await store.release(tx, patient_key)
 
     async def held_versions(self, tx: Transaction, patient_ids: Collection[str]) -> dict[str, int]:
         """Which version speaks for a patient, of those whose newest one waits for a decision."""
-        return await review_store.held_versions(tx, patient_ids)
+        return await store.held_versions(tx, patient_ids)
 
     async def look_again(
         self,
@@ -80,7 +80,7 @@ class ReviewService:
     ) -> None:
         """A patient was registered anew with these flags: close what has no ground any more, and release him when what
         he says now agrees with what is known."""
-        tasks = await review_store.waiting_tasks_of(tx, self._terms, patient_key)
+        tasks = await store.waiting_tasks_of(tx, self._terms, patient_key)
         flagged = {pair(flag.patient_key, flag.other_patient_key) for flag in flags}
         doubtful = [task for task in tasks if pair(task.one.patient_key, task.other.patient_key) not in flagged]
         others = {_partner(task, patient_key).patient_id for task in doubtful if task.kind is not TaskKind.OVERLAY}
@@ -94,17 +94,17 @@ class ReviewService:
 
     async def forget(self, tx: Transaction, patient_key: int) -> None:
         """The record of a patient was deleted: nothing is left to decide about it."""
-        for task in await review_store.waiting_tasks_of(tx, self._terms, patient_key):
+        for task in await store.waiting_tasks_of(tx, self._terms, patient_key):
             await self._close(tx, task, "record-deleted")
         await self.release(tx, patient_key)
-        review_store.keep_numbers(tx, patient_key, [], is_new=False)
+        store.keep_numbers(tx, patient_key, [], is_new=False)
 
     async def settled_elsewhere(
         self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str, reason: str
     ) -> None:
         """A merge, link or unlink decided about two patients: a task that asks just that is answered."""
         place = pair(one.patient_key, other.patient_key)
-        await review_store.close_pair(tx, place, self._clock.now(), reason, decided_by)
+        await store.close_pair(tx, place, self._clock.now(), reason, decided_by)
 
     def keep_numbers(
         self, tx: Transaction, patient_key: int, patient: Mapping[str, Any], *, is_new: bool = False
@@ -118,7 +118,7 @@ class ReviewService:
             for one in sorted(said.identifiers, key=member_number)
             if is_insurance(one)
         ]
-        review_store.keep_numbers(tx, patient_key, numbers, is_new=is_new)
+        store.keep_numbers(tx, patient_key, numbers, is_new=is_new)
 
     # --- what stewards do
 
@@ -134,33 +134,33 @@ class ReviewService:
     ) -> list[Task]:
         """Tasks, the oldest first."""
         wanted = None if states is None else sorted(states)
-        tasks = await review_store.tasks(tx, self._terms, wanted, kind, owner, after, limit)
-        return [review.blind(task, ())[0] for task in tasks]
+        tasks = await store.tasks(tx, self._terms, wanted, kind, owner, after, limit)
+        return [rules.blind(task, ())[0] for task in tasks]
 
     async def show(self, tx: Transaction, number: int) -> TaskHistory:
         """A task with its history, as a reader may see it who is asked. Raises UnknownTask."""
         task = await self._task(tx, number)
-        return TaskHistory(*review.blind(task, await review_store.steps(tx, number)))
+        return TaskHistory(*rules.blind(task, await store.steps(tx, number)))
 
     async def claim(self, tx: Transaction, number: int, by: str) -> Task:
         """Take a task into one's hands. Raises UnknownTask, Conflict, Refused."""
         task, now = await self._task(tx, number), self._clock.now()
-        claimed = review.claim(task, by, await review_store.steps(tx, number), now)
+        claimed = rules.claim(task, by, await store.steps(tx, number), now)
         step = None if task.claimed_by == by else Step(now, "claimed", "", "", by)
-        await review_store.set_task(tx, claimed, step)
-        return review.blind(claimed, ())[0]
+        await store.set_task(tx, claimed, step)
+        return rules.blind(claimed, ())[0]
 
     async def decide(self, tx: Transaction, number: int, choice: Choice, by: str, reason: str) -> Verdict:
         """Decide about a task; what has to be done follows from the verdict and is the caller's. Raises UnknownTask,
         InvalidInput, ReasonNotACode, Conflict, Refused."""
         check_reason(reason)
         task = await self._task(tx, number)
-        sampled = review.is_sampled(
+        sampled = rules.is_sampled(
             self._index.token("identity/second-reader", str(number)), self._terms.second_reader_share
         )
-        steps = await review_store.steps(tx, number)
-        verdict = review.decide(task, choice, by, reason, steps, self._clock.now(), sampled=sampled)
-        await review_store.set_task(tx, verdict.task, verdict.step)
+        steps = await store.steps(tx, number)
+        verdict = rules.decide(task, choice, by, reason, steps, self._clock.now(), sampled=sampled)
+        await store.set_task(tx, verdict.task, verdict.step)
         return verdict
 
     async def settle(self, tx: Transaction, task: Task, decided_by: str, reason: str) -> None:
@@ -169,26 +169,26 @@ class ReviewService:
 
     async def source_patients(self, tx: Transaction, patient_ids: Collection[str]) -> dict[str, SourcePatient]:
         """The source patients of these FHIR ids, of those that are registered."""
-        return await review_store.source_patients(tx, patient_ids)
+        return await store.source_patients(tx, patient_ids)
 
     async def patients_with_number(
         self, tx: Transaction, identifiers: Iterable[Mapping[str, Any]]
     ) -> list[SourcePatient]:
         """The source patients, of any source, that go under one of these FHIR identifiers."""
         tokens, types = identifier_tokens(self._index, "", identifiers)
-        return await review_store.patients_with_number(tx, tokens, types) if tokens else []
+        return await store.patients_with_number(tx, tokens, types) if tokens else []
 
     async def report(self, tx: Transaction, since: datetime, until: datetime, by: str, most: int) -> IdentityReport:
         """How many duplicates there are and arise, `by` day or month; at most so many shared numbers."""
-        return await review_store.report(tx, since, until, by, most)
+        return await store.report(tx, since, until, by, most)
 
     async def in_doubt_about(self, tx: Transaction, persons: Collection[str]) -> list[SourcePatient]:
         """The patients of other persons that a task compares with a member of these, and that nothing holds."""
-        return await review_store.in_doubt_about(tx, persons)
+        return await store.in_doubt_about(tx, persons)
 
     async def named(self, tx: Transaction, patient_keys: Collection[int]) -> dict[int, SourcePatient]:
         """The source patients of these numbers of the hub."""
-        return await review_store.source_patients_by_key(tx, patient_keys)
+        return await store.source_patients_by_key(tx, patient_keys)
 
     def evidence(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Agreement]:
         """How two Patients compare, field by field; nothing of what they say."""
@@ -208,11 +208,11 @@ class ReviewService:
     async def _close(self, tx: Transaction, task: Task, why: str) -> None:
         now = self._clock.now()
         closed = replace(task, state=TaskState.CLOSED, claimed_by=None, claimed_at=None, settled_at=now)
-        await review_store.set_task(tx, closed, Step(now, "closed", why, "", BY_RULES))
+        await store.set_task(tx, closed, Step(now, "closed", why, "", BY_RULES))
         await self.settle(tx, task, BY_RULES, why)
 
     async def _task(self, tx: Transaction, number: int) -> Task:
-        task = await review_store.task(tx, self._terms, number)
+        task = await store.task(tx, self._terms, number)
         if task is None:
             raise UnknownTask
         return task
