@@ -23,7 +23,14 @@ from healthsync.domains.consent import ConsentPolicy, ConsentService
 from healthsync.domains.deliveries import DeliveryService, Destination, Triggers
 from healthsync.domains.directory import DirectoryService
 from healthsync.domains.enrichment import EnrichmentTables
-from healthsync.domains.identity import IdentityService, Survivorship, load_rules, shipped_rules
+from healthsync.domains.identity import (
+    IdentityService,
+    ReviewService,
+    ReviewTerms,
+    Survivorship,
+    load_rules,
+    shipped_rules,
+)
 from healthsync.domains.messages import MessageService
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.quality import Bands, QualityService, load_rubric
@@ -38,13 +45,16 @@ from healthsync.exchange.administration.inspect_messages import InspectMessages
 from healthsync.exchange.administration.keep_raw import KeepRaw
 from healthsync.exchange.administration.manage_codes import ManageCodes
 from healthsync.exchange.administration.manage_destinations import ManageDestinations
+from healthsync.exchange.administration.merge_patients import MergePatients
 from healthsync.exchange.administration.operators import Operators
 from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
 from healthsync.exchange.administration.replay_messages import KIND as REPLAY
 from healthsync.exchange.administration.replay_messages import ReplayMessages
+from healthsync.exchange.administration.report_identity import ReportIdentity
 from healthsync.exchange.administration.report_quality import ReportQuality
 from healthsync.exchange.administration.show_audit import ShowAudit
+from healthsync.exchange.administration.steward_identity import StewardIdentity
 from healthsync.exchange.applications.alerts import Alerts
 from healthsync.exchange.applications.answers import ApplicationAnswers
 from healthsync.exchange.applications.audit_notes import NoteUse
@@ -120,6 +130,9 @@ class Hub:
     directory: DirectoryService
     access: AccessService
     identity: IdentityService
+    steward_identity: StewardIdentity
+    report_identity: ReportIdentity
+    merge_patients: MergePatients
     consent: ConsentService
     terminology: TerminologyService
     terminology_operations: TerminologyOperations
@@ -225,6 +238,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     quality = _quality(settings, clock)
     directory = DirectoryService(clock)
     identity = IdentityService(blind_index, clock, _survivorship(settings))
+    reviews = ReviewService(identity, blind_index, clock, _review_terms(settings))
     consent = ConsentService(clock, ConsentPolicy(settings.consent.policy))
     records = RecordsService(RecordIndex(blind_index, settings.fhir.base_url))
     access = AccessService(clock, roles, _token_verifier(settings, clock))
@@ -245,6 +259,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         vault=vault,
         records=records,
         identity=identity,
+        reviews=reviews,
         consent=consent,
         audit=audit,
         events=events,
@@ -265,6 +280,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         vault=vault,
         records=records,
         identity=identity,
+        reviews=reviews,
         consent=consent,
         audit=audit,
         roles=roles,
@@ -350,6 +366,10 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         job_table,
         {REINDEX: reindex, REPLAY: replay_messages},
     )
+    operators = Operators(audit)
+    steward_identity = StewardIdentity(
+        database=database, identity=identity, reviews=reviews, ingest=ingest, disclose=disclose, audit=audit
+    )
     return Hub(
         settings=settings,
         clock=clock,
@@ -363,6 +383,9 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         directory=directory,
         access=access,
         identity=identity,
+        steward_identity=steward_identity,
+        merge_patients=MergePatients(steward_identity, operators, write.prepare_update, disclose, audit),
+        report_identity=ReportIdentity(database=database, reviews=reviews, audit=audit, clock=clock),
         consent=consent,
         terminology=terminology,
         terminology_operations=TerminologyOperations(database, terminology, clock),
@@ -373,7 +396,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         authenticate=Authenticate(database, access, audit, Offer.of(settings.fhir)),
         register_client=RegisterClient(database, access, audit),
         show_audit=ShowAudit(database, audit, roles),
-        operators=Operators(audit),
+        operators=operators,
         report_quality=ReportQuality(database=database, quality=quality, audit=audit, clock=clock),
         write=write,
         validate=Validate(database=database, conformity=conformity, rehearse=Rehearsal(write), audit=audit),
@@ -551,6 +574,13 @@ def _long_work(
         ),
     )
     return jobs, bulk_export, bulk_import
+
+
+def _review_terms(settings: Settings) -> ReviewTerms:
+    review = settings.mpi.review
+    return ReviewTerms(
+        timedelta(hours=review.due_hours), timedelta(hours=review.overlay_due_hours), review.second_reader_share
+    )
 
 
 def _survivorship(settings: Settings) -> Survivorship:

@@ -32,6 +32,8 @@ OURS = {
     "message.settled",
     "topic.published",
     "alert.raised",
+    "patient.unmerged",
+    "patient.held",
 }
 
 
@@ -43,7 +45,8 @@ def test_all_fifteen_names_of_the_requirements_exist_and_those_of_ours():
 
 @pytest.mark.parametrize("topic", DOCUMENTED)
 def test_each_name_belongs_to_the_topic_of_the_requirements(topic: str):
-    assert [name.value for name in EventName if name.topic == topic] == DOCUMENTED[topic]
+    named = [name.value for name in EventName if name.topic == topic]
+    assert [name for name in named if name not in OURS] == DOCUMENTED[topic]
 
 
 @pytest.mark.parametrize("name", EventName)

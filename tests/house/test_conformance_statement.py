@@ -773,6 +773,27 @@ PROBES: dict[str, dict[str, Ask]] = {
             get("/Patient/p1/$graphql?query={gender}", lambda a: "female" in a.text),
         ),
         "Patient/$golden": get("/Patient/p1/$golden", lambda a: "seealso" in a.text),
+        "Patient/$merge": every(
+            post(
+                "",
+                a_bundle(
+                    ("PUT", "Patient/m1", _patient(id="m1", gender="male")),
+                    ("PUT", "Patient/m2", _patient(id="m2", gender="male")),
+                ),
+            ),
+            post(
+                "/Patient/$merge",
+                {
+                    "resourceType": "Parameters",
+                    "parameter": [
+                        {"name": "source-patient", "valueReference": {"reference": "Patient/m1"}},
+                        {"name": "target-patient", "valueReference": {"reference": "Patient/m2"}},
+                    ],
+                },
+                lambda a: "Patient/m2" in a.text,
+            ),
+            get("/Patient/m1", lambda a: a.json()["active"] is False),
+        ),
         "Patient/$match": post(
             "/Patient/$match",
             {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": _patient()}]},

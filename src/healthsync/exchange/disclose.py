@@ -20,8 +20,9 @@ from healthsync.domains.access import Interaction, Requester, RolePolicy, Stream
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentPolicy, ConsentService
-from healthsync.domains.identity import GoldenRecord, IdentityService
+from healthsync.domains.identity import Agreement, GoldenRecord, IdentityService, ReviewService
 from healthsync.domains.records import (
+    EVERYTHING,
     HistoryQuery,
     Page,
     RecordsService,
@@ -217,6 +218,7 @@ class Disclose:
         vault: Vault,
         records: RecordsService,
         identity: IdentityService,
+        reviews: ReviewService,
         consent: ConsentService,
         audit: AuditService,
         roles: RolePolicy,
@@ -224,6 +226,7 @@ class Disclose:
         terminology: Terminology | None = None,
     ) -> None:
         self._database, self._vault, self._records, self._identity = database, vault, records, identity
+        self._reviews = reviews
         self._consent, self._audit, self._roles, self._clock = consent, audit, roles, clock
         self._finder = Finder(vault, records, roles, clock, terminology)
 
@@ -541,10 +544,17 @@ class Disclose:
         return await self._show_person(requester, "read", entity, person, person.golden.as_person())
 
     async def _projected(self, tx: Transaction, requester: Requester, enterprise_id: str) -> _Projection | None:
-        """A projection over the source patients of a person that the requester may see; None where he may see none."""
+        """A projection over the source patients of a person that the requester may see; None where he may see none.
+        For one whose newest version may be of somebody else, the version before it speaks."""
         visibility = self.visibility(requester)
         members = await self._identity.members(tx, enterprise_id)
-        rows = [await self._records.read(tx, "Patient", member.patient_id, visibility) for member in members]
+        held = await self._reviews.held_versions(tx, [member.patient_id for member in members])
+        rows = [
+            await self._records.vread(tx, "Patient", member.patient_id, held[member.patient_id], visibility)
+            if member.patient_id in held
+            else await self._records.read(tx, "Patient", member.patient_id, visibility)
+            for member in members
+        ]
         shown = {
             member: row
             for member, row in zip(members, rows, strict=True)
@@ -560,6 +570,22 @@ class Disclose:
             list(shown.values()),
             await self._patients(tx, *shown.values()),
         )
+
+    async def agreement(
+        self, one: tuple[str, int | None], other: tuple[str, int | None], event: AuditEvent
+    ) -> dict[str, Agreement]:
+        """How two patients, each by id and version (None: the newest), compare field by field. Only that leaves: no
+        value, and `event` is recorded first. A patient that is not there has no fields, so that all are missing."""
+        await self._audit.record_and_commit(event)
+        documents = []
+        async with self._database.connection() as tx:
+            for id_, version in (one, other):
+                if version is None:
+                    row = await self._records.read(tx, "Patient", id_, EVERYTHING)
+                else:
+                    row = await self._records.vread(tx, "Patient", id_, version, EVERYTHING)
+                documents += await self._vault.open(tx, [row]) if row and not row.deleted else [{}]
+        return self._reviews.evidence(*documents)
 
     async def _show_person(
         self, requester: Requester, interaction: str, entity: str, person: _Projection, document: dict[str, Any]

@@ -17,7 +17,9 @@ class EventName(StrEnum):
     PATIENT_CREATED = "patient.created"
     PATIENT_UPDATED = "patient.updated"
     PATIENT_MERGED = "patient.merged"
+    PATIENT_UNMERGED = "patient.unmerged"
     PATIENT_MATCHED = "patient.matched"
+    PATIENT_HELD = "patient.held"
     OBSERVATION_CREATED = "observation.created"
     MEDICATION_PRESCRIBED = "medication.prescribed"
     ENCOUNTER_ADMITTED = "encounter.admitted"
@@ -64,7 +66,13 @@ _INGEST = "exchange.ingest"
 MEANINGS = {
     EventName.PATIENT_CREATED: Meaning("patient.events", "A source's patient was stored for the first time.", _INGEST),
     EventName.PATIENT_UPDATED: Meaning("patient.events", "A stored patient changed.", _INGEST),
-    EventName.PATIENT_MERGED: Meaning("patient.events", "A source joined two of its patients.", _INGEST),
+    EventName.PATIENT_MERGED: Meaning(
+        "patient.events", "Two patients were joined; one number went out of use.", _INGEST
+    ),
+    EventName.PATIENT_UNMERGED: Meaning("patient.events", "Patients that were one person are two again.", _INGEST),
+    EventName.PATIENT_HELD: Meaning(
+        "patient.events", "An update of a patient looks like somebody else's and waits for a decision.", _INGEST
+    ),
     EventName.PATIENT_MATCHED: Meaning("patient.events", "A patient was linked to a known person.", _INGEST),
     EventName.OBSERVATION_CREATED: Meaning("clinical.events", "A result or vital sign was stored.", _INGEST),
     EventName.MEDICATION_PRESCRIBED: Meaning(

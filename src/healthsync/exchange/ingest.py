@@ -15,7 +15,7 @@ All of it in the transaction of the caller: one commit, or nothing. The caller s
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from uuid import UUID
 from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentService
-from healthsync.domains.identity import IdentityService, SourcePatient
+from healthsync.domains.identity import IdentityService, ReviewService, SourcePatient
 from healthsync.domains.privacy import DataKey
 from healthsync.domains.records import EVERYTHING, Change, RecordsService, StoredResource, Visibility, Wanted
 from healthsync.domains.terminology import TerminologyService
@@ -134,6 +134,25 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """What a person decided about source patients that are registered.
+
+    link     the two are one person; both stay in use
+    merge    the two are one person, and `other` goes out of use in favour of `patient`
+    unlink   the two are two persons
+    split    `patient` is nobody else of its person
+    accept   what its newest version says is true of `patient`, though it was held
+    restore  it is not: the version before it stands again
+    """
+
+    kind: Literal["link", "merge", "unlink", "split", "accept", "restore"]
+    patient: SourcePatient
+    other: SourcePatient
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """What arrives together and is stored together or not at all.
 
@@ -145,6 +164,7 @@ class Submission:
     resources: Sequence[Incoming]
     audit: AuditEvent
     merges: Sequence[Correction] = ()
+    decided: Decided | None = None
     references: ReferencePolicy | None = None
     """How references to what is not here are taken; None asks nobody, since messages arrive in any order."""
     requester: Requester | None = None
@@ -214,6 +234,7 @@ class Ingest:
         vault: Vault,
         records: RecordsService,
         identity: IdentityService,
+        reviews: ReviewService,
         consent: ConsentService,
         audit: AuditService,
         events: EventLog,
@@ -225,6 +246,7 @@ class Ingest:
         own_parameters: OwnParameters,
     ) -> None:
         self._vault, self._records, self._identity, self._consent = vault, records, identity, consent
+        self._reviews = reviews
         self._audit, self._events, self._blind, self._clock = audit, events, blind_index, clock
         self._subscribing, self._terminology, self._conformity = subscribing, terminology, conformity
         self._own_parameters = own_parameters
@@ -261,7 +283,8 @@ class Ingest:
         await self._compare_and_seal(tx, submission, work)  # (4)
         # (5) As late as can be, so that what is stored travels with its record; but merges change resources that this
         # submission may just have brought, and who asks what still refers to a deleted one must see the new versions.
-        early = bool(submission.merges) or self._keeps_some(submission, work)
+        corrects = bool(submission.merges) or submission.decided is not None
+        early = corrects or self._keeps_some(submission, work)
         if early:
             self._store(tx, work)
             await self._keep_referenced(tx, submission, work)
@@ -602,26 +625,17 @@ class Ingest:
     async def _link(self, tx: Transaction, submission: Submission, work: _Work) -> list[Event]:
         linked: list[Event] = []
 
-        async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-            own = {id_: w.resource for (_, id_), w in work.written.items() if id_ in ids}
-            rows = await self._records.current(tx, [("Patient", id_) for id_ in ids if id_ not in own])
-            documents = await self._vault.open(tx, list(rows.values()))
-            return own | {document["id"]: document for document in documents}
-
         for (resource_type, id_), written in work.written.items():
             if resource_type == "Patient" and not written.change.deleted:
-                pid, source = written.change.pid, submission.source
-                is_new = pid in work.new_patients
-                outcome = await self._identity.register(tx, pid, id_, source, written.resource, load, is_new=is_new)
-                if outcome.linked_to:
-                    person = {"person": str(outcome.enterprise_id)}
-                    linked.append(Event(EventName.PATIENT_MATCHED, f"Patient/{id_}", person))
-                if outcome.linked_to or outcome.changed_members:
-                    await self._consent.align(tx, outcome.members)
+                patient = SourcePatient(written.change.pid, id_, submission.source)
+                linked += await self._register(tx, work, patient, written.resource, written.change.replaces)
             elif resource_type == "Patient":
                 self._identity.withdraw(tx, written.change.pid)
+                await self._reviews.forget(tx, written.change.pid)
         for correction in submission.merges:
             linked.extend(await self._correct(tx, submission, work, correction))
+        if submission.decided is not None:
+            linked.extend(await self._decided(tx, submission, work, submission.decided))
         for (resource_type, _), written in work.written.items():
             if resource_type == "Consent" and written.change.patient_key is not None:
                 linked.extend(await self._apply_consent(tx, written.change, written.resource))
@@ -634,6 +648,46 @@ class Ingest:
             elif resource_type == "SearchParameter":
                 await self._take_parameter(tx, submission, work, written)
         return linked
+
+    async def _register(
+        self,
+        tx: Transaction,
+        work: _Work,
+        patient: SourcePatient,
+        resource: Mapping[str, Any],
+        replaces: int | None,
+    ) -> list[Event]:
+        """Who a patient is, now that he says this. What is in doubt becomes work; an update of somebody else waits."""
+
+        async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+            return await self._spoken_for(tx, work, ids)
+
+        key, told = patient.patient_key, f"Patient/{patient.patient_id}"
+        is_new = key in work.new_patients
+        outcome = await self._identity.register(
+            tx, key, patient.patient_id, patient.source, resource, load, is_new=is_new
+        )
+        await self._reviews.take(tx, outcome.flags)
+        if outcome.is_held and replaces is not None:
+            await self._reviews.hold(tx, key, replaces)
+            return [Event(EventName.PATIENT_HELD, told, {"speaks": f"{told}/_history/{replaces}"})]
+        if not is_new:
+            await self._reviews.look_again(tx, key, resource, outcome.flags, load)
+        self._reviews.keep_numbers(tx, key, resource, is_new=is_new)
+        if outcome.linked_to or outcome.changed_members:
+            await self._consent.align(tx, outcome.members)
+        person = {"person": str(outcome.enterprise_id)}
+        return [Event(EventName.PATIENT_MATCHED, told, person)] if outcome.linked_to else []
+
+    async def _spoken_for(self, tx: Transaction, work: _Work, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What stands for patients: what this submission brings, what is in store, or the version before one that is
+        held."""
+        held = await self._reviews.held_versions(tx, ids)
+        own = {id_: w.resource for (_, id_), w in work.written.items() if id_ in ids and id_ not in held}
+        rows = await self._records.current(tx, [("Patient", id_) for id_ in ids if id_ not in own and id_ not in held])
+        former = [await self._records.vread(tx, "Patient", id_, version, EVERYTHING) for id_, version in held.items()]
+        documents = await self._vault.open(tx, [*rows.values(), *(row for row in former if row is not None)])
+        return own | {document["id"]: document for document in documents}
 
     async def _take_parameter(self, tx: Transaction, submission: Submission, work: _Work, written: _Written) -> None:
         """A SearchParameter is a document that anyone may keep here; whether searches use it is another question."""
@@ -671,7 +725,25 @@ class Ingest:
         retired = await self._identity.find_source_patient(tx, source, merge.retired_identifiers)
         if survivor is None or retired is None or survivor.patient_key == retired.patient_key:
             return []  # nothing is known under the retired number, or both are one record already: nobody vanishes
-        outcome = await self._identity.merge(tx, survivor, retired, decided_by=source, reason="sender-merge")
+        return await self._join(tx, submission, work, Decided("merge", survivor, retired, source, "sender-merge"))
+
+    async def _decided(self, tx: Transaction, submission: Submission, work: _Work, decided: Decided) -> list[Event]:
+        work.touched |= {decided.patient.patient_key, decided.other.patient_key}
+        match decided.kind:
+            case "merge":
+                return await self._join(tx, submission, work, decided)
+            case "link" | "unlink" | "split":
+                return await self._put_right(tx, submission, work, decided)
+            case "accept":
+                return await self._accept(tx, work, decided)
+            case "restore":
+                return await self._restore(tx, submission, work, decided)
+
+    async def _join(self, tx: Transaction, submission: Submission, work: _Work, decided: Decided) -> list[Event]:
+        survivor, retired = decided.patient, decided.other
+        outcome = await self._identity.merge(tx, survivor, retired, decided.by, decided.reason)
+        await self._reviews.settled_elsewhere(tx, survivor, retired, decided.by, decided.reason)
+        await self._reviews.take(tx, outcome.flags)
         await self._align_consents(tx, outcome.enterprise_id)
         if outcome.retired is not None:
             await self._tell_of_links(
@@ -694,15 +766,56 @@ class Ingest:
         one, other = found
         if one is None or other is None or one.patient_key == other.patient_key:
             return []
-        decide = self._identity.link if link.kind == "link" else self._identity.unlink
-        outcome = await decide(tx, one, other, decided_by=source, reason=f"sender-{link.kind}")
-        persons = await self._identity.enterprise_ids(tx, [one.patient_key, other.patient_key])
-        for person in set(persons.values()):
+        return await self._put_right(
+            tx, submission, work, Decided(link.kind, one, other, source, f"sender-{link.kind}")
+        )
+
+    async def _put_right(self, tx: Transaction, submission: Submission, work: _Work, decided: Decided) -> list[Event]:
+        """A link that somebody made or took back: persons, consents, and who is active follow."""
+        one, other, told = decided.patient, decided.other, f"Patient/{decided.patient.patient_id}"
+        both = [one.patient_key, other.patient_key]
+        before = await self._identity.enterprise_ids(tx, both)
+        if decided.kind == "split":
+            outcome = await self._identity.split(tx, one, decided.by, decided.reason)
+        else:
+            decide = self._identity.link if decided.kind == "link" else self._identity.unlink
+            outcome = await decide(tx, one, other, decided.by, decided.reason)
+            await self._reviews.settled_elsewhere(tx, one, other, decided.by, decided.reason)
+        await self._reviews.take(tx, outcome.flags)
+        persons = {*before.values(), *(await self._identity.enterprise_ids(tx, both)).values()}
+        for person in persons:
             await self._align_consents(tx, UUID(person))
-        if link.kind == "unlink":
-            await self._tell_of_links(tx, submission, work, {one: None, other: None})
-            return []
-        return [Event(EventName.PATIENT_MATCHED, f"Patient/{one.patient_id}", {"person": str(outcome.enterprise_id)})]
+        if decided.kind == "link":
+            return [Event(EventName.PATIENT_MATCHED, told, {"person": str(outcome.enterprise_id)})]
+        await self._tell_who_is_active(tx, submission, work, {*both, *outcome.changed_members})
+        asked = await self._ask_again(tx, work, persons)
+        person = {"person": str(outcome.enterprise_id)}
+        unmerged = [Event(EventName.PATIENT_UNMERGED, told, person)] if outcome.changed_members else []
+        return [*unmerged, *asked]
+
+    async def _accept(self, tx: Transaction, work: _Work, decided: Decided) -> list[Event]:
+        """What was held is taken in as if nothing had been known of the patient before."""
+        patient = decided.patient
+        (row,) = (await self._records.current(tx, [("Patient", patient.patient_id)])).values()
+        (document,) = await self._vault.open(tx, [row])
+        await self._reviews.release(tx, patient.patient_key)
+        self._identity.withdraw(tx, patient.patient_key)
+        await self._identity.settle(tx, patient, patient, decided.by, decided.reason)
+        return await self._register(tx, work, patient, document, row.version)
+
+    async def _restore(self, tx: Transaction, submission: Submission, work: _Work, decided: Decided) -> list[Event]:
+        """The version that spoke for the patient meanwhile is the newest again; what was held stays in the history."""
+        patient = decided.patient
+        held = await self._reviews.held_versions(tx, [patient.patient_id])
+        former = await self._records.vread(tx, "Patient", patient.patient_id, held[patient.patient_id], EVERYTHING)
+        assert former is not None, "a version that is held is a version of the history"
+        (document,) = await self._vault.open(tx, [former])
+        rows = await self._records.current(tx, [("Patient", patient.patient_id)])
+        await self._restate(tx, submission, work, rows.values(), lambda _: document)
+        await self._reviews.release(tx, patient.patient_key)
+        await self._identity.settle(tx, patient, patient, decided.by, decided.reason)
+        version = work.restated[-1].version
+        return [Event(EventName.PATIENT_UPDATED, f"Patient/{patient.patient_id}", {"version": version})]
 
     async def _tell_of_links(
         self, tx: Transaction, submission: Submission, work: _Work, taken_over_by: Mapping[SourcePatient, str | None]
@@ -711,6 +824,32 @@ class Ingest:
         by = {patient.patient_id: survivor for patient, survivor in taken_over_by.items()}
         rows = await self._records.current(tx, [("Patient", id_) for id_ in by])
         await self._restate(tx, submission, work, rows.values(), lambda old: renumbered.taken_over(old, by[old["id"]]))
+
+    async def _ask_again(self, tx: Transaction, work: _Work, persons: Collection[str]) -> list[Event]:
+        """Whoever was in doubt because of a link that is taken back is registered anew: it may have kept him apart from
+        one of the two persons."""
+        events: list[Event] = []
+        for patient in await self._reviews.in_doubt_about(tx, persons):
+            documents = await self._spoken_for(tx, work, [patient.patient_id])
+            if patient.patient_id in documents:
+                self._identity.withdraw(tx, patient.patient_key)
+                events += await self._register(tx, work, patient, documents[patient.patient_id], None)
+        return events
+
+    async def _tell_who_is_active(
+        self, tx: Transaction, submission: Submission, work: _Work, keys: Collection[int]
+    ) -> None:
+        """After a link was taken back: whoever was out of use on its account is active again."""
+        by = await self._identity.survivors(tx, keys)
+        rows = await self._records.current(tx, [("Patient", id_) for id_ in by])
+
+        def told(patient: dict[str, Any]) -> dict[str, Any]:
+            survivor = by[patient["id"]]
+            is_replaced = any(link.get("type") == "replaced-by" for link in patient.get("link", ()))
+            return renumbered.taken_over(patient, survivor) if survivor or is_replaced else patient
+
+        live = [row for row in rows.values() if not row.deleted]
+        await self._restate(tx, submission, work, live, told)
 
     async def _merge_records(self, tx: Transaction, submission: Submission, work: _Work, merge: RecordMerge) -> None:
         """What is filed under a retired visit or account number belongs to the survivor (HL7 v2.5.1 §3.3.41 ff.)."""

@@ -64,6 +64,8 @@ def _operation(name: str, path: str, gate: Gate, because: str = "", *, instance:
 _WHERE_TO = "addresses, states and counts of destinations, for administrators; no message content"
 _NO_CONTENT = "control ids, types, states and reasons, for administrators"
 _PATHS_ONLY = "names elements and counts, never values, for administrators; recorded"
+_WHO_IS_WHO = "references, codes and which fields agree, for stewards; each look and act is recorded"
+_IDENTITY = "/api/v1/healthsync/identity"
 _CODES_ONLY = "says what codes mean; needs a client's credential all the same"
 _LOCAL_CODES = "codes and counts for an administrator, nothing of a patient; changes are audited"
 
@@ -107,6 +109,18 @@ SURFACES: tuple[Surface, ...] = (
     _http("healthsync.message_copy", "POST", "/api/v1/healthsync/messages/{id}/copy", Gate.INGEST),
     _http("healthsync.message_compare", "POST", "/api/v1/healthsync/messages/{id}/compare", Gate.NONE, _PATHS_ONLY),
     _http("healthsync.quality", "GET", "/api/v1/healthsync/quality", Gate.NONE, "points, ids of rules and counts"),
+    _http("identity.tasks", "GET", f"{_IDENTITY}/review", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.task", "GET", f"{_IDENTITY}/review/{{id}}", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.records", "GET", f"{_IDENTITY}/review/{{id}}/records", Gate.DISCLOSE),
+    _http("identity.decide", "POST", f"{_IDENTITY}/review/{{id}}", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.merge", "POST", f"{_IDENTITY}/merge", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.unmerge", "POST", f"{_IDENTITY}/unmerge", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.split", "POST", f"{_IDENTITY}/split", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.pin", "POST", f"{_IDENTITY}/pins", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.unpin", "DELETE", f"{_IDENTITY}/pins", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.history", "GET", f"{_IDENTITY}/history/{{id}}", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.report", "GET", f"{_IDENTITY}/report", Gate.NONE, "references and counts; recorded"),
+    _http("fhir.merge", "POST", "/fhir/Patient/$merge", Gate.INGEST),
     _http("healthsync.search", "GET", "/api/v1/healthsync/{collection}", Gate.DISCLOSE),
     _http("healthsync.create", "POST", "/api/v1/healthsync/{collection}", Gate.INGEST),
     _http("healthsync.read", "GET", "/api/v1/healthsync/{collection}/{id}", Gate.DISCLOSE),
@@ -207,6 +221,8 @@ SURFACES: tuple[Surface, ...] = (
         "cli.handlers", "cli", "run", "healthsync handlers", Gate.NONE, "counts, references and codes; nothing sealed"
     ),
     Surface("mllp.answer", "mllp", "MLLP", "application acknowledgements of handlers, to the sender", Gate.RECEIVE),
+    Surface("cli.identity.steward", "cli", "run", "healthsync identity review, merge, …", Gate.NONE, _WHO_IS_WHO),
+    Surface("cli.identity.records", "cli", "run", "healthsync identity review show --values", Gate.DISCLOSE),
     Surface("cli.audit", "cli", "run", "healthsync audit", Gate.NONE, "references and codes; queries stay sealed"),
 )
 

@@ -499,6 +499,23 @@ class Compliance:
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityReview:
+    """What people decide about who is who."""
+
+    due_hours: int = setting("Hours within which a task is to be decided.", default=72, minimum=1)
+    overlay_due_hours: int = setting(
+        "The same for an update that looks like somebody else's; it is held until then.", default=24, minimum=1
+    )
+    second_reader_share: float = setting(
+        "Share (0–1) of decisions that a second person is asked, without being told the first. Two who disagree make a "
+        "third decide.",
+        default=0.05,
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Mpi:
     """The master patient index."""
 
@@ -534,6 +551,7 @@ class Mpi:
     survivorship_path: Path | None = setting(
         "Document with rules for the golden record in the place of those that ship with the hub.", default=None
     )
+    review: IdentityReview = setting("What people decide about who is who.", default=IdentityReview)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What the values say against each other."""

@@ -67,6 +67,11 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
         body = {"resourceType": "Parameters", "parameter": asked[: 2 if "lastn" in surface.name else 1]}
     if surface.name.startswith("fhir.export"):
         body = {"resourceType": "Parameters"}
+    if surface.name == "fhir.merge":
+        named = [
+            {"name": f"{n}-patient", "valueReference": {"reference": f"Patient/{id_}"}} for n in ("source", "target")
+        ]
+        body = {"resourceType": "Parameters", "parameter": named}
     if surface.name == "fhir.import":
         body = {"input": [{"url": "a.ndjson"}]}
     if surface.name == "healthsync.messages_replay":

@@ -14,7 +14,7 @@ from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
 from healthsync.domains.identity.links import replay
-from healthsync.domains.identity.matching import Comparison, Rule, compare
+from healthsync.domains.identity.matching import Agreement, Comparison, Rule, compare
 from healthsync.domains.identity.model import (
     Decision,
     Demographics,
@@ -27,17 +27,23 @@ from healthsync.domains.identity.model import (
     MergeOutcome,
     SourcePatient,
 )
+from healthsync.domains.identity.review.reporting import IdentityReport, SharedNumber
+from healthsync.domains.identity.review.rules import Choice, ReviewTerms, Step, Task, TaskKind, TaskState, UnknownTask
+from healthsync.domains.identity.review.service import ReviewService, TaskHistory
 from healthsync.domains.identity.scoring import Score, score
 from healthsync.domains.identity.service import IdentityService
 from healthsync.domains.identity.survivorship import Survivorship, load_rules, shipped_rules
 
 __all__ = [
+    "Agreement",
+    "Choice",
     "Comparison",
     "Decision",
     "Demographics",
     "Flag",
     "GoldenRecord",
     "IdentityOutcome",
+    "IdentityReport",
     "IdentityService",
     "LinkEvent",
     "LinkEventKind",
@@ -45,12 +51,21 @@ __all__ = [
     "LoadPatients",
     "MergeOutcome",
     "ReasonNotACode",
+    "ReviewService",
+    "ReviewTerms",
     "Rule",
     "Score",
+    "SharedNumber",
     "SourcePatient",
     "SourceRecord",
+    "Step",
     "Survivorship",
+    "Task",
+    "TaskHistory",
+    "TaskKind",
+    "TaskState",
     "UnknownPatient",
+    "UnknownTask",
     "compare",
     "demographics_of",
     "golden_record",

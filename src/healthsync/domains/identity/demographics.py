@@ -20,6 +20,8 @@ SSN_SYSTEMS = frozenset({"http://hl7.org/fhir/sid/us-ssn", "urn:oid:2.16.840.1.1
 SHARED_TYPES = frozenset({"AN", "ANC", "AND", "ANT", "VN", "SN", "PLAC", "FILL"})
 """v2 table 0203 types that name an account, visit, order or subscription, not one person."""
 
+INSURANCE_TYPES = frozenset({"MB", "MC", "MCR", "MA", "HC", "JHN", "PHC", "PHE", "PHO"})
+
 _LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
 _NOBODY = frozenset({
     "unk", "unknown", "unknownname", "unidentified", "unnamed", "none", "noname", "nofirstname", "nolastname", "null",
@@ -69,6 +71,16 @@ def personal_identifiers(identifiers: Iterable[Mapping[str, Any]]) -> Iterator[P
         value = _squeezed(identifier.get("value"))
         if value and not is_ssn(identifier) and type_ not in SHARED_TYPES and not is_nobody(re.sub(r"\W", "", value)):
             yield PatientIdentifier(_authority(identifier), type_, value)
+
+
+def is_insurance(identifier: PatientIdentifier) -> bool:
+    """Whether an insurer gave the number to one person: member, Medicare, Medicaid, health card (v2 table 0203)."""
+    return bool(identifier.authority) and identifier.type in INSURANCE_TYPES
+
+
+def member_number(identifier: PatientIdentifier) -> str:
+    """An insurer's number with who gave it, as text to make a token of."""
+    return f"{identifier.authority}\x1f{identifier.value}"
 
 
 def normalised_name(text: object) -> str:

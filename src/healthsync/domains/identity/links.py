@@ -126,8 +126,22 @@ class Ledger:
     def decide(self, one: int, other: int, decision: Decision, reason: str) -> None:
         """Two patients are, or are not, one person; what was to be looked at is settled."""
         self._add(LinkEventKind(decision.value), one, other, reason)
+        self.settle(one, other, reason)
+
+    def settle(self, one: int, other: int, reason: str) -> None:
+        """What was to be looked at needs no look any more."""
         if pair(one, other) in self.state.reviews:
             self._add(LinkEventKind.RESOLVED, one, other, reason)
+
+    def isolate(self, key: int, person: UUID, reason: str) -> None:
+        """A patient leaves its person alone for `person`: who joined through it stays, and is not it."""
+        others = self.state.members(self.state.person_of[key]) - {key}
+        self.loosen(key, reason)
+        through = self.state.linked_to[key]
+        assert through is not None, "whoever is not alone hangs on somebody once nobody hangs on him"
+        self.split(key, through, person, reason)
+        for other in sorted(others):
+            self.decide(key, other, Decision.CANNOT_LINK, reason)
 
     def pin(self, key: int, element: str, reason: str) -> None:
         """The golden record takes an element from this patient, and from no other member of the person."""

@@ -94,6 +94,20 @@ class Comparison:
 
 def compare(one: Demographics, other: Demographics) -> Comparison:
     """Compare two records."""
+    fields = agreements(one, other)
+    agreeing = {name for name, agreement in fields.items() if agreement is Agreement.AGREES}
+    rule = _rule(agreeing)
+    return Comparison(
+        rule=rule,
+        evidence=tuple(name for name in fields if name in agreeing),
+        vetoes=tuple(_vetoes(one, other, fields)),
+        gates=tuple(_gates(one, other, fields)),
+        flags=tuple(_flags(rule, fields)),
+    )
+
+
+def agreements(one: Demographics, other: Demographics) -> dict[str, Agreement]:
+    """How two records compare, field by field."""
     fields = {
         "identifier": _identifiers(one, other),
         "ssn": _exact(one.ssns, other.ssns),
@@ -107,15 +121,7 @@ def compare(one: Demographics, other: Demographics) -> Comparison:
         (first, family) in other.names for family, first in one.names
     ):  # in each other's field: no evidence, no doubt
         fields |= {"first-name": Agreement.SIMILAR, "family": Agreement.SIMILAR}
-    agreeing = {name for name, agreement in fields.items() if agreement is Agreement.AGREES}
-    rule = _rule(agreeing)
-    return Comparison(
-        rule=rule,
-        evidence=tuple(name for name in fields if name in agreeing),
-        vetoes=tuple(_vetoes(one, other, fields)),
-        gates=tuple(_gates(one, other, fields)),
-        flags=tuple(_flags(rule, fields)),
-    )
+    return fields
 
 
 def _rule(agreeing: set[str]) -> Rule | None:

@@ -116,7 +116,8 @@ class IdentityOutcome:
     """What registering a patient did.
 
     `linked_to` are the patients it was matched with, `evidence` the codes that say why, `changed_members` the keys of
-    all patients whose enterprise id is another one now, `members` those of everyone who belongs to the person.
+    all patients whose enterprise id is another one now, `members` those of everyone who belongs to the person;
+    `is_held` says that the record tells of somebody else than before, and that nothing of it entered the index.
     """
 
     enterprise_id: UUID
@@ -126,6 +127,7 @@ class IdentityOutcome:
     evidence: tuple[str, ...] = ()
     changed_members: tuple[int, ...] = ()
     members: tuple[int, ...] = ()
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,9 +142,11 @@ SELECT enterprise_id FROM way WHERE merged_into IS NULL;
 SELECT patient_key, patient_id, source FROM identity_patient WHERE enterprise_id = $1 ORDER BY patient_key;
 
 -- name: history
--- The log entries of a person and of everyone who belongs to it now.
+-- The log entries of a person and of everyone who belongs to it now, also where another is named first.
+WITH member AS (SELECT patient_key FROM identity_patient WHERE enterprise_id = $1)
 SELECT kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by, at FROM identity_link_event
-WHERE enterprise_id = $1 OR patient_key IN (SELECT patient_key FROM identity_patient WHERE enterprise_id = $1)
+WHERE enterprise_id = $1 OR patient_key IN (SELECT patient_key FROM member)
+    OR other_patient_key IN (SELECT patient_key FROM member)
 ORDER BY sequence;
 
 -- name: log
@@ -168,3 +170,203 @@ SELECT * FROM unnest($1::bigint[], $2::text[]) ON CONFLICT DO NOTHING
 -- name: save_unpinned
 -- Patients, and an element that is not taken from them any more.
 DELETE FROM identity_pin WHERE (patient_key, element) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))
+
+
+-- name: source_patients
+-- The source patients of these FHIR ids.
+SELECT patient_key, patient_id, source FROM identity_patient WHERE patient_id = ANY($1::text[]);
+
+-- name: source_patients_by_key
+-- The source patients of these numbers.
+SELECT patient_key, patient_id, source FROM identity_patient WHERE patient_key = ANY($1::bigint[]);
+
+-- name: patients_with_number
+-- The source patients, of any source, that have one of these numbers.
+SELECT DISTINCT p.patient_key, p.patient_id, p.source
+FROM unnest($1::bigint[], $2::text[]) AS wanted (token, type)
+JOIN identity_identifier i ON i.token = wanted.token AND (i.type = wanted.type OR i.type = '' OR wanted.type = '')
+JOIN identity_patient p USING (patient_key)
+ORDER BY p.patient_key;
+
+-- name: survivors
+-- Patients, and into whom each was merged.
+SELECT p.patient_id, s.patient_id FROM identity_patient p LEFT JOIN identity_patient s ON s.patient_key = p.retired_into
+WHERE p.patient_key = ANY($1::bigint[]);
+
+-- name: held_versions
+-- The versions that speak for patients, of these FHIR ids, whose newest one waits for a decision.
+SELECT p.patient_id, h.version FROM identity_held h JOIN identity_patient p USING (patient_key)
+WHERE p.patient_id = ANY($1::text[]);
+
+-- name: hold
+-- From now on this version speaks for a patient; an earlier one that does so already goes on.
+INSERT INTO identity_held (patient_key, version, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: release
+-- The newest version of a patient speaks for him again.
+DELETE FROM identity_held WHERE patient_key = $1;
+
+-- name: save_numbers
+-- The numbers, as (patient_key, kind, token), that patients have.
+INSERT INTO identity_number (patient_key, kind, token)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTHING
+
+-- name: save_old_numbers
+-- Those that they have no more.
+DELETE FROM identity_number WHERE patient_key = ANY ($1::bigint[]) AND (patient_key, kind, token) NOT IN (
+    SELECT * FROM unnest($2::bigint[], $3::text[], $4::bigint[]))
+
+-- name: raise_tasks
+-- A task for each pair; one that is waiting already grows by the reasons that are new.
+WITH said AS (
+    SELECT row.*, p.source = o.source AS is_of_one_source, p.source
+    FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, other_patient_key bigint, kind text, reasons text[])
+    JOIN identity_patient p ON p.patient_key = row.patient_key
+    JOIN identity_patient o ON o.patient_key = row.other_patient_key
+), raised AS (
+    INSERT INTO identity_task (patient_key, other_patient_key, kind, reasons, rules, owner, state, raised_at)
+    SELECT patient_key, other_patient_key,
+        CASE WHEN kind <> 'match' THEN kind WHEN is_of_one_source THEN 'duplicate' ELSE 'linkage' END,
+        reasons, $2, CASE WHEN is_of_one_source THEN source END, 'open', $3
+    FROM said
+    ON CONFLICT (patient_key, other_patient_key) WHERE state IN ('open', 'claimed', 'second') DO UPDATE
+        SET reasons = ARRAY(SELECT DISTINCT unnest(identity_task.reasons || EXCLUDED.reasons) ORDER BY 1)
+        WHERE NOT identity_task.reasons @> EXCLUDED.reasons
+    RETURNING task, xmax = 0 AS is_new, kind
+)
+INSERT INTO identity_task_step (task, at, act, code, reason, by)
+SELECT task, $3, CASE WHEN is_new THEN 'raised' ELSE 'grown' END, kind, '', 'rules' FROM raised;
+
+-- name: tasks
+-- Tasks, the oldest first.
+SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key = t.patient_key
+JOIN identity_patient o ON o.patient_key = t.other_patient_key
+WHERE ($1::text[] IS NULL OR t.state = ANY($1)) AND ($2::text IS NULL OR t.kind = $2)
+    AND ($3::text IS NULL OR t.owner = $3) AND t.task > $4
+ORDER BY t.task LIMIT $5;
+
+-- name: task
+-- One task, locked until the end of the unit of work.
+SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key = t.patient_key
+JOIN identity_patient o ON o.patient_key = t.other_patient_key
+WHERE t.task = $1 FOR UPDATE OF t;
+
+-- name: waiting_tasks_of
+-- What is still to be decided about a patient, locked: who decides just now comes first.
+SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key = t.patient_key
+JOIN identity_patient o ON o.patient_key = t.other_patient_key
+WHERE (t.patient_key = $1 OR t.other_patient_key = $1)
+    AND (t.state IN ('open', 'claimed') OR t.state = 'second' AND t.kind = 'overlay')
+ORDER BY t.task FOR UPDATE OF t;
+
+-- name: in_doubt_about
+-- The patients of other persons that a waiting task compares with a member of these, except those whose newest version
+-- is held.
+SELECT DISTINCT o.patient_key, o.patient_id, o.source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key IN (t.patient_key, t.other_patient_key)
+JOIN identity_patient o ON o.patient_key IN (t.patient_key, t.other_patient_key) AND o.patient_key <> p.patient_key
+WHERE p.enterprise_id = ANY($1::uuid[]) AND NOT o.enterprise_id = ANY($1::uuid[])
+    AND t.state IN ('open', 'claimed') AND NOT EXISTS (SELECT FROM identity_held h WHERE h.patient_key = o.patient_key)
+ORDER BY o.patient_key;
+
+-- name: set_task
+-- What became of a task.
+UPDATE identity_task SET state = $2, claimed_by = $3, claimed_at = $4, decision = $5, settled_at = $6 WHERE task = $1;
+
+-- name: add_step
+-- One more entry of its history.
+INSERT INTO identity_task_step (task, at, act, code, reason, by) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: steps
+-- What happened to a task.
+SELECT at, act, code, reason, by FROM identity_task_step WHERE task = $1 ORDER BY sequence;
+
+-- name: close_pair
+-- Somebody decided about a pair in another way than by its task.
+WITH closed AS (
+    UPDATE identity_task SET state = 'closed', settled_at = $3, claimed_by = NULL, claimed_at = NULL
+    WHERE patient_key = $1 AND other_patient_key = $2 AND state IN ('open', 'claimed') RETURNING task
+)
+INSERT INTO identity_task_step (task, at, act, code, reason, by)
+SELECT task, $3, 'closed', 'decided-elsewhere', $4, $5 FROM closed;
+
+-- name: identity_counts
+-- How many records and persons there are, and how many records wait for a decision, by kind of task.
+WITH waiting AS (
+    SELECT DISTINCT t.kind, side.patient_key FROM identity_task t,
+        unnest(ARRAY[t.patient_key, t.other_patient_key]) AS side (patient_key)
+    WHERE t.state IN ('open', 'claimed', 'second')
+), across AS (
+    SELECT enterprise_id FROM identity_patient GROUP BY enterprise_id HAVING count(DISTINCT source) > 1
+)
+SELECT (SELECT count(*) FROM identity_patient) AS records,
+    (SELECT count(DISTINCT enterprise_id) FROM identity_patient) AS persons,
+    (SELECT count(*) FROM across) AS persons_across_sources,
+    (SELECT count(DISTINCT patient_key) FROM waiting WHERE kind IN ('duplicate', 'second-number')) AS suspected_duplicates,
+    (SELECT count(DISTINCT patient_key) FROM waiting WHERE kind = 'linkage') AS suspected_linkages,
+    (SELECT count(*) FROM identity_held) AS held;
+
+-- name: identity_by_source
+-- Of each source: records, those that are one person with another of the same source, and those suspected to be.
+WITH suspected AS (
+    SELECT DISTINCT side.patient_key FROM identity_task t,
+        unnest(ARRAY[t.patient_key, t.other_patient_key]) AS side (patient_key)
+    WHERE t.state IN ('open', 'claimed', 'second') AND t.kind IN ('duplicate', 'second-number')
+), counted AS (
+    SELECT patient_key, source, retired_into IS NULL
+        AND count(*) FILTER (WHERE retired_into IS NULL) OVER (PARTITION BY enterprise_id, source) > 1 AS is_known
+    FROM identity_patient
+)
+SELECT c.source, count(*) AS records, count(*) FILTER (WHERE c.is_known) AS known, count(s.patient_key) AS suspected,
+    count(*) FILTER (WHERE c.is_known OR s.patient_key IS NOT NULL) AS involved, count(h.patient_key) AS held
+FROM counted c LEFT JOIN suspected s USING (patient_key) LEFT JOIN identity_held h USING (patient_key)
+GROUP BY c.source ORDER BY c.source;
+
+-- name: shared_numbers
+-- Numbers of one person under which several go, those of most persons first.
+SELECT n.kind, array_agg(DISTINCT p.enterprise_id::text) AS persons, array_agg(DISTINCT p.patient_id) AS patients,
+    count(*) OVER (PARTITION BY n.kind) AS of_kind
+FROM identity_number n JOIN identity_patient p USING (patient_key)
+GROUP BY n.kind, n.token HAVING count(DISTINCT p.enterprise_id) > 1
+ORDER BY count(DISTINCT p.enterprise_id) DESC, min(p.patient_key) LIMIT $1;
+
+-- name: identity_trend
+-- By day or month ($3) from $1 to before $2: records registered; duplicates within a source that were confirmed; tasks
+-- raised; overlays suspected, and those that were none of the patient's; merges taken back.
+WITH facts AS (
+    SELECT min(at) AS at, 'registered' AS what FROM identity_link_event WHERE kind IN ('created', 'linked')
+    GROUP BY patient_key
+    UNION ALL
+    SELECT e.at, 'confirmed' FROM identity_link_event e
+        JOIN identity_patient p ON p.patient_key = e.patient_key
+        JOIN identity_patient o ON o.patient_key = e.other_patient_key
+        WHERE e.kind = 'must-link' AND p.source = o.source
+    UNION ALL
+    SELECT at, 'unmerged' FROM identity_link_event WHERE kind = 'cannot-link'
+    UNION ALL
+    SELECT raised_at, CASE kind WHEN 'overlay' THEN 'overlays' ELSE 'raised' END FROM identity_task
+    UNION ALL
+    SELECT settled_at, 'restored' FROM identity_task WHERE state = 'decided' AND decision = 'restore'
+)
+SELECT date_trunc($3, at AT TIME ZONE 'UTC')::date AS period,
+    count(*) FILTER (WHERE what = 'registered') AS registered,
+    count(*) FILTER (WHERE what = 'confirmed') AS confirmed_duplicates,
+    count(*) FILTER (WHERE what = 'raised') AS raised,
+    count(*) FILTER (WHERE what = 'overlays') AS overlays,
+    count(*) FILTER (WHERE what = 'restored') AS overlays_restored,
+    count(*) FILTER (WHERE what = 'unmerged') AS kept_apart
+FROM facts WHERE at >= $1 AND at < $2 GROUP BY 1 ORDER BY 1;
+
+-- name: review_times
+-- How long decided tasks took in that time, how many were overdue, and how many second readers disagreed.
+SELECT count(*) AS decided, avg(extract(epoch FROM settled_at - raised_at) / 3600)::float AS mean_hours,
+    (SELECT count(*) FROM identity_task_step WHERE act IN ('confirmed', 'reopened') AND at >= $1 AND at < $2) AS second_readings,
+    (SELECT count(*) FROM identity_task_step WHERE act = 'reopened' AND at >= $1 AND at < $2) AS disagreements
+FROM identity_task WHERE state = 'decided' AND settled_at >= $1 AND settled_at < $2;

@@ -46,6 +46,12 @@ from healthsync.infrastructure.database import Transaction
 _REASON = re.compile(r"[A-Za-z0-9-]{1,40}")
 
 
+def check_reason(reason: str) -> None:
+    """Raises ReasonNotACode for what could be words about a patient."""
+    if not _REASON.fullmatch(reason):
+        raise ReasonNotACode
+
+
 class IdentityService:
     """Registers source patients, links them to persons, and undoes it. Every verb runs in the caller's transaction.
 
@@ -115,12 +121,15 @@ class IdentityService:
 
         # (3) Another person under the old number is looked at before anything is linked.
         changed = contradicted(known_as, fingerprint)
-        if len(changed) >= OVERLAY_FIELDS:
+        is_held = len(changed) >= OVERLAY_FIELDS
+        if is_held:
             matches, flags = (), [Flag(patient_key, patient_key, ("overlay-suspected", *changed))]
         else:
             matches, flags = _judge(patient_key, said, others, ledger.state)
 
-        # (4) Link, flag, save.
+        # (4) Link, flag, save. Of what is held nothing enters the index: the patient goes on as he was known.
+        if is_held:
+            tokens, fingerprint = None, known_as
         _link(ledger, patient_key, matches)
         for flag in flags:
             ledger.flag(flag)
@@ -134,6 +143,7 @@ class IdentityService:
             evidence=tuple(dict.fromkeys(code for match in matches for code in match.comparison.evidence)),
             changed_members=moved,
             members=tuple(sorted(ledger.state.members(person))),
+            is_held=is_held,
         )
 
     def withdraw(self, tx: Transaction, patient_key: int) -> None:
@@ -215,6 +225,24 @@ class IdentityService:
         (ledger.pin if chosen else ledger.unpin)(patient.patient_key, element, reason)
         self._save(tx, ledger, members)
 
+    async def split(self, tx: Transaction, patient: SourcePatient, decided_by: str, reason: str) -> MergeOutcome:
+        """A person decided that a source patient is somebody else than all others of its person. Who joined through it
+        stays. It gets its former enterprise id back if that is vacant; alone it stays as it is."""
+        ledger, members = await self._begin(tx, patient, patient, decided_by, reason)
+        state, key = ledger.state, patient.patient_key
+        if len(state.members(state.person_of[key])) > 1:
+            ledger.isolate(key, await store.vacant_person(tx, {key}) or uuid4(), reason)
+        moved = self._save(tx, ledger, members)
+        return MergeOutcome(state.person_of[key], patient, None, changed_members=moved)
+
+    async def settle(
+        self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str, reason: str
+    ) -> None:
+        """What was flagged about two patients needs no look any more, though nobody decided whether they are one."""
+        ledger, members = await self._begin(tx, one, other, decided_by, reason)
+        ledger.settle(one.patient_key, other.patient_key, reason)
+        self._save(tx, ledger, members)
+
     async def golden(self, tx: Transaction, records: Mapping[SourcePatient, Mapping[str, Any]]) -> GoldenRecord:
         """The golden record of source patients of one person, as far as they are given, with what was pinned."""
         pins = await store.pins(tx, [patient.patient_key for patient in records])
@@ -230,6 +258,10 @@ class IdentityService:
     async def enterprise_ids(self, tx: Transaction, patient_keys: Collection[int]) -> dict[int, str]:
         """The enterprise id of each patient that is registered."""
         return {key: str(person) for key, person in (await store.enterprise_ids(tx, patient_keys)).items()}
+
+    async def survivors(self, tx: Transaction, patient_keys: Collection[int]) -> dict[str, str | None]:
+        """By FHIR id, into whom each patient was merged; None for one that is active."""
+        return await store.survivors(tx, patient_keys)
 
     async def members(self, tx: Transaction, enterprise_id: UUID | str) -> list[SourcePatient]:
         """The patients of a person, retired ones too; a former enterprise id leads to the present one."""
@@ -256,8 +288,7 @@ class IdentityService:
     async def _begin(
         self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str, reason: str
     ) -> tuple[Ledger, list[Member]]:
-        if not _REASON.fullmatch(reason):
-            raise ReasonNotACode
+        check_reason(reason)
         members = await store.persons_of(tx, {one.patient_key, other.patient_key})
         for patient in (one, other):
             if patient.patient_key not in {member.key for member in members}:

@@ -176,6 +176,11 @@ async def members(tx: Transaction, enterprise_id: UUID) -> list[SourcePatient]:
     return [SourcePatient(*row) for row in await tx.fetch(_SQL.members, enterprise_id)]
 
 
+async def survivors(tx: Transaction, keys: Collection[int]) -> dict[str, str | None]:
+    """By FHIR id, into whom each patient was merged; None for one that is active."""
+    return {row[0]: row[1] for row in await tx.fetch(_SQL.survivors, list(keys))}
+
+
 async def pins(tx: Transaction, keys: Collection[int]) -> set[tuple[int, str]]:
     """The patients among these from which an element is taken, with the element."""
     return {tuple(row) for row in await tx.fetch(_SQL.pins, list(keys))}

@@ -56,7 +56,7 @@ COMMANDS = {
     "handlers": _entry("Work", "handlers", "Handlers of applications: run, list, dead letters, replay."),
     "import": _entry("Work", "import_files", "Bring NDJSON files in: validated, with a file of rejects."),
     "export": _entry("Work", "export", "Write what a role may see to NDJSON files."),
-    "identity": _entry("Work", "identity", "Who is who in files: link records, evaluate, generate."),
+    "identity": _entry("Work", "identity", "Who is who: link files; review, merge, unmerge, report in a hub."),
     "jobs": _entry("Work", "jobs", "Long work: list, show, cancel."),
     "reindex": _entry("Work", "reindex", "Add what the search index lacks, for every resource."),
     "audit": _entry("Work", "audit", "The record of every access: export it, verify it."),

@@ -1,4 +1,5 @@
-"""`healthsync identity`: link the records of files, tell how good it is, make files to try it on. No hub is needed."""
+"""`healthsync identity`: who is who. Link the records of files, tell how good it is, make files to try it on: for these
+no hub is needed. What stewards do in a hub stands in `identity_stewards`."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import click
@@ -28,9 +30,25 @@ _one_to_one_option = click.option(
 )  # fmt: skip
 
 
-@click.group()
+class _Commands(click.Group):
+    """A group that imports what needs a hub when it is called: linking files begins at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *_IN_A_HUB]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _IN_A_HUB:
+            return resolve_name(f"healthsync.entrypoints.cli.identity_stewards:{cmd_name}")
+        return super().get_command(ctx, cmd_name)
+
+
+_IN_A_HUB = ("review", "merge", "unmerge", "split", "pin", "unpin", "history", "report")
+
+
+@click.group(cls=_Commands)
 def command() -> None:
-    """Who is who in files: link records, evaluate the linking, generate people to try it on."""
+    """Who is who: link records of files and tell how good that is (no hub is needed); in a hub review what is in doubt,
+    merge and take merges back, pin, tell the history of a person, report duplicates."""
 
 
 @command.command()

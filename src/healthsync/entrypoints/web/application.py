@@ -24,6 +24,7 @@ from .fhir_routes import FhirRoutes
 from .graphql_routes import GraphqlRoutes
 from .healthsync_routes import HealthsyncRoutes
 from .history_routes import HistoryRoutes
+from .identity_routes import IdentityRoutes
 from .inner_requests import InnerRequests
 from .integration_routes import IntegrationRoutes
 from .job_routes import JobRoutes
@@ -64,6 +65,7 @@ class Application:
         BulkRoutes(hub).register(self.router)
         JobRoutes(hub).register(self.router)
         MessageRoutes(hub).register(self.router)
+        IdentityRoutes(hub, fhir.begin).register(self.router)
         QualityRoutes(hub).register(self.router)
         DestinationRoutes(hub).register(self.router)
         SubscriptionRoutes(hub).register(self.router)

@@ -10,17 +10,26 @@ from healthsync.exchange.recording import audit_event
 OPERATORS = frozenset({"admin"})
 """Roles that may see how the hub is doing and put its messages right."""
 
+STEWARDS = OPERATORS | {"steward"}
+"""Roles that decide who is who."""
+
+PRIVACY = OPERATORS | {"privacy"}
+"""Roles that may know which numbers several persons use."""
+
 
 class Operators:
-    """Lets administrators pass."""
+    """Lets administrators pass, and who else may do one thing."""
 
     def __init__(self, audit: AuditService) -> None:
         self._audit = audit
 
-    async def require(self, requester: Requester, interaction: str, entity: str) -> None:
-        """Raises Refused, after recording it, for who is no administrator."""
-        if not OPERATORS.isdisjoint(requester.roles):
+    async def require(
+        self, requester: Requester, interaction: str, entity: str, roles: frozenset[str] = OPERATORS
+    ) -> None:
+        """Raises Refused, after recording it, for who has none of the roles."""
+        if not roles.isdisjoint(requester.roles):
             return
         event = audit_event(requester, Action.EXECUTE, interaction, Outcome.REFUSED, [entity], reason="role")
         await self._audit.record_and_commit(event)
-        raise Refused("this is for administrators; the roles of this client do not open it")
+        allowed = " or ".join(sorted(roles))
+        raise Refused(f"this is for administrators; the roles of this client do not open it, only {allowed}")

@@ -121,6 +121,11 @@ class Write:
             incoming = Incoming(as_sent(resource), "update", if_match=if_match, keeps=True)
             return await self._submit_one(tx, requester, "update", incoming)
 
+    async def prepare_update(self, requester: Requester, resource: dict[str, Any]) -> Incoming:
+        """An update that somebody else submits along with what else belongs to it. Raises Refused."""
+        await self.authorise(requester, Interaction.UPDATE, resource["resourceType"])
+        return Incoming(as_sent(resource), "update", keeps=True)
+
     async def update_where(
         self, requester: Requester, resource: dict[str, Any], condition: Pairs, *, if_match: int | None = None
     ) -> Stored:

@@ -1,0 +1,419 @@
+"""Doubts become work, and updates of somebody else wait: through the real gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from healthsync.bootstrap import Hub, build_hub
+from healthsync.domains.audit import Action
+from healthsync.domains.identity import Task, TaskKind, UnknownPatient, UnknownTask, replay
+from healthsync.errors import Conflict, InvalidInput, NotFound
+from healthsync.exchange.administration.report_identity import document
+from healthsync.exchange.administration.steward_identity import Choice, Steward, TaskState
+from healthsync.exchange.authenticate import Requester
+from healthsync.exchange.disclose import Disclosed, Refusal
+from healthsync.exchange.ingest import Incoming, Submission, submission_audit
+from healthsync.infrastructure.clock import SystemClock
+from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
+from healthsync.infrastructure.database import Database
+from healthsync.settings import load_settings
+from healthsync.standards.fhir import json
+
+ANN, BOB, EVE = Steward("ann"), Steward("bob"), Steward("eve")
+ADMIN = Requester("tester", ("admin",), "TREAT")
+HOSPITAL, CLINIC, PAYER = "urn:oid:1.1", "urn:oid:1.2", "urn:oid:1.9"
+WAITING = [TaskState.OPEN, TaskState.CLAIMED, TaskState.SECOND]
+JANE = {"family": "Holm", "first": "Signe", "born": "1967-12-13"}
+JOHN = {"family": "Borg", "first": "Anders", "born": "1942-02-02", "sex": "male"}
+
+
+def person(
+    id_: str,
+    number: str,
+    *others: tuple[str, str, str],
+    authority: str = HOSPITAL,
+    family: str = "Holm",
+    first: str = "Signe",
+    born: str = "1967-12-13",
+    sex: str | None = "female",
+) -> dict[str, Any]:
+    """A Patient; `others` are (system, value, type) of further numbers."""
+    numbers = [(authority, number, "MR"), *others]
+    patient = {
+        "resourceType": "Patient",
+        "id": id_,
+        "identifier": [{"system": s, "value": v, "type": {"coding": [{"code": t}]}} for s, v, t in numbers],
+        "name": [{"family": family, "given": [first]}],
+        "birthDate": born,
+    }
+    return patient if sex is None else {**patient, "gender": sex}
+
+
+def ssn(value: str) -> tuple[str, str, str]:
+    return ("http://hl7.org/fhir/sid/us-ssn", value, "SS")
+
+
+async def opened(database: Database, folder: Path, **settings: Any) -> Hub:
+    fixed = {"audit.heads_path": str(folder / "heads"), "mpi.review.second_reader_share": 0}
+    loaded = load_settings(None, environ={}, overrides={**fixed, **settings})
+    return build_hub(loaded, InsecureDevelopmentKeyring(), database, SystemClock())
+
+
+@pytest.fixture
+async def hub(database: Database, tmp_path: Path) -> Any:
+    """A hub that asks no second reader."""
+    hub = await opened(database, tmp_path)
+    yield hub
+    await hub.close()
+
+
+async def put(hub: Hub, *patients: dict[str, Any], source: str = "east", mode: Any = "update") -> None:
+    async with hub.database.transaction() as tx:
+        incoming = [Incoming(patient, mode) for patient in patients]
+        await hub.ingest(tx, Submission(source, incoming, submission_audit(Action.UPDATE, "update")))
+
+
+async def tasks(hub: Hub, *states: TaskState) -> list[Task]:
+    return await hub.steward_identity.tasks(ANN, states=states or WAITING)
+
+
+async def read(hub: Hub, id_: str) -> dict[str, Any]:
+    found = await hub.disclose.read(ADMIN, "Patient", id_)
+    assert isinstance(found, Disclosed)
+    return json.parse(found.text.encode())
+
+
+async def golden(hub: Hub, id_: str) -> dict[str, Any]:
+    """The golden record, without version and time."""
+    found = await hub.disclose.golden(ADMIN, id_)
+    assert isinstance(found, Disclosed)
+    return {name: value for name, value in json.parse(found.text.encode()).items() if name != "meta"}
+
+
+async def person_of(hub: Hub, *ids: str) -> list[str]:
+    async with hub.database.connection() as tx:
+        rows = {r[0]: r[1] for r in await tx.fetch("SELECT patient_id, enterprise_id::text FROM identity_patient")}
+    return [rows[id_] for id_ in ids]
+
+
+async def events(hub: Hub, name: str) -> list[str]:
+    async with hub.database.connection() as tx:
+        return [row[0] for row in await tx.fetch("SELECT subject FROM event_log WHERE name = $1 ORDER BY 1", name)]
+
+
+async def log_is_the_tables(hub: Hub) -> bool:
+    async with hub.database.connection() as tx:
+        state = replay(await hub.identity.log(tx))
+        persons = {r[0]: r[1] for r in await tx.fetch("SELECT patient_key, enterprise_id FROM identity_patient")}
+        reviews = {(r[0], r[1]): frozenset(r[2]) for r in await tx.fetch("SELECT * FROM identity_review")}
+    return state.person_of == persons and state.reviews == reviews
+
+
+# --- tasks
+
+
+async def test_a_doubt_is_one_task_however_often_it_arises(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "2", sex=None))
+    await put(hub, {**person("b", "2", sex=None), "telecom": [{"system": "phone", "value": "1"}]})
+    (task,) = await tasks(hub)
+    assert (task.kind, task.owner, task.state) == (TaskKind.SECOND_NUMBER, "east", TaskState.OPEN)
+    assert {task.one.patient_id, task.other.patient_id} == {"a", "b"}
+    assert task.due_at > task.raised_at
+
+
+@pytest.mark.shows("mpi.review.due_hours")
+@pytest.mark.shows("mpi.review.overlay_due_hours")
+async def test_a_task_says_until_when_it_is_to_be_decided(database: Database, tmp_path: Path) -> None:
+    hub = await opened(database, tmp_path, **{"mpi.review.due_hours": 5, "mpi.review.overlay_due_hours": 2})
+    await put(hub, person("a", "1"), person("b", "2", authority=CLINIC, sex=None))
+    await put(hub, person("a", "1", **JOHN))
+    due = {task.kind: (task.due_at - task.raised_at).total_seconds() / 3600 for task in await tasks(hub)}
+    assert due == {TaskKind.DUPLICATE: 5, TaskKind.OVERLAY: 2}
+    await hub.close()
+
+
+async def test_the_evidence_of_a_task_says_which_fields_agree_and_no_value(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    view = await hub.steward_identity.show(ANN, task.number)
+    assert task.kind is TaskKind.LINKAGE
+    assert (view.evidence["name"], view.evidence["birth-date"], view.evidence["sex"]) == ("agrees", "agrees", "missing")
+    assert [step.act for step in view.steps] == ["raised"]
+    assert "Holm" not in str(view)
+    async with hub.database.connection() as tx:
+        interactions = [row.entry["interaction"] for row in await hub.audit.search(tx)]
+    assert "identity-task" in interactions
+
+
+async def test_records_of_a_task_are_read_through_the_gate_with_role_and_consent(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    steward = Requester("s", ("steward",), "HOPERAT")
+    assert all(isinstance(one, Disclosed) for one in await hub.steward_identity.records(steward, task.number))
+    nobody = Requester("r", ("researcher",), "HRESCH")
+    assert all(isinstance(one, Refusal) for one in await hub.steward_identity.records(nobody, task.number))
+
+
+async def test_a_link_that_is_decided_is_made_announced_and_stands(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    await hub.steward_identity.decide(ANN, task.number, Choice.LINK, "papers-seen")
+    one, other = await person_of(hub, "a", "b")
+    assert one == other
+    assert await events(hub, "patient.matched")
+    assert await tasks(hub) == []
+    assert await log_is_the_tables(hub)
+
+
+async def test_what_a_person_keeps_apart_the_rules_do_not_bring_together_or_ask_again(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    await hub.steward_identity.decide(ANN, task.number, Choice.APART, "other-mother")
+    await put(hub, person("b", "7", ssn("219-09-1234"), authority=CLINIC), source="west")
+    await put(hub, person("a", "1", ssn("219-09-1234")))
+    one, other = await person_of(hub, "a", "b")
+    assert one != other
+    assert await tasks(hub) == []
+    with pytest.raises(Conflict):
+        await hub.steward_identity.decide(BOB, task.number, Choice.LINK, "papers-seen")
+
+
+async def test_a_task_whose_ground_is_gone_closes_itself_and_says_so(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    await put(hub, person("b", "7", authority=CLINIC, **JANE | {"first": "Ragnhild"}), source="west")
+    (task,) = await tasks(hub, TaskState.CLOSED)
+    steps = (await hub.steward_identity.show(ANN, task.number)).steps
+    assert [(step.act, step.code, step.by) for step in steps][-1] == ("closed", "ground-gone", "rules")
+    assert await log_is_the_tables(hub)
+
+
+async def test_a_task_about_a_deleted_record_closes_itself(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    await put(hub, {"resourceType": "Patient", "id": "b"}, mode="delete")
+    assert await tasks(hub) == []
+    assert await log_is_the_tables(hub)
+
+
+async def test_a_merge_that_decides_a_pair_closes_its_task(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "2", sex=None))
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen")
+    (task,) = await tasks(hub, TaskState.CLOSED)
+    steps = (await hub.steward_identity.show(ANN, task.number)).steps
+    assert [(step.act, step.code, step.by) for step in steps][-1] == ("closed", "decided-elsewhere", "ann")
+
+
+@pytest.mark.shows("mpi.review.second_reader_share")
+async def test_a_second_reader_who_disagrees_makes_a_third_decide(database: Database, tmp_path: Path) -> None:
+    hub = await opened(database, tmp_path, **{"mpi.review.second_reader_share": 1})
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    await hub.steward_identity.decide(ANN, task.number, Choice.LINK, "papers-seen")
+    assert (await hub.steward_identity.show(BOB, task.number)).task.decision is None
+    await hub.steward_identity.decide(BOB, task.number, Choice.APART, "other-mother")
+    one, other = await person_of(hub, "a", "b")
+    assert one == other, "the first decision holds until a third person has decided"
+    await hub.steward_identity.decide(EVE, task.number, Choice.APART, "other-mother")
+    one, other = await person_of(hub, "a", "b")
+    assert one != other
+    assert await log_is_the_tables(hub)
+    await hub.close()
+
+
+async def test_a_claim_holds_against_others_and_an_unknown_task_is_said_to_be_none(hub: Hub) -> None:
+    await put(hub, person("a", "1"), person("b", "2", sex=None))
+    (task,) = await tasks(hub)
+    await hub.steward_identity.claim(ANN, task.number)
+    await hub.steward_identity.claim(ANN, task.number)
+    with pytest.raises(Conflict):
+        await hub.steward_identity.claim(BOB, task.number)
+    with pytest.raises(UnknownTask):
+        await hub.steward_identity.show(ANN, 999)
+    assert [s.act for s in (await hub.steward_identity.show(ANN, task.number)).steps] == ["raised", "claimed"]
+
+
+# --- overlays
+
+
+async def test_an_update_of_somebody_else_is_kept_and_feeds_neither_golden_record_nor_index(hub: Hub) -> None:
+    await put(hub, person("a", "1", ssn("219-09-1234")))
+    before = await golden(hub, "a")
+    await put(hub, person("a", "1", ssn("219-09-7777"), **JOHN))
+    assert await golden(hub, "a") == before
+    assert (await read(hub, "a"))["name"][0]["family"] == "Borg", "what the source said last is not hidden"
+    assert await events(hub, "patient.held") == ["Patient/a"]
+    await put(hub, person("c", "9", ssn("219-09-1234"), authority=CLINIC), source="west")
+    await put(hub, person("d", "9", ssn("219-09-7777"), authority=PAYER, **JOHN), source="north")
+    a, c, d = await person_of(hub, "a", "c", "d")
+    assert a == c, "she is still found by what was known of her"
+    assert a != d, "nobody is linked with her by what is in doubt"
+
+
+async def test_an_accepted_update_is_taken_in_and_links_as_it_would_have(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("d", "9", ssn("219-09-7777"), authority=CLINIC, **JOHN), source="west")
+    await put(hub, person("a", "1", ssn("219-09-7777"), **JOHN))
+    (task,) = await tasks(hub)
+    await hub.steward_identity.decide(ANN, task.number, Choice.ACCEPT, "name-changed")
+    assert (await golden(hub, "a"))["name"][0]["family"] == "Borg"
+    a, d = await person_of(hub, "a", "d")
+    assert a == d
+    assert await log_is_the_tables(hub)
+
+
+async def test_a_restored_record_reads_as_before_and_what_was_held_stays_in_the_history(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    before = await golden(hub, "a")
+    await put(hub, person("a", "1", **JOHN))
+    (task,) = await tasks(hub)
+    view = await hub.steward_identity.show(ANN, task.number)
+    assert view.versions == ("Patient/a", "Patient/a/_history/1")
+    await hub.steward_identity.decide(ANN, task.number, Choice.RESTORE, "wrong-chart")
+    assert await golden(hub, "a") == before
+    assert ((await read(hub, "a"))["name"][0]["family"], (await read(hub, "a"))["meta"]["versionId"]) == ("Holm", "3")
+    held = await hub.disclose.vread(ADMIN, "Patient", "a", 2)
+    assert isinstance(held, Disclosed)
+    assert "Borg" in held.text
+    assert await tasks(hub) == []
+    assert await log_is_the_tables(hub)
+
+
+async def test_a_source_that_takes_its_mistake_back_needs_nobody(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("a", "1", **JOHN))
+    await put(hub, {**person("a", "1", **JOHN), "active": True})
+    (held,) = await tasks(hub)
+    await put(hub, {**person("a", "1", family="Holm-Berg"), "active": True})
+    assert await tasks(hub) == []
+    assert (await golden(hub, "a"))["name"][0]["family"] == "Holm-Berg"
+    assert (await hub.steward_identity.show(ANN, held.number)).task.state is TaskState.CLOSED
+    assert await log_is_the_tables(hub)
+
+
+# --- merge, unmerge, split, pin
+
+
+async def test_an_unmerge_gives_both_records_back_and_tells_it(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "2", **JOHN))
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen")
+    retired = await read(hub, "b")
+    assert (retired["active"], retired["link"][0]["other"]["reference"]) == (False, "Patient/a")
+    await hub.steward_identity.unmerge(ANN, "b", "a", "other-mother")
+    assert (await read(hub, "b"))["active"] is True
+    assert "link" not in await read(hub, "b")
+    a, b = await person_of(hub, "a", "b")
+    assert a != b
+    assert (await events(hub, "patient.merged"), len(await events(hub, "patient.unmerged"))) == (["Patient/a"], 1)
+    assert await log_is_the_tables(hub)
+
+
+async def test_whom_a_wrong_merge_kept_apart_finds_his_person_when_it_is_taken_back(hub: Hub) -> None:
+    region, other = ("urn:oid:9", "N", "PE"), ("urn:oid:9", "Z", "PE")
+    await put(hub, person("a", "1", region, ssn("219-09-1234")))
+    await put(hub, person("b", "2", other, **JANE | {"first": "Maja"}))
+    await put(hub, person("y", "7", other, ssn("219-09-7777"), authority=CLINIC, first="Maja"), source="west")
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen")
+    await put(hub, person("n", "4", region, ssn("219-09-1234"), authority=PAYER), source="north")
+    a, b, y, n = await person_of(hub, "a", "b", "y", "n")
+    assert a == b == y != n, "the wrong SSN of one of them forbids it"
+    await hub.steward_identity.unmerge(ANN, "b", "a", "other-mother")
+    a, b, y, n = await person_of(hub, "a", "b", "y", "n")
+    assert (a == n, b == y, a == b) == (True, True, False)
+    assert await tasks(hub) == []
+    assert await log_is_the_tables(hub)
+
+
+async def test_records_of_two_sources_are_linked_and_none_goes_out_of_use(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, **JOHN), source="west")
+    with pytest.raises(InvalidInput, match="two sources"):
+        await hub.steward_identity.merge(ANN, "a", "b", "papers-seen")
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen", keep_both=True)
+    a, b = await person_of(hub, "a", "b")
+    assert a == b
+    assert (await read(hub, "b")).get("active", True)
+
+
+async def test_who_is_split_off_leaves_alone_and_the_others_stay_together(hub: Hub) -> None:
+    number = ("urn:oid:9", "N", "MR")
+    for id_, source in (("a", "east"), ("b", "west"), ("c", "north")):
+        await put(hub, person(id_, f"{id_}1", number, authority=f"urn:oid:{source}"), source=source)
+    await hub.steward_identity.split(ANN, "b", "wrong-chart")
+    a, b, c = await person_of(hub, "a", "b", "c")
+    assert a == c != b
+    assert await events(hub, "patient.unmerged") == ["Patient/b"]
+    await put(hub, {**person("b", "b1", number, authority="urn:oid:west"), "active": True}, source="west")
+    assert (await person_of(hub, "b")) == [b], "the rules do not link it again"
+    await hub.steward_identity.split(ANN, "b", "wrong-chart")
+    assert await log_is_the_tables(hub)
+
+
+async def test_a_pin_decides_and_is_taken_back(hub: Hub) -> None:
+    number = ("urn:oid:9", "N", "MR")
+    await put(hub, person("a", "1", number))
+    await put(hub, person("b", "7", number, authority=CLINIC, born="1967-12-14"), source="west")
+    usual = (await golden(hub, "a"))["birthDate"]
+    pinned = {"1967-12-13": "b", "1967-12-14": "a"}[usual]
+    await hub.steward_identity.pin(ANN, pinned, "birthDate", "passport-seen")
+    assert (await golden(hub, "a"))["birthDate"] != usual
+    await hub.steward_identity.pin(ANN, pinned, "birthDate", "passport-seen", chosen=False)
+    assert (await golden(hub, "a"))["birthDate"] == usual
+    told = await hub.steward_identity.history(ANN, "a")
+    assert [one.event.kind for one in told][-2:] == ["pinned", "unpinned"]
+    with pytest.raises(NotFound):
+        await hub.steward_identity.history(ANN, "nobody")
+    with pytest.raises(UnknownPatient):
+        await hub.steward_identity.pin(ANN, "nobody", "birthDate", "passport-seen")
+
+
+# --- the report
+
+
+async def test_the_report_counts_duplicates_and_names_who_shares_a_number_but_no_number(hub: Hub) -> None:
+    shared = [ssn("219-09-1234"), (PAYER, "M-77", "MB")]
+    await put(hub, person("a", "1", *shared))
+    await put(hub, person("b", "2", *shared, **JOHN))
+    await put(hub, person("c", "3", family="Lind", first="Maja", born="2001-05-05"))
+    await put(hub, person("c", "3", **JOHN))
+    told = document(await hub.report_identity(ANN))
+    assert (told["records"], told["persons"], told["waiting"]["held"]) == (3, 3, 1)
+    assert told["sharedNumbers"]["counts"] == {"ssn": 1, "insurance": 1}
+    assert {tuple(each["patients"]) for each in told["sharedNumbers"]["shared"]} == {("Patient/a", "Patient/b")}
+    assert (told["trend"][0]["registered"], told["trend"][0]["overlays"]) == (3, 1)
+    assert told["rates"]["duplicate"] == pytest.approx(2 / 3)
+    assert told["rates"]["overlay"] == pytest.approx(1 / 3)
+    assert not any(value in str(told) for value in ("219-09", "M-77", "Holm"))
+
+
+async def test_confirmed_duplicates_are_the_creation_rate_and_a_number_that_was_corrected_is_shared_no_more(
+    hub: Hub,
+) -> None:
+    await put(hub, person("a", "1", ssn("219-09-1234")))
+    await put(hub, person("b", "2", ssn("219-09-1234"), **JOHN))
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen")
+    told = document(await hub.report_identity(ANN, by="month"))
+    assert told["rates"]["creation"] == pytest.approx(1 / 2)
+    assert told["sharedNumbers"]["shared"] == [], "one person may have one number twice"
+    await hub.steward_identity.unmerge(ANN, "b", "a", "other-mother")
+    assert document(await hub.report_identity(ANN))["sharedNumbers"]["counts"] == {"ssn": 1}
+    await put(hub, person("b", "2", **JOHN))
+    assert document(await hub.report_identity(ANN))["sharedNumbers"]["counts"] == {}
+    with pytest.raises(InvalidInput):
+        await hub.report_identity(ANN, by="hour")
+
+
+async def test_an_empty_hub_has_no_rates(hub: Hub) -> None:
+    told = document(await hub.report_identity(ANN))
+    assert set(told["rates"].values()) == {None}
