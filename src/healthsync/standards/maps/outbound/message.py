@@ -9,6 +9,7 @@ from typing import Any
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.hl7v2 import MessageBuilder
+from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.outbound.content import Content
 from healthsync.standards.maps.outbound.datatypes import WRITERS, Pen, Repetition, Writer
 from healthsync.standards.maps.outbound.orders import ORDER_WRITERS
@@ -84,6 +85,18 @@ def build(message_type: str, content: Content, header: Header) -> bytes:
     writing = _Writing(builder, Pen(content, version, own), version)
     writing.parts(found.parts, subjects(content, trigger, header.at.isoformat(timespec="seconds")), 1)
     return builder.encode()
+
+
+def patient_segments(builder: MessageBuilder, patient: Resource, version: str, number: int, *, owner: str) -> None:
+    """Append PID and PD1 of a patient, the `number`th of the message, as the maps of all messages write them.
+
+    `owner` is the authority of numbers that the sender gives itself. Raises InvalidInput for an unknown version.
+    """
+    content = Content(patient, {})
+    writing = _Writing(builder, Pen(content, version_number(version), (owner, "", "")), version_number(version))
+    parts = message_map("ADT^A28").parts
+    known = [part for part in parts if isinstance(part, SegmentMap) and part.segment in ("PID", "PD1")]
+    writing.parts(known, {"Patient": patient}, number)
 
 
 class _Writing:
