@@ -45,6 +45,7 @@ from healthsync.exchange.administration.replay_messages import KIND as REPLAY
 from healthsync.exchange.administration.replay_messages import ReplayMessages
 from healthsync.exchange.administration.report_quality import ReportQuality
 from healthsync.exchange.administration.show_audit import ShowAudit
+from healthsync.exchange.answer_query import AnswerQuery
 from healthsync.exchange.applications.alerts import Alerts
 from healthsync.exchange.applications.answers import ApplicationAnswers
 from healthsync.exchange.applications.audit_notes import NoteUse
@@ -295,6 +296,14 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         ack_mode=settings.hl7.ack_mode,
         development=settings.development,
         answers=application_answers,
+        answer_query=AnswerQuery(
+            disclose=disclose,
+            audit=audit,
+            clock=clock,
+            pointer_key=keyring.derive("query pointer"),
+            application=settings.hub.name,
+            facility=settings.hub.facility,
+        ),
     )
     process_message = ProcessMessage(
         database=database,

@@ -176,6 +176,16 @@ async def members(tx: Transaction, enterprise_id: UUID) -> list[SourcePatient]:
     return [SourcePatient(*row) for row in await tx.fetch(_SQL.members, enterprise_id)]
 
 
+async def active_members(tx: Transaction, enterprise_id: UUID) -> list[SourcePatient]:
+    """The patients of a person whose numbers are in use."""
+    return [SourcePatient(*row) for row in await tx.fetch(_SQL.active_members, enterprise_id)]
+
+
+async def bearers(tx: Transaction, tokens: Sequence[int], types: Sequence[str]) -> list[SourcePatient]:
+    """Up to two patients of any source who bear one of these numbers."""
+    return [SourcePatient(*row) for row in await tx.fetch(_SQL.bearers, tokens, types)]
+
+
 async def pins(tx: Transaction, keys: Collection[int]) -> set[tuple[int, str]]:
     """The patients among these from which an element is taken, with the element."""
     return {tuple(row) for row in await tx.fetch(_SQL.pins, list(keys))}

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from healthsync.errors import InvalidInput
+from healthsync.standards.fhir.query import escaped, token
 from healthsync.standards.hl7v2 import ErrorCode, Message, Repetition
 from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.maps.tables import tables
@@ -29,12 +31,12 @@ class QueryFault:
     text: str
 
 
-class QueryNotUnderstood(Exception):
-    """A query that cannot be asked; `faults` say why."""
+class QueryNotUnderstood(InvalidInput):
+    """A query that cannot be asked; `fault` says why."""
 
-    def __init__(self, *faults: QueryFault) -> None:
-        super().__init__("; ".join(fault.text for fault in faults))
-        self.faults = faults
+    def __init__(self, fault: QueryFault) -> None:
+        super().__init__(fault.text, code="value")
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,8 @@ def read_query(message: Message, source: str) -> PatientQuery:
     if not _is_since(message.version, 2, 4):
         told = "queries by parameter are of HL7 v2.4 and later"
         raise QueryNotUnderstood(QueryFault(ErrorCode.UNSUPPORTED_VERSION_ID, ("MSH", 1, 12), told))
-    asked = _demographics(message, source) if kind == "demographics" else _identifiers(message, source)
-    pointer = message.get("DSC-1")
-    return PatientQuery(kind, **asked, limit=_limit(message), pointer=pointer)
+    read = _demographics if kind == "demographics" else _identifiers
+    return replace(read(message, source), limit=_limit(message), pointer=message.get("DSC-1"))
 
 
 _MISSING = ErrorCode.REQUIRED_FIELD_MISSING
@@ -100,7 +101,7 @@ def _limit(message: Message) -> int | None:
     if unit.upper() != "RD":
         told = "the size of an answer is told in records: RCP-2 is such as 20^RD"
         raise QueryNotUnderstood(QueryFault(_UNKNOWN, ("RCP", 1, 2, 1, 2), told))
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) and len(text) < 10):
+    if not (text.isascii() and text.isdecimal() and int(text[:9]) > 0 and len(text) < 10):
         raise QueryNotUnderstood(QueryFault(_WRONG, ("RCP", 1, 2, 1, 1), "RCP-2 is a number of records, 1 or more"))
     return int(text)
 
@@ -108,13 +109,14 @@ def _limit(message: Message) -> int | None:
 # --- PIX ----------------------------------------------------------------------------------------------------------
 
 
-def _identifiers(message: Message, source: str) -> dict[str, object]:
+def _identifiers(message: Message, source: str) -> PatientQuery:
     numbers = _repetitions(message, 3)
     if len(numbers) != 1 or not numbers[0].component(1):
         raise QueryNotUnderstood(QueryFault(_MISSING, ("QPD", 1, 3, 1, 1), "QPD-3 names the one number that is known"))
     if not (system := _system(numbers[0], source)):
         raise QueryNotUnderstood(QueryFault(_MISSING, ("QPD", 1, 3, 1, 4), "the number in QPD-3 names its authority"))
-    return {"number": (system, numbers[0].component(1)), "domains": _domains(message, 4, source)}
+    number = (system, numbers[0].component(1))
+    return PatientQuery("identifiers", number=number, domains=_domains(message, 4, source))
 
 
 def _domains(message: Message, field: int, source: str) -> tuple[str, ...]:
@@ -141,7 +143,7 @@ def _system(number: Repetition, source: str) -> str:
 # --- PDQ ----------------------------------------------------------------------------------------------------------
 
 
-def _demographics(message: Message, source: str) -> dict[str, object]:
+def _demographics(message: Message, source: str) -> PatientQuery:
     criteria: list[tuple[str, str]] = []
     number: dict[str, tuple[int, str]] = {}
     for place, repetition in enumerate(_repetitions(message, 3), 1):
@@ -161,7 +163,7 @@ def _demographics(message: Message, source: str) -> dict[str, object]:
     if not criteria:
         told = "QPD-3 says nothing of the patient who is wanted, such as @PID.5.1^QUENNELL"
         raise QueryNotUnderstood(QueryFault(_MISSING, ("QPD", 1, 3), told))
-    return {"criteria": tuple(criteria), "domains": _domains(message, 8, source)}
+    return PatientQuery("demographics", tuple(criteria), domains=_domains(message, 8, source))
 
 
 def _field(repetition: Repetition, place: int) -> str:
@@ -191,13 +193,8 @@ def _token(number: Mapping[str, tuple[int, str]], source: str) -> str:
     namespace, universal_id = said.get("PID.3.4", ""), said.get("PID.3.4.2", "")
     has_authority = bool(namespace or universal_id)
     system = authority_system(namespace, universal_id, source) if has_authority else ""
-    value = escaped(said.get("PID.3", ""))
-    return f"{escaped(system)}|{value}" if has_authority else value
-
-
-def escaped(text: str) -> str:
-    """A text as a value of a FHIR search (search.html#escaping)."""
-    return re.sub(r"([\\,$|])", r"\\\1", text)
+    value = said.get("PID.3", "")
+    return token(system, value) if has_authority else escaped(value)
 
 
 def _text(value: str, place: Place) -> str:
