@@ -29,6 +29,7 @@ from healthsync.infrastructure.crypto import SealBroken, open_sealed, seal
 from healthsync.infrastructure.telemetry import logger, metrics
 from healthsync.standards.fhir import json as fhir_json
 from healthsync.standards.fhir import query as fhir_search
+from healthsync.standards.fhir.query_values import token
 from healthsync.standards.hl7v2 import AckCode, ErrorCode, Message, build_ack
 from healthsync.standards.maps.outbound import QueryAnswer, build_response
 from healthsync.standards.maps.queries import KINDS, PatientQuery, Place, QueryFault, QueryNotUnderstood, read_query
@@ -150,7 +151,7 @@ class AnswerQuery:
 
     async def _identifiers(self, requester: Requester, query: PatientQuery, asked: str) -> QueryAnswer:
         found = await self._disclose.cross_references(
-            requester, query.number, query.domains, interaction=_INTERACTIONS[query.kind], asked=asked
+            requester, query.number, query.domains or None, interaction=_INTERACTIONS[query.kind], asked=asked
         )
         if isinstance(found, Refusal):
             return _refused(AckCode.AR, found.because)
@@ -168,7 +169,7 @@ class AnswerQuery:
             return QueryAnswer(AckCode.AE, _unknown_domains(query, unknown))
         criteria = list(query.criteria)
         if query.domains:
-            criteria.append(("identifier", ",".join(fhir_search.token(system, "") for system in query.domains)))
+            criteria.append(("identifier", ",".join(token(system, "") for system in query.domains)))
         try:
             found = await self._disclose.search(
                 requester,

@@ -42,7 +42,8 @@ from healthsync.standards.fhir import binaries, json, published, references
 from healthsync.standards.fhir.care_dates import CareDates
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.outcome import Issue
-from healthsync.standards.fhir.query import SearchQuery, parse, token
+from healthsync.standards.fhir.query import SearchQuery, parse
+from healthsync.standards.fhir.query_values import token
 from healthsync.standards.fhir.summary import reduce
 
 SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
@@ -564,7 +565,7 @@ class Disclose:
         self,
         requester: Requester,
         number: tuple[str, str] | str,
-        systems: Sequence[str],
+        systems: Sequence[str] | None,
         *,
         interaction: str,
         asked: str,
@@ -572,7 +573,7 @@ class Disclose:
     ) -> CrossReferences | NotCrossReferenced | Refusal:
         """The other numbers of the person who bears `number` (system and value, or the id of a Patient).
 
-        Only those of `systems`, when some are named; `with_all_patients` tells of all source patients nevertheless.
+        Only those of `systems` (None: of all domains) and the source patients that bear them, or `with_all_patients`.
         What roles and consent withhold takes no part, nor do numbers that were merged away or are old. `asked` is the
         question as received, which the audit log seals.
         """
@@ -603,7 +604,7 @@ class Disclose:
         tx: Transaction,
         requester: Requester,
         number: tuple[str, str] | str,
-        systems: Sequence[str],
+        systems: Sequence[str] | None,
         with_all_patients: bool,
     ) -> tuple[CrossReferences | NotCrossReferenced, list[StoredResource]]:
         members = await self._person_of(tx, requester, number)
@@ -617,10 +618,10 @@ class Disclose:
         for row, shown in zip(rows, await self._show(tx, requester, rows), strict=True):
             own = _numbers_in_use(json.parse(shown.text.encode()), systems, but=number)
             told = {**own, **told}
-            if own or with_all_patients or not systems:
+            if own or with_all_patients or systems is None:
                 bearing.append(row)
         of = {system for system, _ in told}
-        if unknown := await self._unknown_domains(tx, requester, [each for each in systems if each not in of]):
+        if unknown := await self._unknown_domains(tx, requester, [each for each in systems or () if each not in of]):
             return NotCrossReferenced(NoCrossReference.TARGET_DOMAIN, unknown), []
         references_to = [row.reference for row in bearing if row.id != number]
         return CrossReferences([told[place] for place in sorted(told)], references_to), bearing
@@ -1027,13 +1028,13 @@ def _published(resource_type: str, id_: str) -> Disclosed | None:
 
 
 def _numbers_in_use(
-    patient: dict[str, Any], systems: Sequence[str], but: tuple[str, str] | str
+    patient: dict[str, Any], systems: Sequence[str] | None, but: tuple[str, str] | str
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """The numbers of a patient by system and value: those of these systems (none: of all), without the old ones."""
+    """The numbers of a patient by system and value: those of these systems (None: of all), without the old ones."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for number in patient.get("identifier", ()):
         place = (number.get("system", ""), number.get("value", ""))
-        if all(place) and place != but and number.get("use") != "old" and (not systems or place[0] in systems):
+        if all(place) and place != but and number.get("use") != "old" and (systems is None or place[0] in systems):
             found[place] = number
     return found
 

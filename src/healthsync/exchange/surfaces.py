@@ -141,6 +141,7 @@ SURFACES: tuple[Surface, ...] = (
     _http("fhir.batch_validate", "POST", "/fhir/ValueSet/$batch-validate-code", Gate.NONE, _CODES_ONLY),
     _http("fhir.closure", "POST", "/fhir/$closure", Gate.NONE, "codes of a table that the client keeps; no patient"),
     *_operation("fhir.docref", "DocumentReference/$docref", Gate.DISCLOSE),
+    *_operation("fhir.ihe_pix", "Patient/$ihe-pix", Gate.DISCLOSE),
     *_operation("fhir.lastn", "Observation/$lastn", Gate.DISCLOSE),
     _http("fhir.graphql", "GET", "/fhir/$graphql", Gate.DISCLOSE),
     _http("fhir.graphql_post", "POST", "/fhir/$graphql", Gate.DISCLOSE),

@@ -13,7 +13,7 @@ from healthsync.domains.access import Requester
 from healthsync.domains.directory import Partner, Peer, network
 from healthsync.standards.hl7v2 import Message
 
-MERCY, GENERAL, OTHER = "urn:oid:1.2.3", "urn:oid:4.5.6", "urn:oid:9.9"
+MERCY, GENERAL, OTHER = "urn:oid:1.2.3", "urn:oid:1.5.6", "urn:oid:1.9"
 FEED = Requester("feed", ("system",), "TREAT")
 PEER = Peer("192.0.2.7")
 

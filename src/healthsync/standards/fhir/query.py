@@ -177,16 +177,6 @@ def parse_condition(resource_type: str, pairs: Iterable[tuple[str, str]]) -> Sea
     return found
 
 
-def escaped(text: str) -> str:
-    """A text as the value of a parameter (search.html#escaping)."""
-    return re.sub(r"([\\,$|])", r"\\\1", text)
-
-
-def token(system: str, value: str) -> str:
-    """A number or code of a system as the value of a token parameter; without a value, any of the system."""
-    return f"{escaped(system)}|{escaped(value)}"
-
-
 def _no_condition(name: str) -> None:
     unserved(f"a condition is made of search criteria; '{printable(name)}' is none")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from healthsync.errors import InvalidInput
-from healthsync.standards.fhir.query import escaped, token
+from healthsync.standards.fhir.query_values import DIVIDERS, escape, token
 from healthsync.standards.hl7v2 import ErrorCode, Message, Repetition
 from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.maps.tables import tables
@@ -148,14 +148,9 @@ def _demographics(message: Message, source: str) -> PatientQuery:
     number: dict[str, tuple[int, str]] = {}
     for place, repetition in enumerate(_repetitions(message, 3), 1):
         field, value = _field(repetition, place), repetition.component(2)
-        if not value:
-            continue
         if field in _OF_A_NUMBER:
-            if field in number:
-                told = "a patient is asked for by one number; ask again for another"
-                raise QueryNotUnderstood(QueryFault(ErrorCode.DUPLICATE_KEY_IDENTIFIER, ("QPD", 1, 3, place), told))
-            number[field] = place, value
-        else:
+            _add_to_number(number, field, repetition, place)
+        elif value:
             parameter, read = _PARAMETERS[field]
             criteria.append((parameter, read(value, ("QPD", 1, 3, place, 2))))
     if number:
@@ -164,6 +159,18 @@ def _demographics(message: Message, source: str) -> PatientQuery:
         told = "QPD-3 says nothing of the patient who is wanted, such as @PID.5.1^QUENNELL"
         raise QueryNotUnderstood(QueryFault(_MISSING, ("QPD", 1, 3), told))
     return PatientQuery("demographics", tuple(criteria), domains=_domains(message, 8, source))
+
+
+def _add_to_number(number: dict[str, tuple[int, str]], field: str, repetition: Repetition, place: int) -> None:
+    """A part of the number; an authority may be told whole, as `@PID.3.4^MERCY&1.2.3&ISO`."""
+    parts = repetition.subcomponents(2)
+    names = ("PID.3.4", "PID.3.4.2", "PID.3.4.3") if field == "PID.3.4" else (field,)
+    for name, value in zip(names, parts, strict=False):
+        if value and name in number:
+            told = "a patient is asked for by one number; ask again for another"
+            raise QueryNotUnderstood(QueryFault(ErrorCode.DUPLICATE_KEY_IDENTIFIER, ("QPD", 1, 3, place), told))
+        if value:
+            number[name] = place, value
 
 
 def _field(repetition: Repetition, place: int) -> str:
@@ -194,7 +201,7 @@ def _token(number: Mapping[str, tuple[int, str]], source: str) -> str:
     has_authority = bool(namespace or universal_id)
     system = authority_system(namespace, universal_id, source) if has_authority else ""
     value = said.get("PID.3", "")
-    return token(system, value) if has_authority else escaped(value)
+    return token(system, value) if has_authority else escape(value, DIVIDERS)
 
 
 def _text(value: str, place: Place) -> str:
@@ -202,11 +209,11 @@ def _text(value: str, place: Place) -> str:
     text = value.strip().rstrip("*")
     if not text or "*" in text:
         raise QueryNotUnderstood(QueryFault(_WRONG, place, "the wildcard * stands at the end of a text only"))
-    return escaped(text)
+    return escape(text, DIVIDERS)
 
 
 def _word(value: str, _place: Place) -> str:
-    return escaped(value.strip())
+    return escape(value.strip(), DIVIDERS)
 
 
 def _date(value: str, place: Place) -> str:
