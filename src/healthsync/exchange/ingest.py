@@ -261,11 +261,12 @@ class Ingest:
         await self._compare_and_seal(tx, submission, work)  # (4)
         # (5) As late as can be, so that what is stored travels with its record; but merges change resources that this
         # submission may just have brought, and who asks what still refers to a deleted one must see the new versions.
-        early = bool(submission.merges) or self._keeps_some(submission, work)
+        replaced = self._replaced(work)
+        early = bool(submission.merges or replaced) or self._keeps_some(submission, work)
         if early:
             self._store(tx, work)
             await self._keep_referenced(tx, submission, work)
-        linked = await self._link(tx, submission, work)  # (6)
+        linked = await self._link(tx, submission, work, replaced)  # (6)
         if not early:
             self._store(tx, work)
         patients = await self._record(tx, submission, work, linked)  # (7)
@@ -599,7 +600,21 @@ class Ingest:
         self._records.write(tx, work.changes)
 
     # (6)
-    async def _link(self, tx: Transaction, submission: Submission, work: _Work) -> list[Event]:
+    @staticmethod
+    def _replaced(work: _Work) -> list[_Written]:
+        """The Patients of whom a client says now that another takes their place, or does no longer."""
+        said = [work.written[e.key] for e in work.incoming if e.mapped is None and e.key in work.written]
+        return [
+            one
+            for one in said
+            if one.resource["resourceType"] == "Patient"
+            and not one.change.deleted
+            and renumbered.replaced_by(one.resource) != renumbered.replaced_by(one.before or {})
+        ]
+
+    async def _link(
+        self, tx: Transaction, submission: Submission, work: _Work, replaced: Sequence[_Written]
+    ) -> list[Event]:
         linked: list[Event] = []
 
         async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -620,6 +635,8 @@ class Ingest:
                     await self._consent.align(tx, outcome.members)
             elif resource_type == "Patient":
                 self._identity.withdraw(tx, written.change.pid)
+        for written in replaced:
+            linked.extend(await self._replace(tx, submission, work, written))
         for correction in submission.merges:
             linked.extend(await self._correct(tx, submission, work, correction))
         for (resource_type, _), written in work.written.items():
@@ -650,6 +667,11 @@ class Ingest:
         members = await self._identity.members(tx, enterprise_id)
         await self._consent.align(tx, [member.patient_key for member in members])
 
+    async def _align_persons(self, tx: Transaction, one: SourcePatient, other: SourcePatient) -> None:
+        persons = await self._identity.enterprise_ids(tx, [one.patient_key, other.patient_key])
+        for person in set(persons.values()):
+            await self._align_consents(tx, UUID(person))
+
     async def _correct(
         self, tx: Transaction, submission: Submission, work: _Work, correction: Correction
     ) -> list[Event]:
@@ -671,17 +693,70 @@ class Ingest:
         retired = await self._identity.find_source_patient(tx, source, merge.retired_identifiers)
         if survivor is None or retired is None or survivor.patient_key == retired.patient_key:
             return []  # nothing is known under the retired number, or both are one record already: nobody vanishes
-        outcome = await self._identity.merge(tx, survivor, retired, decided_by=source, reason="sender-merge")
+        return await self._unite(tx, submission, work, survivor, retired)
+
+    async def _unite(
+        self,
+        tx: Transaction,
+        submission: Submission,
+        work: _Work,
+        survivor: SourcePatient,
+        retired: SourcePatient,
+        *,
+        is_told: bool = False,
+    ) -> list[Event]:
+        """Merge; with `is_told` the retired Patient says already who took over."""
+        outcome = await self._identity.merge(tx, survivor, retired, decided_by=submission.source, reason="sender-merge")
         await self._align_consents(tx, outcome.enterprise_id)
         if outcome.retired is not None:
-            await self._tell_of_links(
-                tx, submission, work, {outcome.survivor: None, outcome.retired: outcome.survivor.patient_id}
-            )
+            retiring = {} if is_told else {outcome.retired: outcome.survivor.patient_id}
+            await self._tell_of_links(tx, submission, work, {outcome.survivor: None, **retiring})
         return [
             Event(
                 EventName.PATIENT_MERGED, f"Patient/{survivor.patient_id}", {"retired": f"Patient/{retired.patient_id}"}
             )
         ]
+
+    async def _replace(self, tx: Transaction, submission: Submission, work: _Work, written: _Written) -> list[Event]:
+        """A Patient whom a client says to be replaced by another is merged into him (IHE ITI-104 §2:3.104.4.2); one who
+        is said to be active again is a person of his own."""
+        itself = SourcePatient(written.change.pid, written.change.id, submission.source)
+        if (other := renumbered.replaced_by(written.resource)) is not None:
+            survivor = await self._named(tx, submission, work, other)
+            return [] if survivor is None else await self._unite(tx, submission, work, survivor, itself, is_told=True)
+        former = renumbered.replaced_by(written.before or {}) or {}
+        survivor = await self._named(tx, submission, work, former) if written.resource.get("active") else None
+        if survivor is not None:
+            await self._identity.unlink(tx, itself, survivor, decided_by=submission.source, reason="sender-unlink")
+            await self._align_persons(tx, itself, survivor)
+        return []
+
+    async def _named(
+        self, tx: Transaction, submission: Submission, work: _Work, other: Mapping[str, Any]
+    ) -> SourcePatient | None:
+        """Whom Patient.link.other means, by reference or by number, among those that the sender may see. Raises
+        InvalidInput for a number by which nobody is known: the merge would be lost."""
+        target = references.parse(other.get("reference", ""))
+        if target.kind is references.Kind.RELATIVE and target.type == "Patient":
+            id_ = str(target.id)
+            key = work.patient_keys.get(id_) or (await self._records.patient_keys(tx, [id_])).get(id_)
+            found = None if key is None else SourcePatient(key, id_, submission.source)
+        else:
+            numbers = [other["identifier"]] if "identifier" in other else []
+            found = await self._identity.bearer(tx, submission.source, numbers)
+        if found is not None and not await self._is_open(tx, submission, found):
+            found = None
+        if found is None and "identifier" in other:
+            told = (
+                "Patient.link says who replaces this patient by a number by which nobody is known here; send him first"
+            )
+            raise InvalidInput(told, code="business-rule", expression="Patient.link.other")
+        return found
+
+    async def _is_open(self, tx: Transaction, submission: Submission, patient: SourcePatient) -> bool:
+        key = ("Patient", patient.patient_id)
+        head = (await self._records.heads(tx, [key], self._seen_by(submission.requester))).get(key)
+        return head is not None and head["permitted"] and not head["deleted"]
 
     async def _relate(self, tx: Transaction, submission: Submission, work: _Work, link: PatientLink) -> list[Event]:
         """Two patients of a sender are one person, or are not (HL7 v2.5.1 §3.3.24, §3.3.37). No value is copied either
@@ -696,9 +771,7 @@ class Ingest:
             return []
         decide = self._identity.link if link.kind == "link" else self._identity.unlink
         outcome = await decide(tx, one, other, decided_by=source, reason=f"sender-{link.kind}")
-        persons = await self._identity.enterprise_ids(tx, [one.patient_key, other.patient_key])
-        for person in set(persons.values()):
-            await self._align_consents(tx, UUID(person))
+        await self._align_persons(tx, one, other)
         if link.kind == "unlink":
             await self._tell_of_links(tx, submission, work, {one: None, other: None})
             return []
