@@ -187,6 +187,7 @@ SURFACES: tuple[Surface, ...] = (
     Surface("subscriptions.rest_hook", "http out", "POST, PUT", "the endpoint of a Subscription", Gate.DISCLOSE),
     Surface("subscriptions.email", "smtp out", "SMTP", "the mail address of a Subscription", Gate.DISCLOSE),
     Surface("mllp.send", "mllp out", "MLLP", "HL7 v2 messages to a destination", Gate.DISCLOSE),
+    Surface("mllp.query", "mllp", "MLLP", "answers to HL7 v2 queries about patients", Gate.DISCLOSE),
     Surface("mllp.receive", "mllp", "MLLP", "HL7 v2 messages in, acknowledgements out", Gate.RECEIVE),
     Surface("cli.messages.show", "cli", "run", "healthsync messages show", Gate.OPERATOR),
     Surface("cli.messages.list", "cli", "run", "healthsync messages list", Gate.NONE, "control ids, types and states"),
