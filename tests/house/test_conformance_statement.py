@@ -816,7 +816,9 @@ PROBES: dict[str, dict[str, Ask]] = {
             get("/Patient/p1/$graphql?query={gender}", lambda a: "female" in a.text),
         ),
         "Patient/$golden": get("/Patient/p1/$golden", lambda a: "seealso" in a.text),
-        "Patient/$ihe-pix": get("/Patient/$ihe-pix?sourceIdentifier=urn:oid:1.2.3|MRN-1", lambda a: "Patient/p1" in a.text),
+        "Patient/$ihe-pix": get(
+            "/Patient/$ihe-pix?sourceIdentifier=urn:oid:1.2.3|MRN-1", lambda a: "Patient/p1" in a.text
+        ),
         "Patient/$match": post(
             "/Patient/$match",
             {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": _patient()}]},

@@ -723,7 +723,9 @@ class Ingest:
         itself = SourcePatient(written.change.pid, written.change.id, submission.source)
         if (other := renumbered.replaced_by(written.resource)) is not None:
             survivor = await self._named(tx, submission, work, other)
-            return [] if survivor is None else await self._unite(tx, submission, work, survivor, itself, is_told=True)
+            if survivor is None or survivor.patient_key == itself.patient_key:
+                return []
+            return await self._unite(tx, submission, work, survivor, itself, is_told=True)
         former = renumbered.replaced_by(written.before or {}) or {}
         survivor = await self._named(tx, submission, work, former) if written.resource.get("active") else None
         if survivor is not None:

@@ -177,6 +177,15 @@ async def test_a_merge_may_name_the_survivor_by_reference_and_come_with_him(admi
 
 async def test_a_merge_into_nobody_known_is_refused_and_stores_nothing(admin: httpx.AsyncClient) -> None:
     await feed(admin, "R-1")
+    nobody = [{"other": {"reference": "https://elsewhere.example/Patient/9"}, "type": "replaced-by"}]
+    kept = await admin.put(
+        "/fhir/Patient/r2", json={**person("R-2", BLUE, active=False, link=nobody, birthDate="1931-01-02"), "id": "r2"}
+    )
+    assert kept.status_code == 201  # a link to another server merges nothing
+    itself = await feed(admin, "R-3", **{**replaced_by("R-3"), "birthDate": "1931-01-02"})
+    assert itself.status_code == 201
+    (await admin.delete("/fhir/Patient/r2")).raise_for_status()
+    (await admin.delete(f"/fhir/Patient?identifier={RED}|R-3")).raise_for_status()
     answer = await feed(admin, "R-1", **replaced_by("R-404"))
     assert refused(answer)[:2] == (422, "business-rule")
     assert (await admin.get("/fhir/Patient?active=false")).json()["total"] == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +48,12 @@ class Asking:
         assert answer is not None
         return answer
 
+    async def may(self, role: str | None, purpose: str | None) -> None:
+        """Give the partner another role; the hub learns of it at once."""
+        async with self.hub.database.transaction() as tx:
+            await self.hub.directory.set_queries(tx, "mercy", role, purpose)
+        self.hub.receive_message._partners_at = float("-inf")
+
     async def audited(self) -> list[tuple[str, str, str | None, str | None]]:
         async with self.hub.database.connection() as tx:
             rows = await self.hub.audit.search(tx)
@@ -60,19 +65,9 @@ class Asking:
 
 
 @pytest.fixture
-async def partner(hub: Hub) -> Callable[..., Awaitable[None]]:
-    """Register the partner at the peer's address, with a role or none."""
-
-    async def register(role: str | None = "physician", purpose: str | None = "TREAT") -> None:
-        known = Partner("mercy", addresses=(network("192.0.2.0/24"),), query_role=role, query_purpose=purpose)
-        async with hub.database.transaction() as tx:
-            await hub.directory.add(tx, known)
-
-    return register
-
-
-@pytest.fixture
-async def ask(hub: Hub, partner: Callable[..., Awaitable[None]]) -> Asking:
-    """A partner that may ask as a physician."""
-    await partner()
+async def ask(hub: Hub) -> Asking:
+    """A partner, known by its address, that may ask as a physician."""
+    known = Partner("mercy", addresses=(network("192.0.2.0/24"),), query_role="physician", query_purpose="TREAT")
+    async with hub.database.transaction() as tx:
+        await hub.directory.add(tx, known)
     return Asking(hub)

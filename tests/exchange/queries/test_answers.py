@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from healthsync.domains.access import RolePolicy
 from healthsync.domains.directory import Partner, PartnerState
 from healthsync.errors import InvalidInput, Unavailable
 from healthsync.exchange.administration.onboard_partner import OnboardPartner
@@ -59,14 +60,10 @@ async def test_each_case_of_a_pix_query_is_told_apart(ask: Asking) -> None:
         assert [error.raw_field(2) for error in answer.all("ERR")] == places
         assert {error.get(3) for error in answer.all("ERR")} == code
         assert bool(answer.all("PID")) is (status == "OK")
-
-
-async def test_a_number_that_several_persons_bear_is_not_answered(ask: Asking) -> None:
     stranger = patient("M-1", name=[{"family": "Marrow", "given": ["Hob"]}], gender="male", birthDate="1930-01-02")
-    await ask.know(patient("M-1"))
     await ask.know(stranger)
     answer = await ask("QBP^Q23^QBP_Q21", pix(), "RCP|I")
-    assert (answer.get("QAK-2"), answer.get("ERR-3")) == ("AE", "205")
+    assert (answer.get("QAK-2"), answer.get("ERR-3")) == ("AE", "205"), "a number that several persons bear"
 
 
 async def test_demographics_find_patients_and_show_them_in_pid(ask: Asking) -> None:
@@ -131,48 +128,42 @@ async def test_an_answer_of_limited_size_goes_on_where_it_left_off(ask: Asking) 
     assert seen == [f"M-{number}" for number in range(5)]
     assert remaining == ["3", "1", "0"]
     assert pointer == ""
-
-
-async def test_a_pointer_goes_on_with_its_own_query_only(ask: Asking) -> None:
-    for number in range(3):
-        await ask.know(patient(f"M-{number}", birthDate=f"1971-03-0{number + 1}"))
     first = await ask("QBP^Q22^QBP_Q21", pdq("@PID.5.1^Quennell"), "RCP|I|1^RD")
-    tail = f"DSC|{first.get('DSC-1')}|I"
-    other = await ask("QBP^Q22^QBP_Q21", pdq("@PID.5.1^Q"), "RCP|I|1^RD", tail)
-    assert (other.get("MSA-1"), other.all("ERR")[0].raw_field(2)) == ("AE", "DSC^1^1")
+    tail = (f"DSC|{first.get('DSC-1')}|I",)
+    other = await ask("QBP^Q22^QBP_Q21", pdq("@PID.5.1^Q"), "RCP|I|1^RD", *tail)
+    assert (other.get("MSA-1"), other.all("ERR")[0].raw_field(2)) == ("AE", "DSC^1^1"), "a pointer of another query"
 
 
-async def test_a_partner_that_was_given_no_role_is_told_so_and_the_attempt_is_recorded(hub: Any, partner: Any) -> None:
-    await partner(None, None)
-    ask = Asking(hub)
+async def test_a_partner_is_told_what_its_role_shows_and_nothing_without_one(
+    ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await ask.know(patient("M-1"))
-    answer = await ask("QBP^Q23^QBP_Q21", pix(), "RCP|I")
-    assert (answer.get("MSA-1"), answer.get("QAK-2"), answer.all("PID")) == ("AR", "AR", [])
-    assert "partner queries" in answer.get("ERR-8")
+    in_domain = pdq("@PID.5.1^Quennell", domains="^^^&1.2.3&ISO")
+
+    async def refused(*queries: tuple[str, str]) -> str:
+        for trigger, query in queries:
+            answer = await ask(f"QBP^{trigger}^QBP_Q21", query, "RCP|I")
+            assert (answer.get("MSA-1"), answer.get("QAK-2"), answer.all("PID")) == ("AR", "AR", [])
+        return answer.get("ERR-8")
+
+    await ask.may(None, None)
+    assert "partner queries" in await refused(("Q23", pix()))
     assert await ask.audited() == [("query-identifiers", "4", "role", "mercy")]
 
+    await ask.may("researcher", "HRESCH")
+    await refused(("Q22", pdq("@PID.5.1^Q")), ("Q22", in_domain), ("Q23", pix()))
 
-async def test_a_role_without_patients_gets_none(hub: Any, partner: Any) -> None:
-    await partner("researcher", "HRESCH")
-    ask = Asking(hub)
-    await ask.know(patient("M-1"))
-    for trigger, query in (
-        ("Q22", pdq("@PID.5.1^Q")),
-        ("Q22", pdq("@PID.5.1^Q", domains="^^^&1.2.3&ISO")),
-        ("Q23", pix()),
-    ):
-        answer = await ask(f"QBP^{trigger}^QBP_Q21", query, "RCP|I")
-        assert (answer.get("MSA-1"), answer.all("PID")) == ("AR", [])
-
-
-async def test_a_role_that_sees_a_patient_in_part_is_answered_in_part(hub: Any, partner: Any) -> None:
-    await partner("billing", "HPAYMT")
-    ask = Asking(hub)
-    await ask.know(patient("M-1"))
+    await ask.may("billing", "HPAYMT")
     (pid,) = (await ask("QBP^Q22^QBP_Q21", pdq("@PID.5.1^Quennell"), "RCP|I")).all("PID")
     assert (pid.get(3), pid.get(5), pid.get(7), pid.get(8)) == ("M-1", "Quennell", "", "")
-    hidden = await ask("QBP^Q22^QBP_Q21", pdq("@PID.7^19710309"), "RCP|I")
-    assert (hidden.get("MSA-1"), hidden.all("PID")) == ("AR", [])
+    await refused(("Q22", pdq("@PID.7^19710309")))
+
+    monkeypatch.setitem(RolePolicy.load().elements, "billing", {"Patient": frozenset({"name"})})  # type: ignore[arg-type]
+    await refused(("Q23", pix()), ("Q22", in_domain))
+    (pid,) = (await ask("QBP^Q22^QBP_Q21", pdq("@PID.5.1^Quennell"), "RCP|I")).all("PID")
+    assert (pid.get(3), pid.get(5)) == ("", "Quennell")
+    refusals = [reason for _, outcome, reason, _ in await ask.audited() if outcome == "4"]
+    assert set(refusals) == {"role"}
 
 
 async def test_who_withholds_his_record_is_nobody_to_a_query(ask: Asking) -> None:
@@ -239,7 +230,7 @@ async def test_what_is_no_question_about_patients_gets_an_acknowledgement(ask: A
     assert "QBP^Q22" in other.get("ERR-8")
     async with ask.hub.database.transaction() as tx:
         await ask.hub.directory.set_state(tx, "mercy", PartnerState.PAUSED)
-    ask.hub.receive_message._partners_at = float("-inf")
+    ask.hub.receive_message._partners_at = float("-inf")  # the directory was read a moment ago
     paused = await ask("QBP^Q23^QBP_Q21", pix(), "RCP|I")
     assert (paused.get("MSH-9.1"), paused.get("MSA-1")) == ("ACK", "AE")
 
