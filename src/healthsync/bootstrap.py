@@ -55,6 +55,7 @@ from healthsync.exchange.administration.report_identity import ReportIdentity
 from healthsync.exchange.administration.report_quality import ReportQuality
 from healthsync.exchange.administration.show_audit import ShowAudit
 from healthsync.exchange.administration.steward_identity import StewardIdentity
+from healthsync.exchange.answer_query import AnswerQuery
 from healthsync.exchange.applications.alerts import Alerts
 from healthsync.exchange.applications.answers import ApplicationAnswers
 from healthsync.exchange.applications.audit_notes import NoteUse
@@ -312,6 +313,14 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         ack_mode=settings.hl7.ack_mode,
         development=settings.development,
         answers=application_answers,
+        answer_query=AnswerQuery(
+            disclose=disclose,
+            audit=audit,
+            clock=clock,
+            pointer_key=keyring.derive("query pointer"),
+            application=settings.hub.name,
+            facility=settings.hub.facility,
+        ),
     )
     process_message = ProcessMessage(
         database=database,

@@ -488,6 +488,49 @@ US_CORE = {
 }  # fmt: skip
 
 
+def _pixm_and_pdqm() -> dict[str, Ask]:
+    mrn, x = "urn:oid:1.2.3|MRN-1", "urn:oid:1.2.3|X-1"
+    maiden = "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName"
+    other = {"identifier": {"system": "urn:oid:1.2.3", "value": "MRN-1"}}
+    numbers = [{"system": "urn:oid:1.2.3", "value": "X-1"}, {"system": "urn:oid:4", "value": "Y-1"}]
+    added = Probe("PUT", f"/Patient?identifier={x}", _patient(id="x1", identifier=numbers), status=(200, 201))
+    duplicate = _patient(identifier=numbers, active=False, link=[{"type": "replaced-by", "other": other}])
+    removed = Probe("DELETE", f"/Patient?identifier={x}", status=(200, 204))
+    own = {
+        "telecom": [{"system": "phone", "value": "555"}],
+        "address": [{"city": "Ham", "country": "US", "postalCode": "1", "state": "MA"}],
+        "extension": [{"url": maiden, "valueString": "Tarn"}],
+    }
+    known = _patient(id="x2", active=True, name=[{"family": "Orr", "given": ["Mo"]}], gender="other", **own)
+    asked = (
+        "_id=x2", "active=true", "family=orr&given=mo", "telecom=555", "address=Ham", "address-city=Ham",
+        "address-country=US", "address-postalcode=1", "address-state=MA", "gender=other", "mothersMaidenName:exact=Tarn",
+    )  # fmt: skip
+    return {
+        "ITI-83: numbers of a person": every(
+            added, get(f"/Patient/$ihe-pix?sourceIdentifier={x}&targetSystem=urn:oid:4", lambda a: "Y-1" in a.text)
+        ),
+        "ITI-83: unknown number, unknown domains": every(
+            get("/Patient/$ihe-pix?sourceIdentifier=urn:oid:1.2.3|nobody", status=(404,)),
+            get("/Patient/$ihe-pix?sourceIdentifier=urn:oid:1.99|1", status=(400,)),
+            get(f"/Patient/$ihe-pix?sourceIdentifier={mrn}&targetSystem=urn:oid:1.99", status=(403,)),
+        ),
+        "ITI-104: add or revise a patient": added,
+        "ITI-104: resolve a duplicate": every(
+            added,
+            Probe("PUT", f"/Patient?identifier={x}", duplicate),
+            get("/Patient/x1/$golden", lambda a: "Patient/p1" in a.text),
+        ),
+        "ITI-104: remove a patient": every(added, removed, search(f"Patient?identifier={x}")),
+        "ITI-78: every parameter": every(
+            Probe("PUT", "/Patient/x2", known, status=(200, 201)), *(search(f"Patient?{each}", "x2") for each in asked)
+        ),
+        "ITI-78: numbers of the wanted domains alone": every(
+            added, get("/Patient?_id=x1&identifier=urn:oid:4|", lambda a: "Y-1" in a.text and "X-1" not in a.text)
+        ),
+    }
+
+
 def _us_core() -> dict[str, Any]:
     probes: dict[str, Any] = {}
     for resource_type, searches in US_CORE.items():
@@ -794,6 +837,9 @@ PROBES: dict[str, dict[str, Ask]] = {
             ),
             get("/Patient/m1", lambda a: a.json()["active"] is False),
         ),
+        "Patient/$ihe-pix": get(
+            "/Patient/$ihe-pix?sourceIdentifier=urn:oid:1.2.3|MRN-1", lambda a: "Patient/p1" in a.text
+        ),
         "Patient/$match": post(
             "/Patient/$match",
             {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": _patient()}]},
@@ -808,6 +854,7 @@ PROBES: dict[str, dict[str, Ask]] = {
         "$convert": post("/$convert", _patient()),
         "$process-message": post("/$process-message", {"resourceType": "Bundle", "type": "message"}),
     },
+    "IHE PIXm and PDQm": _pixm_and_pdqm(),
     "US Core": _us_core(),
     "Bulk Data Access": {
         "system export": export("/$export"),

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, StreamRight, granted, may_use_streams
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentPolicy, ConsentService
-from healthsync.domains.identity import Agreement, GoldenRecord, IdentityService, ReviewService
+from healthsync.domains.identity import Agreement, GoldenRecord, IdentityService, ReviewService, SourcePatient
 from healthsync.domains.records import (
     EVERYTHING,
     HistoryQuery,
@@ -42,7 +43,8 @@ from healthsync.standards.fhir import binaries, json, published, references
 from healthsync.standards.fhir.care_dates import CareDates
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.outcome import Issue
-from healthsync.standards.fhir.query import SearchQuery
+from healthsync.standards.fhir.query import SearchQuery, parse
+from healthsync.standards.fhir.query_values import token
 from healthsync.standards.fhir.summary import reduce
 
 SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
@@ -168,6 +170,31 @@ class Parcel:
     message_sequence: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CrossReferences:
+    """The other numbers of a person, and references to the source patients that bear them."""
+
+    identifiers: list[dict[str, Any]]
+    patients: list[str]
+
+
+class NoCrossReference(StrEnum):
+    """Why no numbers are told (IHE ITI-83 §2:3.83.4.2.2). What the requester may not see is unknown to him."""
+
+    SOURCE = "source-unknown"
+    SOURCE_DOMAIN = "source-domain-unknown"
+    TARGET_DOMAIN = "target-domain-unknown"
+    SEVERAL_PERSONS = "several-persons"
+
+
+@dataclass(frozen=True, slots=True)
+class NotCrossReferenced:
+    """Nothing is told, and why; `systems` are the domains that nobody has a number of."""
+
+    why: NoCrossReference
+    systems: tuple[str, ...] = ()
+
+
 class Withheld(HealthSyncError):
     """What was to be changed is not shown to this requester; `event` must be recorded, whatever becomes of the rest.
 
@@ -193,6 +220,9 @@ _ACTIONS = {
     "search-system": Action.EXECUTE,
     "$everything": Action.EXECUTE,
     "$golden": Action.EXECUTE,
+    "$ihe-pix": Action.EXECUTE,
+    "query-demographics": Action.EXECUTE,
+    "query-identifiers": Action.EXECUTE,
     "update": Action.UPDATE,
     "patch": Action.UPDATE,
     "delete": Action.DELETE,
@@ -202,6 +232,9 @@ _ACTIONS = {
 _STEPS = 3
 _MOST_OTHERS = 2000
 """How far, and how many resources, a message goes from what it is about."""
+
+_MOST_BEARERS = 100
+"""Source patients that may bear one number of one authority; they are one person or not one."""
 
 _WITHOUT_CONTENT = frozenset({"contentType", "securityContext"})
 
@@ -319,13 +352,14 @@ class Disclose:
         count: int,
         asked: str,
         with_total: bool = True,
+        interaction: str | None = None,
     ) -> DisclosedPage | Refusal:
-        """A page of a search; `asked` is the query as received, which the audit log seals.
+        """A page of a search; `asked` is the query as received, which the audit log seals under the name `interaction`.
 
         The total is exact or absent: it is counted to the end when `_total=accurate` or no page is wanted, otherwise as
         far as costs little. Raises InvalidInput for a search that this server cannot answer truthfully.
         """
-        interaction = "search-type" if query.type else "search-system"
+        interaction = interaction or ("search-type" if query.type else "search-system")
         wanted = (query.type,) if query.type else self._finder.types_of(requester, query) or ("Resource",)
         refusal = await self._authorise(requester, interaction, Interaction.SEARCH, wanted[0])
         if refusal is not None:
@@ -529,6 +563,93 @@ class Disclose:
             await self._refuse(requester, interaction, entity, "unknown" if row is None else "consent", ())
             return _NOT_FOUND
         return await self._show_person(requester, interaction, entity, person, person.golden.as_patient())
+
+    async def cross_references(
+        self,
+        requester: Requester,
+        number: tuple[str, str] | str,
+        systems: Sequence[str] | None,
+        *,
+        interaction: str,
+        asked: str,
+        with_all_patients: bool = False,
+    ) -> CrossReferences | NotCrossReferenced | Refusal:
+        """The other numbers of the person who bears `number` (system and value, or the id of a Patient).
+
+        Only those of `systems` (None: of all domains) and the source patients that bear them, or `with_all_patients`.
+        What roles and consent withhold takes no part, nor do numbers that were merged away or are old. `asked` is the
+        question as received, which the audit log seals.
+        """
+        if (refusal := await self._authorise(requester, interaction, Interaction.SEARCH, "Patient")) is not None:
+            return refusal
+        try:
+            async with self._database.transaction(read_only=True) as tx:
+                found, rows = await self._numbers(tx, requester, number, systems, with_all_patients)
+                patients = await self._patients(tx, *rows)
+        except Refused as refused:
+            await self._refuse(requester, interaction, "Patient", "role", ())
+            return Refusal("forbidden", str(refused))
+        if isinstance(found, NotCrossReferenced):
+            event = (interaction, Outcome.REFUSED, ["Patient"], (), found.why.value, asked)
+        else:
+            event = (interaction, Outcome.PERMITTED, [*patients] or ["Patient"], patients, None, asked)
+        await self._record(requester, *event)
+        return found
+
+    async def unknown_domains(self, requester: Requester, systems: Sequence[str]) -> tuple[str, ...]:
+        """Those of some assigning authorities of whom no patient that the requester may see has a number. It tells
+        nothing of anybody, and is recorded with what is asked next. Raises Refused as a search by identifier does."""
+        async with self._database.connection() as tx:
+            return await self._unknown_domains(tx, requester, systems)
+
+    async def _numbers(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        number: tuple[str, str] | str,
+        systems: Sequence[str] | None,
+        with_all_patients: bool,
+    ) -> tuple[CrossReferences | NotCrossReferenced, list[StoredResource]]:
+        members = await self._person_of(tx, requester, number)
+        if isinstance(members, NotCrossReferenced):
+            return members, []
+        keys = [("Patient", member.patient_id) for member in members]
+        found = await self._records.read_many(tx, keys, self.visibility(requester))
+        rows = [row for row in found if row.permitted and not row.deleted]
+        told: dict[tuple[str, str], dict[str, Any]] = {}
+        bearing: list[StoredResource] = []
+        for row, shown in zip(rows, await self._show(tx, requester, rows), strict=True):
+            own = _numbers_in_use(json.parse(shown.text.encode()), systems, but=number)
+            told = {**own, **told}
+            if own or with_all_patients or systems is None:
+                bearing.append(row)
+        of = {system for system, _ in told}
+        if unknown := await self._unknown_domains(tx, requester, [each for each in systems or () if each not in of]):
+            return NotCrossReferenced(NoCrossReference.TARGET_DOMAIN, unknown), []
+        references_to = [row.reference for row in bearing if row.id != number]
+        return CrossReferences([told[place] for place in sorted(told)], references_to), bearing
+
+    async def _person_of(
+        self, tx: Transaction, requester: Requester, number: tuple[str, str] | str
+    ) -> list[SourcePatient] | NotCrossReferenced:
+        """The source patients, their numbers in use, of the one person who bears a number."""
+        name, value = ("_id", number) if isinstance(number, str) else ("identifier", token(*number))
+        rows = await self.match(tx, requester, parse("Patient", [(name, value)]), most=_MOST_BEARERS)
+        persons = await self._identity.enterprise_ids(tx, [row.pid for row in rows])
+        bearers = {row.pid for row in rows}
+        people = [await self._identity.active_members(tx, person) for person in sorted(set(persons.values()))]
+        people = [members for members in people if any(member.patient_key in bearers for member in members)]
+        if len(people) == 1:
+            return people[0]
+        if people:
+            return NotCrossReferenced(NoCrossReference.SEVERAL_PERSONS)
+        if isinstance(number, str) or not await self._unknown_domains(tx, requester, [number[0]]):
+            return NotCrossReferenced(NoCrossReference.SOURCE)
+        return NotCrossReferenced(NoCrossReference.SOURCE_DOMAIN, (number[0],))
+
+    async def _unknown_domains(self, tx: Transaction, requester: Requester, systems: Sequence[str]) -> tuple[str, ...]:
+        asked = {system: parse("Patient", [("identifier", token(system, ""))]) for system in systems}
+        return tuple([system for system in asked if not await self.match(tx, requester, asked[system], most=1)])
 
     async def _person(self, requester: Requester, enterprise_id: str) -> Disclosed | Refusal:
         """The golden record of a person, as a Person."""
@@ -930,6 +1051,18 @@ def _published(resource_type: str, id_: str) -> Disclosed | None:
     meta = {"versionId": "1", "lastUpdated": published.PUBLISHED_AT.isoformat(timespec="milliseconds")}
     text = json.dump(resource | {"meta": meta}).decode()
     return Disclosed(resource_type, id_, 1, published.PUBLISHED_AT, False, text)
+
+
+def _numbers_in_use(
+    patient: dict[str, Any], systems: Sequence[str] | None, but: tuple[str, str] | str
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """The numbers of a patient by system and value: those of these systems (None: of all), without the old ones."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for number in patient.get("identifier", ()):
+        place = (number.get("system", ""), number.get("value", ""))
+        if all(place) and place != but and number.get("use") != "old" and (systems is None or place[0] in systems):
+            found[place] = number
+    return found
 
 
 def _limited(document: dict[str, Any], shown: frozenset[str]) -> dict[str, Any]:

@@ -283,12 +283,13 @@ class Ingest:
         await self._compare_and_seal(tx, submission, work)  # (4)
         # (5) As late as can be, so that what is stored travels with its record; but merges change resources that this
         # submission may just have brought, and who asks what still refers to a deleted one must see the new versions.
-        corrects = bool(submission.merges) or submission.decided is not None
+        replaced = self._replaced(work)
+        corrects = bool(submission.merges or replaced) or submission.decided is not None
         early = corrects or self._keeps_some(submission, work)
         if early:
             self._store(tx, work)
             await self._keep_referenced(tx, submission, work)
-        linked = await self._link(tx, submission, work)  # (6)
+        linked = await self._link(tx, submission, work, replaced)  # (6)
         if not early:
             self._store(tx, work)
         patients = await self._record(tx, submission, work, linked)  # (7)
@@ -622,7 +623,21 @@ class Ingest:
         self._records.write(tx, work.changes)
 
     # (6)
-    async def _link(self, tx: Transaction, submission: Submission, work: _Work) -> list[Event]:
+    @staticmethod
+    def _replaced(work: _Work) -> list[_Written]:
+        """The Patients of whom a client says now that another takes their place, or does no longer."""
+        said = [work.written[e.key] for e in work.incoming if e.mapped is None and e.key in work.written]
+        return [
+            one
+            for one in said
+            if one.resource["resourceType"] == "Patient"
+            and not one.change.deleted
+            and renumbered.replaced_by(one.resource) != renumbered.replaced_by(one.before or {})
+        ]
+
+    async def _link(
+        self, tx: Transaction, submission: Submission, work: _Work, replaced: Sequence[_Written]
+    ) -> list[Event]:
         linked: list[Event] = []
 
         for (resource_type, id_), written in work.written.items():
@@ -632,6 +647,8 @@ class Ingest:
             elif resource_type == "Patient":
                 self._identity.withdraw(tx, written.change.pid)
                 await self._reviews.forget(tx, written.change.pid)
+        for written in replaced:
+            linked.extend(await self._replace(tx, submission, work, written))
         for correction in submission.merges:
             linked.extend(await self._correct(tx, submission, work, correction))
         if submission.decided is not None:
@@ -739,21 +756,67 @@ class Ingest:
             case "restore":
                 return await self._restore(tx, submission, work, decided)
 
-    async def _join(self, tx: Transaction, submission: Submission, work: _Work, decided: Decided) -> list[Event]:
+    async def _join(
+        self, tx: Transaction, submission: Submission, work: _Work, decided: Decided, *, is_told: bool = False
+    ) -> list[Event]:
+        """Merge; with `is_told` the retired Patient says already who took over."""
         survivor, retired = decided.patient, decided.other
         outcome = await self._identity.merge(tx, survivor, retired, decided.by, decided.reason)
         await self._reviews.settled_elsewhere(tx, survivor, retired, decided.by, decided.reason)
         await self._reviews.take(tx, outcome.flags)
         await self._align_consents(tx, outcome.enterprise_id)
         if outcome.retired is not None:
-            await self._tell_of_links(
-                tx, submission, work, {outcome.survivor: None, outcome.retired: outcome.survivor.patient_id}
-            )
+            retiring = {} if is_told else {outcome.retired: outcome.survivor.patient_id}
+            await self._tell_of_links(tx, submission, work, {outcome.survivor: None, **retiring})
         return [
             Event(
                 EventName.PATIENT_MERGED, f"Patient/{survivor.patient_id}", {"retired": f"Patient/{retired.patient_id}"}
             )
         ]
+
+    async def _replace(self, tx: Transaction, submission: Submission, work: _Work, written: _Written) -> list[Event]:
+        """A Patient whom a client says to be replaced by another is merged into him (IHE ITI-104 §2:3.104.4.2); one who
+        is said to be active again is a person of his own."""
+        itself = SourcePatient(written.change.pid, written.change.id, submission.source)
+        if (other := renumbered.replaced_by(written.resource)) is not None:
+            survivor = await self._named(tx, submission, work, other)
+            if survivor is None or survivor.patient_key == itself.patient_key:
+                return []
+            merge = Decided("merge", survivor, itself, submission.source, "sender-merge")
+            return await self._join(tx, submission, work, merge, is_told=True)
+        former = renumbered.replaced_by(written.before or {}) or {}
+        survivor = await self._named(tx, submission, work, former) if written.resource.get("active") else None
+        if survivor is None:
+            return []
+        unlink = Decided("unlink", itself, survivor, submission.source, "sender-unlink")
+        return await self._put_right(tx, submission, work, unlink)
+
+    async def _named(
+        self, tx: Transaction, submission: Submission, work: _Work, other: Mapping[str, Any]
+    ) -> SourcePatient | None:
+        """Whom Patient.link.other means, by reference or by number, among those that the sender may see. Raises
+        InvalidInput for a number by which nobody is known: the merge would be lost."""
+        target = references.parse(other.get("reference", ""))
+        if target.kind is references.Kind.RELATIVE and target.type == "Patient":
+            id_ = str(target.id)
+            key = work.patient_keys.get(id_) or (await self._records.patient_keys(tx, [id_])).get(id_)
+            found = None if key is None else SourcePatient(key, id_, submission.source)
+        else:
+            numbers = [other["identifier"]] if "identifier" in other else []
+            found = await self._identity.bearer(tx, submission.source, numbers)
+        if found is not None and not await self._is_open(tx, submission, found):
+            found = None
+        if found is None and "identifier" in other:
+            told = (
+                "Patient.link says who replaces this patient by a number by which nobody is known here; send him first"
+            )
+            raise InvalidInput(told, code="business-rule", expression="Patient.link.other")
+        return found
+
+    async def _is_open(self, tx: Transaction, submission: Submission, patient: SourcePatient) -> bool:
+        key = ("Patient", patient.patient_id)
+        head = (await self._records.heads(tx, [key], self._seen_by(submission.requester))).get(key)
+        return head is not None and head["permitted"] and not head["deleted"]
 
     async def _relate(self, tx: Transaction, submission: Submission, work: _Work, link: PatientLink) -> list[Event]:
         """Two patients of a sender are one person, or are not (HL7 v2.5.1 §3.3.24, §3.3.37). No value is copied either

@@ -2,7 +2,8 @@
 
     (1) read        split the frame into its messages; each needs an MSH
     (2) recognise   whose message is it? a stranger's is refused and not kept
-    (3) refuse      what cannot be accepted: its bytes are kept as a dead letter, where the partner is known
+    (3) refuse      what cannot be accepted: its bytes are kept as a dead letter, where the partner is known; a question
+                    about patients is answered (`answer_query`) and not kept
     (4) commit      raw bytes sealed, lanes, audit, event: one transaction for all who wait at this moment
     (5) answer      the ACK built in (3) or for (4); a resend gets the answer of the first time
 
@@ -15,8 +16,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.directory import DirectoryService, Partner, PartnerState, Peer, development_partner, recognise
@@ -33,6 +35,7 @@ from healthsync.domains.messages import (
 )
 from healthsync.domains.privacy import DataKeys
 from healthsync.errors import Unavailable
+from healthsync.exchange.answer_query import AnswerQuery, is_query
 from healthsync.exchange.applications.answers import ApplicationAnswers, Later
 from healthsync.exchange.events import EventName
 from healthsync.infrastructure.clock import Clock
@@ -82,7 +85,8 @@ PAUSED = FrameRefusal("paused", "the operator has paused this partner; send it a
 UNAVAILABLE = FrameRefusal("unavailable", "the hub cannot store messages now; send it again later", send_again=True)
 
 QUERY = FrameRefusal(
-    "query-not-answered", "this hub does not answer queries over MLLP; ask its FHIR API, or send the data unsolicited"
+    "query-not-answered",
+    "of queries over MLLP this hub answers QBP^Q22 (PDQ) and QBP^Q23 (PIX); for others ask its FHIR API",
 )
 TRIAL = FrameRefusal(
     "clinical-trial",
@@ -123,6 +127,7 @@ class _Taken:
     answer: bytes | None = None
     done: asyncio.Future[bytes | None] | None = None
     later: Later | None = None
+    is_query: bool = False
 
     @property
     def outcome(self) -> str:
@@ -147,11 +152,13 @@ class ReceiveMessage:
         development: bool = False,
         commit_timeout_seconds: float = 10.0,
         answers: ApplicationAnswers | None = None,
+        answer_query: AnswerQuery | None = None,
     ) -> None:
         self._database, self._messages, self._directory = database, messages, directory
         self._data_keys, self._audit, self._events, self._clock = data_keys, audit, events, clock
         self._hub, self._ack_mode, self._development = hub, ack_mode, development
         self._commit_timeout_seconds, self._answers = commit_timeout_seconds, answers
+        self._answer_query = answer_query
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
         self._waiting: list[_Taken] = []
@@ -186,7 +193,7 @@ class ReceiveMessage:
         later: Later | None = None,
     ) -> bytes | None:
         started = time.perf_counter()
-        batch = []
+        batch: list[Awaitable[bytes | None]] = []
         async with self._turn:  # the lock is fair: a call that has to wait for room or the directory keeps its place
             while len(self._waiting) >= _MOST_WAITING:
                 self._room.clear()
@@ -194,6 +201,9 @@ class ReceiveMessage:
             for raw in parts:
                 taken = await self._judge(raw, peer, refusal)
                 taken.later = later
+                if (question := self._asked(taken)) is not None:
+                    batch.append(asyncio.create_task(question, name="answer-query"))
+                    continue
                 self._prepare(taken, max(len(raw), size_bytes) if refusal else len(raw))
                 batch.append(self._enqueue(taken))
         answers = [answer for done in batch if (answer := await done) is not None]
@@ -213,9 +223,18 @@ class ReceiveMessage:
             taken.refusal = refusal or UNKNOWN_PARTNER
         elif partner.state is PartnerState.PAUSED:
             taken.refusal = refusal or PAUSED
+        elif message is not None and refusal is None and self._answer_query and is_query(message):
+            taken.is_query = True
         elif message is not None:
             taken.refusal = refusal or _REFUSED_KINDS.get(message.message_code.strip())
         return taken
+
+    def _asked(self, taken: _Taken) -> Coroutine[Any, Any, bytes] | None:
+        """The answer to a question, on its way: it is not stored, and holds up no message behind it."""
+        if self._answer_query is None or not taken.is_query or taken.message is None or taken.partner is None:
+            return None
+        _received.labels(outcome="query").inc()
+        return self._answer_query(taken.message, taken.partner, taken.peer)
 
     async def _recognise(self, message: Message | None, peer: Peer) -> Partner | None:
         application = shown_text(message.sending_application) if message else ""

@@ -65,6 +65,11 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
     if surface.name in ("fhir.docref.post", "fhir.lastn.post"):
         asked = [{"name": "patient", "valueId": id_}, {"name": "category", "valueCode": "laboratory"}]
         body = {"resourceType": "Parameters", "parameter": asked[: 2 if "lastn" in surface.name else 1]}
+    if surface.name == "fhir.ihe_pix":
+        path += "?sourceIdentifier=urn:oid:1.2.3|MRN-000111"
+    if surface.name == "fhir.ihe_pix.post":
+        asked = {"name": "sourceIdentifier", "valueString": "urn:oid:1.2.3|MRN-000111"}
+        body = {"resourceType": "Parameters", "parameter": [asked]}
     if surface.name.startswith("fhir.export"):
         body = {"resourceType": "Parameters"}
     if surface.name == "fhir.merge":

@@ -13,6 +13,14 @@ _INTERACTIONS = frozenset(
     {"read", "vread", "update", "patch", "delete", "history", "history-instance", "history-type", "history-system"}
     | {"create", "search", "search-type", "search-system", "capabilities", "transaction", "batch", "operation"}
 )
+_IHE = "urn:ihe:event-type-code"
+_TRANSACTIONS = {
+    "$ihe-pix": ("search", "ITI-83", "Mobile Patient Identifier Cross-reference Query"),
+    "query-demographics": (None, "ITI-21", "Patient Demographics Query"),
+    "query-identifiers": (None, "ITI-9", "PIX Query"),
+}
+"""Interactions that are transactions of IHE: what they are among RESTful ones (None: a query, DCM 110112), their number
+and name."""
 _OUTCOMES = {"0": "Success", "4": "Minor failure", "8": "Serious failure"}
 _OBJECT = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 _ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
@@ -43,10 +51,13 @@ def as_fhir(row: AuditRow, hub_id: str, *, query: str | None = None) -> dict[str
 def _type(entry: dict[str, Any]) -> dict[str, Any]:
     """What kind of event: a FHIR interaction, or data that entered (DCM 110107) or left (DCM 110106) otherwise."""
     interaction = entry["interaction"]
-    code = "operation" if interaction.startswith("$") else interaction
+    code, *transaction = _TRANSACTIONS.get(interaction, ("operation" if interaction.startswith("$") else interaction,))
+    special = [_coding(_IHE, *transaction)] if transaction else []
     if code in _INTERACTIONS:
         rest = _coding("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest", "RESTful Operation")
-        return {"type": rest, "subtype": [_coding(_INTERACTION, code)]}
+        return {"type": rest, "subtype": [_coding(_INTERACTION, code), *special]}
+    if special:
+        return {"type": _coding(_DCM, "110112", "Query"), "subtype": special}
     kind = ("110107", "Import") if entry["action"] in "CUD" else ("110106", "Export")
     return {"type": _coding(_DCM, *kind), "subtype": [{"code": interaction}]}
 

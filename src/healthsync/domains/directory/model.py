@@ -70,6 +70,10 @@ class Partner:
     """What the sender writes when MSH-18 does not say, in the words of MSH-18 (HL7 table 0211)."""
     state: PartnerState = PartnerState.ACTIVE
     created_at: datetime | None = None
+    query_role: str | None = None
+    """With the rights of which role it may ask who somebody is (QBP); None: it may not."""
+    query_purpose: str | None = None
+    """What for (v3-ActReason): consent is judged by it."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -87,6 +91,17 @@ class Partner:
                 f"nothing says how to recognise {self.name}: give a certificate, an address, MSH-3 or MSH-4",
                 code="required",
             )
+        if self.query_role is not None and not (self.addresses or self.has_certificate):
+            raise InvalidInput(
+                f"{self.name} is known by its header alone, which anybody can write: give a certificate or an address "
+                "before it may ask about patients",
+                code="business-rule",
+            )
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether it is recognised by its client certificate."""
+        return bool(self.certificate_fingerprint or self.certificate_subject)
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -37,3 +37,8 @@ class DirectoryService:
         """Pause or resume a partner. Raises NotFound."""
         if not await store.set_state(tx, name, state):
             raise NotFound(f"no partner is named {name}; see: healthsync partner list")
+
+    async def set_queries(self, tx: Transaction, name: str, role: str | None, purpose: str | None) -> None:
+        """Let a partner ask with the rights of a role for a purpose, or (None) ask nothing more. Raises NotFound."""
+        if not await store.set_queries(tx, name, role, purpose):
+            raise NotFound(f"no partner is named {name}; see: healthsync partner list")

@@ -38,6 +38,8 @@ async def add(tx: Transaction, partner: Partner) -> bool:
         partner.character_encoding,
         partner.state,
         partner.created_at,
+        partner.query_role,
+        partner.query_purpose,
     )
     return written is not None
 
@@ -50,3 +52,8 @@ async def remove(tx: Transaction, name: str) -> bool:
 async def set_state(tx: Transaction, name: str, state: PartnerState) -> bool:
     """Pause or resume; False when there is no such partner."""
     return await tx.fetchval(_SQL.set_state, name, state) is not None
+
+
+async def set_queries(tx: Transaction, name: str, role: str | None, purpose: str | None) -> bool:
+    """Let a partner ask, or (None) not; False when there is no such partner."""
+    return await tx.fetchval(_SQL.set_queries, name, role, purpose) is not None

@@ -141,6 +141,19 @@ SELECT enterprise_id FROM way WHERE merged_into IS NULL;
 -- The patients of a person, retired ones too.
 SELECT patient_key, patient_id, source FROM identity_patient WHERE enterprise_id = $1 ORDER BY patient_key;
 
+-- name: active_members
+-- The patients of a person whose numbers are in use.
+SELECT patient_key, patient_id, source FROM identity_patient
+WHERE enterprise_id = $1 AND retired_into IS NULL ORDER BY patient_key;
+
+-- name: bearers
+-- The patients of any source, their numbers in use, who bear one of these numbers.
+SELECT DISTINCT p.patient_key, p.patient_id, p.source
+FROM unnest($1::bigint[], $2::text[]) AS wanted (token, type)
+JOIN identity_identifier i ON i.token = wanted.token AND (i.type = wanted.type OR i.type = '' OR wanted.type = '')
+JOIN identity_patient p ON p.patient_key = i.patient_key AND p.retired_into IS NULL
+ORDER BY p.patient_key LIMIT 2;
+
 -- name: history
 -- The log entries of a person and of everyone who belongs to it now, also where another is named first.
 WITH member AS (SELECT patient_key FROM identity_patient WHERE enterprise_id = $1)

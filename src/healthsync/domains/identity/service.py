@@ -269,6 +269,23 @@ class IdentityService:
         person = await store.current_person(tx, known) if known else None
         return await store.members(tx, person) if person else []
 
+    async def active_members(self, tx: Transaction, enterprise_id: UUID | str) -> list[SourcePatient]:
+        """The patients of a person whose numbers are in use: without those that were merged into others."""
+        known = _uuid(enterprise_id)
+        person = await store.current_person(tx, known) if known else None
+        return await store.active_members(tx, person) if person else []
+
+    async def bearer(
+        self, tx: Transaction, source: str, identifiers: Iterable[Mapping[str, Any]]
+    ) -> SourcePatient | None:
+        """The one patient, of `source` or else of any other, who bears one of these numbers; None for several."""
+        own = await self.find_source_patient(tx, source, identifiers)
+        if own is not None:
+            return own
+        tokens, types = identifier_tokens(self._index, source, identifiers)
+        found = await store.bearers(tx, tokens, types) if tokens else []
+        return found[0] if len(found) == 1 else None
+
     async def history(self, tx: Transaction, enterprise_id: UUID | str) -> list[LinkEvent]:
         """What happened to a person and everyone who belongs to it now, oldest first."""
         known = _uuid(enterprise_id)

@@ -181,6 +181,16 @@ async def survivors(tx: Transaction, keys: Collection[int]) -> dict[str, str | N
     return {row[0]: row[1] for row in await tx.fetch(_SQL.survivors, list(keys))}
 
 
+async def active_members(tx: Transaction, enterprise_id: UUID) -> list[SourcePatient]:
+    """The patients of a person whose numbers are in use."""
+    return [SourcePatient(*row) for row in await tx.fetch(_SQL.active_members, enterprise_id)]
+
+
+async def bearers(tx: Transaction, tokens: Sequence[int], types: Sequence[str]) -> list[SourcePatient]:
+    """Up to two patients of any source who bear one of these numbers."""
+    return [SourcePatient(*row) for row in await tx.fetch(_SQL.bearers, tokens, types)]
+
+
 async def pins(tx: Transaction, keys: Collection[int]) -> set[tuple[int, str]]:
     """The patients among these from which an element is taken, with the element."""
     return {tuple(row) for row in await tx.fetch(_SQL.pins, list(keys))}

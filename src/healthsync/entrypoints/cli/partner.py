@@ -39,6 +39,8 @@ def command() -> None:
 @click.option("--organisation", help="The organisation it belongs to.")
 @click.option("--ack-mode", type=click.Choice(["original", "enhanced"]), help="Default: as its messages ask.")
 @click.option("--character-encoding", help="Character set of messages whose MSH-18 is empty, as in MSH-18.")
+@click.option("--role", help="It may ask about patients (QBP^Q22, QBP^Q23), with the rights of this role.")
+@click.option("--purpose", help="Purpose of use of its queries. Default: the first of the role.")
 @data_option
 @json_option
 def add(name: str, data_folder: Path, as_json: bool, **fields: Any) -> None:
@@ -47,7 +49,7 @@ def add(name: str, data_folder: Path, as_json: bool, **fields: Any) -> None:
     if as_json:
         echo_json(dataclasses.asdict(partner))
     else:
-        click.echo(f"{name} may send")
+        click.echo(f"{name} may send" + (f", and ask as {partner.query_role}" if partner.query_role else ""))
 
 
 @command.command(name="list")
@@ -60,11 +62,12 @@ def list_partners(data_folder: Path, as_json: bool) -> None:
         for partner in partners:
             echo_json(dataclasses.asdict(partner))
         return
-    table = Table("name", "state", "MSH-3", "MSH-4", "addresses", "certificate", box=None)
+    table = Table("name", "state", "MSH-3", "MSH-4", "addresses", "certificate", "asks as", box=None)
     for p in partners:
         certificate = p.certificate_subject or (p.certificate_fingerprint or "")[:16]
         addresses = " ".join(map(str, p.addresses))
-        table.add_row(p.name, p.state, p.sending_application, p.sending_facility, addresses, certificate)
+        asks = f"{p.query_role} ({p.query_purpose})" if p.query_role else ""
+        table.add_row(p.name, p.state, p.sending_application, p.sending_facility, addresses, certificate, asks)
     Console().print(table)
 
 
@@ -90,6 +93,20 @@ def pause(name: str, data_folder: Path) -> None:
 def resume(name: str, data_folder: Path) -> None:
     """Take messages of NAME again."""
     _run(data_folder, lambda flow: flow.pause(name, getpass.getuser(), paused=False))
+
+
+@command.command()
+@click.argument("name")
+@click.option("--role", help="The role whose rights it gets; without one it may ask nothing more.")
+@click.option("--purpose", help="Purpose of use. Default: the first of the role.")
+@data_option
+def queries(name: str, role: str | None, purpose: str | None, data_folder: Path) -> None:
+    """Let NAME ask about patients (QBP^Q22, QBP^Q23), or not.
+
+    NAME must be recognised by a certificate or an address: a header alone is what anybody can write.
+    """
+    _run(data_folder, lambda flow: flow.allow_queries(name, getpass.getuser(), role, purpose))
+    click.echo(f"{name} may ask as {role}" if role else f"{name} may not ask")
 
 
 def _run(data_folder: Path, act: Callable[[OnboardPartner], Awaitable[_T]]) -> _T:

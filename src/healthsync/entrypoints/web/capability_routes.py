@@ -65,6 +65,7 @@ _DEFINITIONS = {
         "get-ws-binding-token",
     ): f"{_HL7}/uv/subscriptions-backport/OperationDefinition/backport-subscription-get-ws-binding-token",
     ("", "import"): "urn:healthsync:operation:import",
+    ("Patient", "ihe-pix"): "https://profiles.ihe.net/ITI/PIXm/OperationDefinition/IHE.PIXm.pix",
     ("Patient", "golden"): "urn:healthsync:operation:golden",
     ("", "closure"): f"{_HL7}/OperationDefinition/ConceptMap-closure",
     ("ValueSet", "batch-validate-code"): "urn:healthsync:operation:batch-validate-code",

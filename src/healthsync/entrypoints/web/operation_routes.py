@@ -1,4 +1,4 @@
-"""Operations about a patient: DocumentReference/$docref, Observation/$lastn, Patient/[id]/$golden."""
+"""Operations about a patient: DocumentReference/$docref, Observation/$lastn, Patient/[id]/$golden, Patient/$ihe-pix."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from healthsync.exchange.disclose import Disclosed, Refusal
+from healthsync.exchange.disclose import Disclosed, NoCrossReference, NotCrossReferenced, Refusal
+from healthsync.exchange.operations.cross_references import CrossReference
 from healthsync.exchange.operations.docref import FindDocuments
 from healthsync.exchange.operations.lastn import LastObservations
 from healthsync.standards.fhir import bundles, json
 from healthsync.standards.fhir.outcome import Issue, operation_outcome
+from healthsync.standards.fhir.parameters import answer
 
 from . import answers
 from .operation_requests import parameters_of
 from .paging import Pages
 from .requests import base_of
 from .router import Router
+
+_NOT_CROSS_REFERENCED = {
+    NoCrossReference.SOURCE: (404, "not-found", "sourceIdentifier Patient Identifier not found"),
+    NoCrossReference.SOURCE_DOMAIN: (400, "code-invalid", "sourceIdentifier Assigning Authority not found"),
+    NoCrossReference.TARGET_DOMAIN: (403, "code-invalid", "targetSystem not found"),
+    NoCrossReference.SEVERAL_PERSONS: (409, "conflict", "sourceIdentifier is borne by several persons here"),
+}
+"""Status, issue type and words of the answer (IHE ITI-83 §2:3.83.4.2.2.2 to .4; the last one is ours)."""
 
 
 class OperationRoutes:
@@ -28,6 +38,7 @@ class OperationRoutes:
     def __init__(self, hub: Any, pages: Pages, begin: Any) -> None:
         self._pages, self._begin = pages, begin
         self._golden = hub.disclose.golden
+        self._cross_reference = CrossReference(hub.disclose)
         self._find_documents, self._last_observations = FindDocuments(hub.disclose), LastObservations(hub.disclose)
 
     def register(self, router: Router) -> None:
@@ -36,6 +47,8 @@ class OperationRoutes:
             router.add(surface, self.docref)
         for surface in ("fhir.lastn", "fhir.lastn.post"):
             router.add(surface, self.lastn)
+        for surface in ("fhir.ihe_pix", "fhir.ihe_pix.post"):
+            router.add(surface, self.cross_references)
         router.add("fhir.golden", self.golden)
 
     async def docref(self, request: Request, names: Mapping[str, str]) -> Response:
@@ -53,6 +66,19 @@ class OperationRoutes:
         if isinstance(found, Refusal):
             return answers.refusal(found)
         return self._searchset(request, "Observation/$lastn", found)
+
+    async def cross_references(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET or POST Patient/$ihe-pix."""
+        requester = await self._begin(request, {"type": "Patient"}, "search")
+        found = await self._cross_reference(requester, await parameters_of(request), base_of(request))
+        if isinstance(found, Refusal):
+            return answers.refusal(found)
+        if isinstance(found, NotCrossReferenced):
+            status, code, told = _NOT_CROSS_REFERENCED[found.why]
+            return answers.outcome([Issue("error", code, None, told)], status)
+        numbers = [("targetIdentifier", "valueIdentifier", number) for number in found.identifiers]
+        patients = [("targetId", "valueReference", {"reference": reference}) for reference in found.patients]
+        return answers.fhir(json.dump(answer([*numbers, *patients])))
 
     async def golden(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET Patient/[id]/$golden."""

@@ -396,6 +396,15 @@ def escape(text: str, separators: str) -> str:
     return re.sub(rf"([{re.escape(separators)}\\])", r"\\\1", text)
 
 
+DIVIDERS = ",$|"
+"""What divides a value of a search into parts."""
+
+
+def token(system: str, code: str) -> str:
+    """`system|code` as the value of a token parameter; without a code, any of the system."""
+    return f"{escape(system, DIVIDERS)}|{escape(code, DIVIDERS)}"
+
+
 def printable(name: str) -> str:
     """A name from the outside, fit for a message: a misplaced value must not come back in full."""
     return name if re.fullmatch(r"[\w.:-]{1,40}", name, re.ASCII) else "?"

@@ -320,12 +320,25 @@ def _compiled(resource_type: str) -> _Compiled:
 
 _WRITTEN = frozenset({"indexing", "active"})
 
+_OF_GUIDES: tuple[Mapping[str, Any], ...] = (
+    {
+        "code": "mothersMaidenName",
+        "base": ["Patient"],
+        "type": "string",
+        "url": "http://hl7.org/fhir/SearchParameter/patient-extensions-Patient-mothersMaidenName",
+        "expression": "Patient.extension.where(url='http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName')"
+        ".value.ofType(string)",
+    },
+)
+"""Parameters that R4 publishes with its extensions and an implementation guide asks for: IHE PDQm, ITI-78
+§2:3.78.4.1.2.1."""
+
 
 def _planted_all(resource_type: str, added: Sequence[Mapping[str, Any]]) -> tuple[_Node, dict[str, Parameter]]:
     bases = {resource_type, "Resource", "DomainResource"}
     root = _Node()
     parameters: dict[str, Parameter] = {}
-    for facts in (*search_parameters(), *added):
+    for facts in (*search_parameters(), *_OF_GUIDES, *added):
         if bases & {*facts["base"]}:
             parameter = _planted(root, resource_type, _parameter(facts, resource_type))
             parameters.setdefault(parameter.name, parameter)

@@ -77,6 +77,11 @@ class MessageBuilder:
         self._segments.append(f"{name}{self._fields(fields or {}, 1)}")
         return self
 
+    def copied(self, segment: str) -> MessageBuilder:
+        """Append a segment that is written already, in the separators of this message."""
+        self._segments.append(segment)
+        return self
+
     def encode(self) -> bytes:
         """The message as bytes. Raises Hl7SyntaxError when its character set cannot write a character of it."""
         try:

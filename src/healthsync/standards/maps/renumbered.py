@@ -24,6 +24,14 @@ def taken_over(patient: Resource, survivor_id: str | None) -> Resource:
     return {**active, "link": links} if links else active
 
 
+def replaced_by(patient: Resource) -> Resource | None:
+    """The Reference to who takes the place of a patient that is not in use any more (patient.html#links)."""
+    if patient.get("active") is not False:
+        return None
+    links = (link for link in patient.get("link", ()) if link.get("type") == "replaced-by")
+    return next((link.get("other") for link in links), None)
+
+
 def filled(survivor: Resource, gone: Resource) -> Resource:
     """The surviving visit or account: what it does not say itself, the retired one may have said; its old numbers."""
     missing = {name: value for name, value in gone.items() if name not in survivor and name not in _OWN}

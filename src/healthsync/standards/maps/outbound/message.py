@@ -125,6 +125,18 @@ def build(message_type: str, content: Content, header: Header) -> bytes:
     return builder.encode()
 
 
+def patient_segments(builder: MessageBuilder, patient: Resource, version: str, number: int, *, owner: str) -> None:
+    """Append PID and PD1 of a patient, the `number`th of the message, as the maps of all messages write them.
+
+    `owner` is the authority of numbers that the sender gives itself. Raises InvalidInput for an unknown version.
+    """
+    content = Content(patient, {})
+    writing = _Writing(builder, Pen(content, version_number(version), (owner, "", "")), version_number(version))
+    parts = message_map("ADT^A28").parts
+    known = [part for part in parts if isinstance(part, SegmentMap) and part.segment in ("PID", "PD1")]
+    writing.parts(known, {"Patient": patient}, Counter({"PID": number - 1}))
+
+
 class _Writing:
     """One pass over the map."""
 
