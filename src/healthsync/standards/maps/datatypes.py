@@ -22,6 +22,7 @@ from healthsync.standards.maps.identifiers import (
     eip_identifier,
     plain_identifier,
     ssn,
+    visit_number,
 )
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import (
@@ -100,7 +101,7 @@ def days(rep: Repetition, scribe: Scribe) -> Resource | None:
         if part(rep, 1):
             scribe.issue("invalid-number")
         return None
-    return {"value": number, "unit": "day", "system": "http://unitsofmeasure.org", "code": "d"}
+    return {"value": number, "unit": "days", "system": "http://unitsofmeasure.org", "code": "d"}
 
 
 def quantity(rep: Repetition, scribe: Scribe) -> Resource | None:
@@ -210,8 +211,8 @@ def any_text(rep: Repetition, _scribe: Scribe) -> str | None:
 
 
 def annotation_of_code(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """CWE[Annotation]."""
-    text = any_text(rep, scribe)
+    """CWE[Annotation]: the field as a whole (guide), code and text; CWE.9 where it was sent."""
+    text = part(rep, 9) or ", ".join(told for told in (part(rep, 1), part(rep, 2)) if told) or any_text(rep, scribe)
     return {"text": text} if text else None
 
 
@@ -222,6 +223,7 @@ def _specimen_source(component: int, vocabulary: str) -> Converter:
 
 _PLAIN: dict[str, Converter] = {
     "CX[Identifier]": cx_identifier,
+    "CX[Identifier-visit]": visit_number,
     "CX[string]": first_component,
     "CWE[text]": second_component,
     "EI[Identifier-Extension]": ei_identifier,

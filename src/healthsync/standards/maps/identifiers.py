@@ -44,6 +44,18 @@ def cx_identifier(rep: Repetition, scribe: Scribe, default_kind: str = "") -> Re
     return made
 
 
+def visit_number(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """CX of PV1-19: whatever type was sent, it is a visit number as well (guide: PV1[Encounter], constants of PV1-19)."""
+    made = cx_identifier(rep, scribe, "VN")
+    if made is None:
+        return None
+    codings = made["type"]["coding"]
+    if codings[0]["code"] != "VN":
+        codings.append({"system": V2_0203, "code": "VN"})
+    made["type"]["text"] = "visit number"
+    return made
+
+
 def ei_identifier(rep: Repetition, scribe: Scribe, kind: str = "") -> Resource | None:
     """EI[Identifier-Extension]: entity id, namespace, universal id."""
     value = part(rep, 1)

@@ -69,6 +69,9 @@ def _number(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
 def _structured(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
     """SN: comparator ^ number ^ separator ^ number (v2.5.1 §2.A.68)."""
     comparator, first, separator, second = (part(rep, number) for number in (1, 2, 3, 4))
+    if comparator == '"':  # half of a null: nothing compares so (§2.A.68)
+        scribe.issue("comparator-unknown", "OBX-5")
+        comparator = ""
     low = numbers.compared(first)
     high = numbers.decimal(second)
     if low and not comparator:
