@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any
 
 from healthsync.standards.hl7v2 import Repetition
+from healthsync.standards.hl7v2.text import clean
 from healthsync.standards.maps import times
 from healthsync.standards.maps.merging import settle
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
 from healthsync.standards.normalise import Normalised, normalise_date_time
+
+__all__ = ["DEPENDENCY_ORDER", "Draft", "Scribe", "clean", "part"]
 
 DEPENDENCY_ORDER = (
     "Patient", "Organization", "Practitioner", "Location", "PractitionerRole", "Device", "DeviceMetric",
@@ -21,33 +23,18 @@ DEPENDENCY_ORDER = (
 )  # fmt: skip
 _RANK = {name: rank for rank, name in enumerate(DEPENDENCY_ORDER)}
 
-
-_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
-
-
-def clean(text: str) -> str:
-    """Without control characters, for which FHIR text has no place and PostgreSQL no NUL; `\\X00\\` can hide one."""
-    return text if text.isprintable() else _UNSTORABLE.sub("", text)
-
-
-def part(rep: Repetition, component: int, sub: int = 1) -> str:
-    """A component's text without surrounding blanks; the null `""` inside a repetition says nothing."""
-    text = rep.component(component, sub)
-    if not text:
-        return text
-    if not text.isprintable():
-        text = _UNSTORABLE.sub("", text)
-    text = text.strip()
-    return "" if text == '""' else text
+part = Repetition.part
+"""A component's text without surrounding blanks; the null `""` inside a repetition says nothing."""
 
 
 class Draft:
     """A resource in the making; `cleared` and the other marks are those of MappedResource."""
 
-    __slots__ = ("action", "as_of", "cleared", "key", "partial", "resource", "told_again", "unless")
+    __slots__ = ("action", "as_of", "cleared", "key", "name", "partial", "resource", "told_again", "unless")
 
     def __init__(self, resource: Resource, key: str) -> None:
         self.resource = resource
+        self.name = f"{resource['resourceType']}/{resource.get('id', '')}"
         self.key = key
         self.cleared: list[str] = []
         self.unless: dict[str, tuple[str, ...]] = {}
@@ -58,12 +45,12 @@ class Draft:
 
     @property
     def reference(self) -> Resource:
-        return {"reference": f"{self.resource['resourceType']}/{self.resource['id']}"}
+        return {"reference": self.name}
 
     def finished(self) -> MappedResource:
         if self.told_again:
             settle(self.resource)
-        cleared = tuple(dict.fromkeys(name for name in self.cleared if name not in self.resource))
+        cleared = tuple(dict.fromkeys(name for name in self.cleared if name not in self.resource)) if self.cleared else ()
         return MappedResource(self.resource, self.key, cleared, self.unless, self.partial, self.action, self.as_of)
 
 
@@ -99,15 +86,14 @@ class Scribe:
 
     def draft_of(self, reference: Resource) -> Draft:
         """The resource in the making that a reference of this message names."""
-        kind, _, id_ = reference["reference"].partition("/")
-        return next(draft for (type_, _), draft in self.drafts.items() if type_ == kind and draft.resource["id"] == id_)
+        return next(draft for draft in self.drafts.values() if draft.name == reference["reference"])
 
     def known(self, resource_type: str, key: str) -> bool:
         return (resource_type, key) in self.drafts
 
     def referred(self, reference: Resource) -> Draft | None:
         """The resource of this message that a reference leads to."""
-        return next((draft for draft in self.drafts.values() if draft.reference == reference), None)
+        return next((draft for draft in self.drafts.values() if draft.name == reference.get("reference")), None)
 
     def issue(self, code: str, path: str | None = None) -> None:
         self.issues.append(MappingIssue(code, path or self.path))
