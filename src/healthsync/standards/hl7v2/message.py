@@ -78,7 +78,7 @@ class Repetition:
     def part(self, component: int, sub: int = 1) -> str:
         """What a component says (see `text.said`); "" when it is absent. Read once, however often asked."""
         if sub > 1:
-            return said(self.component(component, sub))
+            return said(self.component(component, sub)) if self._notation.subcomponent in self.raw else ""
         parts = self._parts
         if parts is None:
             parts = self._parts = self._read_parts()

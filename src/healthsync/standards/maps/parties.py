@@ -53,6 +53,8 @@ _FAMILY_PARTS = ((2, "own-prefix"), (3, "own-name"), (4, "partner-prefix"), (5, 
 
 def _family_parts(rep: Repetition, component: int) -> list[Resource]:
     """FN[HumanName]: own and partner's name, where the family name was sent in parts."""
+    if len(rep.subcomponents(component)) < 2:
+        return []
     return [
         {"url": f"http://hl7.org/fhir/StructureDefinition/humanname-{name}", "valueString": text}
         for sub, name in _FAMILY_PARTS
@@ -138,18 +140,26 @@ def _system(equipment: str, email: bool) -> str:
 
 def practitioner(rep: Repetition, scribe: Scribe) -> Resource | None:
     """XCN[Practitioner]: a Reference. Without a number a name is no identity: then only its display."""
+    if (known := scribe.practitioners.get(rep.raw)) is not None:
+        return known.reference
     number = part(rep, 1)
-    name = _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
+    name = _person_name(rep, scribe)
     if not number:
         return {"display": _display(name)} if name else None
     made = identifier(number, part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe)
-    return _practitioner(made, name, scribe)
+    draft = scribe.practitioners[rep.raw] = _practitioner(made, name, scribe)
+    return draft.reference
+
+
+def _person_name(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """The name in XCN."""
+    return _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
 
 
 def known_person(rep: Repetition, scribe: Scribe) -> Resource | None:
     """XCN as a logical Reference by number, for somebody who needs no resource of his own."""
     number = part(rep, 1)
-    name = _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
+    name = _person_name(rep, scribe)
     made: Resource = {}
     if number:
         made["identifier"] = identifier(number, part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe)
@@ -190,15 +200,15 @@ def _named_by_cnn(rep: Repetition, scribe: Scribe) -> Resource | None:
     name: Resource | None = {key: value for key, value in told if value} if family or given else None
     if not number:
         return {"display": _display(name)} if name else None
-    return _practitioner(identifier(number, part(rep, 1, 9), part(rep, 1, 10), "", scribe), name, scribe)
+    return _practitioner(identifier(number, part(rep, 1, 9), part(rep, 1, 10), "", scribe), name, scribe).reference
 
 
-def _practitioner(number: Resource, name: Resource | None, scribe: Scribe) -> Resource:
+def _practitioner(number: Resource, name: Resource | None, scribe: Scribe) -> Draft:
     draft = scribe.draft("Practitioner", f"{number['system']}|{number['value']}")
     draft.resource.setdefault("identifier", [number])
     if name:
         _add_name(draft.resource.setdefault("name", []), name)
-    return draft.reference
+    return draft
 
 
 def _add_name(names: list[Resource], name: Resource) -> None:

@@ -60,7 +60,9 @@ class Scribe:
     `path` is the field in hand (`PID-7`): issues are filed under it.
     """
 
-    __slots__ = ("ctx", "devices", "drafts", "issues", "path", "separator", "source", "unmapped", "zone")
+    __slots__ = (
+        "ctx", "devices", "drafts", "issues", "path", "practitioners", "separator", "source", "unmapped", "zone",
+    )  # fmt: skip
 
     def __init__(self, ctx: MappingContext, separator: str = "|") -> None:
         self.ctx = ctx
@@ -70,6 +72,8 @@ class Scribe:
         self.drafts: dict[tuple[str, str], Draft] = {}
         self.devices: dict[str, Draft] = {}
         """Devices by their number as it was sent: an analyser names itself in each of its results."""
+        self.practitioners: dict[str, Draft] = {}
+        """Persons as they were sent: the one who orders is told with the order and with its test."""
         self.unmapped: Counter[str] = Counter()
         self.issues: list[MappingIssue] = []
         self.path = ""
