@@ -275,8 +275,13 @@ class Message:
         """All segments in order."""
         if self._segments is None:
             names = [line[:3] for line in self._lines]
-            in_order = {name: iter(self._named(name)) for name in set(names)}
-            self._segments = tuple([next(in_order[name]) for name in names])
+            asked_before = {name: iter(same) for name, same in self._by_name.items()}
+            self._segments = tuple(
+                [
+                    next(asked_before[name]) if name in asked_before else self._one_more(name, line)
+                    for name, line in zip(names, self._lines, strict=True)
+                ]
+            )
         return self._segments
 
     def all(self, name: str) -> list[Segment]:
@@ -295,12 +300,17 @@ class Message:
     def _named(self, name: str) -> list[Segment]:
         same = self._by_name.get(name)
         if same is None:
-            same = []
+            same = self._by_name[name] = []
             for line in self._lines:
                 if line.startswith(name):
-                    same.append(Segment(name, line, len(same) + 1, self._notation))
-            self._by_name[name] = same
+                    self._one_more(name, line)
         return same
+
+    def _one_more(self, name: str, line: str) -> Segment:
+        same = self._by_name.setdefault(name, [])
+        segment = Segment(name, line, len(same) + 1, self._notation)
+        same.append(segment)
+        return segment
 
     def get(self, path: str) -> str:
         """The text at a path such as ``PID-3.1``, ``OBX[2]-5`` or ``PID-3[2].4.2``; "" when it is absent.

@@ -99,7 +99,7 @@ def timed(tq1: Segment, draft: Draft, scribe: Scribe) -> None:
     if minutes and length and part(length, 2).upper() in ("MIN", "M", "") and minutes == int(minutes):
         draft.resource.setdefault("minutesDuration", int(minutes))
     for number in range(1, len(tq1) + 1):
-        if number not in (1, 6, 7, 8) and tq1.field(number).raw:
+        if number not in (1, 6, 7, 8) and tq1.raw_field(number):
             scribe.unmapped[f"TQ1-{number}"] += 1
 
 
@@ -229,7 +229,7 @@ def _tell_offset(segment: Segment, draft: Draft, start: int, length: int, scribe
 
 def _count(segment: Segment, taken: set[int], scribe: Scribe) -> None:
     for number in range(1, len(segment) + 1):
-        if number not in taken and segment.field(number).raw:
+        if number not in taken and segment.raw_field(number):
             scribe.unmapped[f"{segment.name}-{number}"] += 1
 
 

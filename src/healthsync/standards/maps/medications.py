@@ -163,7 +163,7 @@ def component(rxc: Segment, draft: Draft, scribe: Scribe) -> None:
         ingredients.append(ingredient)
     resource["medicationReference"] = medication.reference
     for number in range(5, len(rxc) + 1):
-        if rxc.field(number).raw:
+        if rxc.raw_field(number):
             scribe.unmapped[f"RXC-{number}"] += 1
 
 

@@ -136,8 +136,8 @@ class Reading:
         return key_of(preferred(found))
 
     def identifiers_of(self, segment: Segment, number: int) -> Iterator[Resource]:
-        for rep in segment.field(number).repetitions:
-            if rep.raw and not rep.is_null and (found := cx_identifier(rep, self.scribe)):
+        for rep in segment.valued(number):
+            if found := cx_identifier(rep, self.scribe):
                 yield found
 
     def _pd1(self, pd1: Segment) -> None:
@@ -240,7 +240,7 @@ class Reading:
 
 def _sender(msh: Segment, scribe: Scribe) -> Resource | None:
     """MSH-4 as an Organization (guide: MSH[Provenance-Source])."""
-    rep = next((rep for rep in msh.field(4).repetitions if rep.raw), None)
+    rep = first_repetition(msh, 4)
     if rep is None or not (part(rep, 1) or part(rep, 2)):
         return None
     namespace, universal_id = part(rep, 1), part(rep, 2)

@@ -78,7 +78,7 @@ def _person(segment: Segment, at: dict[str, int], scribe: Scribe) -> Resource | 
     name = first_repetition(segment, at["name"])
     shown = human_name(name, scribe) if name else None
     for number in range(1, len(segment) + 1):
-        if number not in (1, *at.values()) and segment.field(number).raw:
+        if number not in (1, *at.values()) and segment.raw_field(number):
             scribe.unmapped[f"{segment.name}-{number}"] += 1
     if not numbers:
         if shown is None:
