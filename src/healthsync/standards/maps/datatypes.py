@@ -111,7 +111,7 @@ def quantity(rep: Repetition, scribe: Scribe) -> Resource | None:
         if part(rep, 1):
             scribe.issue("invalid-number")
         return None
-    return {"value": number, **unit(part(rep, 2), part(rep, 2, 2), part(rep, 2, 3), scribe.source)}
+    return {"value": number, **unit(part(rep, 2), part(rep, 2, 9) or part(rep, 2, 2), part(rep, 2, 3), scribe.source)}
 
 
 def plain_quantity(rep: Repetition, scribe: Scribe) -> Resource | None:
