@@ -1,7 +1,7 @@
 """How much of what the CDC's converter makes of its conformance messages do we say too?
 
     python -m tests.standards.maps.cdc_score FOLDER     # …/hl7v2/cdc-mapping-inventory
-    python -m tests.standards.maps.cdc_score FOLDER --differences    # the table of the documentation, by reason
+    python -m tests.standards.maps.cdc_score FOLDER --documented    # the tables of the documentation
 
 Each pair (message, expected bundle) is compared field by field: a field is a leaf of an expected resource, its path without
 indexes. CDC's own extensions, ids, references and narratives are left out; times are compared as instants. Types that this
@@ -20,6 +20,7 @@ display without a code is the same words as the text of the concept.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -286,10 +287,61 @@ def table(result: Score) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Reason:
+    """A line of cdc_differences.yaml: which differences it explains, what they write, what we do."""
+
+    theirs: str
+    ours: str
+    path: str = ""
+    pair: str = ""
+    expected: str = ""
+
+    def fits(self, found: Difference) -> bool:
+        tests = ((self.path, found.path), (self.pair, found.pair), (self.expected, found.expected))
+        return all(re.search(pattern, text) for pattern, text in tests)
+
+
+def reasons() -> list[Reason]:
+    """The lines of cdc_differences.yaml."""
+    text = Path(__file__).with_name("cdc_differences.yaml").read_text(encoding="utf-8")
+    return [Reason(**line) for line in yaml.safe_load(text)]
+
+
+def explained(differences: list[Difference]) -> tuple[Counter[Reason], list[Difference]]:
+    """How many differences fall under each reason, and those under none."""
+    counted: Counter[Reason] = Counter()
+    left = []
+    known = reasons()
+    for found in differences:
+        reason = next((reason for reason in known if reason.fits(found)), None)
+        if reason is None:
+            left.append(found)
+        else:
+            counted[reason] += 1
+    return counted, left
+
+
+def documented(strict: Score, content: Score) -> str:
+    """The tables of docs/conformance/cdc-mapping-inventory.md."""
+    lines = ["| Type | Expected fields | Same, strict | By content |", "|---|---|---|---|"]
+    for kind in sorted({kind for kind, _ in strict.verdicts}):
+        total = sum(strict.of(verdict, kind) for verdict in ("same", "other", "missing"))
+        lines.append(f"| {kind} | {total:,} | {100 * strict.share((kind,)):.1f} % | {100 * content.share((kind,)):.1f} % |")
+    for name, kinds in (("**clinical**", CLINICAL), ("**directory**", DIRECTORY), ("**orders**", ORDERS)):
+        total = sum(strict.of(verdict, kind) for verdict in ("same", "other", "missing") for kind in kinds)
+        lines.append(f"| {name} | {total:,} | {100 * strict.share(kinds):.1f} % | {100 * content.share(kinds):.1f} % |")
+    lines += ["", "| What the CDC writes | Strict | By content | We |", "|---|---|---|---|"]
+    by_content, _ = explained(content.differences)
+    for reason, count in explained(strict.differences)[0].most_common():
+        lines.append(f"| {reason.theirs} | {count} | {by_content[reason]} | {reason.ours} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    if "--differences" in sys.argv:
-        print(differences_table(score(folder).differences))
+    if "--documented" in sys.argv:
+        print(documented(score(folder), score(folder, content=True)))
     else:
         print("strict\n" + table(score(folder)))
         print("\nby content\n" + table(score(folder, content=True)))
