@@ -39,7 +39,7 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import Event, EventLog
 from healthsync.infrastructure.telemetry import logger, metrics
-from healthsync.standards.hl7v2 import AckCode, AckError, ErrorCode, Hl7SyntaxError, Message, build_ack, split_batch
+from healthsync.standards.hl7v2 import AckCode, AckError, ErrorCode, Hl7SyntaxError, Message, build_ack, is_miscounted, split_batch
 
 _log = logger(__name__)
 _received = metrics.counter(
@@ -123,6 +123,8 @@ class _Taken:
     answer: bytes | None = None
     done: asyncio.Future[bytes | None] | None = None
     later: Later | None = None
+    warnings: tuple[str, ...] = ()
+    """What is to be known of the frame in which it came."""
 
     @property
     def outcome(self) -> str:
@@ -166,7 +168,8 @@ class ReceiveMessage:
         Calls are taken in the order in which they were made, and wait here while the hub has enough to do. `later` is
         called with the application acknowledgement of enhanced mode, when there is one.
         """
-        return await self._take(split_batch(payload) or [payload], peer, None, len(payload), later)
+        warnings = (MessageWarning.BATCH_MISCOUNTED,) if is_miscounted(payload) else ()
+        return await self._take(split_batch(payload) or [payload], peer, None, len(payload), later, warnings)
 
     async def refuse(self, refusal: FrameRefusal, head: bytes, size_bytes: int, peer: Peer) -> bytes | None:
         """The answer to a frame that the transport could not deliver; its beginning is kept if the partner is known."""
@@ -184,6 +187,7 @@ class ReceiveMessage:
         refusal: FrameRefusal | None,
         size_bytes: int,
         later: Later | None = None,
+        warnings: tuple[str, ...] = (),
     ) -> bytes | None:
         started = time.perf_counter()
         batch = []
@@ -193,7 +197,7 @@ class ReceiveMessage:
                 await self._room.wait()
             for raw in parts:
                 taken = await self._judge(raw, peer, refusal)
-                taken.later = later
+                taken.later, taken.warnings = later, warnings
                 self._prepare(taken, max(len(raw), size_bytes) if refusal else len(raw))
                 batch.append(self._enqueue(taken))
         answers = [answer for done in batch if (answer := await done) is not None]
@@ -270,6 +274,7 @@ class ReceiveMessage:
             warnings=(
                 *(message.warnings if message else ()),
                 *(() if control_id else (MessageWarning.CONTROL_ID_MISSING,)),
+                *taken.warnings,
             ),
             reason_code=refusal.code if refusal else None,
             reason=refusal.sentence if refusal else None,

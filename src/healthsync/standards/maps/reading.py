@@ -240,7 +240,7 @@ class Reading:
             resource["entity"] = [{"role": "source", "what": {"identifier": number}}]
 
     def _software(self, sft: Segment) -> Draft:
-        """SFT[Device]: the software that wrote the message (v2.5.1 §2.14.12). Key: vendor, product and version."""
+        """SFT[Device]: the software that wrote the message (v2.5.1 §2.15.12). Key: vendor, product and version."""
         told = "|".join(clean(sft.get(number)).strip() for number in (1, 3, 2))
         draft = self.scribe.draft("Device", f"software|{told}")
         self.programs["SFT[Device]"].run(sft, draft, self.scribe)
