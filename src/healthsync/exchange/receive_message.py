@@ -92,7 +92,7 @@ TRIAL = FrameRefusal(
 _REFUSED_KINDS = {
     **dict.fromkeys(
         ("QBP", "QCN", "QRY", "QSB", "QSX", "QVR", "EQQ", "OSQ", "RQQ", "SPQ", "SQM", "VQQ", "VXQ", "RQA", "RQC", "RQI",
-         "RQP", "SRM"),
+         "RQP"),
         QUERY,
     ),
     "CRM": TRIAL,

@@ -162,7 +162,6 @@ async def test_what_is_no_message_is_refused_and_its_bytes_are_kept(
         ("QBP^Q22^QBP_Q21", "query-not-answered", b"207"),
         ("QCN^J01^QCN_J01", "query-not-answered", b"207"),
         ("QRY^A19", "query-not-answered", b"207"),
-        ("SRM^S01^SRM_S01", "query-not-answered", b"207"),
         ("CRM^C01^CRM_C01", "clinical-trial", b"200"),
     ],
 )

@@ -20,6 +20,8 @@ from healthsync.standards.maps.identifiers import (
     driving_licence,
     ei_identifier,
     eip_identifier,
+    identifier,
+    licence,
     plain_identifier,
     ssn,
     visit_number,
@@ -169,6 +171,18 @@ def text_concept(rep: Repetition, scribe: Scribe) -> Resource | None:
     return {"text": text} if text else None
 
 
+def text_of_first(rep: Repetition, _scribe: Scribe) -> Resource | None:
+    """SPD[CodeableConcept]: the name of a specialty."""
+    text = part(rep, 1)
+    return {"text": text} if text else None
+
+
+def coded_licence(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """CWE[Identifier-LN]: the number of a licence, its system by the name of the coding system."""
+    number = part(rep, 1)
+    return identifier(number, part(rep, 3), "", "LN", scribe) if number else None
+
+
 def id_concept(rep: Repetition, scribe: Scribe, vocabulary: str) -> Resource | None:
     """ID[CodeableConcept]: a code of a v2 table."""
     return codeable_concept(rep, scribe, vocabulary)
@@ -229,6 +243,9 @@ _PLAIN: dict[str, Converter] = {
     "EI[Identifier-Extension]": ei_identifier,
     "EIP[Identifier-Placer]": lambda rep, scribe: eip_identifier(rep, scribe, 1, "PGN"),
     "EIP[Identifier-Filler]": lambda rep, scribe: eip_identifier(rep, scribe, 2, "FGN"),
+    "PLN[Identifier]": licence,
+    "CWE[Identifier-LN]": coded_licence,
+    "SPD[CodeableConcept]": text_of_first,
     "ST[SSN]": ssn,
     "DLN[Identifier]": driving_licence,
     "ST[Identifier]": plain_identifier,

@@ -88,6 +88,14 @@ def driving_licence(rep: Repetition, scribe: Scribe) -> Resource | None:
     return made
 
 
+def licence(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """PLN[Identifier]: number, type, state (v2.5.1 §2.A.54). An NPI has a system of its own."""
+    value, kind = part(rep, 1), part(rep, 2)
+    if not value:
+        return None
+    return identifier(value, kind if kind == "NPI" else "", "", kind, scribe)
+
+
 def plain_identifier(rep: Repetition, scribe: Scribe, kind: str = "") -> Resource | None:
     """ST[Identifier]: a number of the sending system."""
     value = part(rep, 1)
