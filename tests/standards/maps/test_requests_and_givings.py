@@ -137,12 +137,12 @@ OBX|1|SN|2345-7^Glucose^LN||{value}|mg/dL|||||F
 """
 
 
-def test_an_interpreter_with_a_place_is_a_practitioner_role_there() -> None:
+def test_an_interpreter_with_a_place_has_a_practitioner_role_there() -> None:
     with_place = converted(RESULT.format(interpreter="71&Doe&Jane^20240101^^WARD^12^A^HOSP^active^^B2^F3", value="^5"))
     (role,) = all_of(with_place, "PractitionerRole")
     assert role["period"] == {"start": "2024-01-01"} and role["location"] and role["practitioner"]
     (report,) = all_of(with_place, "DiagnosticReport")
-    assert report["resultsInterpreter"] == [{"reference": f"PractitionerRole/{role['id']}"}]
+    assert report["resultsInterpreter"] == [role["practitioner"]]
     alone = converted(RESULT.format(interpreter="71&Doe&Jane", value="^5"))
     assert not all_of(alone, "PractitionerRole")
     assert all_of(alone, "DiagnosticReport")[0]["resultsInterpreter"][0]["reference"].startswith("Practitioner/")

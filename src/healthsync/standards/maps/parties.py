@@ -171,7 +171,8 @@ def known_person(rep: Repetition, scribe: Scribe) -> Resource | None:
 def interpreter(rep: Repetition, scribe: Scribe) -> Resource | None:
     """NDL[Practitioner]: a CNN in the sub-components of NDL.1 (v2.5.1 §2.A.9).
 
-    Where NDL tells of a place or a time too, the PractitionerRole of that person there (guide: NDL[PractitionerRole]).
+    Where NDL tells of a place or a time too, a PractitionerRole beside says so (guide: NDL[PractitionerRole]); who it
+    was is found without it.
     """
     who = _named_by_cnn(rep, scribe)
     if who is None or "reference" not in who:
@@ -188,7 +189,7 @@ def interpreter(rep: Repetition, scribe: Scribe) -> Resource | None:
             place.resource.setdefault("status", status)
     if period:
         draft.resource["period"] = period
-    return draft.reference
+    return who
 
 
 def _named_by_cnn(rep: Repetition, scribe: Scribe) -> Resource | None:
