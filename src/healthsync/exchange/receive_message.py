@@ -39,7 +39,16 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import Event, EventLog
 from healthsync.infrastructure.telemetry import logger, metrics
-from healthsync.standards.hl7v2 import AckCode, AckError, ErrorCode, Hl7SyntaxError, Message, build_ack, is_miscounted, split_batch
+from healthsync.standards.hl7v2 import (
+    AckCode,
+    AckError,
+    ErrorCode,
+    Hl7SyntaxError,
+    Message,
+    build_ack,
+    is_miscounted,
+    split_batch,
+)
 
 _log = logger(__name__)
 _received = metrics.counter(

@@ -80,7 +80,9 @@ async def test_a_batch_is_answered_by_one_batch_of_answers(rig: Any, adt: BUILD)
     assert (await rig.one(1)).warnings == ()
 
 
-async def test_a_batch_that_counts_more_than_came_is_accepted_with_a_warning_on_each_message(rig: Any, adt: BUILD) -> None:
+async def test_a_batch_that_counts_more_than_came_is_accepted_with_a_warning_on_each_message(
+    rig: Any, adt: BUILD
+) -> None:
     (answer,) = await rig.send(b"BHS|^~\\&|ZHIS\r" + adt("C1", "P1") + adt("C2", "P2") + b"BTS|3\r")
     assert re.findall(rb"MSA\|(\w\w)\|(\w+)", answer) == [(b"AA", b"C1"), (b"AA", b"C2")]
     assert [(await rig.one(n)).warnings for n in (1, 2)] == [("batch-miscounted",)] * 2

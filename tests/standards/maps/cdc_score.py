@@ -157,9 +157,7 @@ class Pair:
         ours = [_said([resource]) for resource in self.ours if resource["resourceType"] == kind]
         return max(ours, default={}, key=lambda said: sum(_is_same(path, value, said) for path, value in fields))
 
-    def _count(
-        self, kind: str, path: str, value: str, said: Said, result: Score, *, alike: bool = False
-    ) -> None:
+    def _count(self, kind: str, path: str, value: str, said: Said, result: Score, *, alike: bool = False) -> None:
         same = _is_same(path, value, said) if alike else value in said.get(path, ())
         verdict = "same" if same else "other" if path in said else "missing"
         result.verdicts[kind, verdict] += 1
@@ -233,14 +231,16 @@ def _referred(resources: list[dict[str, Any]], *, assigners: bool) -> Iterator[s
                 waiting += [by_name[name]] if name in by_name else []
 
 
+_NO_PART = frozenset({"extension", "modifierExtension"})
+
+
 def _references(value: Any, assigners: bool) -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
             if name == "reference" and isinstance(inner, str):
                 yield inner
-            elif name not in ("extension", "modifierExtension") and not name.startswith("_"):
-                if assigners or name != "assigner":
-                    yield from _references(inner, assigners)
+            elif name not in _NO_PART and not name.startswith("_") and (assigners or name != "assigner"):
+                yield from _references(inner, assigners)
     elif isinstance(value, list):
         for inner in value:
             yield from _references(inner, assigners)
@@ -327,7 +327,9 @@ def documented(strict: Score, content: Score) -> str:
     lines = ["| Type | Expected fields | Same, strict | By content |", "|---|---|---|---|"]
     for kind in sorted({kind for kind, _ in strict.verdicts}):
         total = sum(strict.of(verdict, kind) for verdict in ("same", "other", "missing"))
-        lines.append(f"| {kind} | {total:,} | {100 * strict.share((kind,)):.1f} % | {100 * content.share((kind,)):.1f} % |")
+        lines.append(
+            f"| {kind} | {total:,} | {100 * strict.share((kind,)):.1f} % | {100 * content.share((kind,)):.1f} % |"
+        )
     for name, kinds in (("**clinical**", CLINICAL), ("**directory**", DIRECTORY), ("**orders**", ORDERS)):
         total = sum(strict.of(verdict, kind) for verdict in ("same", "other", "missing") for kind in kinds)
         lines.append(f"| {name} | {total:,} | {100 * strict.share(kinds):.1f} % | {100 * content.share(kinds):.1f} % |")

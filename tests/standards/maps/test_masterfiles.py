@@ -27,7 +27,9 @@ LDP|3WEST^312^A^BENCH|CARD^Cardiology|MED^Medicine|||{flag}
 
 
 def of(conversion: Conversion, kind: str) -> dict[str, Any]:
-    (found,) = [mapped.resource for mapped in conversion.resources if mapped.type == kind and "address" not in mapped.key]
+    (found,) = [
+        mapped.resource for mapped in conversion.resources if mapped.type == kind and "address" not in mapped.key
+    ]
     return found
 
 
@@ -49,7 +51,14 @@ def test_a_practitioner_of_the_master_file_is_the_one_that_visits_name() -> None
 
 @pytest.mark.parametrize(
     ("event", "flag", "active"),
-    [("MAD", "", True), ("MAC", "", True), ("MUP", "", None), ("MUP", "I", False), ("MDC", "", False), ("MDL", "A", False)],
+    [
+        ("MAD", "", True),
+        ("MAC", "", True),
+        ("MUP", "", None),
+        ("MUP", "I", False),
+        ("MDC", "", False),
+        ("MDL", "A", False),
+    ],
 )
 def test_an_entry_is_active_as_its_event_and_its_flag_say(event: str, flag: str, active: bool | None) -> None:
     staff = converted(STAFF.format(event=event, flag=flag))
@@ -66,7 +75,9 @@ def test_a_place_of_the_master_file_is_the_one_where_patients_lie() -> None:
     told = converted(PLACE.format(event="MAD", flag=""))
     bed = of(told, "Location")
     assert bed["id"] == of(visit, "Location")["id"]
-    assert bed["description"] == "Window bed" and bed["managingOrganization"] and bed["address"]["city"] == "Springfield"
+    assert (
+        bed["description"] == "Window bed" and bed["managingOrganization"] and bed["address"]["city"] == "Springfield"
+    )
     assert [kind["coding"][0]["code"] for kind in bed["type"]] == ["B", "MED"]
     assert told.unmapped == {"LDP-2": 1}
     assert all(validate.structure(mapped.resource) == [] for mapped in told.resources)
@@ -74,7 +85,9 @@ def test_a_place_of_the_master_file_is_the_one_where_patients_lie() -> None:
 
 def test_an_older_entry_does_not_undo_a_newer_one() -> None:
     told = converted(STAFF.format(event="MDC", flag=""))
-    assert {mapped.as_of for mapped in told.resources if mapped.type in ("Practitioner", "PractitionerRole")} == {"2024-03-01"}
+    assert {mapped.as_of for mapped in told.resources if mapped.type in ("Practitioner", "PractitionerRole")} == {
+        "2024-03-01"
+    }
 
 
 def test_entries_without_a_name_of_their_own_and_unknown_events_are_reported() -> None:

@@ -70,7 +70,11 @@ def test_each_giving_that_is_arranged_is_an_instance_of_its_order_not_something_
     assert first["basedOn"][0]["identifier"]["value"] == "P1" and first["id"] != second["id"]
     (dosage,) = first["dosageInstruction"]
     assert dosage["doseAndRate"][0]["doseQuantity"]["code"] == "mg" and dosage["route"]["coding"][0]["code"] == "PO"
-    assert "timing" in dosage and "timing" in second["dosageInstruction"][0] and "route" not in second["dosageInstruction"][0]
+    assert (
+        "timing" in dosage
+        and "timing" in second["dosageInstruction"][0]
+        and "route" not in second["dosageInstruction"][0]
+    )
     assert first["note"] == [{"text": "with food"}] and first["reasonCode"][0]["coding"][0]["code"] == "J18.9"
     assert told.unmapped == {} and all(validate.structure(mapped.resource) == [] for mapped in told.resources)
 
@@ -95,7 +99,9 @@ PV1|1|I|{place}||||4711^Marsh^Helen^^^^^^BENCH|4711^Marsh^H^^^^^^BENCH~4711^Mars
         ("^NET^^jo@example.org", "jo@example.org", {}),
     ],
 )
-def test_a_telephone_number_is_not_lost_beside_an_address_on_the_net(sent: str, told: str, beside: dict[str, int]) -> None:
+def test_a_telephone_number_is_not_lost_beside_an_address_on_the_net(
+    sent: str, told: str, beside: dict[str, int]
+) -> None:
     found = converted(ADMISSION.format(phone=sent, place=""))
     assert [each["value"] for each in all_of(found, "Patient")[0]["telecom"]] == [told]
     assert found.unmapped == beside
@@ -169,7 +175,9 @@ def test_the_software_that_wrote_a_message_is_a_device_of_its_provenance() -> No
         ("?^1", "valueString", False),
     ],
 )
-def test_a_comparator_that_is_none_is_kept_as_it_was_written_and_reported(sent: str, element: str, reported: bool) -> None:
+def test_a_comparator_that_is_none_is_kept_as_it_was_written_and_reported(
+    sent: str, element: str, reported: bool
+) -> None:
     told = converted(RESULT.format(interpreter="", value=sent))
     (seen,) = all_of(told, "Observation")
     assert element in seen

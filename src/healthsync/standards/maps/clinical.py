@@ -48,11 +48,8 @@ def next_of_kin(nk1: Segment, programs: Mapping[str, Program], patient: Draft, s
     contact = Draft({"resourceType": "Patient.contact"}, "")
     programs["NK1[Patient]"].run(nk1, contact, scribe, again=person)
     del contact.resource["resourceType"]
-    contacts = patient.resource.get("contact", [])
-    if (
-        contact.resource.keys() & {"name", "telecom", "address", "organization"} and contact.resource not in contacts
-    ):  # pat-1
-        patient.resource["contact"] = [*contacts, contact.resource]
+    if contact.resource.keys() & {"name", "telecom", "address", "organization"}:  # pat-1
+        scribe.add_once(patient.resource.setdefault("contact", []), contact.resource)
     _tell_contact_of_organization(nk1, scribe)
     if person:
         _related_person(nk1, programs["NK1[RelatedPerson]"], patient, scribe)
@@ -221,6 +218,4 @@ def _diagnosis_of_visit(dg1: Segment, condition: Draft, visit: Draft, scribe: Sc
     scribe.path = "DG1-15"
     if rank and (number := positive_int(rank, scribe)):
         entry["rank"] = number
-    diagnoses = visit.resource.setdefault("diagnosis", [])
-    if entry not in diagnoses:
-        diagnoses.append(entry)
+    scribe.add_once(visit.resource.setdefault("diagnosis", []), entry)

@@ -103,12 +103,12 @@ def _elements(rows: Iterable[Row]) -> tuple[str, ...]:
 def _primary(feeds: Mapping[int, tuple[str, ...]]) -> dict[str, int]:
     """The first field that feeds an element; identifiers and extensions are not deleted by one of their fields."""
     primary: dict[str, int] = {}
-    for field, elements in feeds.items():
+    for number, elements in feeds.items():
         for element in elements:
-            primary.setdefault(element, field)
+            primary.setdefault(element, number)
     return {
-        element: field
-        for element, field in primary.items()
+        element: number
+        for element, number in primary.items()
         if element not in ("identifier", "extension", "class", "status")
     }
 
@@ -157,10 +157,7 @@ def _list_step(names: list[str], writers: list[Writer]) -> Step:
             target = draft.resource
             for name in above:
                 target = target.setdefault(name, {})
-            found = entry.get("", entry)
-            entries = target.setdefault(last, [])
-            if found not in entries:
-                entries.append(found)
+            scribe.add_once(target.setdefault(last, []), entry.get("", entry))
 
     return step
 

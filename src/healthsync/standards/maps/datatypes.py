@@ -88,12 +88,10 @@ def positive_int(rep: Repetition, scribe: Scribe) -> int | None:
 
 def unsigned_int(rep: Repetition, scribe: Scribe) -> int | None:
     """NM[unsignedInt]."""
-    number = numbers.decimal(part(rep, 1))
-    if number is not None and number >= 0 and number == int(number):
-        return int(number)
-    if part(rep, 1):
+    number = numbers.unsigned_int(part(rep, 1))
+    if number is None and part(rep, 1):
         scribe.issue("invalid-number")
-    return None
+    return number
 
 
 def days(rep: Repetition, scribe: Scribe) -> Resource | None:

@@ -45,7 +45,7 @@ def cx_identifier(rep: Repetition, scribe: Scribe, default_kind: str = "") -> Re
 
 
 def visit_number(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """CX of PV1-19: whatever type was sent, it is a visit number as well (guide: PV1[Encounter], constants of PV1-19)."""
+    """CX of PV1-19: whatever type was sent, it is a visit number as well (constants of the guide)."""
     made = cx_identifier(rep, scribe, "VN")
     if made is None:
         return None

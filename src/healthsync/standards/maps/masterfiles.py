@@ -1,6 +1,6 @@
 """Master files: staff (STF, PRA: HL7 v2.5.1 §15.4) and places (LOC, LDP: §8.9) as the directory knows them.
 
-An entry is named as visits and orders name it, by the number of XCN or the path of PL, so that both meet in one resource.
+An entry is named as visits and orders name it, by the number of XCN or the path of PL: both meet in one resource.
 """
 
 from __future__ import annotations

@@ -208,12 +208,18 @@ def _practitioner(number: Resource, name: Resource | None, scribe: Scribe) -> Dr
     draft = scribe.draft("Practitioner", f"{number['system']}|{number['value']}")
     draft.resource.setdefault("identifier", [number])
     if name:
-        _add_name(draft.resource.setdefault("name", []), name)
+        _add_name(draft.resource.setdefault("name", []), name, scribe)
     return draft
 
 
-def _add_name(names: list[Resource], name: Resource) -> None:
+_MANY_NAMES = 20
+
+
+def _add_name(names: list[Resource], name: Resource, scribe: Scribe) -> None:
     """One number may be told with several names, none of which is lost; what says less than another is not repeated."""
+    if len(names) >= _MANY_NAMES:
+        scribe.add_once(names, name)
+        return
     if any(name.items() <= known.items() for known in names):
         return
     names[:] = [known for known in names if not known.items() <= name.items()]
@@ -264,7 +270,14 @@ class Place(NamedTuple):
         return cls(*(part(rep, number) for number in components))
 
 
-_LEVELS = (("bed", "bd"), ("room", "ro"), ("point_of_care", "wa"), ("floor", "lvl"), ("building", "bu"), ("facility", "si"))
+_LEVELS = (
+    ("bed", "bd"),
+    ("room", "ro"),
+    ("point_of_care", "wa"),
+    ("floor", "lvl"),
+    ("building", "bu"),
+    ("facility", "si"),
+)
 """The levels from the bed up, with their code in location-physical-type."""
 _STATUSES = frozenset({"active", "suspended", "inactive"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from healthsync.standards.hl7v2 import Segment
+from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps.clinical import UNKNOWN
 from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.encounter import first_repetition

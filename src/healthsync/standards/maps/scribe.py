@@ -27,6 +27,9 @@ part = Repetition.part
 """A component's text without surrounding blanks; the null `""` inside a repetition says nothing."""
 
 
+_LONG = 100
+
+
 class Draft:
     """A resource in the making; `cleared` and the other marks are those of MappedResource."""
 
@@ -50,7 +53,9 @@ class Draft:
     def finished(self) -> MappedResource:
         if self.told_again:
             settle(self.resource)
-        cleared = tuple(dict.fromkeys(name for name in self.cleared if name not in self.resource)) if self.cleared else ()
+        cleared = (
+            tuple(dict.fromkeys(name for name in self.cleared if name not in self.resource)) if self.cleared else ()
+        )
         return MappedResource(self.resource, self.key, cleared, self.unless, self.partial, self.action, self.as_of)
 
 
@@ -61,7 +66,18 @@ class Scribe:
     """
 
     __slots__ = (
-        "ctx", "devices", "drafts", "issues", "path", "practitioners", "separator", "source", "unmapped", "zone",
+        "_long_lists",
+        "_named",
+        "ctx",
+        "devices",
+        "drafts",
+        "issues",
+        "path",
+        "practitioners",
+        "separator",
+        "source",
+        "unmapped",
+        "zone",
     )  # fmt: skip
 
     def __init__(self, ctx: MappingContext, separator: str = "|") -> None:
@@ -74,6 +90,8 @@ class Scribe:
         """Devices by their number as it was sent: an analyser names itself in each of its results."""
         self.practitioners: dict[str, Draft] = {}
         """Persons as they were sent: the one who orders is told with the order and with its test."""
+        self._named: dict[str, Draft] = {}
+        self._long_lists: dict[int, tuple[list[Any], set[str]]] = {}
         self.unmapped: Counter[str] = Counter()
         self.issues: list[MappingIssue] = []
         self.path = ""
@@ -84,20 +102,34 @@ class Scribe:
         if draft is None:
             resource = {"resourceType": resource_type, "id": self.ctx.resource_id(resource_type, key)}
             draft = self.drafts[resource_type, key] = Draft(resource, key)
+            self._named[draft.name] = draft
         else:
             draft.told_again = True
         return draft
 
     def draft_of(self, reference: Resource) -> Draft:
         """The resource in the making that a reference of this message names."""
-        return next(draft for draft in self.drafts.values() if draft.name == reference["reference"])
+        return self._named[reference["reference"]]
 
     def known(self, resource_type: str, key: str) -> bool:
         return (resource_type, key) in self.drafts
 
     def referred(self, reference: Resource) -> Draft | None:
         """The resource of this message that a reference leads to."""
-        return next((draft for draft in self.drafts.values() if draft.name == reference.get("reference")), None)
+        return self._named.get(reference.get("reference", ""))
+
+    def add_once(self, entries: list[Any], entry: Any) -> None:
+        """Add what is not there yet; to a long list by its text, for no message may take time by the square."""
+        if len(entries) < _LONG:
+            if entry not in entries:
+                entries.append(entry)
+            return
+        if id(entries) not in self._long_lists:
+            self._long_lists[id(entries)] = entries, set(map(repr, entries))
+        told = self._long_lists[id(entries)][1]
+        if (text := repr(entry)) not in told:
+            told.add(text)
+            entries.append(entry)
 
     def issue(self, code: str, path: str | None = None) -> None:
         self.issues.append(MappingIssue(code, path or self.path))

@@ -18,7 +18,8 @@ class MasterFiles(Reading):
 
     messages: ClassVar[Mapping[str, frozenset[str]]] = {"MFN": frozenset({"M02", "M05"})}
     maps = (
-        "STF[Practitioner]", "PRA[Practitioner]", "PRA[PractitionerRole]", "LOC[Location]", "LDP[Location]", "SFT[Device]",
+        "STF[Practitioner]", "PRA[Practitioner]", "PRA[PractitionerRole]", "LOC[Location]", "LDP[Location]",
+        "SFT[Device]",
     )  # fmt: skip
     early = frozenset({"MFI", "MFE", "STF", "PRA", "LOC", "LDP", "NTE"})
     patientless = frozenset({"M02", "M05"})

@@ -13,7 +13,6 @@ from healthsync.standards.maps.reading import Handler
 from healthsync.standards.maps.scribe import Draft
 from healthsync.standards.maps.tables import Booking, tables
 
-
 REQUEST = "S01"
 """The trigger event of SRM that asks for a new appointment."""
 
