@@ -42,7 +42,16 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import Event, EventLog
 from healthsync.infrastructure.telemetry import logger, metrics
-from healthsync.standards.hl7v2 import AckCode, AckError, ErrorCode, Hl7SyntaxError, Message, build_ack, split_batch
+from healthsync.standards.hl7v2 import (
+    AckCode,
+    AckError,
+    ErrorCode,
+    Hl7SyntaxError,
+    Message,
+    build_ack,
+    is_miscounted,
+    split_batch,
+)
 
 _log = logger(__name__)
 _received = metrics.counter(
@@ -96,7 +105,7 @@ TRIAL = FrameRefusal(
 _REFUSED_KINDS = {
     **dict.fromkeys(
         ("QBP", "QCN", "QRY", "QSB", "QSX", "QVR", "EQQ", "OSQ", "RQQ", "SPQ", "SQM", "VQQ", "VXQ", "RQA", "RQC", "RQI",
-         "RQP", "SRM"),
+         "RQP"),
         QUERY,
     ),
     "CRM": TRIAL,
@@ -128,6 +137,8 @@ class _Taken:
     done: asyncio.Future[bytes | None] | None = None
     later: Later | None = None
     is_query: bool = False
+    warnings: tuple[str, ...] = ()
+    """What is to be known of the frame in which it came."""
 
     @property
     def outcome(self) -> str:
@@ -173,7 +184,8 @@ class ReceiveMessage:
         Calls are taken in the order in which they were made, and wait here while the hub has enough to do. `later` is
         called with the application acknowledgement of enhanced mode, when there is one.
         """
-        return await self._take(split_batch(payload) or [payload], peer, None, len(payload), later)
+        warnings = (MessageWarning.BATCH_MISCOUNTED,) if is_miscounted(payload) else ()
+        return await self._take(split_batch(payload) or [payload], peer, None, len(payload), later, warnings)
 
     async def refuse(self, refusal: FrameRefusal, head: bytes, size_bytes: int, peer: Peer) -> bytes | None:
         """The answer to a frame that the transport could not deliver; its beginning is kept if the partner is known."""
@@ -191,6 +203,7 @@ class ReceiveMessage:
         refusal: FrameRefusal | None,
         size_bytes: int,
         later: Later | None = None,
+        warnings: tuple[str, ...] = (),
     ) -> bytes | None:
         started = time.perf_counter()
         batch: list[Awaitable[bytes | None]] = []
@@ -200,7 +213,7 @@ class ReceiveMessage:
                 await self._room.wait()
             for raw in parts:
                 taken = await self._judge(raw, peer, refusal)
-                taken.later = later
+                taken.later, taken.warnings = later, warnings
                 if (question := self._asked(taken)) is not None:
                     batch.append(asyncio.create_task(question, name="answer-query"))
                     continue
@@ -289,6 +302,7 @@ class ReceiveMessage:
             warnings=(
                 *(message.warnings if message else ()),
                 *(() if control_id else (MessageWarning.CONTROL_ID_MISSING,)),
+                *taken.warnings,
             ),
             reason_code=refusal.code if refusal else None,
             reason=refusal.sentence if refusal else None,

@@ -77,6 +77,15 @@ async def test_a_batch_is_answered_by_one_batch_of_answers(rig: Any, adt: BUILD)
     assert answer.startswith(b"BHS|") and answer.endswith(b"BTS|2\r")
     assert re.findall(rb"MSA\|(\w\w)\|(\w+)", answer) == [(b"AA", b"C1"), (b"AA", b"C2")]
     assert await rig.states() == {1: "accepted", 2: "accepted"}
+    assert (await rig.one(1)).warnings == ()
+
+
+async def test_a_batch_that_counts_more_than_came_is_accepted_with_a_warning_on_each_message(
+    rig: Any, adt: BUILD
+) -> None:
+    (answer,) = await rig.send(b"BHS|^~\\&|ZHIS\r" + adt("C1", "P1") + adt("C2", "P2") + b"BTS|3\r")
+    assert re.findall(rb"MSA\|(\w\w)\|(\w+)", answer) == [(b"AA", b"C1"), (b"AA", b"C2")]
+    assert [(await rig.one(n)).warnings for n in (1, 2)] == [("batch-miscounted",)] * 2
 
 
 @pytest.mark.parametrize(
@@ -155,7 +164,6 @@ async def test_what_is_no_message_is_refused_and_its_bytes_are_kept(
         ("QBP^Q22^QBP_Q21", "query-not-answered", b"207"),
         ("QCN^J01^QCN_J01", "query-not-answered", b"207"),
         ("QRY^A19", "query-not-answered", b"207"),
-        ("SRM^S01^SRM_S01", "query-not-answered", b"207"),
         ("CRM^C01^CRM_C01", "clinical-trial", b"200"),
     ],
 )

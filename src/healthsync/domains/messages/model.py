@@ -26,6 +26,8 @@ class MessageWarning(StrEnum):
     CONTROL_ID_REUSED = "control-id-reused"
     """The partner used this MSH-10 before, with other content (HL7 v2.5.1 §2.15.9.10 wants it unique)."""
     CONTROL_ID_MISSING = "control-id-missing"
+    BATCH_MISCOUNTED = "batch-miscounted"
+    """It came in a batch or file whose BTS-1 or FTS-1 tells another number than came (§2.15.3, §2.15.7)."""
 
 
 class SealingKey(Protocol):

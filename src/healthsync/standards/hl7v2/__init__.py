@@ -12,7 +12,7 @@ Pure: bytes in, values out; no socket, no clock, no store.
 from __future__ import annotations
 
 from .ack import AckCode, AckError, ErrorCode, build_ack
-from .batch import split_batch
+from .batch import is_miscounted, split_batch
 from .builder import MessageBuilder, timestamp
 from .charsets import codec_of
 from .errors import Hl7SyntaxError
@@ -43,6 +43,7 @@ __all__ = [
     "codec_of",
     "escape",
     "frame",
+    "is_miscounted",
     "parse_path",
     "split_batch",
     "timestamp",

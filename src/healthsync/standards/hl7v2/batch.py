@@ -21,3 +21,30 @@ def split_batch(payload: bytes) -> list[bytes]:
         return [payload]
     ends = [mark.start() for mark in marks[1:]] + [len(payload)]
     return [payload[mark.start(1) : end] for mark, end in zip(marks, ends, strict=True) if mark[1] == b"MSH"]
+
+
+def is_miscounted(payload: bytes) -> bool:
+    """Whether a trailer tells another number than came: messages of a batch in BTS-1 (§2.15.3), batches of a file in
+    FTS-1 (§2.15.7). A trailer that tells no number, and a payload without trailers, are not wrong.
+    """
+    if b"BTS" not in payload and b"FTS" not in payload:
+        return False
+    messages = batches = 0
+    for mark in (_CR_LINE if b"\r" in payload else _LF_LINE).finditer(payload):
+        if mark[1] == b"MSH":
+            messages += 1
+        elif mark[1] == b"BTS":
+            batches += 1
+            if _told(payload, mark.end()) not in (None, messages):
+                return True
+        elif mark[1] == b"FTS" and _told(payload, mark.end()) not in (None, batches or 1):
+            return True
+        if mark[1] in (b"BHS", b"BTS"):
+            messages = 0
+    return False
+
+
+def _told(payload: bytes, at: int) -> int | None:
+    """The number in the first field behind a segment's name."""
+    field = re.match(rb"([^\r\n])\s*(\d{1,9})\s*(?:\1|[\r\n]|\Z)", payload[at : at + 24])
+    return int(field[2]) if field else None

@@ -22,6 +22,7 @@ from .errors import Hl7SyntaxError
 from .notation import Notation, SegmentStarts, notation_of, part
 from .paths import parse_path
 from .separators import Separators
+from .text import said
 
 NULL = '""'  # §2.5.3: the sender deletes the value; an empty field says nothing about it
 _HEADERS = frozenset({"MSH", "FHS", "BHS"})
@@ -32,12 +33,13 @@ _NOISE = "\x0b\x00\ufeff \t\r\n"
 class Repetition:
     """One repetition of a field: components and subcomponents, numbered from 1."""
 
-    __slots__ = ("_components", "_notation", "raw")
+    __slots__ = ("_components", "_notation", "_parts", "raw")
 
     def __init__(self, raw: str, notation: Notation) -> None:
         self.raw = raw
         self._notation = notation
         self._components: tuple[str, ...] | None = None
+        self._parts: list[str] | None = None
 
     def __repr__(self) -> str:
         return f"<Repetition of {len(self.components)} components>"
@@ -72,6 +74,22 @@ class Repetition:
         if sub > 1 or notation.subcomponent in raw:
             raw = part(raw, notation.subcomponent, sub)
         return notation.text(raw) if notation.escape in raw else raw
+
+    def part(self, component: int, sub: int = 1) -> str:
+        """What a component says (see `text.said`); "" when it is absent. Read once, however often asked."""
+        if sub > 1:
+            return said(self.component(component, sub)) if self._notation.subcomponent in self.raw else ""
+        parts = self._parts
+        if parts is None:
+            parts = self._parts = self._read_parts()
+        return parts[component - 1] if component <= len(parts) else ""
+
+    def _read_parts(self) -> list[str]:
+        raw, notation = self.raw, self._notation
+        if notation.escape in raw or notation.subcomponent in raw or '"' in raw or not raw.isprintable():
+            return [said(self.component(number)) for number in range(1, len(self.components) + 1)]
+        parts = raw.split(notation.component)
+        return [text.strip() for text in parts] if " " in raw else parts
 
     def subcomponents(self, number: int) -> tuple[str, ...]:
         """The texts of a component's subcomponents; () when the component is absent or empty."""
@@ -257,8 +275,13 @@ class Message:
         """All segments in order."""
         if self._segments is None:
             names = [line[:3] for line in self._lines]
-            in_order = {name: iter(self._named(name)) for name in set(names)}
-            self._segments = tuple([next(in_order[name]) for name in names])
+            asked_before = {name: iter(same) for name, same in self._by_name.items()}
+            self._segments = tuple(
+                [
+                    next(asked_before[name]) if name in asked_before else self._one_more(name, line)
+                    for name, line in zip(names, self._lines, strict=True)
+                ]
+            )
         return self._segments
 
     def all(self, name: str) -> list[Segment]:
@@ -277,12 +300,17 @@ class Message:
     def _named(self, name: str) -> list[Segment]:
         same = self._by_name.get(name)
         if same is None:
-            same = []
+            same = self._by_name[name] = []
             for line in self._lines:
                 if line.startswith(name):
-                    same.append(Segment(name, line, len(same) + 1, self._notation))
-            self._by_name[name] = same
+                    self._one_more(name, line)
         return same
+
+    def _one_more(self, name: str, line: str) -> Segment:
+        same = self._by_name.setdefault(name, [])
+        segment = Segment(name, line, len(same) + 1, self._notation)
+        same.append(segment)
+        return segment
 
     def get(self, path: str) -> str:
         """The text at a path such as ``PID-3.1``, ``OBX[2]-5`` or ``PID-3[2].4.2``; "" when it is absent.

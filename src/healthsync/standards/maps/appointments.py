@@ -33,7 +33,7 @@ def appointment(sch: Segment, scribe: Scribe) -> Draft | None:
         rep = first_repetition(sch, number)
         if rep and (found := ei_identifier(rep, scribe)):
             return scribe.draft("Appointment", f"{kind}|{key_of(found)}")
-    scribe.issue("appointment-without-number", "SCH-2")
+    scribe.issue("appointment-without-number", f"{sch.name}-2")
     return None
 
 
@@ -54,21 +54,34 @@ def tell_appointment(sch: Segment, draft: Draft, booking: Booking, scribe: Scrib
         scribe.unmapped["SCH-6"] += 1
     if resource["status"] != "cancelled":
         draft.cleared.append("cancelationReason")
-    minutes = _minutes(sch, 9, 10)
-    if minutes and minutes == int(minutes):
-        resource["minutesDuration"] = int(minutes)
-    _tell_orders(sch, resource, scribe)
+    _tell_duration(sch, resource)
+    _tell_orders(sch, (26, 27), resource, scribe)
     if quantity := first_repetition(sch, 11):  # TQ: duration, start, end (until v2.4)
         scribe.path = "SCH-11"
         tell_times(draft, scribe.date_time(part(quantity, 4)), scribe.date_time(part(quantity, 5)))
 
 
-def _tell_orders(sch: Segment, resource: Resource, scribe: Scribe) -> None:
-    """SCH-26, SCH-27: the order that it fulfils stands in messages of its own; named by its number."""
+def tell_request(arq: Segment, draft: Draft, booking: Booking, scribe: Scribe) -> None:
+    """Status, duration and order of ARQ; the segment map has told the rest."""
+    draft.resource["status"] = booking.status
+    draft.unless["status"] = ("*",)  # a request that arrives late does not take back what was booked
+    _tell_duration(arq, draft.resource)
+    _tell_orders(arq, (24, 25), draft.resource, scribe)
+
+
+def _tell_duration(segment: Segment, resource: Resource) -> None:
+    """SCH-9 and ARQ-9, in the unit of the field behind it."""
+    minutes = _minutes(segment, 9, 10)
+    if minutes and minutes == int(minutes):
+        resource["minutesDuration"] = int(minutes)
+
+
+def _tell_orders(segment: Segment, fields: tuple[int, int], resource: Resource, scribe: Scribe) -> None:
+    """The order that it fulfils stands in messages of its own; named by its placer's and filler's number."""
     based_on = [
         {"type": "ServiceRequest", "identifier": found}
-        for number, kind in ((26, "PLAC"), (27, "FILL"))
-        if (rep := first_repetition(sch, number)) and (found := ei_identifier(rep, scribe, kind))
+        for number, kind in zip(fields, ("PLAC", "FILL"), strict=True)
+        if (rep := first_repetition(segment, number)) and (found := ei_identifier(rep, scribe, kind))
     ]
     if based_on:
         resource["basedOn"] = based_on
@@ -99,7 +112,7 @@ def timed(tq1: Segment, draft: Draft, scribe: Scribe) -> None:
     if minutes and length and part(length, 2).upper() in ("MIN", "M", "") and minutes == int(minutes):
         draft.resource.setdefault("minutesDuration", int(minutes))
     for number in range(1, len(tq1) + 1):
-        if number not in (1, 6, 7, 8) and tq1.field(number).raw:
+        if number not in (1, 6, 7, 8) and tq1.raw_field(number):
             scribe.unmapped[f"TQ1-{number}"] += 1
 
 
@@ -129,6 +142,10 @@ def settle(draft: Draft, segments: Iterable[Segment], booking: Booking, scribe: 
         if not is_off:
             draft.unless["status"] = ("*",)
         scribe.issue("appointment-without-time", "SCH-11")
+    if booking.status == "proposed":  # nobody has been asked yet but the patient, who wishes it
+        for entry in resource.get("participant", ()):
+            if not entry["actor"].get("reference", "").startswith("Patient/"):
+                entry["status"] = "needs-action"
     if "participant" not in resource:  # required: somebody will come, nobody knows who
         resource["participant"] = [{"actor": {"display": "unknown"}, "status": "needs-action"}]
         draft.unless["participant"] = ("*",)
@@ -229,7 +246,7 @@ def _tell_offset(segment: Segment, draft: Draft, start: int, length: int, scribe
 
 def _count(segment: Segment, taken: set[int], scribe: Scribe) -> None:
     for number in range(1, len(segment) + 1):
-        if number not in taken and segment.field(number).raw:
+        if number not in taken and segment.raw_field(number):
             scribe.unmapped[f"{segment.name}-{number}"] += 1
 
 

@@ -48,11 +48,8 @@ def next_of_kin(nk1: Segment, programs: Mapping[str, Program], patient: Draft, s
     contact = Draft({"resourceType": "Patient.contact"}, "")
     programs["NK1[Patient]"].run(nk1, contact, scribe, again=person)
     del contact.resource["resourceType"]
-    contacts = patient.resource.get("contact", [])
-    if (
-        contact.resource.keys() & {"name", "telecom", "address", "organization"} and contact.resource not in contacts
-    ):  # pat-1
-        patient.resource["contact"] = [*contacts, contact.resource]
+    if contact.resource.keys() & {"name", "telecom", "address", "organization"}:  # pat-1
+        scribe.add_once(patient.resource.setdefault("contact", []), contact.resource)
     _tell_contact_of_organization(nk1, scribe)
     if person:
         _related_person(nk1, programs["NK1[RelatedPerson]"], patient, scribe)
@@ -65,12 +62,12 @@ def _tell_contact_of_organization(nk1: Segment, scribe: Scribe) -> None:
     draft = scribe.referred(reference) if reference else None
     if draft is None:  # nobody whose contact it could be (org-1)
         for number in (30, 31, 32):
-            if nk1.field(number).raw:
+            if nk1.raw_field(number):
                 scribe.unmapped[f"NK1-{number}"] += 1
         return
     contact: Resource = {}
     for number, name, read in ((30, "name", human_name), (31, "telecom", contact_point), (32, "address", address)):
-        told = [made for rep in nk1.field(number).repetitions if rep.raw and (made := read(rep, scribe))]
+        told = [made for rep in nk1.valued(number) if (made := read(rep, scribe))]
         if told:
             contact[name] = told if name == "telecom" else told[0]
     contacts = draft.resource.setdefault("contact", [])
@@ -82,7 +79,7 @@ def _tell_contact_of_organization(nk1: Segment, scribe: Scribe) -> None:
 
 def mother(pid: Segment, patient: Draft, scribe: Scribe) -> None:
     """PID-21: the mother's numbers (guide: PID[Patient], link), with the name of PID-6."""
-    numbers = [made for rep in pid.field(21).repetitions if rep.raw and (made := cx_identifier(rep, scribe))]
+    numbers = [made for rep in pid.valued(21) if (made := cx_identifier(rep, scribe))]
     if not numbers:
         return
     draft = scribe.draft("RelatedPerson", f"{patient.key}|mother|{key_of(numbers[0])}")
@@ -221,6 +218,4 @@ def _diagnosis_of_visit(dg1: Segment, condition: Draft, visit: Draft, scribe: Sc
     scribe.path = "DG1-15"
     if rank and (number := positive_int(rank, scribe)):
         entry["rank"] = number
-    diagnoses = visit.resource.setdefault("diagnosis", [])
-    if entry not in diagnoses:
-        diagnoses.append(entry)
+    scribe.add_once(visit.resource.setdefault("diagnosis", []), entry)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from healthsync.standards.hl7v2 import Repetition, Segment
@@ -40,10 +40,17 @@ class Program:
     element the field whose null deletes it.
     """
 
+    segment: str
     steps: Mapping[int, tuple[Step, ...]]
     feeds: Mapping[int, tuple[str, ...]]
     primary: Mapping[str, int]
     known: frozenset[int]
+    taken: Mapping[int, tuple[str, tuple[Step, ...]]] = field(init=False)
+    """Every known field: how it is called (`PID-7`), and its steps."""
+
+    def __post_init__(self) -> None:
+        taken = {number: (f"{self.segment}-{number}", self.steps.get(number, ())) for number in self.known}
+        object.__setattr__(self, "taken", taken)
 
     def run(self, segment: Segment, draft: Draft, scribe: Scribe, *, again: bool = False) -> None:
         """Write what the segment says; count the fields that no row takes.
@@ -54,14 +61,14 @@ class Program:
         for number, raw in enumerate(segment.raw_fields):
             if not raw or not number:
                 continue
-            if number not in self.known:
+            if (taken := self.taken.get(number)) is None:
                 scribe.unmapped[f"{segment.name}-{number}"] += not again
             elif raw == NULL:
-                self._clear(number, draft, scribe, f"{segment.name}-{number}")
-            elif taken := self.steps.get(number):
-                scribe.path = f"{segment.name}-{number}"
+                self._clear(number, draft, scribe, taken[0])
+            elif steps := taken[1]:
+                scribe.path = taken[0]
                 reps = segment.valued(number)
-                for step in taken:
+                for step in steps:
                     step(reps, segment, draft, scribe)
         if again:
             del scribe.issues[reported:]
@@ -86,7 +93,7 @@ def compile_segment(
     of_type = lists.get("Patient.contact" if name == "NK1[Patient]" else resource_type, frozenset())
     steps = {field: tuple(_steps(segment, field, group, of_type)) for field, group in by_field.items()}
     feeds = {field: _elements(group) for field, group in by_field.items()}
-    return Program(steps, feeds, _primary(feeds), known | frozenset(by_field))
+    return Program(segment, steps, feeds, _primary(feeds), known | frozenset(by_field))
 
 
 def _elements(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -96,12 +103,12 @@ def _elements(rows: Iterable[Row]) -> tuple[str, ...]:
 def _primary(feeds: Mapping[int, tuple[str, ...]]) -> dict[str, int]:
     """The first field that feeds an element; identifiers and extensions are not deleted by one of their fields."""
     primary: dict[str, int] = {}
-    for field, elements in feeds.items():
+    for number, elements in feeds.items():
         for element in elements:
-            primary.setdefault(element, field)
+            primary.setdefault(element, number)
     return {
-        element: field
-        for element, field in primary.items()
+        element: number
+        for element, number in primary.items()
         if element not in ("identifier", "extension", "class", "status")
     }
 
@@ -150,10 +157,7 @@ def _list_step(names: list[str], writers: list[Writer]) -> Step:
             target = draft.resource
             for name in above:
                 target = target.setdefault(name, {})
-            found = entry.get("", entry)
-            entries = target.setdefault(last, [])
-            if found not in entries:
-                entries.append(found)
+            scribe.add_once(target.setdefault(last, []), entry.get("", entry))
 
     return step
 
@@ -174,14 +178,28 @@ def _writer(segment: str, field: int, row: Row, names: list[str], lists: frozens
     if len(names) == 1 and condition is None and convert is not None and f"{prefix}.{names[0]}" not in lists:
         return _plain_writer(names[0], convert)
 
+    put = _putter(names, lists, prefix)
+    if convert is None and condition is None:
+        return _constant_writer(put, row.value)
+
     def write(target: dict[str, Any], seg: Segment, rep: Repetition, scribe: Scribe) -> bool:
         if condition is not None and not condition(seg, rep):
             return False
         value = row.value if convert is None else convert(rep, scribe)
         if value is None:
             return False
-        _put(target, names, value, lists, prefix)
+        put(target, value)
         return convert is not None
+
+    return write
+
+
+def _constant_writer(put: Callable[[dict[str, Any], Any], None], value: str) -> Writer:
+    """A row that says the same of every message."""
+
+    def write(target: dict[str, Any], _segment: Segment, _rep: Repetition, _scribe: Scribe) -> bool:
+        put(target, value)
+        return False
 
     return write
 
@@ -198,27 +216,37 @@ def _plain_writer(name: str, convert: Converter) -> Writer:
     return write
 
 
-def _put(target: dict[str, Any], names: list[str], value: Any, lists: frozenset[str], prefix: str) -> None:
-    """Write at the path; constants do not overwrite what was sent. At the entry itself a scalar stands under ""."""
+def _putter(names: list[str], lists: frozenset[str], prefix: str) -> Callable[[dict[str, Any], Any], None]:
+    """What writes a value at this path; constants do not overwrite what was sent.
+
+    At the entry itself (no names) a scalar stands under "".
+    """
     if not names:
-        if isinstance(value, dict):
-            target.update(value)
-        else:
-            target[""] = value
-        return
+        return _put_entry
+    *above, last = names
     path = prefix
-    for name in names[:-1]:
+    through: list[tuple[str, bool]] = []
+    for name in above:
         path = f"{path}.{name}" if path else name
-        if path in lists or name in _ALWAYS_LISTS:
-            entries = target.setdefault(name, [{}])
-            target = entries[0]
+        through.append((name, path in lists or name in _ALWAYS_LISTS))
+    repeats = f"{path}.{last}" in lists
+
+    def put(target: dict[str, Any], value: Any) -> None:
+        for name, is_list in through:
+            target = target.setdefault(name, [{}])[0] if is_list else target.setdefault(name, {})
+        if repeats:
+            target.setdefault(last, []).append(value)
         else:
-            target = target.setdefault(name, {})
-    last = names[-1]
-    if f"{path}.{last}" in lists:
-        target.setdefault(last, []).append(value)
+            target.setdefault(last, value)
+
+    return put
+
+
+def _put_entry(target: dict[str, Any], value: Any) -> None:
+    if isinstance(value, dict):
+        target.update(value)
     else:
-        target.setdefault(last, value)
+        target[""] = value
 
 
 def _condition(segment: str, field: int, row: Row) -> Condition | None:

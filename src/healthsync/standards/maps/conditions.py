@@ -179,10 +179,5 @@ class _Parser:
                 return lambda _seg, rep: rep.component(component)
             return lambda _seg, rep: rep.raw if not rep.is_null else ""
         if ref.component:
-            return lambda seg, _rep: _first(seg, ref.field, component)
-        return lambda seg, _rep: seg.field(ref.field).raw
-
-
-def _first(seg: Segment, field: int, component: int) -> str:
-    repetitions = seg.field(field).repetitions
-    return repetitions[0].component(component) if repetitions else ""
+            return lambda seg, _rep: seg.get(ref.field, 1, component)
+        return lambda seg, _rep: seg.raw_field(ref.field)

@@ -11,7 +11,26 @@ from healthsync.standards.maps.model import Conversion, MappingContext
 from healthsync.standards.maps.reading import Reading
 
 ANSWERS = frozenset(
-    {"ACK", "ORR", "ORL", "ORG", "ORI", "ORP", "ORD", "ORS", "ORN", "RRE", "RRD", "RRA", "RRG", "RSP", "MCF", "ADR"}
+    {
+        "ACK",
+        "ORR",
+        "ORL",
+        "ORG",
+        "ORI",
+        "ORP",
+        "ORD",
+        "ORS",
+        "ORN",
+        "RRE",
+        "RRD",
+        "RRA",
+        "RRG",
+        "RSP",
+        "MCF",
+        "ADR",
+        "SRR",
+        "MFK",
+    }
 )
 """Messages that answer another one (v2.5.1 appendix A: application acknowledgements and responses)."""
 
@@ -40,6 +59,12 @@ def family_for(message: Message) -> tuple[type[Reading], str]:
         raise InvalidInput(
             f"{_shown(code)}^{_shown(trigger)} answers a message and tells nothing of its own; stop its sender from "
             "sending it here, nothing is lost",
+            code="not-supported",
+        )
+    if family is None and code == "SRM":
+        raise InvalidInput(
+            f"SRM^{_shown(trigger)} asks for a change of an appointment and tells nothing that has happened; the SIU "
+            "of the system that books it will",
             code="not-supported",
         )
     if family is None:

@@ -20,8 +20,11 @@ from healthsync.standards.maps.identifiers import (
     driving_licence,
     ei_identifier,
     eip_identifier,
+    identifier,
+    licence,
     plain_identifier,
     ssn,
+    visit_number,
 )
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import (
@@ -85,12 +88,10 @@ def positive_int(rep: Repetition, scribe: Scribe) -> int | None:
 
 def unsigned_int(rep: Repetition, scribe: Scribe) -> int | None:
     """NM[unsignedInt]."""
-    number = numbers.decimal(part(rep, 1))
-    if number is not None and number >= 0 and number == int(number):
-        return int(number)
-    if part(rep, 1):
+    number = numbers.unsigned_int(part(rep, 1))
+    if number is None and part(rep, 1):
         scribe.issue("invalid-number")
-    return None
+    return number
 
 
 def days(rep: Repetition, scribe: Scribe) -> Resource | None:
@@ -100,7 +101,7 @@ def days(rep: Repetition, scribe: Scribe) -> Resource | None:
         if part(rep, 1):
             scribe.issue("invalid-number")
         return None
-    return {"value": number, "unit": "day", "system": "http://unitsofmeasure.org", "code": "d"}
+    return {"value": number, "unit": "days", "system": "http://unitsofmeasure.org", "code": "d"}
 
 
 def quantity(rep: Repetition, scribe: Scribe) -> Resource | None:
@@ -110,7 +111,7 @@ def quantity(rep: Repetition, scribe: Scribe) -> Resource | None:
         if part(rep, 1):
             scribe.issue("invalid-number")
         return None
-    return {"value": number, **unit(part(rep, 2), part(rep, 2, 2), part(rep, 2, 3), scribe.source)}
+    return {"value": number, **unit(part(rep, 2), part(rep, 2, 9) or part(rep, 2, 2), part(rep, 2, 3), scribe.source)}
 
 
 def plain_quantity(rep: Repetition, scribe: Scribe) -> Resource | None:
@@ -168,6 +169,18 @@ def text_concept(rep: Repetition, scribe: Scribe) -> Resource | None:
     return {"text": text} if text else None
 
 
+def text_of_first(rep: Repetition, _scribe: Scribe) -> Resource | None:
+    """SPD[CodeableConcept]: the name of a specialty."""
+    text = part(rep, 1)
+    return {"text": text} if text else None
+
+
+def coded_licence(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """CWE[Identifier-LN]: the number of a licence, its system by the name of the coding system."""
+    number = part(rep, 1)
+    return identifier(number, part(rep, 3), "", "LN", scribe) if number else None
+
+
 def id_concept(rep: Repetition, scribe: Scribe, vocabulary: str) -> Resource | None:
     """ID[CodeableConcept]: a code of a v2 table."""
     return codeable_concept(rep, scribe, vocabulary)
@@ -210,8 +223,8 @@ def any_text(rep: Repetition, _scribe: Scribe) -> str | None:
 
 
 def annotation_of_code(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """CWE[Annotation]."""
-    text = any_text(rep, scribe)
+    """CWE[Annotation]: the field as a whole (guide), code and text; CWE.9 where it was sent."""
+    text = part(rep, 9) or ", ".join(told for told in (part(rep, 1), part(rep, 2)) if told) or any_text(rep, scribe)
     return {"text": text} if text else None
 
 
@@ -222,11 +235,15 @@ def _specimen_source(component: int, vocabulary: str) -> Converter:
 
 _PLAIN: dict[str, Converter] = {
     "CX[Identifier]": cx_identifier,
+    "CX[Identifier-visit]": visit_number,
     "CX[string]": first_component,
     "CWE[text]": second_component,
     "EI[Identifier-Extension]": ei_identifier,
     "EIP[Identifier-Placer]": lambda rep, scribe: eip_identifier(rep, scribe, 1, "PGN"),
     "EIP[Identifier-Filler]": lambda rep, scribe: eip_identifier(rep, scribe, 2, "FGN"),
+    "PLN[Identifier]": licence,
+    "CWE[Identifier-LN]": coded_licence,
+    "SPD[CodeableConcept]": text_of_first,
     "ST[SSN]": ssn,
     "DLN[Identifier]": driving_licence,
     "ST[Identifier]": plain_identifier,

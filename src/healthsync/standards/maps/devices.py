@@ -27,7 +27,7 @@ class Containment:
     def node(self, obx: Segment, scribe: Scribe) -> bool:
         """Take an OBX that is a node of the device, not a measurement."""
         path = _path(obx)
-        if path is None or obx.get(2) or obx.field(5).raw or len(path) >= _METRIC:
+        if path is None or obx.get(2) or obx.raw_field(5) or len(path) >= _METRIC:
             return False
         number = _equipment(obx, scribe)
         above = self._above(path)

@@ -304,7 +304,7 @@ def _tell_field(
     map_name = wrote[0][0]
     because = reasons().get((map_name, number), "")
     told.by, told.because = ("override", because) if because else ("guide", "")
-    rows = [row for row in tables().segments[map_name] if row.field == number and not row.value]
+    rows = [row for row in tables().segments[map_name] if row.field == number and (row.converter or not row.value)]
     told.row = f"{map_name} " + "; ".join(f"{row.converter or 'text'} → {row.to}" for row in rows)
 
 

@@ -44,6 +44,18 @@ def cx_identifier(rep: Repetition, scribe: Scribe, default_kind: str = "") -> Re
     return made
 
 
+def visit_number(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """CX of PV1-19: whatever type was sent, it is a visit number as well (constants of the guide)."""
+    made = cx_identifier(rep, scribe, "VN")
+    if made is None:
+        return None
+    codings = made["type"]["coding"]
+    if codings[0]["code"] != "VN":
+        codings.append({"system": V2_0203, "code": "VN"})
+    made["type"]["text"] = "visit number"
+    return made
+
+
 def ei_identifier(rep: Repetition, scribe: Scribe, kind: str = "") -> Resource | None:
     """EI[Identifier-Extension]: entity id, namespace, universal id."""
     value = part(rep, 1)
@@ -74,6 +86,14 @@ def driving_licence(rep: Repetition, scribe: Scribe) -> Resource | None:
     if end := part(rep, 3) and times.date_only(part(rep, 3)):
         made["period"] = {"end": end}
     return made
+
+
+def licence(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """PLN[Identifier]: number, type, state (v2.5.1 §2.A.54). An NPI has a system of its own."""
+    value, kind = part(rep, 1), part(rep, 2)
+    if not value:
+        return None
+    return identifier(value, kind if kind == "NPI" else "", "", kind, scribe)
 
 
 def plain_identifier(rep: Repetition, scribe: Scribe, kind: str = "") -> Resource | None:

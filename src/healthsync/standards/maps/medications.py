@@ -163,7 +163,7 @@ def component(rxc: Segment, draft: Draft, scribe: Scribe) -> None:
         ingredients.append(ingredient)
     resource["medicationReference"] = medication.reference
     for number in range(5, len(rxc) + 1):
-        if rxc.field(number).raw:
+        if rxc.raw_field(number):
             scribe.unmapped[f"RXC-{number}"] += 1
 
 
@@ -229,7 +229,30 @@ def _tell_supply(segment: Segment, draft: Draft, supply: tuple[int, int], scribe
         draft.resource.setdefault("dispenseRequest", {})["quantity"] = amount
 
 
-# --- what was dispensed and given ---
+# --- what is to be given, was dispensed, was given ---
+
+
+def arranged(
+    rxg: Segment, order: Order, program: Program, patient: Draft, visit: Draft | None, scribe: Scribe
+) -> Draft:
+    """RXG[MedicationRequest]: one giving that the pharmacy has arranged, and nobody has done yet (v2.5.1 §4.13.11): an
+    instance of its order. Key: order and number of the giving (RXG-1).
+    """
+    draft = scribe.draft("MedicationRequest", f"{order.key(patient, scribe)}|give|{clean(rxg.get(1))}")
+    tell_medication_status(order, draft)
+    resource = draft.resource
+    if resource["status"] == "unknown":
+        resource["status"] = "active"
+    resource["intent"] = "instance-order"
+    program.run(rxg, draft, scribe)
+    if rep := first_repetition(rxg, 3):
+        scribe.path = "RXG-3"
+        _tell_timing(draft, timing_of_tq(rep, scribe), priority_of(rep, 6, scribe))
+    _tell_dose(rxg, draft, (5, 6, 7), (15, 16), scribe)
+    resource["subject"] = patient.reference
+    if visit:
+        resource["encounter"] = visit.reference
+    return draft
 
 
 def dispensed(

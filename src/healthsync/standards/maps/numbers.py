@@ -33,7 +33,16 @@ def compared(text: str) -> tuple[str, Decimal] | None:
     return comparator or "", Decimal(f"{sign}{whole}{part}")
 
 
+LARGEST = 2**31 - 1
+"""FHIR integers have 32 bits."""
+
+
+def unsigned_int(text: str) -> int | None:
+    """A whole number from zero up."""
+    number = decimal(text)
+    return int(number) if number is not None and 0 <= number <= LARGEST and number == int(number) else None
+
+
 def positive_int(text: str) -> int | None:
     """A whole number above zero."""
-    number = decimal(text)
-    return int(number) if number is not None and number > 0 and number == int(number) else None
+    return unsigned_int(text) or None

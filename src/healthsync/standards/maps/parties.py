@@ -5,12 +5,14 @@ What stands for a resource of its own is written down and answered as a Referenc
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from healthsync.standards.hl7v2 import Repetition
 from healthsync.standards.maps import numbers
 from healthsync.standards.maps.identifiers import identifier
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.periods import period_of
-from healthsync.standards.maps.scribe import Scribe, part
+from healthsync.standards.maps.scribe import Draft, Scribe, part
 from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.maps.tables import tables
 
@@ -51,6 +53,8 @@ _FAMILY_PARTS = ((2, "own-prefix"), (3, "own-name"), (4, "partner-prefix"), (5, 
 
 def _family_parts(rep: Repetition, component: int) -> list[Resource]:
     """FN[HumanName]: own and partner's name, where the family name was sent in parts."""
+    if len(rep.subcomponents(component)) < 2:
+        return []
     return [
         {"url": f"http://hl7.org/fhir/StructureDefinition/humanname-{name}", "valueString": text}
         for sub, name in _FAMILY_PARTS
@@ -83,13 +87,20 @@ _ADDRESS = ((3, "city"), (9, "district"), (4, "state"), (5, "postalCode"), (6, "
 
 
 def contact_point(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """XTN[ContactPoint]: an address on the net, or the number whole (XTN.12), in parts (XTN.5–8) or as text (XTN.1)."""
+    """XTN[ContactPoint]: an address on the net, or the number whole (XTN.12), in parts (XTN.5–8) or as text (XTN.1).
+
+    Where a telephone has an address beside its number, the number is told and the address counted: a ContactPoint has
+    one value.
+    """
     equipment, use = part(rep, 3), part(rep, 2)
     email = part(rep, 4)
-    value = email if equipment in ("Internet", "X.400") or email else _phone_number(rep)
+    number = "" if equipment in _ON_THE_NET else _phone_number(rep)
+    value = number or email
     if not value:
         return None
-    made: Resource = {"system": _system(equipment, bool(email) or "@" in value), "value": value}
+    if number and email:
+        scribe.unmapped[f"{scribe.path}.4"] += 1
+    made: Resource = {"system": _system(equipment, not number or "@" in value), "value": value}
     if equipment == "CP":
         made["use"] = "mobile"
     elif concept := tables().concepts["TelecommunicationUseCode"].get(use):
@@ -99,6 +110,9 @@ def contact_point(rep: Repetition, scribe: Scribe) -> Resource | None:
     if period := period_of(part(rep, 13), part(rep, 14), scribe):
         made["period"] = period
     return made
+
+
+_ON_THE_NET = frozenset({"Internet", "X.400"})
 
 
 def _phone_number(rep: Repetition) -> str:
@@ -126,18 +140,26 @@ def _system(equipment: str, email: bool) -> str:
 
 def practitioner(rep: Repetition, scribe: Scribe) -> Resource | None:
     """XCN[Practitioner]: a Reference. Without a number a name is no identity: then only its display."""
+    if (known := scribe.practitioners.get(rep.raw)) is not None:
+        return known.reference
     number = part(rep, 1)
-    name = _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
+    name = _person_name(rep, scribe)
     if not number:
         return {"display": _display(name)} if name else None
     made = identifier(number, part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe)
-    return _practitioner(made, name, scribe)
+    draft = scribe.practitioners[rep.raw] = _practitioner(made, name, scribe)
+    return draft.reference
+
+
+def _person_name(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """The name in XCN."""
+    return _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
 
 
 def known_person(rep: Repetition, scribe: Scribe) -> Resource | None:
     """XCN as a logical Reference by number, for somebody who needs no resource of his own."""
     number = part(rep, 1)
-    name = _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
+    name = _person_name(rep, scribe)
     made: Resource = {}
     if number:
         made["identifier"] = identifier(number, part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe)
@@ -147,7 +169,30 @@ def known_person(rep: Repetition, scribe: Scribe) -> Resource | None:
 
 
 def interpreter(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """NDL[Practitioner]: a CNN in the sub-components of NDL.1 (v2.5.1 §2.A.9)."""
+    """NDL[Practitioner]: a CNN in the sub-components of NDL.1 (v2.5.1 §2.A.9).
+
+    Where NDL tells of a place or a time too, a PractitionerRole beside says so (guide: NDL[PractitionerRole]); who it
+    was is found without it.
+    """
+    who = _named_by_cnn(rep, scribe)
+    if who is None or "reference" not in who:
+        return who
+    place = _place(Place.read(rep, (7, 10, 11, 4, 5, 6)), part(rep, 7, 2), "", scribe)
+    period = period_of(part(rep, 2), part(rep, 3), scribe)
+    if place is None and period is None:
+        return who
+    draft = scribe.draft("PractitionerRole", f"{who['reference']}|{place.key if place else ''}")
+    draft.resource["practitioner"] = who
+    if place:
+        draft.resource["location"] = [place.reference]
+        if (status := part(rep, 8).lower()) in _STATUSES:
+            place.resource.setdefault("status", status)
+    if period:
+        draft.resource["period"] = period
+    return who
+
+
+def _named_by_cnn(rep: Repetition, scribe: Scribe) -> Resource | None:
     number, family = part(rep, 1), part(rep, 1, 2)
     given = [text for text in (part(rep, 1, 3), part(rep, 1, 4)) if text]
     suffix = [text for text in (part(rep, 1, 5), part(rep, 1, 7)) if text]
@@ -156,15 +201,29 @@ def interpreter(rep: Repetition, scribe: Scribe) -> Resource | None:
     name: Resource | None = {key: value for key, value in told if value} if family or given else None
     if not number:
         return {"display": _display(name)} if name else None
-    return _practitioner(identifier(number, part(rep, 1, 9), part(rep, 1, 10), "", scribe), name, scribe)
+    return _practitioner(identifier(number, part(rep, 1, 9), part(rep, 1, 10), "", scribe), name, scribe).reference
 
 
-def _practitioner(number: Resource, name: Resource | None, scribe: Scribe) -> Resource:
+def _practitioner(number: Resource, name: Resource | None, scribe: Scribe) -> Draft:
     draft = scribe.draft("Practitioner", f"{number['system']}|{number['value']}")
     draft.resource.setdefault("identifier", [number])
     if name:
-        draft.resource.setdefault("name", [name])
-    return draft.reference
+        _add_name(draft.resource.setdefault("name", []), name, scribe)
+    return draft
+
+
+_MANY_NAMES = 20
+
+
+def _add_name(names: list[Resource], name: Resource, scribe: Scribe) -> None:
+    """One number may be told with several names, none of which is lost; what says less than another is not repeated."""
+    if len(names) >= _MANY_NAMES:
+        scribe.add_once(names, name)
+        return
+    if any(name.items() <= known.items() for known in names):
+        return
+    names[:] = [known for known in names if not known.items() <= name.items()]
+    names.append(name)
 
 
 def _display(name: Resource) -> str:
@@ -196,39 +255,85 @@ def organization_of(number: Resource | None, name: str, scribe: Scribe) -> Resou
     return draft.reference
 
 
-_LEVELS = ((3, "bd"), (2, "ro"), (1, "wa"), (8, "lvl"), (7, "bu"), (4, "si"))
-"""PL components from the bed up, with their code in location-physical-type."""
+class Place(NamedTuple):
+    """What PL and NDL say of a place, from the outermost level to the bed."""
+
+    facility: str
+    building: str
+    floor: str
+    point_of_care: str
+    room: str
+    bed: str
+
+    @classmethod
+    def read(cls, rep: Repetition, components: tuple[int, int, int, int, int, int]) -> Place:
+        return cls(*(part(rep, number) for number in components))
+
+
+_LEVELS = (
+    ("bed", "bd"),
+    ("room", "ro"),
+    ("point_of_care", "wa"),
+    ("floor", "lvl"),
+    ("building", "bu"),
+    ("facility", "si"),
+)
+"""The levels from the bed up, with their code in location-physical-type."""
+_STATUSES = frozenset({"active", "suspended", "inactive"})
 
 
 def location(rep: Repetition, scribe: Scribe) -> Resource | None:
     """PL[Location]: a Reference to one Location for the whole path.
 
     The guide makes a Location for each level, linked by partOf; a transfer would then write four resources for one bed.
+    A place that is only described (PL.9) is the place of that name.
     """
-    names = [part(rep, number) for number in (4, 7, 8, 1, 2, 3)]
-    if not any(names):
+    place = Place.read(rep, (4, 7, 8, 1, 2, 3))
+    described = part(rep, 9)
+    draft = _place(place, part(rep, 4, 2), described, scribe)
+    if draft is None:
         return None
-    facility, universal_id = part(rep, 4), part(rep, 4, 2)
-    value = "/".join(name for name in names[1:] if name) or facility
-    system = authority_system(facility, universal_id, scribe.source)
-    draft = scribe.draft("Location", f"{system}|{'/'.join(names)}")
-    if "identifier" not in draft.resource:
-        kind = next(code for number, code in _LEVELS if part(rep, number))
+    resource = draft.resource
+    if described:
+        resource.setdefault("description", described)
+    if (status := part(rep, 5).lower()) in _STATUSES:
+        resource.setdefault("status", status)
+    if sort := part(rep, 6):
+        resource.setdefault(
+            "type", [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0305", "code": sort}]}]
+        )
+    if len(rep.components) > 9 and (number := part(rep, 10)):
+        namespace, universal_id = part(rep, 10, 2) or part(rep, 11), part(rep, 10, 3) or part(rep, 11, 2)
+        comprehensive = identifier(number, namespace, universal_id, "", scribe)
+        numbers_told = resource.setdefault("identifier", [])
+        if comprehensive not in numbers_told:
+            numbers_told.append(comprehensive)
+    return draft.reference
+
+
+def _place(place: Place, universal_id: str, described: str, scribe: Scribe) -> Draft | None:
+    """The Location of this path, else of this description; None where nothing names a place."""
+    system = authority_system(place.facility, universal_id, scribe.source)
+    if not any(place):
+        if not described:
+            return None
+        draft = scribe.draft("Location", f"{system}|name|{described}")
+        draft.resource.setdefault("name", described)
+        draft.resource.setdefault("mode", "instance")
+        return draft
+    draft = scribe.draft("Location", f"{system}|{'/'.join(place)}")
+    if "physicalType" not in draft.resource:
+        kind = next(code for level, code in _LEVELS if getattr(place, level))
+        value = "/".join(name for name in place[1:] if name) or place.facility
         draft.resource.update(
             identifier=[{"system": system, "value": value}],
-            name=part(rep, 9) or " ".join(name for name in names if name),
+            name=described or " ".join(name for name in place if name),
             mode="instance",
             physicalType={
                 "coding": [{"system": "http://terminology.hl7.org/CodeSystem/location-physical-type", "code": kind}]
             },
         )
-        if description := part(rep, 9):
-            draft.resource["description"] = description
-        if sort := part(rep, 6):
-            draft.resource["type"] = [
-                {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0305", "code": sort}]}
-            ]
-    return draft.reference
+    return draft
 
 
 def discharge_location(rep: Repetition, _scribe: Scribe) -> Resource | None:

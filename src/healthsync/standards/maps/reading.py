@@ -43,7 +43,7 @@ class Reading:
     messages: ClassVar[Mapping[str, frozenset[str]]] = {}
     maps: ClassVar[tuple[str, ...]] = (
         "PID[Patient]", "PD1[Patient]", "PV1[Encounter]", "PV2[Encounter]", "NK1[RelatedPerson]", "NK1[Patient]",
-        "IN1[Coverage]", "IN1[RelatedPerson]", "AL1[AllergyIntolerance]", "DG1[Condition]",
+        "IN1[Coverage]", "IN1[RelatedPerson]", "AL1[AllergyIntolerance]", "DG1[Condition]", "SFT[Device]",
     )  # fmt: skip
     handlers: ClassVar[Mapping[str, Handler]] = {}
     early: ClassVar[frozenset[str]] = frozenset()
@@ -136,8 +136,8 @@ class Reading:
         return key_of(preferred(found))
 
     def identifiers_of(self, segment: Segment, number: int) -> Iterator[Resource]:
-        for rep in segment.field(number).repetitions:
-            if rep.raw and not rep.is_null and (found := cx_identifier(rep, self.scribe)):
+        for rep in segment.valued(number):
+            if found := cx_identifier(rep, self.scribe):
                 yield found
 
     def _pd1(self, pd1: Segment) -> None:
@@ -213,9 +213,9 @@ class Reading:
     def _provenance(self) -> None:
         """One Provenance for the message: sent by whom, when, what kind of event, with its control id."""
         scribe, message = self.scribe, self.message
-        targets = [{"reference": f"{d.resource['resourceType']}/{d.resource['id']}"} for d in scribe.drafts.values()]
-        if not targets:
+        if not scribe.drafts:
             return  # a message without a patient may say nothing that has a place here
+        targets = [draft.reference for draft in scribe.drafts.values()]
         draft = scribe.draft("Provenance", f"{self.control_id}|{clean(message.timestamp)}")
         author = _sender(message.segments[0], scribe) or {"display": scribe.source}
         resource = draft.resource
@@ -227,6 +227,8 @@ class Reading:
             "coding": [{"system": f"{clinical.TERMINOLOGY}v2-0003", "code": self.trigger}],
         }
         resource["agent"] = [{"type": clinical.concept("provenance-participant-type", "author"), "who": author}]
+        assembler = clinical.concept("provenance-participant-type", "assembler")
+        resource["agent"] += [{"type": assembler, "who": self._software(sft).reference} for sft in message.all("SFT")]
         if evn := message.first("EVN"):
             _tell_event(evn, resource, scribe)
         if self.control_id:
@@ -237,10 +239,17 @@ class Reading:
             }
             resource["entity"] = [{"role": "source", "what": {"identifier": number}}]
 
+    def _software(self, sft: Segment) -> Draft:
+        """SFT[Device]: the software that wrote the message (v2.5.1 §2.15.12). Key: vendor, product and version."""
+        told = "|".join(clean(sft.get(number)).strip() for number in (1, 3, 2))
+        draft = self.scribe.draft("Device", f"software|{told}")
+        self.programs["SFT[Device]"].run(sft, draft, self.scribe)
+        return draft
+
 
 def _sender(msh: Segment, scribe: Scribe) -> Resource | None:
     """MSH-4 as an Organization (guide: MSH[Provenance-Source])."""
-    rep = next((rep for rep in msh.field(4).repetitions if rep.raw), None)
+    rep = first_repetition(msh, 4)
     if rep is None or not (part(rep, 1) or part(rep, 2)):
         return None
     namespace, universal_id = part(rep, 1), part(rep, 2)

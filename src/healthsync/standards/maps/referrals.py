@@ -6,7 +6,7 @@ from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps.clinical import UNKNOWN
 from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.encounter import first_repetition
-from healthsync.standards.maps.identifiers import ei_identifier, identifier, key_of
+from healthsync.standards.maps.identifiers import ei_identifier, key_of, licence
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import address, contact_point, human_name, location
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
@@ -74,11 +74,11 @@ _CTD = {"name": 2, "address": 3, "location": 4, "telecom": 5, "numbers": 7}
 
 
 def _person(segment: Segment, at: dict[str, int], scribe: Scribe) -> Resource | None:
-    numbers = [made for rep in segment.field(at["numbers"]).repetitions if (made := _licence(rep, scribe))]
+    numbers = [made for rep in segment.field(at["numbers"]).repetitions if (made := licence(rep, scribe))]
     name = first_repetition(segment, at["name"])
     shown = human_name(name, scribe) if name else None
     for number in range(1, len(segment) + 1):
-        if number not in (1, *at.values()) and segment.field(number).raw:
+        if number not in (1, *at.values()) and segment.raw_field(number):
             scribe.unmapped[f"{segment.name}-{number}"] += 1
     if not numbers:
         if shown is None:
@@ -111,11 +111,3 @@ def _works_at(person: Draft, segment: Segment, place: Repetition, scribe: Scribe
     ]
     if codes:
         role.resource["code"] = codes
-
-
-def _licence(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """PLN: number, type, state (v2.5.1 §2.A.54). An NPI has a system of its own."""
-    value, kind = part(rep, 1), part(rep, 2)
-    if not value:
-        return None
-    return identifier(value, kind, "", kind, scribe) if kind == "NPI" else identifier(value, "", "", kind, scribe)

@@ -84,7 +84,7 @@ def _tell_address(segment: Segment, at: _Places, who: Resource, scribe: Scribe) 
     draft = scribe.referred(who)
     assert draft
     for number, name, read_one in ((at.address, "address", address), (at.telecom, "telecom", contact_point)):
-        told = [made for rep in segment.field(number).repetitions if rep.raw and (made := read_one(rep, scribe))]
+        told = [made for rep in segment.valued(number) if (made := read_one(rep, scribe))]
         if told:
             draft.resource.setdefault(name, told)
 

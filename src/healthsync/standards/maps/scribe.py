@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any
 
 from healthsync.standards.hl7v2 import Repetition
+from healthsync.standards.hl7v2.text import clean
 from healthsync.standards.maps import times
 from healthsync.standards.maps.merging import settle
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
 from healthsync.standards.normalise import Normalised, normalise_date_time
+
+__all__ = ["DEPENDENCY_ORDER", "Draft", "Scribe", "clean", "part"]
 
 DEPENDENCY_ORDER = (
     "Patient", "Organization", "Practitioner", "Location", "PractitionerRole", "Device", "DeviceMetric",
@@ -21,33 +23,21 @@ DEPENDENCY_ORDER = (
 )  # fmt: skip
 _RANK = {name: rank for rank, name in enumerate(DEPENDENCY_ORDER)}
 
-
-_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
-
-
-def clean(text: str) -> str:
-    """Without control characters, for which FHIR text has no place and PostgreSQL no NUL; `\\X00\\` can hide one."""
-    return text if text.isprintable() else _UNSTORABLE.sub("", text)
+part = Repetition.part
+"""A component's text without surrounding blanks; the null `""` inside a repetition says nothing."""
 
 
-def part(rep: Repetition, component: int, sub: int = 1) -> str:
-    """A component's text without surrounding blanks; the null `""` inside a repetition says nothing."""
-    text = rep.component(component, sub)
-    if not text:
-        return text
-    if not text.isprintable():
-        text = _UNSTORABLE.sub("", text)
-    text = text.strip()
-    return "" if text == '""' else text
+_LONG = 100
 
 
 class Draft:
     """A resource in the making; `cleared` and the other marks are those of MappedResource."""
 
-    __slots__ = ("action", "as_of", "cleared", "key", "partial", "resource", "told_again", "unless")
+    __slots__ = ("action", "as_of", "cleared", "key", "name", "partial", "resource", "told_again", "unless")
 
     def __init__(self, resource: Resource, key: str) -> None:
         self.resource = resource
+        self.name = f"{resource['resourceType']}/{resource.get('id', '')}"
         self.key = key
         self.cleared: list[str] = []
         self.unless: dict[str, tuple[str, ...]] = {}
@@ -58,12 +48,14 @@ class Draft:
 
     @property
     def reference(self) -> Resource:
-        return {"reference": f"{self.resource['resourceType']}/{self.resource['id']}"}
+        return {"reference": self.name}
 
     def finished(self) -> MappedResource:
         if self.told_again:
             settle(self.resource)
-        cleared = tuple(dict.fromkeys(name for name in self.cleared if name not in self.resource))
+        cleared = (
+            tuple(dict.fromkeys(name for name in self.cleared if name not in self.resource)) if self.cleared else ()
+        )
         return MappedResource(self.resource, self.key, cleared, self.unless, self.partial, self.action, self.as_of)
 
 
@@ -73,7 +65,20 @@ class Scribe:
     `path` is the field in hand (`PID-7`): issues are filed under it.
     """
 
-    __slots__ = ("ctx", "devices", "drafts", "issues", "path", "separator", "source", "unmapped", "zone")
+    __slots__ = (
+        "_long_lists",
+        "_named",
+        "ctx",
+        "devices",
+        "drafts",
+        "issues",
+        "path",
+        "practitioners",
+        "separator",
+        "source",
+        "unmapped",
+        "zone",
+    )  # fmt: skip
 
     def __init__(self, ctx: MappingContext, separator: str = "|") -> None:
         self.ctx = ctx
@@ -83,6 +88,10 @@ class Scribe:
         self.drafts: dict[tuple[str, str], Draft] = {}
         self.devices: dict[str, Draft] = {}
         """Devices by their number as it was sent: an analyser names itself in each of its results."""
+        self.practitioners: dict[str, Draft] = {}
+        """Persons as they were sent: the one who orders is told with the order and with its test."""
+        self._named: dict[str, Draft] = {}
+        self._long_lists: dict[int, tuple[list[Any], set[str]]] = {}
         self.unmapped: Counter[str] = Counter()
         self.issues: list[MappingIssue] = []
         self.path = ""
@@ -93,21 +102,34 @@ class Scribe:
         if draft is None:
             resource = {"resourceType": resource_type, "id": self.ctx.resource_id(resource_type, key)}
             draft = self.drafts[resource_type, key] = Draft(resource, key)
+            self._named[draft.name] = draft
         else:
             draft.told_again = True
         return draft
 
     def draft_of(self, reference: Resource) -> Draft:
         """The resource in the making that a reference of this message names."""
-        kind, _, id_ = reference["reference"].partition("/")
-        return next(draft for (type_, _), draft in self.drafts.items() if type_ == kind and draft.resource["id"] == id_)
+        return self._named[reference["reference"]]
 
     def known(self, resource_type: str, key: str) -> bool:
         return (resource_type, key) in self.drafts
 
     def referred(self, reference: Resource) -> Draft | None:
         """The resource of this message that a reference leads to."""
-        return next((draft for draft in self.drafts.values() if draft.reference == reference), None)
+        return self._named.get(reference.get("reference", ""))
+
+    def add_once(self, entries: list[Any], entry: Any) -> None:
+        """Add what is not there yet; to a long list by its text, for no message may take time by the square."""
+        if len(entries) < _LONG:
+            if entry not in entries:
+                entries.append(entry)
+            return
+        if id(entries) not in self._long_lists:
+            self._long_lists[id(entries)] = entries, set(map(repr, entries))
+        told = self._long_lists[id(entries)][1]
+        if (text := repr(entry)) not in told:
+            told.add(text)
+            entries.append(entry)
 
     def issue(self, code: str, path: str | None = None) -> None:
         self.issues.append(MappingIssue(code, path or self.path))

@@ -90,4 +90,4 @@ def disability(db1: Segment, patient: Draft, scribe: Scribe) -> None:
 
 
 def _valued(segment: Segment, taken: set[int]) -> list[int]:
-    return [at for at in range(1, len(segment) + 1) if at not in taken and segment.field(at).raw]
+    return [at for at in range(1, len(segment) + 1) if at not in taken and segment.raw_field(at)]

@@ -109,6 +109,8 @@ class Tables:
     """Names and codes of MDC dimensions (ISO/IEEE 11073-10101) → UCUM."""
     vaccine_observations: Mapping[str, str]
     document_events: Mapping[str, DocumentEvent]
+    master_file_events: Mapping[str, bool | None]
+    """Record-level events of master files (table 0180) → whether the entry is active; None where they do not say."""
 
     def taken(self, name: str, maps: Iterable[str]) -> frozenset[int]:
         """The fields of a map's segment that a rule or one of these maps takes, which are read together with it."""
@@ -146,6 +148,7 @@ def tables() -> Tables:
             name: DocumentEvent(entry.get("relates", ""), entry.get("cancels", False))
             for name, entry in ours["document_events"].items()
         },
+        master_file_events={name: entry.get("active") for name, entry in ours["master_file_events"].items()},
     )
 
 

@@ -68,28 +68,42 @@ def _number(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
 
 def _structured(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
     """SN: comparator ^ number ^ separator ^ number (v2.5.1 §2.A.68)."""
-    comparator, first, separator, second = (part(rep, number) for number in (1, 2, 3, 4))
+    sent, first, separator, second = (part(rep, number) for number in (1, 2, 3, 4))
     low = numbers.compared(first)
     high = numbers.decimal(second)
-    if low and not comparator:
-        comparator = low[0]
-    shown = " ".join(text for text in (comparator, first, separator, second, clean(segment.get(6))) if text)
+    comparator = _SPELLINGS.get(sent, sent) or (low[0] if low else "")
+    shown = " ".join(text for text in (sent or comparator, first, separator, second, clean(segment.get(6))) if text)
+    made = _compared(comparator, low[1], separator, high, second, segment, scribe) if low else None
+    if made is None:
+        return ("valueString", shown) if first or second else None
+    if sent in _MEANINGLESS:
+        scribe.issue("comparator-unknown", "OBX-5")
+        made[1]["extension"] = [{"url": ORIGINAL_TEXT, "valueString": shown}]
+    return made
+
+
+_SPELLINGS = {"=": "", "≤": "<=", "≥": ">=", '"': "", "-": ""}
+_MEANINGLESS = frozenset({'"', "-"})
+"""Half of a null, and a dash: SN.1 has no such comparator, and a sign stands with its number (NM) in SN.2."""
+
+
+def _compared(
+    comparator: str, low: Any, separator: str, high: Any, second: str, segment: Segment, scribe: Scribe
+) -> Valued | None:
+    """A number, a ratio or a range (guide: SN[Quantity], SN[Ratio], SN[Range]); None for what is none of them."""
+    if comparator not in ("", "<", ">", "<=", ">="):
+        return None
+    if not separator and not second:
+        return "valueQuantity", _quantity(low, comparator, segment, scribe)
+    if high is None:
+        return None
     measure = _unit(segment, scribe.source)
-    if comparator in ("", "=", "<", ">", "<=", ">=") and low is not None:
-        if not separator and not second:
-            return "valueQuantity", _quantity(
-                low[1], comparator.strip("=") if comparator == "=" else comparator, segment, scribe
-            )
-        if separator in (":", "/") and high is not None:
-            numerator = {
-                "value": low[1],
-                **({"comparator": comparator} if comparator not in ("", "=") else {}),
-                **measure,
-            }
-            return "valueRatio", {"numerator": numerator, "denominator": {"value": high, **measure}}
-        if separator == "-" and high is not None and not comparator.strip("="):
-            return "valueRange", {"low": {"value": low[1], **measure}, "high": {"value": high, **measure}}
-    return ("valueString", shown) if first or second else None
+    if separator in (":", "/"):
+        numerator: Resource = {"value": low, **({"comparator": comparator} if comparator else {}), **measure}
+        return "valueRatio", {"numerator": numerator, "denominator": {"value": high, **measure}}
+    if separator == "-" and not comparator:
+        return "valueRange", {"low": {"value": low, **measure}, "high": {"value": high, **measure}}
+    return None
 
 
 def _range(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:

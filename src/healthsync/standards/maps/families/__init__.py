@@ -5,6 +5,7 @@ from __future__ import annotations
 from healthsync.standards.maps.families.admissions import Admissions
 from healthsync.standards.maps.families.documents import Documents
 from healthsync.standards.maps.families.finance import Billing, Charges
+from healthsync.standards.maps.families.masterfiles import MasterFiles
 from healthsync.standards.maps.families.orders import Orders
 from healthsync.standards.maps.families.pharmacy import Pharmacy
 from healthsync.standards.maps.families.problems import Problems
@@ -26,6 +27,7 @@ FAMILIES: tuple[type[Reading], ...] = (
     Billing,
     Problems,
     Referrals,
+    MasterFiles,
 )
 
 USUAL_TRIGGERS = {"ORU": "R01", "ORM": "O01", "VXU": "V04", "DFT": "P03"}

@@ -55,10 +55,13 @@ class Orders(Results):
         """An ORC without detail is an order too; a medicine is written down when all of its segments have come."""
         if self.awaits_order and self.patient:
             self._begin(self._order_alone())
-        if self.order and self.order.resource["resourceType"] == "MedicationRequest":
-            medications.finish(self.order, self.scribe)
+        self._finish_medicine()
         super().end_order()
         self.orc = None
+
+    def _finish_medicine(self) -> None:
+        if self.order and self.order.resource["resourceType"] == "MedicationRequest":
+            medications.finish(self.order, self.scribe)
 
     def _order_alone(self) -> Draft:
         assert self.patient
@@ -77,6 +80,8 @@ class Orders(Results):
             )
         if control in ("RP", "RU"):
             self.replaced = draft
+        if self.order is not draft:
+            self._finish_medicine()
         self.order = self.noted = self.told_of = draft
         self.named = Order(self.orc, self.obr).key(self.patient, self.scribe)
         self._told_before()

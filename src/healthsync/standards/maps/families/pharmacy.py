@@ -1,4 +1,4 @@
-"""RDE, RDS, RAS: medicines encoded, dispensed and given."""
+"""RDE, RGV, RDS, RAS: medicines encoded, arranged to be given, dispensed and given."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from healthsync.standards.maps.scribe import Draft
 
 
 class Pharmacy(Orders):
-    """Pharmacy messages (v2.5.1 §4.13): RXE is a MedicationRequest, RXD a MedicationDispense, RXA in RAS a
-    MedicationAdministration; what was dispensed or given names its order.
+    """Pharmacy messages (v2.5.1 §4.13): RXE is a MedicationRequest, RXG one for a single giving, RXD a
+    MedicationDispense, RXA in RAS a MedicationAdministration; each names its order.
     """
 
     messages: ClassVar[Mapping[str, frozenset[str]]] = {
         "RDE": frozenset({"O01", "O11", "O25"}),
+        "RGV": frozenset({"O01", "O15"}),
         "RDS": frozenset({"O01", "O13"}),
         "RAS": frozenset({"O01", "O17"}),
     }
     maps = (
         *Orders.maps, "RXD[MedicationDispense]", "RXR[MedicationDispense]", "RXA[MedicationAdministration]",
-        "ORC[MedicationAdministration]", "RXR[MedicationAdministration]",
+        "ORC[MedicationAdministration]", "RXR[MedicationAdministration]", "RXG[MedicationRequest]",
     )  # fmt: skip
     of_medicines: ClassVar[frozenset[str]] = frozenset({"RDE"})
 
@@ -38,6 +39,20 @@ class Pharmacy(Orders):
     def _orc(self, orc: Segment) -> None:
         super()._orc(orc)
         self.done = None
+
+    def end_order(self) -> None:
+        super().end_order()
+        self._end_giving()
+
+    def _end_giving(self) -> None:
+        """What is to be given is written down when its timing and route have come."""
+        if self.done and self.is_to_be_given:
+            medications.finish(self.done, self.scribe)
+
+    @property
+    def is_to_be_given(self) -> bool:
+        """Whether the last thing told is an order for one giving, not something done."""
+        return self.done is not None and self.done.resource["resourceType"] == "MedicationRequest"
 
     @property
     def awaits_order(self) -> bool:
@@ -50,6 +65,15 @@ class Pharmacy(Orders):
         draft = self._medicine(first_repetition(rxe, 2))
         medications.encoded(rxe, self.programs["RXE[MedicationRequest]"], draft, self.scribe)
         self.noted = draft
+
+    def _rxg(self, rxg: Segment) -> None:
+        assert self.patient
+        self._end_giving()
+        order, program = Order(self.orc), self.programs["RXG[MedicationRequest]"]
+        draft = medications.arranged(rxg, order, program, self.patient, self.visit, self.scribe)
+        if by := self._ordered(order):
+            draft.resource["basedOn"] = [by]
+        self._finished(draft)
 
     def _rxd(self, rxd: Segment) -> None:
         assert self.patient
@@ -82,12 +106,20 @@ class Pharmacy(Orders):
     def _rxr(self, rxr: Segment) -> None:
         if self.done is None:
             super()._rxr(rxr) if self.order else self.waiting.append(rxr)
+        elif self.done and self.is_to_be_given:
+            medications.route(rxr, self.programs["RXR[MedicationRequest]"], self.done, self.scribe)
         elif self.done.resource["resourceType"] == "MedicationAdministration":
             program = self.programs["RXR[MedicationAdministration]"]
             medications.route_of_given(rxr, program, self.done, self.scribe)
         else:
             self.programs["RXR[MedicationDispense]"].run(rxr, self.done, self.scribe)
         self.noted = None
+
+    def _tq1(self, tq1: Segment) -> None:
+        if self.done and self.is_to_be_given:
+            medications.timing(tq1, self.programs["TQ1[MedicationRequest]"], self.done, self.scribe)
+        else:
+            super()._tq1(tq1)
 
     def _time_order(self, tq1: Segment, order: Draft) -> None:
         if self.done is None:
@@ -98,7 +130,9 @@ class Pharmacy(Orders):
     handlers: ClassVar[Mapping[str, Handler]] = {
         **Orders.handlers,
         "ORC": _orc,
+        "TQ1": _tq1,
         "RXE": _rxe,
+        "RXG": _rxg,
         "RXD": _rxd,
         "RXA": _rxa,
         "RXR": _rxr,

@@ -39,7 +39,8 @@ class Results(Reading):
         self.results = results.Results(self.programs["OBX[Observation]"], self.scribe)
         self.documents = documents.Collector(self.scribe)
         self.has_devices = b"^MDC" in message.raw
-        self.has_samples = any(f"|{kind}|".encode() in message.raw for kind in waveforms.SAMPLES)
+        bar = message.separators.field
+        self.has_samples = any(f"{bar}{kind}{bar}".encode() in message.raw for kind in waveforms.SAMPLES)
         self.orc_follows = message.message_code == "OUL" and trigger != "R21"
         self.last_specimen = max((at for at, seg in enumerate(message.segments) if seg.name == "SPM"), default=-1)
 

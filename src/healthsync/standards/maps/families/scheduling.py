@@ -1,4 +1,4 @@
-"""SIU: appointments that were made, moved, changed, cancelled, missed."""
+"""SIU: appointments that were made, moved, changed, cancelled, missed. SRM: one that is asked for."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from healthsync.standards.maps.reading import Handler
 from healthsync.standards.maps.scribe import Draft
 from healthsync.standards.maps.tables import Booking, tables
 
+REQUEST = "S01"
+"""The trigger event of SRM that asks for a new appointment."""
+
 
 class Scheduling(Registration):
-    """SIU (v2.5.1 §10.4). SCH stands before the patients; what is booked (AIS, AIG, AIL, AIP) behind them."""
+    """SIU (v2.5.1 §10.4). SCH stands before the patients; what is booked (AIS, AIG, AIL, AIP) behind them.
 
-    maps = (*Registration.maps, "SCH[Appointment]")
-    early = frozenset({"SCH", "TQ1", "NTE", "RGS", "AIS", "AIG", "AIL", "AIP"})
+    SRM^S01 (§10.3.1) asks for an appointment with ARQ in its place: it is *proposed* until a SIU says what was booked.
+    """
+
+    maps = (*Registration.maps, "SCH[Appointment]", "ARQ[Appointment]")
+    early = frozenset({"SCH", "ARQ", "TQ1", "NTE", "RGS", "AIS", "AIG", "AIL", "AIP"})
 
     @classmethod
     def takes(cls, code: str, trigger: str) -> bool:
-        return code == "SIU" and trigger in tables().bookings
+        return trigger in tables().bookings and code == ("SRM" if trigger == REQUEST else "SIU")
 
-    patientless = frozenset(f"S{number}" for number in range(12, 27))
+    patientless = frozenset({REQUEST, *(f"S{number}" for number in range(12, 27))})
 
     def run(self) -> Conversion:
         self.booking: Booking = tables().bookings[self.trigger]
@@ -42,16 +48,25 @@ class Scheduling(Registration):
             appointments.blocked(self.sch, self.booking, self.appointment, self.scribe)
 
     def _sch(self, sch: Segment) -> None:
+        if draft := self._begin_appointment(sch):
+            appointments.tell_appointment(sch, draft, self.booking, self.scribe)
+
+    def _arq(self, arq: Segment) -> None:
+        if draft := self._begin_appointment(arq):
+            appointments.tell_request(arq, draft, self.booking, self.scribe)
+
+    def _begin_appointment(self, sch: Segment) -> Draft | None:
+        """The appointment of SCH or ARQ, both of which begin with its numbers."""
         self.finish()
         self.sch = sch
         draft = self.appointment = self.noted = appointments.appointment(sch, self.scribe)
         if draft is None:
-            return
+            return None
         draft.as_of = times.date_time(self.event_text, self.scribe.zone) or ""
-        self.programs["SCH[Appointment]"].run(sch, draft, self.scribe)
-        appointments.tell_appointment(sch, draft, self.booking, self.scribe)
+        self.programs[f"{sch.name}[Appointment]"].run(sch, draft, self.scribe)
         if self.patient:
             appointments.takes_part(draft, self.patient.reference)
+        return draft
 
     def _pid(self, pid: Segment) -> None:
         super()._pid(pid)
@@ -85,6 +100,7 @@ class Scheduling(Registration):
     handlers: ClassVar[Mapping[str, Handler]] = {
         **Registration.handlers,
         "SCH": _sch,
+        "ARQ": _arq,
         "PV1": _pv1,
         "TQ1": _tq1,
         "RGS": _rgs,
