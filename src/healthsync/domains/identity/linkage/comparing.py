@@ -41,7 +41,9 @@ TEXT = ("exact", "alike", "differs")
 
 LEVELS: Mapping[str, tuple[str, ...]] = {
     "given": GIVEN, "middle": MIDDLE, "family": FAMILY, "suffix": EXACT, "birth_date": BIRTH_DATE, "sex": EXACT,
-    "ssn": NUMBER, "address": ADDRESS, "address_line": TEXT, "phone": NUMBER, "email": TEXT,
+    "ssn": NUMBER, "insurance": NUMBER, "address": ADDRESS, "address_line": TEXT, "phone": NUMBER, "email": TEXT,
+    "mother_family": TEXT, "guardian_given": TEXT, "guardian_family": TEXT, "multiple_birth": EXACT,
+    "birth_order": EXACT,
 }  # fmt: skip
 """The levels of each field. Those of further evidence (`extra:NAME`) are TEXT."""
 
@@ -104,8 +106,9 @@ class Comparer:
     def _rule(self, field: str) -> Callable[[Codes, Codes], Levels]:
         rules = {
             "given": self._given, "middle": self._middle, "family": self._family, "birth_date": self._birth_date,
-            "ssn": self._number("ssn", 4), "phone": self._number("phone", 7),
+            "ssn": self._number("ssn", 4), "insurance": self._number("insurance", 4), "phone": self._number("phone", 7),
             "suffix": self._exact("suffix"), "sex": self._exact("sex"), "email": self._email,
+            "multiple_birth": self._exact("multiple_birth"), "birth_order": self._exact("birth_order"),
         }  # fmt: skip
         return rules.get(field) or self._text(field)
 

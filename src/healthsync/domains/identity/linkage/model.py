@@ -35,6 +35,7 @@ class Profile:
     version: str
     trust: float
     fields: Mapping[str, Mapping[str, float]]
+    limits: Mapping[str, float]
     household: Mapping[str, Any]
     blocks: Mapping[str, Any]
     tiers: Mapping[str, float]
@@ -196,15 +197,23 @@ def kinship_bits(
     Most are like strangers; `same_given` are namesakes (father and son), `same_birth_date` were born together, and have
     two different names.
     """
+    return np.log2(np.sum(kinship_odds(levels, fields, same_given, same_birth_date), axis=0))
+
+
+def kinship_odds(
+    levels: Mapping[str, Levels], fields: Mapping[str, FieldWeights], same_given: float, same_birth_date: float
+) -> tuple[Floats, Floats, Floats]:
+    """The parts of `kinship_bits` as odds against strangers: usual relatives, namesakes, born together."""
     size = len(next(iter(levels.values()), ()))
     given, born = levels.get("given", np.zeros(size, np.int8)), levels.get("birth_date", np.zeros(size, np.int8))
-    odds = np.full(size, 1 - same_given - same_birth_date)
+    usual = np.full(size, 1 - same_given - same_birth_date)
+    namesakes = together = np.zeros(size)
     if "given" in fields:
-        odds += np.where(given == 1, same_given / fields["given"].u[0], np.where(given == 0, same_given, 0))
+        namesakes = np.where(given == 1, same_given / fields["given"].u[0], np.where(given == 0, same_given, 0))
     if "birth_date" in fields:
         twins = same_birth_date * ~np.isin(given, (1, 2))
-        odds += np.where(born == 1, twins / fields["birth_date"].u[0], np.where(born == 0, twins, 0))
-    return np.log2(odds)
+        together = np.where(born == 1, twins / fields["birth_date"].u[0], np.where(born == 0, twins, 0))
+    return usual, namesakes, together
 
 
 def relatives_bits(model: LinkageModel, for_relatives: Floats) -> Floats:
