@@ -115,7 +115,10 @@ class Comparer:
     # Names
 
     def _given(self, left: Codes, right: Codes) -> Levels:
-        """exact, a pet form of it, misspelt, initial or start of it, among the other's other names, alike, differs."""
+        """exact, a pet form of it, misspelt, initial or start of it, among the other's other names, alike, differs.
+
+        Two names that people bear are not misspelt, however much they look alike (Donald and Ronald).
+        """
         column = self._columns["given"]
         levels, one, other, differ = _begin(column, left, right)
         similarity, close = _similar(column, one, other)
@@ -124,6 +127,8 @@ class Comparer:
         for a in range(groups.shape[1]):
             for b in range(groups.shape[1]):
                 same_group |= groups[one, a] == groups[other, b]
+        at = np.flatnonzero(close & ~same_group)
+        close[at] &= ~self._two_names(one[at], other[at])
         starts = self._starts("given", one, other)
         elsewhere = self._elsewhere("given", left[differ], right[differ])
         levels[differ] = np.select([same_group, close, starts, elsewhere, similarity >= ALIKE_NAME], [2, 3, 4, 5, 6], 7)
@@ -374,16 +379,30 @@ class Comparer:
         found = np.zeros(len(left), bool)
         if "given" not in self._columns:
             return found
+        _, one, other, differ = _begin(self._columns["given"], left, right)
+        found[differ] = self._two_names(one, other)
+        return found
+
+    def _two_names(self, one: Codes, other: Codes) -> NDArray[np.bool_]:
+        """Whether two different first names are both borne, and neither is the other's pet form."""
         column = self._columns["given"]
         borne = self._once("borne", lambda: _borne(column))
-        _, one, other, differ = _begin(column, left, right)
+        two = np.zeros(len(one), bool)
         at = np.flatnonzero(borne[one] & borne[other])
         texts, full = column.texts, full_names()
-        found[differ[at]] = [
+        two[at] = [
             a not in full.get(b, ()) and b not in full.get(a, ())
             for a, b in zip(texts[one[at]], texts[other[at]], strict=True)
         ]
-        return found
+        return two
+
+    def born_together(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether one record of a pair says that it is of a child of a multiple birth."""
+        column = self._columns.get("multiple_birth")
+        if column is None or "yes" not in column.values:
+            return np.zeros(len(left), bool)
+        yes = column.values.index("yes")
+        return (column.codes[left] == yes) | (column.codes[right] == yes)
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._cache:

@@ -111,6 +111,7 @@ def estimate(
         relatives=min(state.related / total_pairs, 0.4),
         same_given=state.same_given,
         same_birth_date=state.same_birth_date,
+        alike_names=profile.household["alike_names"],
         tiers=profile.tiers,
         frequencies={
             name: Frequencies.of(records.columns[name]) for name in KEPT_FREQUENCIES if name in records.columns
@@ -175,7 +176,9 @@ class _State:
 
     def _kinds(self) -> tuple[Floats, Floats, Floats]:
         levels = dict(zip(self._patterns.names, self._patterns.levels, strict=True))
-        return kinship_odds(levels, self.weights(), self.same_given, self.same_birth_date)
+        return kinship_odds(
+            levels, self.weights(), self.same_given, self.same_birth_date, self._profile.household["alike_names"]
+        )
 
     def _learn_births(self, relatives: Floats) -> None:
         """How many of the relatives were born together: no fewer than the profile expects, more in a file of twins.
