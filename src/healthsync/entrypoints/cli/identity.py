@@ -19,8 +19,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _map_option = click.option(
     "--map", "mapping", default="", metavar="FIELD=COLUMN,…",
     help="Columns that are not recognised by their names. FIELD is id, given, middle, family, full_name, suffix, "
-    "birth_date, sex, ssn, house_number, street, address_line, city, state, postal_code, phone, email, extra:NAME for "
-    "further evidence, or truth.",
+    "birth_date, sex, ssn, house_number, street, address_line, city, state, postal_code, phone, email, family_second, "
+    "insurance, mother_family, guardian_given, guardian_family, multiple_birth, birth_order, extra:NAME for further "
+    "evidence, or truth.",
 )  # fmt: skip
 _one_to_one_option = click.option(
     "--one-to-one/--duplicates", "exclusive", default=None,
@@ -102,7 +103,8 @@ def evaluate(
     for name, rates in (("certain", found.automatic), ("probable or better", found.linked)):
         click.echo(f"{name:<20}  {rates.precision:9.5f} {rates.recall:8.5f} {rates.f1:8.5f}   {rates.pairs} pairs")
     click.echo(f"{'persons (B-cubed)':<20}  {persons.b3_precision:9.5f} {persons.b3_recall:8.5f} {persons.b3_f1:8.5f}")
-    click.echo(f"\nblocking recall {found.blocking_recall:.5f} · false automatic links per 10,000 records "
+    click.echo(f"\nblocking recall {found.blocking_recall:.5f} ({found.compared_recall:.5f} when components are complete)"
+               f" · compared {found.pairs_compared:.2%} of all pairs\nfalse automatic links per 10,000 records "
                f"{found.false_automatic:.2f} · pairs to review per record {found.review:.4f}")  # fmt: skip
     click.echo("\nlinked of the true pairs of")
     for name, (pairs, recall) in found.subgroups.items():

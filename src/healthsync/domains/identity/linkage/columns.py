@@ -26,7 +26,7 @@ _SPELLINGS = {
     "birth_date": "birthdate dateofbirth dob birthday bdate born birthdt datebirth",
     "sex": "sex gender administrativesex administrativegender sexcode gendercode",
     "ssn": "ssn socsecid socialsecuritynumber socialsecurity socsec ssnumber nationalid nationalnumber nin nhsnumber",
-    "insurance": "insurance insuranceid insurancenumber medicaid medicaidid medicaidnumber mbi subscriberid membernumber",
+    "insurance": "insurance insuranceid insurancenumber medicaid medicaidid medicaidnumber mbi subscriberid",
     "house_number": "housenumber streetnumber streetno houseno buildingnumber",
     "street": "street address address1 addressline1 addressstreet1 streetaddress addr addr1 line1 streetname",
     "address_line": "address2 addressline2 addressstreet2 addr2 line2",
