@@ -43,10 +43,12 @@ def command() -> None:
 @click.option("--explain", is_flag=True, help="Add to each pair what each field weighs, in bits.")
 @click.option("--model", "model_in", type=_FILE, help="Use weights that --write-model wrote, instead of learning them.")
 @click.option("--write-model", "model_out", type=_FILE, help="Write the weights that were learned, as JSON.")
+@click.option("--write-sql", "sql", type=_FILE, help="Write the weights as SQL, to score pairs in a warehouse.")
+@click.option("--write-levels", "levels", type=_FILE, help="Write the pairs with their levels, which that SQL reads.")
 @json_option
 def link(
     files: tuple[Path, ...], pairs: Path, clusters: Path, mapping: str, exclusive: bool | None, explain: bool,
-    model_in: Path | None, model_out: Path | None, as_json: bool,
+    model_in: Path | None, model_out: Path | None, sql: Path | None, levels: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Find the records of one person in FILES (CSV or Parquet), without any known pair.
 
@@ -58,6 +60,8 @@ def link(
         healthsync identity link a.csv b.csv --pairs pairs.csv --clusters persons.csv
         healthsync identity link a.csv --pairs p.csv --clusters c.csv --map given=vorname,family=nachname
     """
+    if levels and not sql:
+        raise click.UsageError("--write-levels needs --write-sql, which says what the levels weigh")
     flow = _flow()
     with _progress(quiet=as_json) as told:
         linked = flow.link(files, mapping=mapping, exclusive=exclusive, model=model_in, progress=told)
@@ -65,6 +69,8 @@ def link(
         flow.write_clusters(linked, clusters)
         if model_out:
             flow.write_model(linked, model_out)
+        if sql:
+            flow.write_sql(linked, sql, levels)
     summary: dict[str, Any] = {**linked.summary(), "pairs_file": str(pairs), "clusters_file": str(clusters)}
     if as_json:
         echo_json(summary)

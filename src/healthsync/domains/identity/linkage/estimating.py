@@ -170,6 +170,7 @@ class _State:
                 )
             apart = self._drawn[name] - match * self.m[name] - relation * self.h[name]
             u = np.maximum(apart, np.maximum(np.minimum(self._floor, self._drawn[name]), _LEAST))
+            u[-1] = max(u[-1], self.m[name][-1])  # that values differ never speaks for one person
             self.u[name] = u / u.sum()
             if name not in self._shared:
                 self.h[name] = self.u[name]

@@ -183,7 +183,7 @@ def scores(model: LinkageModel, compared: Comparison, frequencies: Mapping[str, 
         if column in frequencies and name in model.fields:
             rarity = frequencies[column][codes]
             for_person += rarity
-            for_relatives += np.where(_shared(model.fields[name]), rarity, 0)
+            for_relatives += np.where(is_shared(model.fields[name]), rarity, 0)
     for_relatives += kinship_bits(
         compared.levels, model.fields, model.same_given, model.same_birth_date, model.alike_names
     )
@@ -231,6 +231,6 @@ def relatives_bits(model: LinkageModel, for_relatives: Floats) -> Floats:
     return np.logaddexp2(0, odds)
 
 
-def _shared(weights: FieldWeights) -> bool:
+def is_shared(weights: FieldWeights) -> bool:
     """Whether relatives agree on this field more often than strangers."""
     return weights.h[0] > 1.5 * weights.u[0]
