@@ -109,7 +109,7 @@ def evaluate(
     for name, rates in (("certain", found.automatic), ("probable or better", found.linked)):
         click.echo(f"{name:<20}  {rates.precision:9.5f} {rates.recall:8.5f} {rates.f1:8.5f}   {rates.pairs} pairs")
     click.echo(f"{'persons (B-cubed)':<20}  {persons.b3_precision:9.5f} {persons.b3_recall:8.5f} {persons.b3_f1:8.5f}")
-    click.echo(f"\nblocking recall {found.blocking_recall:.5f} ({found.compared_recall:.5f} when components are complete)"
+    click.echo(f"\nblocking recall {found.blocking_recall:.5f}, {found.compared_recall:.5f} in whole components"
                f" · compared {found.pairs_compared:.2%} of all pairs\nfalse automatic links per 10,000 records "
                f"{found.false_automatic:.2f} · pairs to review per record {found.review:.4f}")  # fmt: skip
     click.echo("\nlinked of the true pairs of")

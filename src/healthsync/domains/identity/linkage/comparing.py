@@ -395,8 +395,8 @@ class Comparer:
     def borne_names_differ(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the first names of a pair are two names that people bear, and neither is the other's pet form.
 
-        A name is borne, and not misspelt, if BORNE of 100,000 have it in the census or in these records, or if it became
-        usual after that census.
+        A name is borne, and not misspelt, if BORNE of 100,000 have it in the census or in these records, or if it
+        became usual after that census.
         """
         found = np.zeros(len(left), bool)
         if "given" not in self._columns:

@@ -1,7 +1,7 @@
 """The model of linking as SQL: the weight of compared pairs, where they stand in a warehouse. Pure.
 
-What is read is a table of pairs with their levels (`Compared.rows`); what comes out are the weight, the log odds and the
-probability that `scores` gives. Only LN, POWER, CASE and COALESCE are used: DuckDB, PostgreSQL and Spark run it as it is.
+What is read is a table of pairs with their levels (`Compared.rows`); what comes out are the weight, the log odds and
+the probability that `scores` gives. It uses LN, POWER, CASE and COALESCE only, which every warehouse has.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def as_sql(model: LinkageModel, table: str = "pairs") -> str:
     ]
     prior = math.log2(model.relatives / (1 - model.matches - model.relatives)) if model.relatives > 0 else -math.inf
     odds = f"POWER(2, {prior!r} + for_relatives) * ({_kinship(model)})" if model.relatives > 0 else "0"
-    return f"""-- The weights of profile {model.profile}, learned from a file. For each field `{table}` has the level of agreement
--- (NULL or '' where one record says nothing) and how much more or less agreement on this value weighs (bits).
+    return f"""-- The weights of profile {model.profile}, learned from a file. For each field `{table}` has the level of
+-- agreement (NULL or '' where one record says nothing) and how much more or less agreement on this value weighs (bits).
 WITH weighed AS (
   SELECT {table}.*,
     {_sum(weighed)} AS for_person,
