@@ -61,6 +61,7 @@ def immregistries(folder: Path, name: str) -> tuple[Linkage, list[tuple[str, str
     index: dict[str, int] = {}
     pairs: list[tuple[str, str, str, int, int]] = []
     told: list[str] = []
+    first = 0
     for line in (folder / "identity/immregistries" / name).read_text().splitlines():
         kind, _, text = line.partition(": ")
         if kind == "TEST":

@@ -30,7 +30,7 @@ RANDOM_PAIRS = 200_000
 ROUNDS = 200
 CONVERGED = 1e-5
 BELIEF = 0.1
-"""How much the profile's share of relatives born together counts, in pairs for each pair of one person."""
+"""How much the profile's shares of namesakes and of those born together count, in pairs for each pair of one person."""
 _LEAST = 1e-9
 """Nothing is impossible: the least share of a level."""
 _SEED = 20_261_127
@@ -155,7 +155,7 @@ class _State:
         """The shares that make these counts likeliest."""
         self.matched = max(float(persons.sum()), 1.0)
         self.related = float(relatives.sum()) if self.related > 0 else 0.0
-        self._learn_births(relatives)
+        self._learn_kinship(relatives)
         match, relation = self.matched / self._total, self.related / self._total
         for at, name in enumerate(self._patterns.names):
             levels = self._patterns.levels[at]
@@ -181,15 +181,22 @@ class _State:
             levels, self.weights(), self.same_given, self.same_birth_date, self._profile.household["alike_names"]
         )
 
-    def _learn_births(self, relatives: Floats) -> None:
-        """How many of the relatives were born together: no fewer than the profile expects, more in a file of twins.
+    def _learn_kinship(self, relatives: Floats) -> None:
+        """How many of the relatives are namesakes and were born together: no fewer than the profile expects.
 
         The fewer relatives there are beside persons, the more the profile speaks.
         """
-        kinds, expected = self._kinds(), self._profile.household["same_birth_date"]
+        household, kinds = self._profile.household, self._kinds()
         trust = max(self._profile.trust, BELIEF * self.matched)
-        born_together = float((relatives * kinds[2] / sum(kinds)).sum()) + trust * expected
-        self.same_birth_date = max(expected, born_together / (float(relatives.sum()) + trust))
+        total = float(relatives.sum()) + trust
+
+        def learned(name: str, kind: Floats) -> float:
+            return max(
+                household[name], (float((relatives * kind / sum(kinds)).sum()) + trust * household[name]) / total
+            )
+
+        self.same_given = learned("same_given", kinds[1])
+        self.same_birth_date = learned("same_birth_date", kinds[2])
 
     def _shares(self, counts: Floats, expected: Floats, most: float = 1.0) -> Floats:
         """The likeliest shares; the last level (differs) has `most` at most."""
