@@ -83,6 +83,17 @@ def test_parquet_goes_in_and_out(tmp_path: Path) -> None:
     assert pairs.stat().st_size > 0 < clusters.stat().st_size
 
 
+def test_the_weights_are_written_as_sql_with_the_levels_it_reads(generated: Path, tmp_path: Path, out, capsys) -> None:
+    sql, levels = tmp_path / "weights.sql", tmp_path / "levels.csv"
+    assert run("link", generated, *out, "--write-sql", sql, "--write-levels", levels, "--json") == 0
+    pairs, told = rows(out[1]), rows(levels)
+    assert [(row["id_a"], row["id_b"]) for row in told] == [(row["id_a"], row["id_b"]) for row in pairs]
+    assert "exact" in {row["birth_date"] for row in told}
+    assert all(name in sql.read_text() for name in told[0])
+    assert run("link", generated, *out, "--write-levels", levels) == 2
+    assert "--write-sql" in capsys.readouterr().err
+
+
 def test_a_model_is_written_and_used_again(generated: Path, tmp_path: Path, out) -> None:
     model = tmp_path / "model.json"
     assert run("link", generated, *out, "--write-model", model, "--json") == 0

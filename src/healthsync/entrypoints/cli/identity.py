@@ -21,8 +21,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _map_option = click.option(
     "--map", "mapping", default="", metavar="FIELD=COLUMN,…",
     help="Columns that are not recognised by their names. FIELD is id, given, middle, family, full_name, suffix, "
-    "birth_date, sex, ssn, house_number, street, address_line, city, state, postal_code, phone, email, extra:NAME for "
-    "further evidence, or truth.",
+    "birth_date, sex, ssn, house_number, street, address_line, city, state, postal_code, phone, email, family_second, "
+    "insurance, mother_family, guardian_given, guardian_family, multiple_birth, birth_order, extra:NAME for further "
+    "evidence, or truth.",
 )  # fmt: skip
 _one_to_one_option = click.option(
     "--one-to-one/--duplicates", "exclusive", default=None,
@@ -60,10 +61,12 @@ def command() -> None:
 @click.option("--explain", is_flag=True, help="Add to each pair what each field weighs, in bits.")
 @click.option("--model", "model_in", type=_FILE, help="Use weights that --write-model wrote, instead of learning them.")
 @click.option("--write-model", "model_out", type=_FILE, help="Write the weights that were learned, as JSON.")
+@click.option("--write-sql", "sql", type=_FILE, help="Write the weights as SQL, to score pairs in a warehouse.")
+@click.option("--write-levels", "levels", type=_FILE, help="Write the pairs with their levels, which that SQL reads.")
 @json_option
 def link(
     files: tuple[Path, ...], pairs: Path, clusters: Path, mapping: str, exclusive: bool | None, explain: bool,
-    model_in: Path | None, model_out: Path | None, as_json: bool,
+    model_in: Path | None, model_out: Path | None, sql: Path | None, levels: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Find the records of one person in FILES (CSV or Parquet), without any known pair.
 
@@ -75,6 +78,8 @@ def link(
         healthsync identity link a.csv b.csv --pairs pairs.csv --clusters persons.csv
         healthsync identity link a.csv --pairs p.csv --clusters c.csv --map given=vorname,family=nachname
     """
+    if levels and not sql:
+        raise click.UsageError("--write-levels needs --write-sql, which says what the levels weigh")
     flow = _flow()
     with _progress(quiet=as_json) as told:
         linked = flow.link(files, mapping=mapping, exclusive=exclusive, model=model_in, progress=told)
@@ -82,6 +87,8 @@ def link(
         flow.write_clusters(linked, clusters)
         if model_out:
             flow.write_model(linked, model_out)
+        if sql:
+            flow.write_sql(linked, sql, levels)
     summary: dict[str, Any] = {**linked.summary(), "pairs_file": str(pairs), "clusters_file": str(clusters)}
     if as_json:
         echo_json(summary)
@@ -120,7 +127,8 @@ def evaluate(
     for name, rates in (("certain", found.automatic), ("probable or better", found.linked)):
         click.echo(f"{name:<20}  {rates.precision:9.5f} {rates.recall:8.5f} {rates.f1:8.5f}   {rates.pairs} pairs")
     click.echo(f"{'persons (B-cubed)':<20}  {persons.b3_precision:9.5f} {persons.b3_recall:8.5f} {persons.b3_f1:8.5f}")
-    click.echo(f"\nblocking recall {found.blocking_recall:.5f} · false automatic links per 10,000 records "
+    click.echo(f"\nblocking recall {found.blocking_recall:.5f}, {found.compared_recall:.5f} in whole components"
+               f" · compared {found.pairs_compared:.2%} of all pairs\nfalse automatic links per 10,000 records "
                f"{found.false_automatic:.2f} · pairs to review per record {found.review:.4f}")  # fmt: skip
     click.echo("\nlinked of the true pairs of")
     for name, (pairs, recall) in found.subgroups.items():

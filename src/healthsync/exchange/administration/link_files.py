@@ -12,6 +12,7 @@ from pathlib import Path
 
 from healthsync.domains.identity.linkage import (
     COLUMNS,
+    Compared,
     Evaluation,
     Explainer,
     Linkage,
@@ -20,6 +21,7 @@ from healthsync.domains.identity.linkage import (
     Progress,
     Records,
     Tier,
+    as_sql,
     evaluate,
     link,
     meaning_of,
@@ -146,6 +148,16 @@ class LinkFiles:
     def write_model(self, linked: Linked, path: Path) -> None:
         """Write the weights that were learned, to be used again."""
         path.write_text(linked.linkage.model.to_json() + "\n", encoding="utf-8")
+
+    def write_sql(self, linked: Linked, path: Path, levels: Path | None = None) -> None:
+        """Write the weights as SQL for a warehouse and, into `levels`, the table that it reads: each pair's levels."""
+        path.write_text(as_sql(linked.linkage.model), encoding="utf-8")
+        if levels:
+            found, ids = linked.linkage, linked.linkage.records.ids
+            compared = Compared.of(found.records, found.model, found.left, found.right)
+            pairs = zip(found.left.tolist(), found.right.tolist(), compared.rows(), strict=True)
+            write_table(levels, ["id_a", "id_b", *compared.columns],
+                        ((ids[left], ids[right], *row) for left, right, row in pairs))  # fmt: skip
 
     def generate(self, path: Path, *, records: int, seed: int) -> int:
         """Write a file of invented households with errors; returns how many persons there are."""

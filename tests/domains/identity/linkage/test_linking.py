@@ -56,6 +56,42 @@ def test_febrl_is_linked_without_any_known_pair(shared_data: Path, names: list[s
     assert found.one_to_one == (len(names) == 2)
 
 
+def immregistries(folder: Path, name: str) -> tuple[Linkage, list[tuple[str, str, str, int, int]]]:
+    """Labelled pairs of children (scenario, side, label, places): each record once, linked as one file."""
+    index: dict[str, int] = {}
+    pairs: list[tuple[str, str, str, int, int]] = []
+    told: list[str] = []
+    first = 0
+    for line in (folder / "identity/immregistries" / name).read_text().splitlines():
+        kind, _, text = line.partition(": ")
+        if kind == "TEST":
+            told = text.split(":")
+        elif kind == "EXPECT":
+            told.append(text)
+        elif kind == "PATIENT A":
+            first = index.setdefault(text, len(index))
+        elif kind == "PATIENT B":
+            pairs.append((told[1], told[0][0], told[-1], first, index.setdefault(text, len(index))))
+    rows = [dict(part.split("=", 1) for part in text.split(",") if "=" in part) for text in index]
+    meaning = meaning_of(list({name: None for row in rows for name in row}), {})
+    raw = {field: [row.get(column, "") for row in rows] for field, column in meaning.fields.items() if field != "id"}
+    return link(standardise(raw, [f"{at:05}" for at in range(len(rows))], [0] * len(rows), today=TODAY)), pairs
+
+
+@pytest.mark.shared
+def test_deceiving_pairs_of_children_are_told_apart_and_no_twins_are_certain(shared_data: Path) -> None:
+    found, labelled = immregistries(shared_data, "MIIS-D.txt")
+    tiers = dict(zip(zip(found.left.tolist(), found.right.tolist(), strict=True), found.tier.tolist(), strict=True))
+    counts = Counter()
+    for scenario, _, label, one, other in labelled:
+        tier = tiers.get((min(one, other), max(one, other)), 3)
+        counts[label, tier < 2] += 1
+        if label == "Not a Match" and ("TWIN" in scenario or scenario == "FIRST_NAME_CHANGED"):
+            assert tier > 0
+    right, wrong, missed = counts["Match", True], counts["Not a Match", True], counts["Match", False]
+    assert 2 * right / (2 * right + wrong + missed) >= 0.94
+
+
 def population(size: int, seed: int = 3) -> list[Person]:
     return Population(seed=seed, today=TODAY).records(size)
 

@@ -4,8 +4,9 @@ from datetime import date
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
 from healthsync.domains.identity.linkage import meaning_of, parse_map, reason_codes, standardise
 from healthsync.domains.identity.linkage.clustering import average_linkage, components, one_to_one
@@ -102,7 +103,7 @@ def level(field: str, one: dict[str, str], other: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
-        ("José", "JOSE", "exact"), ("William", "Bill", "nickname"), ("Michael", "Micheal", "close"), ("J", "James", "initial"),
+        ("José", "JOSE", "exact"), ("William", "Bill", "nickname"), ("Michael", "Michale", "close"), ("Donald", "Ronald", "alike"), ("Amy", "Aym", "close"), ("J", "James", "initial"),
         ("Maryann", "Mary Ann", "initial"), ("Anna", "Robert", "differs"), ("Baby Boy", "Robert", "missing"), ("", "Robert", "missing"),
     ],
 )  # fmt: skip
@@ -128,6 +129,48 @@ def test_levels_of_birth_dates(one: str, other: str, expected: str) -> None:
     assert level("birth_date", {"birth_date": one}, {"birth_date": other}) == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "another"),
+    [("Taara", True), ("Tamarra", False), ("Tamarae", False)],
+)
+def test_a_misspelt_name_that_is_as_near_to_a_third_name_could_be_that(given: str, another: bool) -> None:
+    comparer = Comparer(records({"given": "Tamara", "family": "Hill"}, {"given": given, "family": "Hill"},
+                                {"given": "Tara", "family": "Hill"}))  # fmt: skip
+    assert bool(comparer.could_be_another(np.array([0], np.int32), np.array([1], np.int32))[0]) is another
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other", "expected"),
+    [
+        ("mother_family", "O'Neil", "ONEIL", "exact"), ("mother_family", "Holm", "Holmes", "alike"),
+        ("mother_family", "unknown", "Holm", "missing"), ("guardian_given", "Ann", "Robert", "differs"),
+        ("insurance", "MC-572 090", "mc572090", "exact"), ("insurance", "572090468", "572090486", "mistyped"),
+        ("insurance", "000000", "572090", "missing"), ("multiple_birth", "Y", "2", "exact"),
+        ("multiple_birth", "N", "true", "differs"), ("multiple_birth", "maybe", "Y", "missing"),
+        ("birth_order", "1", "02", "differs"), ("birth_order", "0", "1", "missing"),
+    ],
+)  # fmt: skip
+def test_levels_of_what_is_told_of_children(field: str, one: str, other: str, expected: str) -> None:
+    assert level(field, {"given": "Ann", field: one}, {"given": "Ann", field: other}) == expected
+
+
+def test_a_second_family_name_is_part_of_a_hyphenated_one() -> None:
+    one, other = {"given": "Ann", "family": "Garcia", "family_second": "Lopez"}, {"given": "Ann", "family": "Garcia"}
+    assert level("family", one, other) == "part"
+    assert level("family", one, {"given": "Ann", "family": "Garcia-Lopez"}) == "exact"
+
+
+@given(st.text("abcdef", min_size=6, max_size=9), st.text("abcdef", min_size=6, max_size=9), st.data())
+def test_only_what_cannot_be_one_letter_apart_is_left_unmeasured(one: str, other: str, data) -> None:
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(one) - 1))
+        other = one[:at] + data.draw(st.sampled_from(("", "x", one[at] + one[at]))) + one[at + 1 :]
+    assume(number_of(one) == one and number_of(other) == other)
+    apart = OSA.distance(one, other)
+    found = level("ssn", {"given": "Ann", "ssn": one}, {"given": "Ann", "ssn": other})
+    assert found == ("exact" if apart == 0 else "mistyped" if apart == 1 else "differs")
+
+
 def test_swapped_names_are_told_once() -> None:
     one, other = {"given": "Holm", "family": "Iversen"}, {"given": "Iversen", "family": "Holm"}
     assert level("family", one, other) == "swapped"
@@ -141,7 +184,7 @@ BASE = {"given": "Eric", "family": "Stone", "birth_date": "1980-04-03", "sex": "
     ("other", "reasons"),
     [
         ({}, ()),
-        ({"given": "Eirc"}, ()),
+        ({"given": "Eirc", "middle": "Ray"}, ()),
         ({"given": "Robert"}, ("demographics-differ", "twin-suspected")),
         ({"given": "Erik"}, ("twin-suspected",)),
         ({"birth_date": "1980-04-04"}, ()),
@@ -149,12 +192,22 @@ BASE = {"given": "Eric", "family": "Stone", "birth_date": "1980-04-03", "sex": "
         ({"suffix": "Jr"}, ("suffix-conflict",)),
         ({"ssn": "412-45-9981"}, ("ssn-conflict",)),
         ({"sex": "F", "given": "Erica"}, ("twin-suspected", "sex-conflict")),
+        ({"given": "Ericc"}, ("twin-suspected",)),
+        ({"given": "Ericc", "birth_date": "1980-04-04"}, ("twin-suspected",)),
+        ({"given": "Eirc", "multiple_birth": "Y"}, ("twin-suspected",)),
+        ({"multiple_birth": "2"}, ()),
+        ({"birth_order": "2"}, ("twin-suspected",)),
+        ({"family": "Castle"}, ()),
+        ({"family": "Castle", "mother_family": "Ferris"}, ("demographics-differ",)),
+        ({"given": "E", "middle": "Ray"}, ()),
+        ({"given": "E"}, ("demographics-differ",)),
     ],
 )
 def test_the_person_gate_tells_twins_namesakes_and_conflicts_apart(
     other: dict[str, str], reasons: tuple[str, ...]
 ) -> None:
-    both = records(BASE | {"suffix": "Sr", "ssn": "212-45-6789"}, BASE | other)
+    told = {"suffix": "Sr", "ssn": "212-45-6789", "middle": "Ray", "birth_order": "1", "mother_family": "Holm"}
+    both = records(BASE | told, BASE | other)
     comparer = Comparer(both)
     found = reasons_against(comparer, comparer.compare(np.array([0], np.int32), np.array([1], np.int32)))
     assert set(reason_codes(int(found[0]))) >= set(reasons)

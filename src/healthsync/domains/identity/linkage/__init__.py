@@ -13,11 +13,13 @@ from healthsync.domains.identity.linkage.gate import reason_codes
 from healthsync.domains.identity.linkage.linking import Linkage, Progress, Tier, link
 from healthsync.domains.identity.linkage.model import LinkageModel, Profile, shipped_profile
 from healthsync.domains.identity.linkage.population import COLUMNS, Population
+from healthsync.domains.identity.linkage.sql import Compared, as_sql
 from healthsync.domains.identity.linkage.standardising import Records, standardise
 
 __all__ = [
     "COLUMNS",
     "FIELDS",
+    "Compared",
     "Evaluation",
     "Explainer",
     "Explanation",
@@ -29,6 +31,7 @@ __all__ = [
     "Progress",
     "Records",
     "Tier",
+    "as_sql",
     "evaluate",
     "link",
     "meaning_of",

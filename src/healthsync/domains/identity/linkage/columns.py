@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from healthsync.errors import InvalidInput
 
 FIELDS = (
-    "id", "given", "middle", "family", "full_name", "suffix", "birth_date", "sex", "ssn", "house_number", "street",
-    "address_line", "city", "state", "postal_code", "phone", "email",
+    "id", "given", "middle", "family", "family_second", "full_name", "suffix", "birth_date", "sex", "ssn", "insurance",
+    "house_number", "street", "address_line", "city", "state", "postal_code", "phone", "email", "mother_family",
+    "guardian_given", "guardian_family", "multiple_birth", "birth_order",
 )  # fmt: skip
 """What a column may say, besides `extra:NAME` (further evidence) and `truth` (who it really is: never evidence)."""
 
@@ -19,11 +20,13 @@ _SPELLINGS = {
     "given": "given givenname givennames firstname fname first namefirst forename forenames christianname",
     "middle": "middle middlename middlenames mname namemiddle middleinitial mi secondname",
     "family": "family familyname surname lastname lname last namelast sname",
+    "family_second": "familysecond secondsurname secondlastname surname2 lastname2 namelasthyph maternalsurname",
     "full_name": "fullname name patientname personname displayname",
     "suffix": "suffix namesuffix generation generationalsuffix gensuffix",
     "birth_date": "birthdate dateofbirth dob birthday bdate born birthdt datebirth",
     "sex": "sex gender administrativesex administrativegender sexcode gendercode",
     "ssn": "ssn socsecid socialsecuritynumber socialsecurity socsec ssnumber nationalid nationalnumber nin nhsnumber",
+    "insurance": "insurance insuranceid insurancenumber medicaid medicaidid medicaidnumber mbi subscriberid",
     "house_number": "housenumber streetnumber streetno houseno buildingnumber",
     "street": "street address address1 addressline1 addressstreet1 streetaddress addr addr1 line1 streetname",
     "address_line": "address2 addressline2 addressstreet2 addr2 line2",
@@ -32,6 +35,11 @@ _SPELLINGS = {
     "postal_code": "postalcode postcode postcodefake zip zipcode addresszip zip5 postal",
     "phone": "phone phonenumber telephone tel mobile cell cellphone mobilephone homephone telephonenumber",
     "email": "email emailaddress mail",
+    "mother_family": "motherfamily mothermaidenname mothersmaidenname motherslastname mothersurname",
+    "guardian_given": "guardiangiven guardiannamefirst guardianfirstname guardianfname",
+    "guardian_family": "guardianfamily guardiannamelast guardianlastname guardianlname guardiansurname",
+    "multiple_birth": "multiplebirth multiplebirthindicator birthstatus twin",
+    "birth_order": "birthorder multiplebirthorder",
 }  # fmt: skip
 _TRUTH = frozenset(
     "truth cluster clusterid trueid truthid entity entityid group groupid label truecluster trueperson goldid".split()  # noqa: SIM905

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jellyfish
@@ -15,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, JaroWinkler
-from rapidfuzz.process import cpdist
+from rapidfuzz.process import cdist, cpdist
 
-from healthsync.domains.identity.linkage.nicknames import census_shares, full_names, nickname_groups
+from healthsync.domains.identity.linkage.nicknames import census_shares, full_names, later_names, nickname_groups
 from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped
 
 Levels = NDArray[np.int8]
@@ -28,6 +29,7 @@ SWAPPED_NAME = 0.88
 CLOSE_TEXT = 85
 CLOSE_STREET = 0.88
 BORNE = 20
+_TABLE = 16_000_000
 UNKNOWN = 0
 
 GIVEN = ("exact", "nickname", "close", "initial", "elsewhere", "alike", "differs")
@@ -41,7 +43,9 @@ TEXT = ("exact", "alike", "differs")
 
 LEVELS: Mapping[str, tuple[str, ...]] = {
     "given": GIVEN, "middle": MIDDLE, "family": FAMILY, "suffix": EXACT, "birth_date": BIRTH_DATE, "sex": EXACT,
-    "ssn": NUMBER, "address": ADDRESS, "address_line": TEXT, "phone": NUMBER, "email": TEXT,
+    "ssn": NUMBER, "insurance": NUMBER, "address": ADDRESS, "address_line": TEXT, "phone": NUMBER, "email": TEXT,
+    "mother_family": TEXT, "guardian_given": TEXT, "guardian_family": TEXT, "multiple_birth": EXACT,
+    "birth_order": EXACT,
 }  # fmt: skip
 """The levels of each field. Those of further evidence (`extra:NAME`) are TEXT."""
 
@@ -104,15 +108,19 @@ class Comparer:
     def _rule(self, field: str) -> Callable[[Codes, Codes], Levels]:
         rules = {
             "given": self._given, "middle": self._middle, "family": self._family, "birth_date": self._birth_date,
-            "ssn": self._number("ssn", 4), "phone": self._number("phone", 7),
+            "ssn": self._number("ssn", 4), "insurance": self._number("insurance", 4), "phone": self._number("phone", 7),
             "suffix": self._exact("suffix"), "sex": self._exact("sex"), "email": self._email,
+            "multiple_birth": self._exact("multiple_birth"), "birth_order": self._exact("birth_order"),
         }  # fmt: skip
         return rules.get(field) or self._text(field)
 
     # Names
 
     def _given(self, left: Codes, right: Codes) -> Levels:
-        """exact, a pet form of it, misspelt, initial or start of it, among the other's other names, alike, differs."""
+        """exact, a pet form of it, misspelt, initial or start of it, among the other's other names, alike, differs.
+
+        Two names that people bear are not misspelt, however much they look alike (Donald and Ronald).
+        """
         column = self._columns["given"]
         levels, one, other, differ = _begin(column, left, right)
         similarity, close = _similar(column, one, other)
@@ -121,6 +129,8 @@ class Comparer:
         for a in range(groups.shape[1]):
             for b in range(groups.shape[1]):
                 same_group |= groups[one, a] == groups[other, b]
+        at = np.flatnonzero(close & ~same_group)
+        close[at] &= ~self._two_names(one[at], other[at])
         starts = self._starts("given", one, other)
         elsewhere = self._elsewhere("given", left[differ], right[differ])
         levels[differ] = np.select([same_group, close, starts, elsewhere, similarity >= ALIKE_NAME], [2, 3, 4, 5, 6], 7)
@@ -254,9 +264,9 @@ class Comparer:
             levels, one, other, differ = _begin(column, left, right)
             ends = self._once(f"{field} ends", lambda: encode(value[-end:] for value in column.values).codes)
             short = self._once(f"{field} short", lambda: np.array([len(v) <= end for v in column.values], bool))
-            apart = _scored(column, one, other, OSA.distance, score_cutoff=1)
+            near = self._one_letter_apart(field, one, other)
             same_end = (ends[one] == ends[other]) & (short[one] | short[other] | (field == "phone"))
-            levels[differ] = np.select([same_end, apart <= 1], [3, 2], 4)
+            levels[differ] = np.select([same_end, near], [3, 2], 4)
             return levels
 
         return rule
@@ -266,9 +276,24 @@ class Comparer:
         column = self._columns["email"]
         levels, one, other, differ = _begin(column, left, right)
         local = self._once("local", lambda: encode(value.partition("@")[0] for value in column.values).codes)
-        apart = _scored(column, one, other, OSA.distance, score_cutoff=1)
-        levels[differ] = np.where((local[one] == local[other]) | (apart <= 1), 2, 3)
+        near = self._one_letter_apart("email", one, other)
+        levels[differ] = np.where((local[one] == local[other]) | near, 2, 3)
         return levels
+
+    def _one_letter_apart(self, field: str, one: Codes, other: Codes) -> NDArray[np.bool_]:
+        """Whether two values are one letter apart, or two swapped neighbours.
+
+        That leaves either the first three or the last three letters of seven as they are, so that few are measured.
+        """
+        column = self._columns[field]
+        first = self._once(f"{field} first", lambda: encode(value[:3] for value in column.values).codes)
+        last = self._once(f"{field} last", lambda: encode(value[-3:] for value in column.values).codes)
+        long = self._once(f"{field} lengths", lambda: _lengths(column))
+        may_be = (first[one] == first[other]) | (last[one] == last[other])
+        at = np.flatnonzero(may_be | (np.minimum(long[one], long[other]) < 7))
+        near = np.zeros(len(one), bool)
+        near[at] = _scored(column, one[at], other[at], OSA.distance, score_cutoff=1) <= 1
+        return near
 
     # Places and texts
 
@@ -319,9 +344,12 @@ class Comparer:
         a, b = houses.codes[one], houses.codes[other]
         one_number = (a == b) | (a < 0) | (b < 0)
         name_a, name_b = names.codes[one], names.codes[other]
-        alike = _scored(names, name_a, name_b, JaroWinkler.similarity, score_cutoff=CLOSE_STREET) > 0
-        near_number = _scored(houses, a, b, OSA.distance, score_cutoff=1) <= 1
-        found[differ] = ((alike & one_number) | ((name_a == name_b) & near_number)).astype(np.int8)
+        near = np.zeros(len(one), bool)
+        at = np.flatnonzero(one_number)
+        near[at] = _scored(names, name_a[at], name_b[at], JaroWinkler.similarity, score_cutoff=CLOSE_STREET) > 0
+        at = np.flatnonzero(name_a == name_b)
+        near[at] |= _scored(houses, a[at], b[at], OSA.distance, score_cutoff=1) <= 1
+        found[differ] = near
         if "address_line" in self._columns:
             at = np.flatnonzero(found == 0)
             line = self._once("lines", lambda: mapped(self._columns["address_line"], _squeezed))
@@ -338,10 +366,11 @@ class Comparer:
         column = self._columns[name]
         found, one, other, differ = _begin(column, left, right)
         same = np.where(found == 1, 2, -1).astype(np.int8)
+        same[differ] = 0
         if name == "city":
             same[differ] = _similar(column, one, other)[1]
-        else:
-            same[differ] = _scored(column, one, other, OSA.distance, score_cutoff=1) <= (name == "postal_code")
+        elif name == "postal_code":
+            same[differ] = self._one_letter_apart(name, one, other)
         return same
 
     def _exact(self, field: str) -> Callable[[Codes, Codes], Levels]:
@@ -366,21 +395,53 @@ class Comparer:
     def borne_names_differ(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the first names of a pair are two names that people bear, and neither is the other's pet form.
 
-        A name is borne, and not misspelt, if BORNE of 100,000 have it in the census or in these records.
+        A name is borne, and not misspelt, if BORNE of 100,000 have it in the census or in these records, or if it
+        became usual after that census.
         """
         found = np.zeros(len(left), bool)
         if "given" not in self._columns:
             return found
+        _, one, other, differ = _begin(self._columns["given"], left, right)
+        found[differ] = self._two_names(one, other)
+        return found
+
+    def _two_names(self, one: Codes, other: Codes) -> NDArray[np.bool_]:
+        """Whether two different first names are both borne, and neither is the other's pet form."""
         column = self._columns["given"]
         borne = self._once("borne", lambda: _borne(column))
-        _, one, other, differ = _begin(column, left, right)
+        two = np.zeros(len(one), bool)
         at = np.flatnonzero(borne[one] & borne[other])
         texts, full = column.texts, full_names()
-        found[differ[at]] = [
+        two[at] = [
             a not in full.get(b, ()) and b not in full.get(a, ())
             for a, b in zip(texts[one[at]], texts[other[at]], strict=True)
         ]
+        return two
+
+    def could_be_another(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether the misspelt one of two close first names is as near to a third name that people bear.
+
+        "Taara" beside Tamara may as well be Tara. Where neither name is borne, nothing is said.
+        """
+        column = self._columns["given"]
+        borne = self._once("borne", lambda: _borne(column))
+        names = self._once("borne names", lambda: sorted({*column.texts[:-1][borne], *_usual_names()}))
+        found = np.zeros(len(left), bool)
+        for at, (one, other) in enumerate(zip(column.codes[left].tolist(), column.codes[right].tolist(), strict=True)):
+            if borne[one] != borne[other]:
+                odd, known = (column.values[code] for code in ((other, one) if borne[one] else (one, other)))
+                apart = OSA.distance(odd, known)
+                distances = cdist([odd], names, scorer=OSA.distance, score_cutoff=apart)[0]
+                found[at] = (distances <= apart).sum() > 1
         return found
+
+    def born_together(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether one record of a pair says that it is of a child of a multiple birth."""
+        column = self._columns.get("multiple_birth")
+        if column is None or "yes" not in column.values:
+            return np.zeros(len(left), bool)
+        yes = column.values.index("yes")
+        return (column.codes[left] == yes) | (column.codes[right] == yes)
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._cache:
@@ -412,11 +473,15 @@ def _begin(column: Column, left: Codes, right: Codes) -> tuple[Levels, Codes, Co
 
 
 def _similar(column: Column, one: Codes, other: Codes) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The similarity of names (0 below ALIKE_NAME), and whether they are one letter apart or nearly the same."""
+    """The similarity of names (0 below ALIKE_NAME), and whether they are one letter apart or nearly the same.
+
+    Short names are unlike each other by one letter already, so that their similarity does not tell.
+    """
     similarity = _scored(column, one, other, JaroWinkler.similarity, score_cutoff=ALIKE_NAME)
     long = _lengths(column)
     close = similarity >= CLOSE_NAME
-    at = np.flatnonzero(~close & (similarity > 0) & (np.minimum(long[one], long[other]) > 2))
+    shorter, longer = np.minimum(long[one], long[other]), np.maximum(long[one], long[other])
+    at = np.flatnonzero(~close & ((similarity > 0) | (longer <= 4)) & (shorter > 2))
     close[at] = _scored(column, one[at], other[at], OSA.distance, score_cutoff=1) <= 1
     return similarity, close
 
@@ -426,8 +491,19 @@ def _lengths(column: Column) -> NDArray[np.int32]:
 
 
 def _scored(column: Column, one: Codes, other: Codes, scorer: Any, score_cutoff: float | None = None) -> NDArray[Any]:
-    texts = column.texts
-    return cpdist(texts[one], texts[other], scorer=scorer, score_cutoff=score_cutoff, dtype=np.float32)
+    """The score of each pair of values. Where there are few values, each two are scored once."""
+    texts, width = column.texts, len(column.values) + 1
+    if width * width > _TABLE or width * width > 4 * len(one):
+        return cpdist(texts[one], texts[other], scorer=scorer, score_cutoff=score_cutoff, dtype=np.float32)
+    packed = (one.astype(np.int32) + 1) * np.int32(width) + other + 1
+    asked = np.zeros(width * width, bool)
+    asked[packed] = True
+    each = np.flatnonzero(asked)
+    table = np.empty(width * width, np.float32)
+    table[each] = cpdist(
+        texts[each // width - 1], texts[each % width - 1], scorer=scorer, score_cutoff=score_cutoff, dtype=np.float32
+    )
+    return table[packed]
 
 
 def _groups(column: Column) -> NDArray[np.int32]:
@@ -441,10 +517,15 @@ def _groups(column: Column) -> NDArray[np.int32]:
 
 
 def _borne(column: Column) -> NDArray[np.bool_]:
-    census = np.array([census_shares().get(value, 0) for value in column.values], float)
+    usual = np.array([value in _usual_names() for value in column.values], bool)
     here = 100_000 * column.counts / max(column.filled, 1)
-    long = _lengths(column) > 1
-    return long & ((census >= BORNE) | ((here >= BORNE) & (column.counts >= 5)))
+    return (_lengths(column) > 1) & (usual | ((here >= BORNE) & (column.counts >= 5)))
+
+
+@cache
+def _usual_names() -> frozenset[str]:
+    """First names that people are known to bear, whatever the records are."""
+    return later_names() | {name for name, share in census_shares().items() if share >= BORNE}
 
 
 def _squeezed(text: str) -> str:

@@ -22,13 +22,15 @@ from healthsync.domains.identity.linkage.model import (
     Frequencies,
     LinkageModel,
     Profile,
-    kinship_bits,
+    kinship_odds,
 )
 from healthsync.domains.identity.linkage.standardising import Records
 
 RANDOM_PAIRS = 200_000
 ROUNDS = 200
 CONVERGED = 1e-5
+BELIEF = 0.1
+"""How much the profile's shares of namesakes and of those born together count, in pairs for each pair of one person."""
 _LEAST = 1e-9
 """Nothing is impossible: the least share of a level."""
 _SEED = 20_261_127
@@ -107,8 +109,9 @@ def estimate(
         fields=state.weights(),
         matches=min(max(state.matched / total_pairs, 1e-12), 0.5),
         relatives=min(state.related / total_pairs, 0.4),
-        same_given=profile.household["same_given"],
-        same_birth_date=profile.household["same_birth_date"],
+        same_given=state.same_given,
+        same_birth_date=state.same_birth_date,
+        alike_names=profile.household["alike_names"],
         tiers=profile.tiers,
         frequencies={
             name: Frequencies.of(records.columns[name]) for name in KEPT_FREQUENCIES if name in records.columns
@@ -128,6 +131,8 @@ class _State:
         households = {"address", "phone"} & set(patterns.names) and {"given", "birth_date"} & set(patterns.names)
         self.matched = max(min(0.5 * records, 0.5 * total_pairs), _LEAST)
         self.related = min(0.25 * records, 0.25 * total_pairs) if households else 0.0
+        self.same_given: float = profile.household["same_given"]
+        self.same_birth_date: float = profile.household["same_birth_date"]
         self.m = {name: profile.initial(name) for name in patterns.names}
         self.u = {name: np.maximum(drawn[name], _LEAST) for name in patterns.names}
         self.h = {name: (self.m if name in self._shared else self.u)[name] for name in patterns.names}
@@ -140,13 +145,8 @@ class _State:
             levels = self._patterns.levels[at]
             for_person += np.append(0.0, np.log(self.m[name] / self.u[name]))[levels]
             for_relatives += np.append(0.0, np.log(self.h[name] / self.u[name]))[levels]
-        household, levels_by_name = (
-            self._profile.household,
-            dict(zip(self._patterns.names, self._patterns.levels, strict=True)),
-        )
-        for_relatives += np.log(2) * kinship_bits(
-            levels_by_name, self.weights(), household["same_given"], household["same_birth_date"]
-        )
+        kinds = self._kinds()
+        for_relatives += np.log(sum(kinds))
         whole = np.logaddexp(np.logaddexp(for_person, for_relatives), 0.0)
         counts = self._patterns.counts
         return counts * np.exp(for_person - whole), counts * np.exp(for_relatives - whole)
@@ -155,26 +155,57 @@ class _State:
         """The shares that make these counts likeliest."""
         self.matched = max(float(persons.sum()), 1.0)
         self.related = float(relatives.sum()) if self.related > 0 else 0.0
+        self._learn_kinship(relatives)
         match, relation = self.matched / self._total, self.related / self._total
         for at, name in enumerate(self._patterns.names):
             levels = self._patterns.levels[at]
             size = len(self.m[name]) + 1
             self.m[name] = self._shares(
-                np.bincount(levels, persons, size)[1:].astype(float), self._profile.initial(name)
-            )
+                np.bincount(levels, persons, size)[1:].astype(float), self._profile.initial(name),
+                self._profile.limits.get(name, 1.0),
+            )  # fmt: skip
             if name in self._shared:
                 self.h[name] = self._shares(
                     np.bincount(levels, relatives, size)[1:].astype(float), self._profile.initial(name)
                 )
             apart = self._drawn[name] - match * self.m[name] - relation * self.h[name]
             u = np.maximum(apart, np.maximum(np.minimum(self._floor, self._drawn[name]), _LEAST))
+            u[-1] = max(u[-1], self.m[name][-1])  # that values differ never speaks for one person
             self.u[name] = u / u.sum()
             if name not in self._shared:
                 self.h[name] = self.u[name]
 
-    def _shares(self, counts: Floats, expected: Floats) -> Floats:
+    def _kinds(self) -> tuple[Floats, Floats, Floats]:
+        levels = dict(zip(self._patterns.names, self._patterns.levels, strict=True))
+        return kinship_odds(
+            levels, self.weights(), self.same_given, self.same_birth_date, self._profile.household["alike_names"]
+        )
+
+    def _learn_kinship(self, relatives: Floats) -> None:
+        """How many of the relatives are namesakes and were born together: no fewer than the profile expects.
+
+        The fewer relatives there are beside persons, the more the profile speaks.
+        """
+        household, kinds = self._profile.household, self._kinds()
+        trust = max(self._profile.trust, BELIEF * self.matched)
+        total = float(relatives.sum()) + trust
+
+        def learned(name: str, kind: Floats) -> float:
+            return max(
+                household[name], (float((relatives * kind / sum(kinds)).sum()) + trust * household[name]) / total
+            )
+
+        self.same_given = learned("same_given", kinds[1])
+        self.same_birth_date = learned("same_birth_date", kinds[2])
+
+    def _shares(self, counts: Floats, expected: Floats, most: float = 1.0) -> Floats:
+        """The likeliest shares; the last level (differs) has `most` at most."""
         together = counts + self._profile.trust * expected
-        return together / together.sum()
+        shares = together / together.sum()
+        if shares[-1] > most:
+            shares[:-1] *= (1 - most) / shares[:-1].sum()
+            shares[-1] = most
+        return shares
 
     def weights(self) -> dict[str, FieldWeights]:
         """The parameters, as the model keeps them."""

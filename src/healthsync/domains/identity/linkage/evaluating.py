@@ -42,12 +42,18 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a linkage is worth. Rates are shares; `false_automatic` is per 10,000 records, `review` per record."""
+    """What a linkage is worth. Rates are shares; `false_automatic` is per 10,000 records, `review` per record.
+
+    `blocking_recall` is the share of the true pairs that share a block key, `compared_recall` of those that were looked
+    at when components had been completed; `pairs_compared` is that share of all pairs of records.
+    """
 
     persons: Score
     automatic: Rates
     linked: Rates
     blocking_recall: float
+    compared_recall: float
+    pairs_compared: float
     false_automatic: float
     review: float
     subgroups: dict[str, tuple[int, float]]
@@ -65,13 +71,15 @@ def evaluate(linkage: Linkage, truth: Sequence[str], origins: Sequence[str] | No
     right = codes[linkage.left] == codes[linkage.right]
     automatic, linked, review = linkage.tier == 0, linkage.linked, linkage.tier == 2
     compared_left, compared_right = linkage.compared
-    found = int((codes[compared_left] == codes[compared_right]).sum())
+    found = codes[compared_left] == codes[compared_right]
     size = len(linkage.records)
     return Evaluation(
         persons=score(dict(enumerate(linkage.persons.tolist())), dict(enumerate(truth))),
         automatic=_rates(right[automatic], true_pairs),
         linked=_rates(right[linked], true_pairs),
-        blocking_recall=found / true_pairs if true_pairs else 1.0,
+        blocking_recall=float(found[: linkage.candidates].sum()) / true_pairs if true_pairs else 1.0,
+        compared_recall=float(found.sum()) / true_pairs if true_pairs else 1.0,
+        pairs_compared=len(found) / max(size * (size - 1) / 2, 1),
         false_automatic=10_000 * float((~right[automatic]).sum()) / max(size, 1),
         review=float(review.sum()) / max(size, 1),
         subgroups=dict(_subgroups(linkage, codes, origins)),

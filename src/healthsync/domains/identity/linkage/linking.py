@@ -17,7 +17,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from healthsync.domains.identity.linkage.blocking import CappedBlocks, candidates
+from healthsync.domains.identity.linkage.blocking import CappedBlocks, Pairs, candidates
 from healthsync.domains.identity.linkage.clustering import (
     Labels,
     average_linkage,
@@ -59,7 +59,7 @@ class Tier(StrEnum):
 class Linkage:
     """The outcome. Pairs are arrays: the places of both records, bits, probability, tier (0 certain, 1, 2) and what
     keeps them from being certain; `persons` has for each record the lowest record of its person; `compared` are all
-    pairs that were looked at, `candidates` how many of them shared a block key."""
+    pairs that were looked at, each once; the first `candidates` of them shared a block key."""
 
     records: Records
     model: LinkageModel
@@ -128,7 +128,7 @@ def link(
     exclusive = _is_exclusive(records, first) if exclusive is None else exclusive
     progress("second round", 0.7)
     labels = _loose(records, first, profile)
-    inner = _only_new(pairs_within(labels), first)
+    inner = _only_new(pairs_within(labels), (first.left, first.right))
     more = _score(model, comparer, _compare(comparer, *inner, lambda _: None), frequencies, -np.inf)
     both = _Scored(
         *(np.concatenate([getattr(first, part), getattr(more, part)])
@@ -184,10 +184,12 @@ def _loose(records: Records, scored: _Scored, profile: Profile) -> Labels:
     return bounded_components(len(records), near.left, near.right, near.log_odds, int(profile.clusters["largest"]))
 
 
-def _only_new(pairs: tuple[Codes, Codes], known: _Scored) -> tuple[Codes, Codes]:
+def _only_new(pairs: Pairs, known: Pairs) -> Pairs:
+    """The pairs that are not among `known` ones, which are in ascending order."""
     width = np.int64(1) << 32
-    packed = pairs[0] * width + pairs[1]
-    new = ~np.isin(packed, known.left * width + known.right)
+    packed, ordered = (both[0] * width + both[1] for both in (pairs, known))
+    at = np.searchsorted(ordered, packed)
+    new = np.append(ordered, -1)[at] != packed
     return pairs[0][new], pairs[1][new]
 
 
@@ -223,6 +225,8 @@ def _outcome(
     return Linkage(
         records=records, model=model, left=kept.left, right=kept.right, weight=kept.weight,
         probability=probability[shown][order], tier=tier[order], reasons=kept.reasons, persons=persons, capped=capped,
-        compared=tuple(np.concatenate(both) for both in zip(candidates, completed, strict=True)),  # type: ignore[arg-type]
+        compared=tuple(
+            np.concatenate(both) for both in zip(candidates, _only_new(completed, candidates), strict=True)
+        ),  # type: ignore[arg-type]
         candidates=len(candidates[0]), one_to_one=exclusive,
     )  # fmt: skip

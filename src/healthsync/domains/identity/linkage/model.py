@@ -34,6 +34,7 @@ class Profile:
     version: str
     trust: float
     fields: Mapping[str, Mapping[str, float]]
+    limits: Mapping[str, float]
     household: Mapping[str, Any]
     blocks: Mapping[str, Any]
     tiers: Mapping[str, float]
@@ -118,6 +119,7 @@ class LinkageModel:
     same_birth_date: float
     tiers: Mapping[str, float] = field(default_factory=dict)
     frequencies: Mapping[str, Frequencies] = field(default_factory=dict)
+    alike_names: float = 0.0
 
     @property
     def prior_bits(self) -> float:
@@ -179,30 +181,44 @@ def scores(model: LinkageModel, compared: Comparison, frequencies: Mapping[str, 
         if column in frequencies and name in model.fields:
             rarity = frequencies[column][codes]
             for_person += rarity
-            for_relatives += np.where(_shared(model.fields[name]), rarity, 0)
-    for_relatives += kinship_bits(compared.levels, model.fields, model.same_given, model.same_birth_date)
+            for_relatives += np.where(is_shared(model.fields[name]), rarity, 0)
+    for_relatives += kinship_bits(
+        compared.levels, model.fields, model.same_given, model.same_birth_date, model.alike_names
+    )
     explained = relatives_bits(model, for_relatives)
     weight = for_person - explained
     return Scores(weight, weight + model.prior_bits)
 
 
 def kinship_bits(
-    levels: Mapping[str, Levels], fields: Mapping[str, FieldWeights], same_given: float, same_birth_date: float
-) -> Floats:
+    levels: Mapping[str, Levels], fields: Mapping[str, FieldWeights], same_given: float, same_birth_date: float,
+    alike_names: float = 0.0,
+) -> Floats:  # fmt: skip
     """How much more often than strangers relatives show these first names and birth dates, in bits.
 
     Most are like strangers; `same_given` are namesakes (father and son), `same_birth_date` were born together, and have
-    two different names.
+    two different names, `alike_names` of them two that look alike.
     """
+    return np.log2(np.sum(kinship_odds(levels, fields, same_given, same_birth_date, alike_names), axis=0))
+
+
+def kinship_odds(
+    levels: Mapping[str, Levels], fields: Mapping[str, FieldWeights], same_given: float, same_birth_date: float,
+    alike_names: float = 0.0,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """The parts of `kinship_bits` as odds against strangers: usual relatives, namesakes, born together."""
     size = len(next(iter(levels.values()), ()))
     given, born = levels.get("given", np.zeros(size, np.int8)), levels.get("birth_date", np.zeros(size, np.int8))
-    odds = np.full(size, 1 - same_given - same_birth_date)
+    usual = np.full(size, 1 - same_given - same_birth_date)
+    namesakes = together = np.zeros(size)
     if "given" in fields:
-        odds += np.where(given == 1, same_given / fields["given"].u[0], np.where(given == 0, same_given, 0))
+        namesakes = np.where(given == 1, same_given / fields["given"].u[0], np.where(given == 0, same_given, 0))
     if "birth_date" in fields:
         twins = same_birth_date * ~np.isin(given, (1, 2))
-        odds += np.where(born == 1, twins / fields["birth_date"].u[0], np.where(born == 0, twins, 0))
-    return np.log2(odds)
+        if "given" in fields:
+            twins *= 1 - alike_names + (given == 6) * alike_names / fields["given"].u[5]
+        together = np.where(born == 1, twins / fields["birth_date"].u[0], np.where(born == 0, twins, 0))
+    return usual, namesakes, together
 
 
 def relatives_bits(model: LinkageModel, for_relatives: Floats) -> Floats:
@@ -213,6 +229,6 @@ def relatives_bits(model: LinkageModel, for_relatives: Floats) -> Floats:
     return np.logaddexp2(0, odds)
 
 
-def _shared(weights: FieldWeights) -> bool:
+def is_shared(weights: FieldWeights) -> bool:
     """Whether relatives agree on this field more often than strangers."""
     return weights.h[0] > 1.5 * weights.u[0]

@@ -36,6 +36,12 @@ def census_shares() -> dict[str, int]:
     return {name: max(int(women), int(men)) for name, women, men in rows}
 
 
+@cache
+def later_names() -> frozenset[str]:
+    """First names that became usual after that census."""
+    return frozenset(name for line in _lines("later_names.txt") for name in line.split())
+
+
 def _table() -> list[tuple[str, list[str], list[str]]]:
     """(name, its pet forms, names of the same root) of each line."""
     found = []

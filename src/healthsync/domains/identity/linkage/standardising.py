@@ -50,6 +50,8 @@ _MONTHS = {name: at for at, name in enumerate("jan feb mar apr may jun jul aug s
 _NO_DIGIT = str.maketrans("", "", " ()-+./")
 _MALE = frozenset(("m", "male", "man", "boy", "1"))
 _FEMALE = frozenset(("f", "female", "woman", "girl", "2", "w"))
+_YES = frozenset(("y", "yes", "true", "t"))
+_NO = frozenset(("n", "no", "false", "f"))
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Seq
         "email": mapped(columns["email"], email_of) if "email" in columns else None,
         "postal_code": mapped(columns["postal_code"], postal_code_of) if "postal_code" in columns else None,
     }
+    made |= {name: mapped(columns[name], rule) for name, rule in _FURTHER.items() if name in columns}
     made |= {name: mapped(columns[name], place_of) for name in ("city", "state", "address_line") if name in columns}
     made |= _street(columns)
     repeated = repeating_columns(columns)
@@ -153,6 +156,25 @@ def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Seq
     return Records(
         [str(ids[at]) for at in order.tolist()], np.array(files, np.int8)[order], kept, records, codes, texts
     )
+
+
+def insurance_of(text: str) -> str:
+    """The number of an insured person, letters and digits only."""
+    squeezed = re.sub(r"[\W_]", "", text.casefold())
+    return "" if len(squeezed) < 4 or len(set(squeezed)) == 1 or is_nobody(squeezed) else squeezed
+
+
+def multiple_birth_of(text: str) -> str:
+    """yes or no, of a flag or of the number of children born together (HL7 PID-24, FHIR multipleBirth[x])."""
+    word = text.casefold()
+    if word.isdigit():
+        return "yes" if int(word) > 1 else "no"
+    return "yes" if word in _YES else "no" if word in _NO else ""
+
+
+def birth_order_of(text: str) -> str:
+    """Which of the children born together, from 1 up (HL7 PID-25)."""
+    return text.lstrip("0") if text.isdigit() and 0 < int(text) < 20 else ""
 
 
 def repeating_columns(columns: Mapping[str, Column]) -> frozenset[str]:
@@ -191,6 +213,9 @@ def _names(columns: Mapping[str, Column]) -> dict[str, Column]:
         parts = mapped(full, lambda text: "\t".join(split_name(text)))
         given, family, middle = (mapped(parts, _part(at)) for at in range(3))
         full = None
+    second = columns.get("family_second")
+    if family is not None and second is not None:
+        family = joined(family, second, lambda one, other: f"{one}-{other}" if one and other else one or other)
     found: dict[str, Column] = {}
     told: list[Column] = []
     if family is not None:
@@ -481,3 +506,14 @@ def _together(house: Column, name: Column) -> Column:
     values = [f"{house.values[at // width - 1] if at >= width else ''} {name.values[at % width - 1]}"
               for at in distinct.tolist() if at]  # fmt: skip
     return Column(codes.astype(np.int32), values)
+
+
+_FURTHER: Mapping[str, Callable[[str], str]] = {
+    "insurance": insurance_of,
+    "mother_family": real_family,
+    "guardian_given": real_first_name,
+    "guardian_family": real_family,
+    "multiple_birth": multiple_birth_of,
+    "birth_order": birth_order_of,
+}
+"""What is read by one rule and compared as it is."""
