@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from healthsync.domains.identity.demographics import normalised_name
+from healthsync.domains.identity.values import normalised_name
 
 
 @cache
@@ -34,6 +34,21 @@ def census_shares() -> dict[str, int]:
     """How many of 100,000 women or of 100,000 men bear a first name, whichever is more (US census of 1990)."""
     rows = (line.split("\t") for line in _lines("given_names.tsv"))
     return {name: max(int(women), int(men)) for name, women, men in rows}
+
+
+@cache
+def borne_names() -> frozenset[str]:
+    """First names that people really bear: of the census of 1990, and those that became usual since."""
+    return frozenset(census_shares()) | {
+        normalised_name(name) for line in _lines("given_names_since_1990.txt") for name in line.split()
+    }
+
+
+@cache
+def family_shares() -> dict[str, float]:
+    """The share of people who bear a family name (US census of 1990)."""
+    rows = (line.split("\t") for line in _lines("family_names.tsv"))
+    return {normalised_name(name): int(people) / 100_000 for name, people in rows}
 
 
 def _table() -> list[tuple[str, list[str], list[str]]]:
