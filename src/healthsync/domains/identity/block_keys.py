@@ -1,17 +1,20 @@
 """The keys under which records meet that may be of one person: two that share none are not compared. Pure.
 
-Each is made of several values, so that none tells by its frequency what it was made of (an SSN and an e-mail address are
-near-unique by themselves). Names enter by sound, in either order, so that misspelt and swapped ones meet.
+Each is made of several values, so that none tells by its frequency what it was made of (an SSN and an e-mail address
+are near-unique by themselves). Names enter by sound, in either order, so that misspelt and swapped ones meet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
+
+import jellyfish
 
 from healthsync.domains.identity.levels import sound_of
 from healthsync.domains.identity.model import Demographics
 from healthsync.domains.identity.nicknames import nickname_groups
+from healthsync.errors import InvalidInput
 
 VERSION = "1"
 """Of the keys; records that were keyed by another version are keyed anew when the hub starts."""
@@ -26,9 +29,33 @@ Key = tuple[str, ...]
 """The kind of key, and the values that it is made of."""
 
 
-def block_keys(said: Demographics) -> list[Key]:
-    """The keys of a record, each once and in order."""
-    return sorted({*_of_numbers(said), *_of_names_and_dates(said), *_of_contacts(said), *_of_places(said)})
+Block = tuple[str, ...]
+"""The columns of logical patients that make a key of a `patient_matching` document."""
+
+
+def block_keys(said: Demographics, own: Sequence[Block] = ()) -> list[Key]:
+    """The keys of a record, each once and in order; `own` adds keys that an operator's document names."""
+    found = {*_of_numbers(said), *_of_names_and_dates(said), *_of_contacts(said), *_of_places(said)}
+    return sorted(found.union(*(_of_columns(said, block) for block in own)))
+
+
+def checked(blocks: Sequence[Sequence[str]]) -> tuple[Block, ...]:
+    """Blocks of a document. Raises InvalidInput for a column that keys are not made of."""
+    for column in (column for block in blocks for column in block):
+        if column not in _COLUMNS:
+            raise InvalidInput(f"{column} is no column that block keys are made of; there are {', '.join(_COLUMNS)}")
+    return tuple(tuple(block) for block in blocks)
+
+
+def version_of(own: Sequence[Block]) -> str:
+    """The version of the keys together with those that a document adds."""
+    return "|".join((VERSION, *("+".join(block) for block in own)))
+
+
+def _of_columns(said: Demographics, block: Block) -> Iterator[Key]:
+    columns = (sorted(_COLUMNS[column](said))[:MOST_VALUES] for column in block)
+    for values in product(*columns):
+        yield "own:" + "+".join(block), *values
 
 
 def _of_numbers(said: Demographics) -> Iterator[Key]:
@@ -75,3 +102,20 @@ def full_first_name(name: str) -> str:
     """What stands for a first name and its pet forms: kate → catherine; a form of several names goes to the first."""
     groups = nickname_groups().get(name)
     return f"#{groups[0]}" if groups else name
+
+
+_COLUMNS: Mapping[str, Callable[[Demographics], set[str]]] = {
+    "ssn": lambda said: set(said.ssns),
+    "ssn_last4": lambda said: {ssn[-4:] for ssn in said.ssns},
+    "last_name": lambda said: set(said.families),
+    "last_name_soundex": lambda said: {jellyfish.soundex(family) for family in said.families},
+    "first_name": lambda said: set(said.first_names),
+    "dob": lambda said: {born.isoformat() for born in said.birth_dates},
+    "dob_year": lambda said: {str(born.year) for born in said.birth_dates},
+    "sex": lambda said: set(said.sexes),
+    "zip": lambda said: {place.postal_code for place in said.addresses if place.postal_code},
+    "city": lambda said: {place.city for place in said.addresses if place.city},
+    "phone": lambda said: set(said.phones),
+    "email": lambda said: set(said.emails),
+}
+"""What a record says of each column that an operator's keys may be made of."""

@@ -91,9 +91,7 @@ def levels_between(one: Demographics, other: Demographics) -> Levels:
     )
 
 
-def _best(
-    ones: frozenset[T], others: frozenset[T], level_of: Callable[[T, T], int]
-) -> tuple[int, T | str, T | str]:
+def _best(ones: frozenset[T], others: frozenset[T], level_of: Callable[[T, T], int]) -> tuple[int, T | str, T | str]:
     """The level of the two values that agree best, and the values; (0, "", "") where a side says nothing."""
     if len(ones) == 1 == len(others):  # nearly always
         (a,), (b,) = ones, others
@@ -184,7 +182,9 @@ def _are_crossed(these: tuple[str, str], those: tuple[str, str]) -> bool:
 
 def _are_two_borne_names(a: str, b: str) -> bool:
     borne, full = borne_names(), full_names()
-    return a in borne and b in borne and min(len(a), len(b)) > 1 and a not in full.get(b, ()) and b not in full.get(a, ())
+    return (
+        a in borne and b in borne and min(len(a), len(b)) > 1 and a not in full.get(b, ()) and b not in full.get(a, ())
+    )
 
 
 @lru_cache(65536)

@@ -68,18 +68,22 @@ class Demographics:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The keyed tokens of one record: of its identifiers (with their types) and of its block keys."""
+    """The keyed tokens of one record: of its identifiers (with their types) and of its block keys.
+
+    `locked` are the block keys on which two registrations of one person wait for each other.
+    """
 
     patient_key: int
     identifiers: tuple[int, ...]
     types: tuple[str, ...]
     shared_identifiers: tuple[int, ...]
     block_keys: tuple[int, ...]
+    locked: tuple[int, ...] = ()
 
     @property
     def locks(self) -> list[int]:
         """What two registrations of one person have in common, ascending."""
-        return sorted({*self.shared_identifiers, *self.block_keys})
+        return sorted({*self.shared_identifiers, *self.locked})
 
 
 class Decision(StrEnum):
@@ -169,6 +173,7 @@ class Member:
     linked_to: int | None = None
     retired_into: int | None = None
     fingerprint: tuple[str, ...] = ()
+    keys_version: str = ""
 
     @property
     def key(self) -> int:

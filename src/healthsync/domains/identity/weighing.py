@@ -5,8 +5,8 @@ agreement on a rare name weighs more; what two relatives would share as well is 
 weights are data that ship with the hub (`weights.yaml`). A *person gate* stands before every automatic link, whatever
 the weight:
 
-    demographics-differ  neither first name and birth date agree (one of them may be misspelt; the date, only if address,
-                         telephone or e-mail agree), nor does the SSN beside one of them
+    demographics-differ  neither first name and birth date agree (the name may be misspelt or a pet form, or the date
+                         mistyped if address, telephone or e-mail agree), nor does the SSN beside one of them
     ssn-conflict         two social security numbers more than a typing error apart
     suffix-conflict      two generations (Jr, Sr)
     twin-suspected       one birth date, and two first names that people really bear
@@ -85,7 +85,9 @@ class Weights:
     def steps(self, weighed: Weighed) -> list[Step]:
         """The waterfall: its lines add up to the bits, and with `prior_bits` to the log2 odds of the probability."""
         levels = weighed.levels
-        found = [Step(name, level, self._person[name][LEVELS[name].index(level) + 1]) for name, level in names_of(levels)]
+        found = [
+            Step(name, level, self._person[name][LEVELS[name].index(level) + 1]) for name, level in names_of(levels)
+        ]
         for name, value, rarity in (
             ("given", levels.same_given, self._given_rarity(levels)),
             ("family", levels.same_family, self._family_rarity(levels)),
@@ -116,10 +118,12 @@ class Weights:
 def _reasons(levels: Levels) -> Iterator[str]:
     given, born, ssn = levels.given, levels.birth_date, levels.ssn
     elsewhere = levels.phone == 1 or levels.email == 1 or levels.address in (1, 2)
-    as_written = given in (1, 2) or levels.family == 4
-    named = as_written or given == 3
-    agrees = (named and born == 1) or (as_written and born == 2 and elsewhere) or (
-        ssn == 1 and (named or (born in (1, 2) and given < 7) or (given == 0 and born == 0))
+    as_written = given == 1 or levels.family == 4
+    named = as_written or given in (2, 3)
+    agrees = (
+        (named and born == 1)
+        or (as_written and born == 2 and elsewhere)
+        or (ssn == 1 and (named or (born in (1, 2) and given < 7) or (given == 0 and born == 0)))
     )
     doubtful = (levels.family == 7 or levels.middle == 5) and not elsewhere and ssn != 1
     if not agrees or doubtful:
