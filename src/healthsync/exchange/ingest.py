@@ -295,6 +295,19 @@ class Ingest:
             self._records.make_index(tx, made)
         return len(made)
 
+    async def rekey(self, tx: Transaction, count: int) -> int:
+        """Key up to `count` patients anew for the master patient index whose keys an older version made."""
+
+        async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+            rows = list((await self._records.current(tx, [("Patient", id_) for id_ in ids])).values())
+            return {
+                row.id: document
+                for row, document in zip(rows, await self._open_all(tx, rows), strict=True)
+                if document is not None
+            }
+
+        return await self._identity.rekey(tx, count, load)
+
     async def _open_all(self, tx: Transaction, rows: Sequence[StoredResource]) -> Sequence[dict[str, Any] | None]:
         try:
             return await self._vault.open(tx, rows)

@@ -5,16 +5,18 @@ append-only log of link events puts together; its enterprise id is never given t
 to the present one. The golden record is computed from the members whenever it is asked for, by rules
 that are data and by what a person pinned, and never stored.
 
-Deterministic rules decide (`matching`), with vetoes and gates; whatever is doubtful is flagged for a person, and what a
-person decides stands against the rules, both ways. Invariants: replaying the log gives the tables; merge followed by
+Deterministic rules decide (`matching`), with vetoes and gates, and where they do not, statistical weights or points
+(`deciding`); whatever is doubtful is flagged for a person, and what a person decides stands against them, both ways. Invariants: replaying the log gives the tables; merge followed by
 unlink gives both persons back; no name, number or date stands in these tables, only keyed tokens.
 """
 
+from healthsync.domains.identity.block_keys import Block, checked
+from healthsync.domains.identity.deciding import ByPoints, ByRules, ByWeights, Decider, points_of, shipped_points
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
 from healthsync.domains.identity.links import replay
-from healthsync.domains.identity.matching import Comparison, Rule, compare
+from healthsync.domains.identity.matching import Candidate, Comparison, Grade, Rule, compare
 from healthsync.domains.identity.model import (
     Decision,
     Demographics,
@@ -30,13 +32,21 @@ from healthsync.domains.identity.model import (
 from healthsync.domains.identity.scoring import Score, score
 from healthsync.domains.identity.service import IdentityService
 from healthsync.domains.identity.survivorship import Survivorship, load_rules, shipped_rules
+from healthsync.domains.identity.weighing import Step, Weights, shipped_weights
 
 __all__ = [
+    "Block",
+    "ByPoints",
+    "ByRules",
+    "ByWeights",
+    "Candidate",
     "Comparison",
+    "Decider",
     "Decision",
     "Demographics",
     "Flag",
     "GoldenRecord",
+    "Grade",
     "IdentityOutcome",
     "IdentityService",
     "LinkEvent",
@@ -49,13 +59,19 @@ __all__ = [
     "Score",
     "SourcePatient",
     "SourceRecord",
+    "Step",
     "Survivorship",
     "UnknownPatient",
+    "Weights",
+    "checked",
     "compare",
     "demographics_of",
     "golden_record",
     "load_rules",
+    "points_of",
     "replay",
     "score",
+    "shipped_points",
     "shipped_rules",
+    "shipped_weights",
 ]

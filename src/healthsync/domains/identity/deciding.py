@@ -171,10 +171,8 @@ def _alike(field: PointField, a: Any, b: Any) -> float:
         return 1.0
     if field.match == "exact":
         return 0.0
-    if isinstance(a, Address):  # however it is written
-        return float(
-            (a.house, a.street, a.postal_code or a.city) == (b.house, b.street, b.postal_code or b.city) != ("", "", "")
-        )
+    if isinstance(a, Address):  # the same place, whatever else is written
+        return float((a.house, a.street, a.postal_code or a.city) == (b.house, b.street, b.postal_code or b.city))
     if isinstance(a, tuple):  # a name of several parts: as alike as they are on the whole
         return sum(_alike(field, x, y) for x, y in zip(a, b, strict=True)) / len(a)
     one, other = str(a), str(b)

@@ -62,12 +62,17 @@ class Levels(NamedTuple):
     two_borne_names: bool = False
     """Whether the first names are two that people really bear, and neither is the other's pet form."""
 
+    @property
+    def by_field(self) -> tuple[int, ...]:
+        """The levels alone."""
+        return self[:10]
+
 
 def levels_between(one: Demographics, other: Demographics) -> Levels:
     """How two records compare."""
     words = _words(one), _words(other)
     given, a, b = _best(one.first_names, other.first_names, lambda a, b: _given(a, b, words))
-    family, c, d = _best(one.families, other.families, lambda a, b: _family(a, b, one, other, words))
+    family, c, _ = _best(one.families, other.families, lambda a, b: _family(a, b, one, other, words))
     borne = given > 1 and _are_two_borne_names(a, b)
     if given >= _ELSEWHERE and family >= _ELSEWHERE:
         if any(_are_crossed(these, those) for these, those in product(one.names, other.names)):
@@ -182,9 +187,8 @@ def _are_crossed(these: tuple[str, str], those: tuple[str, str]) -> bool:
 
 def _are_two_borne_names(a: str, b: str) -> bool:
     borne, full = borne_names(), full_names()
-    return (
-        a in borne and b in borne and min(len(a), len(b)) > 1 and a not in full.get(b, ()) and b not in full.get(a, ())
-    )
+    are_borne = a in borne and b in borne and min(len(a), len(b)) > 1
+    return are_borne and a not in full.get(b, ()) and b not in full.get(a, ())
 
 
 @lru_cache(65536)
@@ -292,6 +296,6 @@ def _area(postal_code: str) -> str:
 
 def names_of(levels: Levels) -> Iterable[tuple[str, str]]:
     """(field, name of its level) of every field that both records tell."""
-    for field, level in zip(LEVELS, levels, strict=False):
+    for field, level in zip(LEVELS, levels.by_field, strict=True):
         if level:
             yield field, LEVELS[field][level - 1]

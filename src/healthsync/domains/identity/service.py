@@ -114,9 +114,9 @@ class IdentityService:
         """Take in a source patient for the first time, or what changed about it.
 
         `is_new` says that the number was given out just now, so that nothing can be known under it.
-        `load` is asked for those that share a key with it, and for the members of the persons that it may be. Two registrations of one new person
-        at the same time wait for each other; whoever registers many patients in one transaction must be ready to
-        repeat it after a deadlock (PostgreSQL 40P01).
+        `load` is asked for those that share a key with it, and for the members of the persons that it may be. Two
+        registrations of one new person at the same time wait for each other; whoever registers many patients in one
+        transaction must be ready to repeat it after a deadlock (PostgreSQL 40P01).
         """
         itself = SourcePatient(patient_key, patient_id, source)
         said = demographics_of(patient, today=self._today())
@@ -124,9 +124,7 @@ class IdentityService:
         fingerprint = fingerprint_of(self._index, patient_key, said)
 
         # (1) Known and unchanged: nothing to do. Else its tokens are locked now.
-        alone = (
-            is_new and not tokens.shared_identifiers and not tokens.block_keys
-        )  # it says nothing that anyone could share with it
+        alone = is_new and not (tokens.shared_identifiers or tokens.block_keys)  # nobody can share anything with it
         before, known_as = (
             (None, ()) if alone else await store.known_patient(tx, patient_key, fingerprint, tokens.locks)
         )

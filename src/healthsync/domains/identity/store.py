@@ -71,11 +71,7 @@ async def candidates(tx: Transaction, tokens: Tokens, *, block: int, most: int) 
         _SQL.candidates, tokens.shared_identifiers, tokens.block_keys, block, most, tokens.patient_key
     )
     near = [
-        Near(
-            SourcePatient(row["patient_key"], row["patient_id"], row["source"]),
-            row["enterprise_id"],
-            row["retired_into"],
-        )
+        Near(_source_patient(row), row["enterprise_id"], row["retired_into"])
         for row in rows
         if row["patient_key"] is not None
     ]
@@ -249,15 +245,18 @@ def _paired(place: tuple[int, int], **columns: object) -> dict[str, object]:
 
 
 def _member(row: asyncpg.Record) -> Member:
-    patient = SourcePatient(row["patient_key"], row["patient_id"], row["source"])
     return Member(
-        patient,
+        _source_patient(row),
         row["enterprise_id"],
         row["linked_to"],
         row["retired_into"],
         tuple(row["fingerprint"]),
         row["keys_version"],
     )
+
+
+def _source_patient(row: asyncpg.Record) -> SourcePatient:
+    return SourcePatient(row["patient_key"], row["patient_id"], row["source"])
 
 
 def _member_row(member: Member) -> dict[str, Any]:

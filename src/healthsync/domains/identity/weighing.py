@@ -77,7 +77,9 @@ class Weights:
     def weigh(self, one: Demographics, other: Demographics) -> Weighed:
         """Weigh two records."""
         levels = levels_between(one, other)
-        bits = sum(pair[0][level] for pair, level in zip(self._pairs, levels, strict=False)) + self._rarity(levels)
+        bits = sum(pair[0][level] for pair, level in zip(self._pairs, levels.by_field, strict=True)) + self._rarity(
+            levels
+        )
         bits -= self._explained(levels)
         odds = max(-60.0, min(60.0, bits + self.prior_bits))
         return Weighed(levels, bits, 1 / (1 + 2**-odds), tuple(_reasons(levels)))
@@ -107,7 +109,7 @@ class Weights:
 
     def _explained(self, levels: Levels) -> float:
         """What is taken off because two relatives would agree as well: log2(1 + odds of relatives against strangers)."""
-        bits = sum(pair[1][level] for pair, level in zip(self._pairs, levels, strict=False))
+        bits = sum(pair[1][level] for pair, level in zip(self._pairs, levels.by_field, strict=True))
         kinship = self._kin_base + self._kin_given.get(levels.given, 0.0)
         if levels.given not in (1, 2):  # twins have two different names
             kinship += self._kin_date.get(levels.birth_date, 0.0)

@@ -66,6 +66,7 @@ _DEFINITIONS = {
     ): f"{_HL7}/uv/subscriptions-backport/OperationDefinition/backport-subscription-get-ws-binding-token",
     ("", "import"): "urn:healthsync:operation:import",
     ("Patient", "golden"): "urn:healthsync:operation:golden",
+    ("Patient", "idi-match"): f"{_HL7}/us/identity-matching/OperationDefinition/IDI-match",
     ("", "closure"): f"{_HL7}/OperationDefinition/ConceptMap-closure",
     ("ValueSet", "batch-validate-code"): "urn:healthsync:operation:batch-validate-code",
 }
