@@ -776,6 +776,7 @@ PROBES: dict[str, dict[str, Ask]] = {
         "Patient/$match": post(
             "/Patient/$match",
             {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": _patient()}]},
+            lambda a: "match-grade" in a.text,
         ),
         "Composition/$document": get("/Composition/x/$document"),
         "List/$find": get("/List/$find?patient=p1&name=current-problems"),

@@ -544,8 +544,8 @@ class Disclose:
     ) -> list[Likely] | Refusal:
         """The Patients, the likeliest first, that `patient` (of which nothing is stored) may be: Patient/$match.
 
-        It is compared with what the requester may see, by the elements that the roles show: neither consent nor a hidden
-        element can be found out by asking. `asked` is the question as received, which the audit log seals.
+        It is compared with what the requester may see, by the elements that the roles show: neither consent nor a
+        hidden element can be found out by asking. `asked` is the question as received, which the audit log seals.
         """
         if (refusal := await self._authorise(requester, interaction, Interaction.SEARCH, "Patient")) is not None:
             return refusal
@@ -562,7 +562,7 @@ class Disclose:
                 return {id_: json.parse(shown[id_].text.encode()) for id_ in ids if id_ in shown}
 
             elements = visible_elements(self._roles, requester, "Patient")
-            told = patient if elements is None else _limited(patient, elements)
+            told = patient if elements is None else {name: patient[name] for name in patient.keys() & elements}
             candidates = await self._identity.match(tx, told, load, most=most)
             await load([one.patient.patient_id for one in candidates])  # a survivor that shares no key itself
             likely = [

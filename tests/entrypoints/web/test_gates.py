@@ -65,6 +65,13 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
     if surface.name in ("fhir.docref.post", "fhir.lastn.post"):
         asked = [{"name": "patient", "valueId": id_}, {"name": "category", "valueCode": "laboratory"}]
         body = {"resourceType": "Parameters", "parameter": asked[: 2 if "lastn" in surface.name else 1]}
+    if surface.name in ("fhir.match", "fhir.idi_match"):
+        told = {
+            "birthDate": "1980-01-01",
+            "name": [{"family": "Holm", "given": ["Signe"]}],
+            "telecom": [{"system": "phone", "value": "5550101"}],
+        }
+        body = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": body | told}]}
     if surface.name.startswith("fhir.export"):
         body = {"resourceType": "Parameters"}
     if surface.name == "fhir.import":

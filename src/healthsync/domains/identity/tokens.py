@@ -1,8 +1,8 @@
 """Keyed tokens of a record: what the index keeps instead of its values. Pure, given the key.
 
 Identifiers and SSNs are near-unique, so each may have a full token. A name or a birth date alone never has one (equal
-tokens would show how often each occurs): they meet only in the composites of `block_keys`. A fingerprint is salted with the patient key,
-so that it compares a record with its own past and with nothing else.
+tokens would show how often each occurs): they meet only in the composites of `block_keys`. A fingerprint is salted with
+the patient key, so that it compares a record with its own past and with nothing else.
 """
 
 from __future__ import annotations

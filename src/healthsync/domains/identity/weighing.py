@@ -1,9 +1,9 @@
-"""How much speaks for two records being of one person: bits, a probability, and what keeps a link from being made. Pure.
+"""How much speaks for two records being of one person: bits, a probability, and what keeps them apart. Pure.
 
-Fellegi and Sunter (JASA 1969): a level of agreement weighs log2(m/u); a missing value weighs nothing (JMIR 2022 e33775);
-agreement on a rare name weighs more; what two relatives would share as well is taken off again (decision 28). The
-weights are data that ship with the hub (`weights.yaml`). A *person gate* stands before every automatic link, whatever
-the weight:
+Fellegi and Sunter (JASA 1969): a level of agreement weighs log2(m/u); a missing value weighs nothing (JMIR 2022
+e33775); agreement on a rare name weighs more; what two relatives would share as well is taken off again (decision 28).
+The weights are data that ship with the hub (`weights.yaml`). A *person gate* stands before every automatic link,
+whatever the weight:
 
     demographics-differ  neither first name and birth date agree (the name may be misspelt or a pet form, or the date
                          mistyped if address, telephone or e-mail agree), nor does the SSN beside one of them
@@ -108,7 +108,7 @@ class Weights:
         return self._given_rarity(levels) + self._family_rarity(levels)
 
     def _explained(self, levels: Levels) -> float:
-        """What is taken off because two relatives would agree as well: log2(1 + odds of relatives against strangers)."""
+        """What is taken off because two relatives would agree as well: log2(1 + their odds against strangers)."""
         bits = sum(pair[1][level] for pair, level in zip(self._pairs, levels.by_field, strict=True))
         kinship = self._kin_base + self._kin_given.get(levels.given, 0.0)
         if levels.given not in (1, 2):  # twins have two different names
