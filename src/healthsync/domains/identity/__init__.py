@@ -7,8 +7,8 @@ that are data and by what a person pinned, and never stored.
 
 Deterministic rules decide (`matching`), with vetoes and gates, and where they do not, statistical weights or points
 (`deciding`); whatever is doubtful is flagged for a person, and what a person decides stands against them, both ways.
-Invariants: replaying the log gives the tables; merge followed by unlink gives both persons back; no name, number or date
-stands in these tables, only keyed tokens.
+Invariants: replaying the log gives the tables; merge followed by unlink gives both persons back; no name, number or
+date stands in these tables, only keyed tokens.
 """
 
 from healthsync.domains.identity.block_keys import Block, checked

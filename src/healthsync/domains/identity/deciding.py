@@ -39,8 +39,8 @@ class ByRules:
 class ByWeights:
     """The rules, and the statistical weights where the rules are silent or doubt.
 
-    From the probability `link` on two records are linked, and flagged unless they are `certain`; from `review` on a
-    person looks.
+    From the probability `link` on two records are linked, and flagged unless they are certain; from `review` on a
+    person looks. Name, birth date and sex alone are never certain: namesakes share them.
     """
 
     weights: Weights
@@ -66,7 +66,7 @@ class ByWeights:
             gates = tuple(dict.fromkeys((*by_rules.gates, *reasons)))
             return Comparison(Rule.POSSIBLE, evidence, by_rules.vetoes, gates, by_rules.flags, likely)
         flags = tuple(flag for flag in by_rules.flags if flag == "sex-conflict")
-        if likely >= max(self.weights.certain, self.link):
+        if likely >= max(self.weights.certain, self.link) and weighed.levels.tells_more:
             return Comparison(Rule.CERTAIN, evidence, (), (), flags, likely)
         if by_rules.links:
             return by_rules

@@ -67,6 +67,17 @@ class Levels(NamedTuple):
         """The levels alone."""
         return self[:10]
 
+    @property
+    def tells_more(self) -> bool:
+        """Whether anything agrees beside first name, family name, birth date and sex."""
+        return (
+            self.ssn in (1, 2)
+            or self.phone in (1, 2, 3)
+            or self.email in (1, 2)
+            or self.address in (1, 2, 3, 4)
+            or self.middle in (1, 2, 3)
+        )
+
 
 def levels_between(one: Demographics, other: Demographics) -> Levels:
     """How two records compare."""
@@ -121,7 +132,7 @@ def _given(a: str, b: str, words: tuple[set[str], set[str]]) -> int:
     groups = nickname_groups()
     if not set(groups.get(a, ())[:3]).isdisjoint(groups.get(b, ())[:3]):
         return 2
-    similarity = JaroWinkler.similarity(a, b)
+    similarity = JaroWinkler.similarity(a, b, score_cutoff=ALIKE_NAME)
     if _is_close(a, b, similarity):
         return 3
     if _starts(a, b) or (a[0] == b[0] and min(len(a), len(b)) == 1):
@@ -135,7 +146,7 @@ def _family(a: str, b: str, one: Demographics, other: Demographics, words: tuple
     """exact, misspelt, one part of it (hyphenation), [swapped], among the other's other names, alike, differs."""
     if a == b:
         return 1
-    similarity = JaroWinkler.similarity(a, b)
+    similarity = JaroWinkler.similarity(a, b, score_cutoff=ALIKE_NAME)
     if _is_close(a, b, similarity):
         return 2
     parts, other_parts = one.family_words, other.family_words
