@@ -1,9 +1,9 @@
 """The master patient index at size: `python -m benchmarks.identity_index --persons 100000`
 
 Loads generated households directly: sealed Patients under keys of their own, real tokens, a person each. Then it asks
-who erroneous second registrations are (`match`: candidates, opening, comparing), and registers them. CPU is that of this
-process; wall time has PostgreSQL's share and whatever else the machine does. At last it tells how large blocks are, and
-how many tokens somebody would recover who knows how frequent each value is and ranks the tokens by their frequency.
+who erroneous second registrations are (`match`: candidates, opening, comparing), and registers them. CPU is that of
+this process; wall time has PostgreSQL's share and whatever else the machine does. At last it tells how large blocks
+are, and how many tokens somebody would recover who knows how frequent each value is and ranks the tokens by frequency.
 """
 
 from __future__ import annotations

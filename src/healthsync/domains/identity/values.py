@@ -30,6 +30,7 @@ _DOE = frozenset({"john", "jane", "jon", "johnny", "baby"})
 _PLACEHOLDER_SSNS = frozenset({"123456789", "987654321", "078051120", "219099999", "111223333", "123121234"})
 _TITLES = frozenset("mr mrs ms miss mister dr doctor prof professor sir dame rev reverend hon md phd esq".split())  # noqa: SIM905
 _PARTICLES = frozenset("of the de del della der den des di da do dos du la le van von zu y e and al el bin ibn".split())  # noqa: SIM905
+_NO_NAMES = _PARTICLES | _TITLES | GENERATIONS.keys()
 _ABBREVIATIONS = {
     "street": "st", "str": "st", "road": "rd", "avenue": "ave", "av": "ave", "boulevard": "blvd", "drive": "dr",
     "lane": "ln", "court": "ct", "place": "pl", "square": "sq", "terrace": "ter", "tce": "ter", "crescent": "cres",
@@ -102,9 +103,7 @@ def first_and_rest(text: str) -> tuple[str, str]:
 def name_words(text: str) -> list[str]:
     """The words of a name, normalised: no title, particle, generation or placeholder."""
     words = (normalised_name(word) for word in re.split(r"[\s,;/\-]+", text))
-    return [
-        word for word in words if word and word not in _PARTICLES | _TITLES | GENERATIONS.keys() and not is_nobody(word)
-    ]
+    return [word for word in words if word and word not in _NO_NAMES and not is_nobody(word)]
 
 
 def untitled(text: str) -> str:
