@@ -60,6 +60,7 @@ def said(**other: Any) -> Demographics:
 
 
 NO_SSN = {"ssn": ""}
+NAMES_ONLY = {"street": "", "city": "", "postal": "", "phone": "", "email": "", "middle": "", "sex": ""}
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,8 @@ NO_SSN = {"ssn": ""}
         ({"given": "Signy", "born": "1967-12-31"}, Rule.POSSIBLE, Grade.POSSIBLE),  # two doubts are one too many
         ({"given": "Karen", "middle": ""}, None, Grade.CERTAINLY_NOT),  # a twin, of whom all else agrees
         ({"given": "Karen", "born": "1969-02-04", "middle": ""}, None, Grade.CERTAINLY_NOT),  # a sister
-        # namesakes share this much
-        ({"street": "", "city": "", "postal": "", "phone": "", "email": "", "middle": "", "sex": ""},
-         Rule.PROBABLE, Grade.PROBABLE),
+        (NAMES_ONLY, Rule.PROBABLE, Grade.PROBABLE),
+        (NAMES_ONLY | {"family": "Holmgreen"}, Rule.POSSIBLE, Grade.POSSIBLE),
     ],
 )  # fmt: skip
 def test_tiers_of_two_records_without_number(other, rule, grade):

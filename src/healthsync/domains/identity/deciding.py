@@ -40,7 +40,7 @@ class ByWeights:
     """The rules, and the statistical weights where the rules are silent or doubt.
 
     From the probability `link` on two records are linked, and flagged unless they are certain; from `review` on a
-    person looks. Name, birth date and sex alone are never certain: namesakes share them.
+    person looks. Name, birth date and sex alone are never certain, and link only as written: namesakes share them.
     """
 
     weights: Weights
@@ -70,7 +70,9 @@ class ByWeights:
             return Comparison(Rule.CERTAIN, evidence, (), (), flags, likely)
         if by_rules.links:
             return by_rules
-        rule = Rule.PROBABLE if likely >= self.link else Rule.POSSIBLE
+        levels = weighed.levels
+        enough = levels.tells_more or levels.given == levels.family == 1
+        rule = Rule.PROBABLE if likely >= self.link and enough else Rule.POSSIBLE
         return Comparison(rule, evidence, (), (), (str(rule), *flags), likely)
 
     def steps(self, one: Demographics, other: Demographics) -> list[Step]:
