@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,20 @@ from healthsync.domains.deliveries import DeliveryService, Destination, Triggers
 from healthsync.domains.directory import DirectoryService
 from healthsync.domains.enrichment import EnrichmentTables
 from healthsync.domains.identity import (
+    Block,
+    ByRules,
+    ByWeights,
+    Decider,
     IdentityService,
     ReviewService,
     ReviewTerms,
     Survivorship,
+    checked,
     load_rules,
+    points_of,
+    shipped_points,
     shipped_rules,
+    shipped_weights,
 )
 from healthsync.domains.messages import MessageService
 from healthsync.domains.privacy import DataKeys, SealingPolicy
@@ -107,6 +115,7 @@ from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.settings import Settings, load_settings
 from healthsync.settings.checking import read_document
 from healthsync.settings.documents.enrichment import load_enrichment
+from healthsync.settings.documents.patient_matching import PatientMatchingDocument
 from healthsync.settings.documents.validation_rules import ValidationRulesDocument
 from healthsync.settings.tree import Normalisation, SourceNormalisation
 from healthsync.standards.fhir.graphql import Bounds as GraphqlBounds
@@ -238,7 +247,8 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     messages = MessageService(blind_index, keyring.hub_id)
     quality = _quality(settings, clock)
     directory = DirectoryService(clock)
-    identity = IdentityService(blind_index, clock, _survivorship(settings))
+    deciding, own_keys = _deciding(settings)
+    identity = IdentityService(blind_index, clock, _survivorship(settings), deciding, own_keys)
     reviews = ReviewService(identity, blind_index, clock, _review_terms(settings))
     consent = ConsentService(clock, ConsentPolicy(settings.consent.policy))
     records = RecordsService(RecordIndex(blind_index, settings.fhir.base_url))
@@ -599,6 +609,30 @@ def _survivorship(settings: Settings) -> Survivorship:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"mpi.survivorship_path cannot be read ({type(error).__name__})") from None
     return Survivorship(rules, settings.mpi.source_trust or {})
+
+
+def _deciding(settings: Settings) -> tuple[Decider, Sequence[Block]]:
+    """What decides where the rules of identity do not, and the block keys that a document adds."""
+    mpi = settings.mpi
+    if mpi.algorithm == "deterministic":
+        return ByRules(), ()
+    if mpi.profile == "statistical":
+        return ByWeights(shipped_weights(), mpi.auto_merge_threshold / 100, mpi.review_threshold / 100), ()
+    if mpi.profile in shipped_points():
+        return points_of(shipped_points()[mpi.profile]), ()
+    document = read_document(Path(mpi.profile), PatientMatchingDocument).patient_matching
+    tables = LogicalTables.load()
+
+    def named(column: str) -> str:
+        return tables.column("patients", column).name
+
+    blocks = checked([[named(column) for column in block] for block in document.blocking_keys])
+    if document.algorithm == "deterministic":
+        return ByRules(), blocks
+    said = asdict(document)
+    for each in said["scoring"]["fields"]:
+        each["name"] = named(each["name"])
+    return points_of(said), blocks
 
 
 def _subscription_rules(settings: Settings) -> Rules:

@@ -316,6 +316,7 @@ def _patient(**elements: Any) -> dict[str, Any]:
     return {"resourceType": "Patient", **elements}
 
 
+MATCHED = _patient(identifier=[{"system": "urn:oid:1.2.3", "value": "MRN-1"}])
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 FHIRPATH_PATCH = {
     "resourceType": "Parameters",
@@ -842,7 +843,8 @@ PROBES: dict[str, dict[str, Ask]] = {
         ),
         "Patient/$match": post(
             "/Patient/$match",
-            {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": _patient()}]},
+            {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": MATCHED}]},
+            lambda a: "match-grade" in a.text,
         ),
         "Composition/$document": get("/Composition/x/$document"),
         "List/$find": get("/List/$find?patient=p1&name=current-problems"),

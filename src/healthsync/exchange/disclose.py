@@ -21,7 +21,7 @@ from healthsync.domains.access import Interaction, Requester, RolePolicy, Stream
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentPolicy, ConsentService
-from healthsync.domains.identity import Agreement, GoldenRecord, IdentityService, ReviewService, SourcePatient
+from healthsync.domains.identity import Agreement, GoldenRecord, Grade, IdentityService, ReviewService, SourcePatient
 from healthsync.domains.records import (
     EVERYTHING,
     HistoryQuery,
@@ -89,6 +89,16 @@ class DisclosedPage:
     position: Any = None
     included: list[Disclosed] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """A Patient that another may be: the person it belongs to, the score (0 to 1), and the grade of the match."""
+
+    disclosed: Disclosed
+    person: str
+    score: float
+    grade: Grade
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +233,8 @@ _ACTIONS = {
     "$ihe-pix": Action.EXECUTE,
     "query-demographics": Action.EXECUTE,
     "query-identifiers": Action.EXECUTE,
+    "$match": Action.EXECUTE,
+    "$idi-match": Action.EXECUTE,
     "update": Action.UPDATE,
     "patch": Action.UPDATE,
     "delete": Action.DELETE,
@@ -650,6 +662,42 @@ class Disclose:
     async def _unknown_domains(self, tx: Transaction, requester: Requester, systems: Sequence[str]) -> tuple[str, ...]:
         asked = {system: parse("Patient", [("identifier", token(system, ""))]) for system in systems}
         return tuple([system for system in asked if not await self.match(tx, requester, asked[system], most=1)])
+
+    async def likely(
+        self, requester: Requester, interaction: str, patient: dict[str, Any], *, most: int, asked: str
+    ) -> list[Likely] | Refusal:
+        """The Patients, the likeliest first, that `patient` (of which nothing is stored) may be: Patient/$match.
+
+        It is compared with what the requester may see, by the elements that the roles show: neither consent nor a
+        hidden element can be found out by asking. `asked` is the question as received, which the audit log seals.
+        """
+        if (refusal := await self._authorise(requester, interaction, Interaction.SEARCH, "Patient")) is not None:
+            return refusal
+        rows: dict[str, StoredResource] = {}
+        shown: dict[str, Disclosed] = {}
+        async with self._database.transaction(read_only=True) as tx:
+
+            async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+                new = [("Patient", id_) for id_ in ids if id_ not in rows]
+                found = await self._records.read_many(tx, new, self.visibility(requester))
+                open_ = [row for row in found if row.permitted and not row.deleted]
+                rows.update({row.id: row for row in open_})
+                shown.update({each.id: each for each in await self._show(tx, requester, open_)})
+                return {id_: json.parse(shown[id_].text.encode()) for id_ in ids if id_ in shown}
+
+            elements = visible_elements(self._roles, requester, "Patient")
+            told = patient if elements is None else {name: patient[name] for name in patient.keys() & elements}
+            candidates = await self._identity.match(tx, told, load, most=most)
+            await load([one.patient.patient_id for one in candidates])  # a survivor that shares no key itself
+            likely = [
+                Likely(shown[id_], str(one.enterprise_id), one.comparison.score, one.comparison.grade)
+                for one in candidates
+                if (id_ := one.patient.patient_id) in shown
+            ]
+            patients = await self._patients(tx, *(rows[one.disclosed.id] for one in likely))
+        entities = [one.disclosed.reference for one in likely] or ["Patient"]
+        await self._permit(requester, interaction, entities, patients, asked)
+        return likely
 
     async def _person(self, requester: Requester, enterprise_id: str) -> Disclosed | Refusal:
         """The golden record of a person, as a Person."""

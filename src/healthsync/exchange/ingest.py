@@ -319,6 +319,19 @@ class Ingest:
             self._records.make_index(tx, made)
         return len(made)
 
+    async def rekey(self, tx: Transaction, count: int) -> int:
+        """Key up to `count` patients anew for the master patient index whose keys an older version made."""
+
+        async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+            rows = await self._speaking(tx, ids, await self._reviews.held_versions(tx, ids))
+            return {
+                row.id: document
+                for row, document in zip(rows, await self._open_all(tx, rows), strict=True)
+                if document is not None
+            }
+
+        return await self._identity.rekey(tx, count, load)
+
     async def _open_all(self, tx: Transaction, rows: Sequence[StoredResource]) -> Sequence[dict[str, Any] | None]:
         try:
             return await self._vault.open(tx, rows)
@@ -701,10 +714,14 @@ class Ingest:
         held."""
         held = await self._reviews.held_versions(tx, ids)
         own = {id_: w.resource for (_, id_), w in work.written.items() if id_ in ids and id_ not in held}
-        rows = await self._records.current(tx, [("Patient", id_) for id_ in ids if id_ not in own and id_ not in held])
+        rows = await self._speaking(tx, [id_ for id_ in ids if id_ not in own], held)
+        return own | {document["id"]: document for document in await self._vault.open(tx, rows)}
+
+    async def _speaking(self, tx: Transaction, ids: Sequence[str], held: Mapping[str, int]) -> list[StoredResource]:
+        """The versions that stand for patients in store: the newest, or of those that are held the one before."""
+        rows = await self._records.current(tx, [("Patient", id_) for id_ in ids if id_ not in held])
         former = [await self._records.vread(tx, "Patient", id_, version, EVERYTHING) for id_, version in held.items()]
-        documents = await self._vault.open(tx, [*rows.values(), *(row for row in former if row is not None)])
-        return own | {document["id"]: document for document in documents}
+        return [*rows.values(), *(row for row in former if row is not None)]
 
     async def _take_parameter(self, tx: Transaction, submission: Submission, work: _Work, written: _Written) -> None:
         """A SearchParameter is a document that anyone may keep here; whether searches use it is another question."""
@@ -903,7 +920,7 @@ class Ingest:
         self, tx: Transaction, submission: Submission, work: _Work, keys: Collection[int]
     ) -> None:
         """After a link was taken back: whoever was out of use on its account is active again."""
-        by = await self._identity.survivors(tx, keys)
+        by = await self._identity.taken_over_by(tx, keys)
         rows = await self._records.current(tx, [("Patient", id_) for id_ in by])
 
         def told(patient: dict[str, Any]) -> dict[str, Any]:

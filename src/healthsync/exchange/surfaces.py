@@ -76,6 +76,8 @@ SURFACES: tuple[Surface, ...] = (
     _http("fhir.everything", "GET", "/fhir/{type}/{id}/$everything", Gate.DISCLOSE),
     _http("fhir.everything_post", "POST", "/fhir/{type}/{id}/$everything", Gate.DISCLOSE),
     _http("fhir.golden", "GET", "/fhir/Patient/{id}/$golden", Gate.DISCLOSE),
+    _http("fhir.match", "POST", "/fhir/Patient/$match", Gate.DISCLOSE),
+    _http("fhir.idi_match", "POST", "/fhir/Patient/$idi-match", Gate.DISCLOSE),
     _http("fhir.search_system", "GET", "/fhir", Gate.DISCLOSE),
     _http("fhir.search_system_post", "POST", "/fhir/_search", Gate.DISCLOSE),
     _http("fhir.search_compartment", "GET", "/fhir/{compartment}/{id}/{type}", Gate.DISCLOSE),

@@ -525,23 +525,26 @@ class Mpi:
         later="linking is always on; a hub without linking is not built yet",
     )
     algorithm: Literal["probabilistic", "deterministic"] = setting(
-        "How two records are compared.",
+        "What decides where the deterministic rules do not: weights or points (see `profile`), or nothing.",
         default="probabilistic",
-        later="records are linked by the deterministic rules; the probabilistic model is not built yet",
+    )
+    profile: str = setting(
+        "What a probabilistic hub decides by: `statistical`, the table of points `exchange`, or the path of a "
+        "`patient_matching` document.",
+        default="statistical",
     )
     auto_merge_threshold: float = setting(
-        "Score (0–100) from which two records are linked without a person looking.",
+        "Score (0–100) from which two records are linked; the statistical weights flag links below 99.7 as well. "
+        "Tables of points have thresholds of their own.",
         default=95.0,
         minimum=0,
         maximum=100,
-        later="the deterministic rules give no score; used by the probabilistic model",
     )
     review_threshold: float = setting(
-        "Score (0–100) from which a person decides.",
+        "Score (0–100) from which a person decides. Tables of points have thresholds of their own.",
         default=75.0,
         minimum=0,
         maximum=100,
-        later="the deterministic rules give no score; used by the probabilistic model",
     )
     source_trust: dict[str, int] | None = setting(
         "Trust in sources (partner or client id → number, more is better, 0 where nothing is said), for where records "

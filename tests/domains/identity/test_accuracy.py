@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from healthsync.domains.identity import Comparison, Demographics, Rule, compare, demographics_of
+from healthsync.domains.identity import (
+    ByWeights,
+    Comparison,
+    Demographics,
+    Rule,
+    compare,
+    demographics_of,
+    shipped_weights,
+)
+from healthsync.domains.identity.block_keys import block_keys
+from healthsync.domains.identity.service import LARGEST_BLOCK
 
 pytestmark = pytest.mark.shared
 
@@ -31,6 +42,14 @@ def febrl(folder: Path, *names: str) -> list[tuple[str, Demographics]]:
                     "identifier": [{"system": SSN, "value": f"41{row['soc_sec_id']}"}],
                     "name": [{"family": row["surname"], "given": [row["given_name"]]}],
                     "birthDate": _dashed(row["date_of_birth"]),
+                    "address": [
+                        {
+                            "line": [f"{row['street_number']} {row['address_1']}", row["address_2"]],
+                            "city": row["suburb"],
+                            "state": row["state"],
+                            "postalCode": row["postcode"],
+                        }
+                    ],
                 }
                 records.append((row["rec_id"].split("-")[1], demographics_of(patient)))
     return records
@@ -61,6 +80,36 @@ def test_links_on_febrl_are_right_and_what_is_doubtful_is_reviewed(
     assert sum(linked) / len(linked) >= 0.999
     assert sum(linked) / true_pairs >= recall
     assert sum(seen) / true_pairs >= with_review
+
+
+def decided(records: list[tuple[str, Demographics]]) -> list[tuple[bool, Comparison]]:
+    """(same person, how weights decide) of all pairs that the index compares."""
+    blocks: dict[object, list[int]] = {}
+    for place, (_, said) in enumerate(records):
+        for key in block_keys(said):
+            blocks.setdefault(key, []).append(place)
+    pairs = {pair for block in blocks.values() if len(block) <= LARGEST_BLOCK for pair in combinations(block, 2)}
+    decide = ByWeights(shipped_weights())
+    return [(records[a][0] == records[b][0], decide(records[a][1], records[b][1])) for a, b in sorted(pairs)]
+
+
+@pytest.mark.parametrize(
+    ("names", "with_ssn", "recall", "seen"),
+    [(["dataset3.csv"], True, 0.66, 0.96), (["dataset3.csv"], False, 0.61, 0.75),
+     (["dataset4a.csv", "dataset4b.csv"], True, 0.77, 0.98)],
+)  # fmt: skip
+def test_weights_link_more_on_febrl_and_nobody_falsely(
+    shared_data: Path, names: list[str], with_ssn: bool, recall: float, seen: float
+) -> None:
+    records = febrl(shared_data / "identity/febrl", *names)
+    if not with_ssn:
+        records = [(person, replace(said, ssns=frozenset())) for person, said in records]
+    pairs = decided(records)
+    true_pairs = sum(n * (n - 1) // 2 for n in Counter(person for person, _ in records).values())
+    linked = [same for same, how in pairs if how.links]
+    assert all(linked)
+    assert sum(linked) / true_pairs >= recall
+    assert sum(same for same, how in pairs if how.links or how.reasons) / true_pairs >= seen
 
 
 def miis(line: str) -> Demographics:

@@ -8,9 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from healthsync.domains.identity.demographics import demographics_of, normalised_name
+from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.matching import Profile, Rule, compare, resolve
 from healthsync.domains.identity.model import Decision, Demographics
+from healthsync.domains.identity.values import normalised_name
 
 TODAY = date(2026, 11, 25)
 SSN, OTHER_SSN = "219-09-1234", "219-09-9876"

@@ -70,6 +70,13 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
     if surface.name == "fhir.ihe_pix.post":
         asked = {"name": "sourceIdentifier", "valueString": "urn:oid:1.2.3|MRN-000111"}
         body = {"resourceType": "Parameters", "parameter": [asked]}
+    if surface.name in ("fhir.match", "fhir.idi_match"):
+        told = {
+            "birthDate": "1980-01-01",
+            "name": [{"family": "Holm", "given": ["Signe"]}],
+            "telecom": [{"system": "phone", "value": "5550101"}],
+        }
+        body = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": body | told}]}
     if surface.name.startswith("fhir.export"):
         body = {"resourceType": "Parameters"}
     if surface.name == "fhir.merge":

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthsync.domains.identity.demographics import demographics_of, normalised_name
+from healthsync.domains.identity.demographics import demographics_of
+from healthsync.domains.identity.values import normalised_name
 from healthsync.standards.fhir import validate
 from healthsync.standards.maps.tables import tables
 from healthsync.standards.normalise import (

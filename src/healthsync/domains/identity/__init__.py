@@ -5,16 +5,19 @@ append-only log of link events puts together; its enterprise id is never given t
 to the present one. The golden record is computed from the members whenever it is asked for, by rules
 that are data and by what a person pinned, and never stored.
 
-Deterministic rules decide (`matching`), with vetoes and gates; whatever is doubtful is flagged for a person, and what a
-person decides stands against the rules, both ways. Invariants: replaying the log gives the tables; merge followed by
-unlink gives both persons back; no name, number or date stands in these tables, only keyed tokens.
+Deterministic rules decide (`matching`), with vetoes and gates, and where they do not, statistical weights or points
+(`deciding`); whatever is doubtful is flagged for a person, and what a person decides stands against them, both ways.
+Invariants: replaying the log gives the tables; merge followed by unlink gives both persons back; no name, number or
+date stands in these tables, only keyed tokens.
 """
 
+from healthsync.domains.identity.block_keys import Block, checked
+from healthsync.domains.identity.deciding import ByPoints, ByRules, ByWeights, Decider, points_of, shipped_points
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
 from healthsync.domains.identity.links import replay
-from healthsync.domains.identity.matching import Agreement, Comparison, Rule, compare
+from healthsync.domains.identity.matching import Agreement, Candidate, Comparison, Grade, Rule, compare
 from healthsync.domains.identity.model import (
     Decision,
     Demographics,
@@ -33,15 +36,23 @@ from healthsync.domains.identity.review.service import ReviewService, TaskHistor
 from healthsync.domains.identity.scoring import Score, score
 from healthsync.domains.identity.service import IdentityService
 from healthsync.domains.identity.survivorship import Survivorship, load_rules, shipped_rules
+from healthsync.domains.identity.weighing import Weights, shipped_weights
 
 __all__ = [
     "Agreement",
+    "Block",
+    "ByPoints",
+    "ByRules",
+    "ByWeights",
+    "Candidate",
     "Choice",
     "Comparison",
+    "Decider",
     "Decision",
     "Demographics",
     "Flag",
     "GoldenRecord",
+    "Grade",
     "IdentityOutcome",
     "IdentityReport",
     "IdentityService",
@@ -66,11 +77,16 @@ __all__ = [
     "TaskState",
     "UnknownPatient",
     "UnknownTask",
+    "Weights",
+    "checked",
     "compare",
     "demographics_of",
     "golden_record",
     "load_rules",
+    "points_of",
     "replay",
     "score",
+    "shipped_points",
     "shipped_rules",
+    "shipped_weights",
 ]

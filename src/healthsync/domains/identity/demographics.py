@@ -10,9 +10,25 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
-from healthsync.domains.identity.model import Demographics, PatientIdentifier
+from healthsync.domains.identity.model import Address, Demographics, PatientIdentifier
+from healthsync.domains.identity.values import (
+    email_of,
+    family_parts,
+    is_doe,
+    is_nobody,
+    name_words,
+    normalised_name,
+    phone_of,
+    place_of,
+    postal_code_of,
+    real_family,
+    real_first_name,
+    real_ssn,
+    split_street,
+    without_generation,
+)
 from healthsync.standards.normalise import GENERATIONS
 
 OLDEST_YEARS = 120
@@ -22,24 +38,6 @@ SHARED_TYPES = frozenset({"AN", "ANC", "AND", "ANT", "VN", "SN", "PLAC", "FILL"}
 
 INSURANCE_TYPES = frozenset({"MB", "MC", "MCR", "MA", "HC", "JHN", "PHC", "PHE", "PHO"})
 
-_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
-_NOBODY = frozenset({
-    "unk", "unknown", "unknownname", "unidentified", "unnamed", "none", "noname", "nofirstname", "nolastname", "null",
-    "nil", "notgiven", "notknown", "notavailable", "missing", "refused", "declined", "anonymous", "anon", "fnu", "lnu",
-    "test", "testing", "tester", "testpatient", "zztest", "zzztest", "patient", "trauma", "xx", "donotuse", "duplicate",
-})  # fmt: skip
-_NEWBORN_FAMILY = re.compile(r"(baby|newborn|infant)(boy|girl|male|female).*")
-_NEWBORN = re.compile(
-    r"(baby|newborn|infant)(boy|girl|male|female).*"  # Baby Girl Smith
-    r"|(baby|newborn|infant|nb)[a-d1-4]?"
-    r"|(bb|bg|nb)?(boy|girl|male|female)[1-4]?"
-    r"|(twin|triplet)[a-d1-4]?"
-    r"|girl.*"  # GirlMarie: nobody is called so, but Boyd and Boyce are names
-    r"|.*s(boy|girl)"  # Judysgirl
-)
-_NEWBORN_OF = re.compile(r"(Boy|BOY|boy)([A-Z][a-z]|[ _-])")  # BoyMarie, BOY MARIE
-_DOE = frozenset({"john", "jane", "jon", "johnny", "baby"})
-_PLACEHOLDER_SSNS = frozenset({"123456789", "987654321", "078051120", "219099999", "111223333", "123121234"})
 PLACEHOLDER_DATES = frozenset({date(1900, 1, 1), date(1901, 1, 1), date(1800, 1, 1), date(1753, 1, 1)})
 
 
@@ -61,6 +59,11 @@ def demographics_of(patient: Mapping[str, Any], *, today: date | None = None) ->
         birth_dates=frozenset({birth_date} if birth_date else ()),
         sexes=frozenset({patient["gender"]} if patient.get("gender") in {"male", "female", "other"} else ()),
         births=frozenset(_births(patient)),
+        middles=frozenset(_middles(patient)),
+        family_words=frozenset(_family_words(patient)),
+        addresses=frozenset(_addresses(patient)),
+        phones=frozenset(filter(None, map(phone_of, _telecoms(patient, "phone", "sms")))),
+        emails=frozenset(filter(None, map(email_of, _telecoms(patient, "email")))),
     )
 
 
@@ -81,14 +84,6 @@ def is_insurance(identifier: PatientIdentifier) -> bool:
 def member_number(identifier: PatientIdentifier) -> str:
     """An insurer's number with who gave it, as text to make a token of."""
     return f"{identifier.authority}\x1f{identifier.value}"
-
-
-def normalised_name(text: object) -> str:
-    """A name without case, accents, blanks and marks; "" when it is not text."""
-    if not isinstance(text, str):
-        return ""
-    decomposed = unicodedata.normalize("NFKD", text.casefold()).translate(_LETTERS)
-    return "".join(letter for letter in decomposed if letter.isalnum())
 
 
 def is_ssn(identifier: Mapping[str, Any]) -> bool:
@@ -131,50 +126,8 @@ def _name(name: Mapping[str, Any]) -> tuple[str, str, str] | None:
     return (family, first, generation) if family or first or generation else None
 
 
-def is_doe(family: str, first: str) -> bool:
-    """Whether two normalised names are John or Jane Doe: nobody."""
-    return family == "doe" and first in _DOE
-
-
-def real_family(text: object) -> str:
-    """A family name, normalised; "" for a placeholder (UNKNOWN, BabyBoy)."""
-    family = normalised_name(text)
-    return "" if is_nobody(family) or _NEWBORN_FAMILY.fullmatch(family) else family
-
-
-def real_first_name(text: object) -> str:
-    """A first name, normalised; "" for a placeholder (UNK, Baby Girl, GirlMarie)."""
-    first = normalised_name(text)
-    return "" if is_nobody(first) or _is_newborn(text, first) else first
-
-
-def without_generation(family: object) -> tuple[str, str]:
-    """("Smith", "2") of "Smith, Jr.": the name, and the generation or ""."""
-    words = family.split() if isinstance(family, str) else []
-    generation = GENERATIONS.get(normalised_name(words[-1]), "") if len(words) > 1 else ""
-    return (" ".join(words[:-1]), generation) if generation else (" ".join(words), "")
-
-
-def is_nobody(text: str) -> bool:
-    """Whether a normalised name or number is a placeholder, or one letter over and over."""
-    return text in _NOBODY or (len(text) > 2 and len(set(text)) == 1)
-
-
-def _is_newborn(written: object, first: str) -> bool:
-    return bool(_NEWBORN.fullmatch(first) or (isinstance(written, str) and _NEWBORN_OF.match(written)))
-
-
 def _ssn(identifier: Mapping[str, Any]) -> str | None:
     return real_ssn(str(identifier.get("value", "")))
-
-
-def real_ssn(text: str) -> str | None:
-    """Nine digits, or None for what the Social Security Administration never gave to one person (POMS RM 10201)."""
-    digits = re.sub(r"[\s-]", "", text)
-    if not re.fullmatch(r"[0-9]{9}", digits) or len(set(digits)) == 1 or digits in _PLACEHOLDER_SSNS:
-        return None
-    area, group, serial = digits[:3], digits[3:5], digits[5:]
-    return None if area in {"000", "666"} or area >= "900" or group == "00" or serial == "0000" else digits
 
 
 def _birth_date(text: object, today: date | None) -> date | None:
@@ -197,3 +150,43 @@ def _births(patient: Mapping[str, Any]) -> Iterator[str]:
         yield "multiple"
     if order is not None:
         yield f"order-{order}"
+
+
+def _middles(patient: Mapping[str, Any]) -> Iterator[str]:
+    """What stands behind the first name, words in order of the alphabet."""
+    for name in _objects(patient.get("name")):
+        given = name.get("given")
+        words = name_words(" ".join(filter(_is_text, given[1:]))) if isinstance(given, list) else []
+        if words:
+            yield " ".join(sorted(words))
+
+
+def _family_words(patient: Mapping[str, Any]) -> Iterator[str]:
+    """The words of family names of several."""
+    for name in _objects(patient.get("name")):
+        if _is_text(family := name.get("family")):
+            yield from family_parts(family).split()
+
+
+def _addresses(patient: Mapping[str, Any]) -> Iterator[Address]:
+    for address in _objects(patient.get("address")):
+        lines = address.get("line")
+        lines = list(filter(_is_text, lines)) if isinstance(lines, list) else []
+        house, street = split_street(lines[0]) if lines else ("", "")
+        city, state, postal_code = (
+            rule(text) if _is_text(text := address.get(name)) else ""
+            for name, rule in (("city", place_of), ("state", place_of), ("postalCode", postal_code_of))
+        )
+        found = Address(house if street else "", street, place_of(" ".join(lines[1:])), city, state, postal_code)
+        if any(found):
+            yield found
+
+
+def _telecoms(patient: Mapping[str, Any], *systems: str) -> Iterator[str]:
+    for telecom in _objects(patient.get("telecom")):
+        if telecom.get("system") in systems and _is_text(value := telecom.get("value")):
+            yield value
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)

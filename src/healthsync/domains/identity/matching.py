@@ -11,6 +11,9 @@ a second number of one authority, two children of one multiple birth. A *gate* f
 twins (same birth date and family, really different first names), and records of which two of first name, family and
 birth date differ, beyond a typing error: somebody else under a shared or mistyped number.
 What was kept apart by veto or gate is flagged. Missing values neither agree nor conflict (JMIR 2022 e33775).
+
+`compare` is the tier of rules. A hub may let weights or points decide where the rules do not (`deciding`): they are
+another `Compare`, and vetoes and gates stand before them as well.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from uuid import UUID
 
 from rapidfuzz.distance import OSA, JaroWinkler
 
-from healthsync.domains.identity.model import Decision, Demographics, pair
+from healthsync.domains.identity.model import Decision, Demographics, SourcePatient, pair
 
 SAME_NAME_MISSPELT = 0.88
 """Jaro–Winkler similarity from which two names may be one."""
@@ -49,12 +52,34 @@ class Rule(StrEnum):
     IDENTIFIER = "identifier"
     SSN_FIRST_NAME = "ssn+first-name"
     SSN_BIRTH_DATE = "ssn+birth-date"
+    CERTAIN = "certain"
+    POINTS = "points"
     NAME_BIRTH_DATE_SEX = "name+birth-date+sex"
+    PROBABLE = "probable"
     SSN = "ssn"
     NAME_BIRTH_DATE = "name+birth-date"
+    POSSIBLE = "possible"
 
 
-LINKING_RULES = frozenset({Rule.IDENTIFIER, Rule.SSN_FIRST_NAME, Rule.SSN_BIRTH_DATE, Rule.NAME_BIRTH_DATE_SEX})
+LINKING_RULES = frozenset({
+    Rule.IDENTIFIER, Rule.SSN_FIRST_NAME, Rule.SSN_BIRTH_DATE, Rule.NAME_BIRTH_DATE_SEX,
+    Rule.CERTAIN, Rule.POINTS, Rule.PROBABLE,
+})  # fmt: skip
+
+CONFIDENCE = {
+    Rule.IDENTIFIER: 0.99, Rule.SSN_FIRST_NAME: 0.99, Rule.SSN_BIRTH_DATE: 0.99, Rule.NAME_BIRTH_DATE_SEX: 0.95,
+    Rule.NAME_BIRTH_DATE: 0.80, Rule.SSN: 0.50,
+}  # fmt: skip
+"""The score of a pair that a rule found, where nothing is weighed."""
+
+
+class Grade(StrEnum):
+    """What a pair is worth, in the codes of http://hl7.org/fhir/R4/codesystem-match-grade.html."""
+
+    CERTAIN = "certain"
+    PROBABLE = "probable"
+    POSSIBLE = "possible"
+    CERTAINLY_NOT = "certainly-not"
 
 
 class Agreement(StrEnum):
@@ -75,6 +100,15 @@ class Comparison:
     vetoes: tuple[str, ...]
     gates: tuple[str, ...]
     flags: tuple[str, ...]
+    score: float = 0.0
+    """0 to 1: the confidence of the rule, the probability by weights, or the share of the points."""
+
+    @property
+    def grade(self) -> Grade:
+        """certain links; probable links and is flagged; possible is flagged, or likely enough to be shown."""
+        if self.links:
+            return Grade.PROBABLE if self.flags else Grade.CERTAIN
+        return Grade.POSSIBLE if self.rule else Grade.CERTAINLY_NOT
 
     @property
     def links(self) -> bool:
@@ -103,6 +137,7 @@ def compare(one: Demographics, other: Demographics) -> Comparison:
         vetoes=tuple(_vetoes(one, other, fields)),
         gates=tuple(_gates(one, other, fields)),
         flags=tuple(_flags(rule, fields)),
+        score=CONFIDENCE[rule] if rule else 0.0,
     )
 
 
@@ -122,6 +157,10 @@ def agreements(one: Demographics, other: Demographics) -> dict[str, Agreement]:
     ):  # in each other's field: no evidence, no doubt
         fields |= {"first-name": Agreement.SIMILAR, "family": Agreement.SIMILAR}
     return fields
+
+
+Compare = Callable[[Demographics, Demographics], Comparison]
+"""How two records compare: by the rules alone (`compare`), or by what decides where the rules do not."""
 
 
 def _rule(agreeing: set[str]) -> Rule | None:
@@ -225,6 +264,20 @@ def _other_child_of_birth(one: Demographics, other: Demographics, first: Agreeme
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A registered patient that a record may be, its person, and how the two compare."""
+
+    patient: SourcePatient
+    enterprise_id: UUID
+    comparison: Comparison
+
+    @staticmethod
+    def order(one: Candidate) -> tuple[int, float, int]:
+        """The likeliest first."""
+        return list(Grade).index(one.comparison.grade), -one.comparison.score, one.patient.patient_key
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One active source patient of a person, with all that it and those retired into it said (`records`, by key)."""
 
@@ -264,6 +317,7 @@ def resolve(
     decisions: Mapping[tuple[int, int], Decision],
     *,
     own: UUID | None = None,
+    compare: Compare = compare,
 ) -> Resolution:
     """Who `newcomer` is, given the persons that share a key with it; `own` is the person it already belongs to."""
     matches: list[Match] = []
@@ -271,7 +325,7 @@ def resolve(
     for person, profiles in persons.items():
         if person == own or _forbidden([newcomer], profiles, decisions):
             continue
-        match, reasons = _best(newcomer, person, profiles, decisions)
+        match, reasons = _best(newcomer, person, profiles, decisions, compare)
         if match:
             matches.append(match)
         flags += reasons
@@ -302,7 +356,11 @@ def vetoes_between(
 
 
 def _best(
-    newcomer: Profile, person: UUID, profiles: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]
+    newcomer: Profile,
+    person: UUID,
+    profiles: Sequence[Profile],
+    decisions: Mapping[tuple[int, int], Decision],
+    compare: Compare,
 ) -> tuple[Match | None, list[Reasons]]:
     """The strongest link with a person unless any member vetoes it, and what to look at."""
     said = newcomer.demographics
@@ -310,7 +368,7 @@ def _best(
     compared = [
         (key, replace(how, vetoes=tuple(vetoes)))
         for profile in profiles
-        for key, how in _compared(said, profile)
+        for key, how in _compared(said, profile, compare)
         if how.rule
     ]
     linking = [found for found in compared if found[1].links]
@@ -320,7 +378,7 @@ def _best(
     return None, [(key, how.reasons) for key, how in compared if how.reasons]
 
 
-def _compared(said: Demographics, profile: Profile) -> list[tuple[int, Comparison]]:
+def _compared(said: Demographics, profile: Profile, compare: Compare) -> list[tuple[int, Comparison]]:
     """A record against each of a profile's; if none of them links, against what they say together."""
     each = [(key, compare(said, record)) for key, record in profile.records.items()]
     linking = [found for found in each if found[1].rule in LINKING_RULES and not found[1].gates]

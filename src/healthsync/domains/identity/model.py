@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 LoadPatients = Callable[[Sequence[str]], Awaitable[Mapping[str, Mapping[str, Any]]]]
@@ -31,6 +31,17 @@ class PatientIdentifier:
     value: str
 
 
+class Address(NamedTuple):
+    """A place, normalised; each part "" when it is not told. `line` is what the address says beside the street."""
+
+    house: str
+    street: str
+    line: str
+    city: str
+    state: str
+    postal_code: str
+
+
 @dataclass(frozen=True, slots=True)
 class Demographics:
     """What a record says of a person, normalised: every value it ever gave; placeholders are absent."""
@@ -44,6 +55,11 @@ class Demographics:
     birth_dates: frozenset[date] = frozenset()
     sexes: frozenset[str] = frozenset()
     births: frozenset[str] = frozenset()
+    middles: frozenset[str] = frozenset()
+    family_words: frozenset[str] = frozenset()
+    addresses: frozenset[Address] = frozenset()
+    phones: frozenset[str] = frozenset()
+    emails: frozenset[str] = frozenset()
 
     def __or__(self, other: Demographics) -> Demographics:
         """What two records of one patient say together."""
@@ -52,18 +68,22 @@ class Demographics:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The keyed tokens of one record: of its identifiers (with their types) and of its block keys."""
+    """The keyed tokens of one record: of its identifiers (with their types) and of its block keys.
+
+    `locked` are the block keys on which two registrations of one person wait for each other.
+    """
 
     patient_key: int
     identifiers: tuple[int, ...]
     types: tuple[str, ...]
     shared_identifiers: tuple[int, ...]
     block_keys: tuple[int, ...]
+    locked: tuple[int, ...] = ()
 
     @property
     def locks(self) -> list[int]:
         """What two registrations of one person have in common, ascending."""
-        return sorted({*self.shared_identifiers, *self.block_keys})
+        return sorted({*self.shared_identifiers, *self.locked})
 
 
 class Decision(StrEnum):
@@ -155,6 +175,7 @@ class Member:
     linked_to: int | None = None
     retired_into: int | None = None
     fingerprint: tuple[str, ...] = ()
+    keys_version: str = ""
 
     @property
     def key(self) -> int:

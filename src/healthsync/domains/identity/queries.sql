@@ -21,23 +21,50 @@ SELECT p.enterprise_id, p.fingerprint, CASE WHEN p.fingerprint IS DISTINCT FROM 
     (SELECT count(pg_advisory_xact_lock(token)) FROM unnest($3::bigint[]) AS token) END AS locks
 FROM (SELECT $1::bigint AS patient_key) AS wanted LEFT JOIN identity_patient p USING (patient_key);
 
+-- name: candidates
+-- Who may be the person of a record with these numbers ($1) and block keys ($2), those first that share most. A key with
+-- more than $3 patients says nothing about a person: it is passed over and counted (a row without a patient tells how many).
+WITH block AS MATERIALIZED (
+    SELECT ARRAY(SELECT patient_key FROM identity_block_key WHERE token = wanted.token LIMIT $3 + 1) AS patients
+    FROM unnest($2::bigint[]) AS wanted (token)
+), hit AS (
+    SELECT unnest(patients) AS patient_key, 1 AS keys FROM block WHERE cardinality(patients) <= $3
+    UNION ALL
+    SELECT patient_key, 100 FROM identity_identifier WHERE token = ANY($1::bigint[])
+), best AS (
+    SELECT patient_key, sum(keys) AS keys FROM hit WHERE patient_key <> $5 GROUP BY patient_key
+    ORDER BY sum(keys) DESC, patient_key LIMIT $4
+)
+SELECT p.patient_key, p.patient_id, p.source, p.enterprise_id, p.retired_into, hot.keys AS hot
+FROM (SELECT count(*) AS keys FROM block WHERE cardinality(patients) > $3) AS hot
+LEFT JOIN (best JOIN identity_patient p USING (patient_key)) ON p.fingerprint <> '{}'
+ORDER BY best.keys DESC, p.patient_key;
+
+-- name: survivors
+-- The active patient that each of these leads to.
+WITH RECURSIVE way AS (
+    SELECT patient_key AS start, patient_key, retired_into FROM identity_patient WHERE patient_key = ANY($1::bigint[])
+    UNION
+    SELECT way.start, p.patient_key, p.retired_into FROM way JOIN identity_patient p ON p.patient_key = way.retired_into
+)
+SELECT way.start, p.patient_key, p.patient_id, p.source
+FROM way JOIN identity_patient p USING (patient_key) WHERE way.retired_into IS NULL;
+
 -- name: lock_persons
--- The persons of these patients and of all that share a token, locked in one order against merge and unlink.
+-- The persons of these patients, locked in one order against merge and unlink.
 SELECT enterprise_id FROM identity_enterprise WHERE enterprise_id IN (
-    SELECT p.enterprise_id FROM identity_patient p WHERE p.patient_key IN (
-        SELECT unnest($1::bigint[])
-        UNION SELECT patient_key FROM identity_identifier WHERE token = ANY($2::bigint[])
-        UNION SELECT patient_key FROM identity_block_key WHERE token = ANY($3::bigint[])))
+    SELECT enterprise_id FROM identity_patient WHERE patient_key = ANY($1::bigint[]))
 ORDER BY enterprise_id FOR UPDATE;
 
--- name: members_sharing
--- All members of the persons of these patients and of all that share a token.
+-- name: members_with
+-- All members of the persons of these patients.
 SELECT m.* FROM identity_patient m WHERE m.enterprise_id IN (
-    SELECT p.enterprise_id FROM identity_patient p WHERE p.patient_key IN (
-        SELECT unnest($1::bigint[])
-        UNION SELECT patient_key FROM identity_identifier WHERE token = ANY($2::bigint[])
-        UNION SELECT patient_key FROM identity_block_key WHERE token = ANY($3::bigint[])))
+    SELECT enterprise_id FROM identity_patient WHERE patient_key = ANY($1::bigint[]))
 ORDER BY m.patient_key;
+
+-- name: keyed_by_others
+-- Patients whose block keys are not of this version, held against others who key them.
+SELECT * FROM identity_patient WHERE keys_version <> $1 ORDER BY patient_key LIMIT $2 FOR UPDATE SKIP LOCKED;
 
 -- name: decisions_and_reviews
 -- What was decided and what is to be looked at among these patients.
@@ -55,11 +82,12 @@ ON CONFLICT (enterprise_id) DO UPDATE SET merged_into = EXCLUDED.merged_into
 
 -- name: save_members
 -- Patients and the persons they belong to now.
-INSERT INTO identity_patient (patient_key, patient_id, source, enterprise_id, linked_to, retired_into, fingerprint)
+INSERT INTO identity_patient (patient_key, patient_id, source, enterprise_id, linked_to, retired_into, fingerprint,
+    keys_version)
 SELECT * FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, patient_id text, source text,
-    enterprise_id uuid, linked_to bigint, retired_into bigint, fingerprint text[])
+    enterprise_id uuid, linked_to bigint, retired_into bigint, fingerprint text[], keys_version text)
 ON CONFLICT (patient_key) DO UPDATE SET enterprise_id = EXCLUDED.enterprise_id, linked_to = EXCLUDED.linked_to,
-    retired_into = EXCLUDED.retired_into, fingerprint = EXCLUDED.fingerprint
+    retired_into = EXCLUDED.retired_into, fingerprint = EXCLUDED.fingerprint, keys_version = EXCLUDED.keys_version
 
 -- name: save_events
 -- What an act did, in the log.
@@ -201,7 +229,7 @@ JOIN identity_identifier i ON i.token = wanted.token AND (i.type = wanted.type O
 JOIN identity_patient p USING (patient_key)
 ORDER BY p.patient_key;
 
--- name: survivors
+-- name: taken_over_by
 -- Patients, and into whom each was merged.
 SELECT p.patient_id, s.patient_id FROM identity_patient p LEFT JOIN identity_patient s ON s.patient_key = p.retired_into
 WHERE p.patient_key = ANY($1::bigint[]);

@@ -10,11 +10,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from healthsync.domains.identity import store
+from healthsync.domains.identity.block_keys import Block, version_of
+from healthsync.domains.identity.deciding import ByRules, Decider
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
 from healthsync.domains.identity.links import BY_RULES, Ledger, followers, survivor_of
-from healthsync.domains.identity.matching import Match, Profile, resolve, vetoes_between
+from healthsync.domains.identity.matching import Candidate, Compare, Match, Profile, resolve, vetoes_between
 from healthsync.domains.identity.model import (
     Decision,
     Demographics,
@@ -42,6 +44,20 @@ from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Transaction
+from healthsync.infrastructure.telemetry import metrics
+
+LARGEST_BLOCK = 100
+"""Patients under one block key; a key that more have says nothing about a person."""
+
+MOST_CANDIDATES = 60
+"""Patients that a record is compared with, those first that share most keys."""
+
+NOBODY = 0
+"""The key of a record that is not registered."""
+
+_hot_keys = metrics.counter(
+    "healthsync_identity_hot_keys", "Block keys passed over because too many patients have them."
+)
 
 _REASON = re.compile(r"[A-Za-z0-9-]{1,40}")
 
@@ -59,10 +75,20 @@ class IdentityService:
     UnknownPatient).
     """
 
-    def __init__(self, blind_index: BlindIndex, clock: Clock, survivorship: Survivorship | None = None) -> None:
+    def __init__(
+        self,
+        blind_index: BlindIndex,
+        clock: Clock,
+        survivorship: Survivorship | None = None,
+        deciding: Decider | None = None,
+        own_keys: Sequence[Block] = (),
+    ) -> None:
+        """`deciding` is what decides where the rules do not, `own_keys` are block keys that a document adds."""
         self._index = blind_index
         self._clock = clock
         self._survivorship = survivorship or Survivorship()
+        self._compare = deciding or ByRules()
+        self._own_keys, self._keys_version = tuple(own_keys), version_of(own_keys)
 
     async def find_source_patient(
         self,
@@ -94,17 +120,17 @@ class IdentityService:
         """Take in a source patient for the first time, or what changed about it.
 
         `is_new` says that the number was given out just now, so that nothing can be known under it.
-        `load` is asked for the members of the persons that share a key with it. Two registrations of one new person
-        at the same time wait for each other; whoever registers many patients in one transaction must be ready to
-        repeat it after a deadlock (PostgreSQL 40P01).
+        `load` is asked for those that share a key with it, and for the members of the persons that it may be. Two
+        registrations of one new person at the same time wait for each other; whoever registers many patients in one
+        transaction must be ready to repeat it after a deadlock (PostgreSQL 40P01).
         """
         itself = SourcePatient(patient_key, patient_id, source)
         said = demographics_of(patient, today=self._today())
-        tokens = tokens_of(self._index, patient_key, source, said)
+        tokens = self._tokens(patient_key, source, said)
         fingerprint = fingerprint_of(self._index, patient_key, said)
 
         # (1) Known and unchanged: nothing to do. Else its tokens are locked now.
-        alone = is_new and not tokens.locks  # it says nothing that anyone could share with it
+        alone = is_new and not (tokens.shared_identifiers or tokens.block_keys)  # nobody can share anything with it
         before, known_as = (
             (None, ()) if alone else await store.known_patient(tx, patient_key, fingerprint, tokens.locks)
         )
@@ -112,7 +138,9 @@ class IdentityService:
             return IdentityOutcome(before, created=False)
 
         # (2) Everyone it could be, and what was decided about them.
-        members = [] if alone else await store.persons_of(tx, [patient_key], tokens)
+        near = [] if alone else await self._alike(tx, said, tokens, load)
+        keys = near if is_new else [patient_key, *near]
+        members = await store.persons_of(tx, keys) if keys else []
         ledger = await self._ledger(tx, members, BY_RULES)
         speaking = [
             member for member in members if member.fingerprint
@@ -125,16 +153,21 @@ class IdentityService:
         if is_held:
             matches, flags = (), [Flag(patient_key, patient_key, ("overlay-suspected", *changed))]
         else:
-            matches, flags = _judge(patient_key, said, others, ledger.state)
+            matches, flags = _judge(patient_key, said, others, ledger.state, self._compare)
 
         # (4) Link, flag, save. Of what is held nothing enters the index: the patient goes on as he was known.
+        keys_version = self._keys_version
         if is_held:
             tokens, fingerprint = None, known_as
+            keys_version = next(member.keys_version for member in members if member.key == patient_key)
         _link(ledger, patient_key, matches)
         for flag in flags:
             ledger.flag(flag)
         person = ledger.state.person_of[patient_key]
-        moved = self._save(tx, ledger, members, tokens, Member(itself, person, fingerprint=fingerprint), is_new)
+        moved = self._save(
+            tx, ledger, members, tokens,
+            Member(itself, person, fingerprint=fingerprint, keys_version=keys_version), is_new,
+        )  # fmt: skip
         return IdentityOutcome(
             enterprise_id=person,
             created=before is None,
@@ -145,6 +178,52 @@ class IdentityService:
             members=tuple(sorted(ledger.state.members(person))),
             is_held=is_held,
         )
+
+    async def match(
+        self, tx: Transaction, patient: Mapping[str, Any], load: LoadPatients, *, most: int
+    ) -> list[Candidate]:
+        """Who `patient`, which is not registered, may be: at most `most` registered patients, the likeliest first.
+
+        What `load` does not return takes no part. A patient whose number was merged away stands for its survivor. What
+        any candidate of a person forbids is held against that whole person.
+        """
+        said = demographics_of(patient, today=self._today())
+        tokens = self._tokens(NOBODY, "", said)
+        near = await self._near(tx, tokens)
+        loaded = await load([each.patient.patient_id for each in near]) if near else {}
+        retired = [each.patient.patient_key for each in near if each.retired_into is not None]
+        active = await store.survivors(tx, retired) if retired else {}
+        found: dict[int, Candidate] = {}
+        against: dict[UUID, set[str]] = {}
+        for each in near:
+            if each.patient.patient_id not in loaded:
+                continue
+            how = self._compare(said, demographics_of(loaded[each.patient.patient_id], today=self._today()))
+            against.setdefault(each.enterprise_id, set()).update(how.vetoes)
+            shown = active.get(each.patient.patient_key, each.patient)
+            other = found.get(shown.patient_key)
+            if other is None or how.score > other.comparison.score:
+                found[shown.patient_key] = Candidate(shown, each.enterprise_id, how)
+        judged = [
+            replace(one, comparison=replace(one.comparison, vetoes=tuple(sorted(against[one.enterprise_id]))))
+            for one in found.values()
+        ]
+        return sorted(judged, key=Candidate.order)[:most]
+
+    async def rekey(self, tx: Transaction, count: int, load: LoadPatients) -> int:
+        """Key up to `count` patients anew whose block keys are of another version; answers how many there were."""
+        members = await store.keyed_by_others(tx, self._keys_version, count)
+        records = await load([member.patient.patient_id for member in members if member.fingerprint]) if members else {}
+        for member in members:
+            key, now = member.key, replace(member, keys_version=self._keys_version)
+            record = records.get(member.patient.patient_id)
+            if record is None:  # it was deleted, or its key was destroyed
+                store.save_keys(tx, now, None)
+                continue
+            said = demographics_of(record, today=self._today())
+            now = replace(now, fingerprint=fingerprint_of(self._index, key, said))
+            store.save_keys(tx, now, self._tokens(key, member.patient.source, said))
+        return len(members)
 
     def withdraw(self, tx: Transaction, patient_key: int) -> None:
         """The record of a patient was deleted: nobody is found or linked by what it said. It stays with its person, and
@@ -259,9 +338,9 @@ class IdentityService:
         """The enterprise id of each patient that is registered."""
         return {key: str(person) for key, person in (await store.enterprise_ids(tx, patient_keys)).items()}
 
-    async def survivors(self, tx: Transaction, patient_keys: Collection[int]) -> dict[str, str | None]:
+    async def taken_over_by(self, tx: Transaction, patient_keys: Collection[int]) -> dict[str, str | None]:
         """By FHIR id, into whom each patient was merged; None for one that is active."""
-        return await store.survivors(tx, patient_keys)
+        return await store.taken_over_by(tx, patient_keys)
 
     async def members(self, tx: Transaction, enterprise_id: UUID | str) -> list[SourcePatient]:
         """The patients of a person, retired ones too; a former enterprise id leads to the present one."""
@@ -298,6 +377,26 @@ class IdentityService:
     async def open_reviews(self, tx: Transaction, limit: int = 100) -> list[Flag]:
         """Pairs that a person should look at, oldest first."""
         return await store.open_reviews(tx, limit)
+
+    def _tokens(self, patient_key: int, source: str, said: Demographics) -> Tokens:
+        return tokens_of(self._index, patient_key, source, said, self._own_keys)
+
+    async def _near(self, tx: Transaction, tokens: Tokens) -> list[store.Near]:
+        near, hot = await store.candidates(tx, tokens, block=LARGEST_BLOCK, most=MOST_CANDIDATES)
+        if hot:
+            _hot_keys.inc(hot)
+        return near
+
+    async def _alike(self, tx: Transaction, said: Demographics, tokens: Tokens, load: LoadPatients) -> list[int]:
+        """The keys of those among who shares a token with a record that a link or a flag may concern."""
+        near = await self._near(tx, tokens)
+        loaded = await load([each.patient.patient_id for each in near]) if near else {}
+        return [
+            each.patient.patient_key
+            for each in near
+            if (id_ := each.patient.patient_id) in loaded
+            and self._compare(said, demographics_of(loaded[id_], today=self._today())).rule
+        ]
 
     def _today(self) -> date:
         return self._clock.now().date()
@@ -370,7 +469,7 @@ class IdentityService:
 
 
 def _judge(
-    key: int, said: Demographics, others: Mapping[int, Demographics], state: LinkState
+    key: int, said: Demographics, others: Mapping[int, Demographics], state: LinkState, compare: Compare
 ) -> tuple[tuple[Match, ...], list[Flag]]:
     """Whom the rules link a record with, and what a person should look at."""
     own = state.person_of.get(key)
@@ -378,7 +477,7 @@ def _judge(
     profiles = _profiles({**others, key: said}, state)
     itself = profiles.pop(key, Profile(key, {key: said}))
     persons = _persons(profiles, state)
-    found = resolve(itself, persons, decisions, own=own)
+    found = resolve(itself, persons, decisions, own=own, compare=compare)
     flags = [Flag(key, other, reasons) for other, reasons in found.flags]
     against = vetoes_between([itself], persons.get(own, ()) if own else (), decisions)
     return found.matches, flags + [Flag(*place, ("link-contradicted", *vetoes)) for place, vetoes in against.items()]

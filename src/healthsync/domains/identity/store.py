@@ -55,16 +55,56 @@ async def known_patient(
     return (row["enterprise_id"], tuple(row["fingerprint"] or ())) if row else (None, ())
 
 
-async def persons_of(tx: Transaction, keys: Collection[int], tokens: Tokens | None = None) -> list[Member]:
-    """All members of the persons of `keys` and of those that share a token, with these persons locked."""
-    wanted = (list(keys), tokens.shared_identifiers if tokens else (), tokens.block_keys if tokens else ())
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A patient that shares keys with a record, its person, and the patient that it was retired into."""
+
+    patient: SourcePatient
+    enterprise_id: UUID
+    retired_into: int | None
+
+
+async def candidates(tx: Transaction, tokens: Tokens, *, block: int, most: int) -> tuple[list[Near], int]:
+    """At most `most` patients that share a number or a block key, those first that share most, and how many keys were
+    passed over because more than `block` patients have them."""
+    rows = await tx.fetch(
+        _SQL.candidates, tokens.shared_identifiers, tokens.block_keys, block, most, tokens.patient_key
+    )
+    near = [
+        Near(_source_patient(row), row["enterprise_id"], row["retired_into"])
+        for row in rows
+        if row["patient_key"] is not None
+    ]
+    return near, rows[0]["hot"]
+
+
+async def survivors(tx: Transaction, keys: Collection[int]) -> dict[int, SourcePatient]:
+    """The active patient that each of these leads to."""
+    return {row[0]: SourcePatient(row[1], row[2], row[3]) for row in await tx.fetch(_SQL.survivors, list(keys))}
+
+
+async def persons_of(tx: Transaction, keys: Collection[int]) -> list[Member]:
+    """All members of the persons of `keys`, with these persons locked."""
+    wanted = list(keys)
     locked: set[UUID] = set()
-    while rows := await tx.fetch(_SQL.lock_persons, *wanted):
+    while rows := await tx.fetch(_SQL.lock_persons, wanted):
         locked |= {row["enterprise_id"] for row in rows}
-        members = [_member(row) for row in await tx.fetch(_SQL.members_sharing, *wanted)]
+        members = [_member(row) for row in await tx.fetch(_SQL.members_with, wanted)]
         if {member.enterprise_id for member in members} <= locked:  # nobody moved while we waited for the locks
             return members
     return []
+
+
+async def keyed_by_others(tx: Transaction, version: str, count: int) -> list[Member]:
+    """Patients whose block keys are of another version, held until the end of the transaction."""
+    return [_member(row) for row in await tx.fetch(_SQL.keyed_by_others, version, count)]
+
+
+def save_keys(tx: Transaction, member: Member, tokens: Tokens | None) -> None:
+    """Replace the tokens of a known patient at the end of the unit of work."""
+    _later(tx, members=[_member_row(member)])
+    if tokens:
+        _save_tokens(tx, tokens, is_new=False)
 
 
 async def add_decisions_and_reviews(tx: Transaction, state: LinkState) -> None:
@@ -98,12 +138,16 @@ def save(tx: Transaction, change: Change, tokens: Tokens | None = None, *, is_ne
         unpinned=[pin for pin, holds in change.pins.items() if not holds],
     )
     if tokens:
-        key = tokens.patient_key
-        numbers = [(key, *number) for number in zip(tokens.identifiers, tokens.types, strict=True)]
-        keys = [(key, token) for token in tokens.block_keys]
-        _later(tx, identifiers=numbers, block_keys=keys)
-        if not is_new:
-            _later(tx, old_identifiers=[(key, numbers)], old_block_keys=[(key, keys)])
+        _save_tokens(tx, tokens, is_new=is_new)
+
+
+def _save_tokens(tx: Transaction, tokens: Tokens, *, is_new: bool) -> None:
+    key = tokens.patient_key
+    numbers = [(key, *number) for number in zip(tokens.identifiers, tokens.types, strict=True)]
+    keys = [(key, token) for token in tokens.block_keys]
+    _later(tx, identifiers=numbers, block_keys=keys)
+    if not is_new:
+        _later(tx, old_identifiers=[(key, numbers)], old_block_keys=[(key, keys)])
 
 
 def withdraw(tx: Transaction, patient_key: int) -> None:
@@ -176,9 +220,9 @@ async def members(tx: Transaction, enterprise_id: UUID) -> list[SourcePatient]:
     return [SourcePatient(*row) for row in await tx.fetch(_SQL.members, enterprise_id)]
 
 
-async def survivors(tx: Transaction, keys: Collection[int]) -> dict[str, str | None]:
+async def taken_over_by(tx: Transaction, keys: Collection[int]) -> dict[str, str | None]:
     """By FHIR id, into whom each patient was merged; None for one that is active."""
-    return {row[0]: row[1] for row in await tx.fetch(_SQL.survivors, list(keys))}
+    return {row[0]: row[1] for row in await tx.fetch(_SQL.taken_over_by, list(keys))}
 
 
 async def active_members(tx: Transaction, enterprise_id: UUID) -> list[SourcePatient]:
@@ -216,8 +260,18 @@ def _paired(place: tuple[int, int], **columns: object) -> dict[str, object]:
 
 
 def _member(row: asyncpg.Record) -> Member:
-    patient = SourcePatient(row["patient_key"], row["patient_id"], row["source"])
-    return Member(patient, row["enterprise_id"], row["linked_to"], row["retired_into"], tuple(row["fingerprint"]))
+    return Member(
+        _source_patient(row),
+        row["enterprise_id"],
+        row["linked_to"],
+        row["retired_into"],
+        tuple(row["fingerprint"]),
+        row["keys_version"],
+    )
+
+
+def _source_patient(row: asyncpg.Record) -> SourcePatient:
+    return SourcePatient(row["patient_key"], row["patient_id"], row["source"])
 
 
 def _member_row(member: Member) -> dict[str, Any]:
@@ -230,6 +284,7 @@ def _member_row(member: Member) -> dict[str, Any]:
         "linked_to": member.linked_to,
         "retired_into": member.retired_into,
         "fingerprint": member.fingerprint,
+        "keys_version": member.keys_version,
     }
 
 

@@ -67,6 +67,7 @@ _DEFINITIONS = {
     ("", "import"): "urn:healthsync:operation:import",
     ("Patient", "ihe-pix"): "https://profiles.ihe.net/ITI/PIXm/OperationDefinition/IHE.PIXm.pix",
     ("Patient", "golden"): "urn:healthsync:operation:golden",
+    ("Patient", "idi-match"): f"{_HL7}/us/identity-matching/OperationDefinition/IDI-match",
     ("", "closure"): f"{_HL7}/OperationDefinition/ConceptMap-closure",
     ("ValueSet", "batch-validate-code"): "urn:healthsync:operation:batch-validate-code",
 }

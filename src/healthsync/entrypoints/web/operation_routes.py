@@ -1,4 +1,5 @@
-"""Operations about a patient: DocumentReference/$docref, Observation/$lastn, Patient/[id]/$golden, Patient/$ihe-pix."""
+"""Operations about patients: DocumentReference/$docref, Observation/$lastn, Patient/[id]/$golden, Patient/$ihe-pix,
+Patient/$match."""
 
 from __future__ import annotations
 
@@ -9,10 +10,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from healthsync.exchange.disclose import Disclosed, NoCrossReference, NotCrossReferenced, Refusal
+from healthsync.exchange.disclose import Disclosed, Likely, NoCrossReference, NotCrossReferenced, Refusal
 from healthsync.exchange.operations.cross_references import CrossReference
 from healthsync.exchange.operations.docref import FindDocuments
 from healthsync.exchange.operations.lastn import LastObservations
+from healthsync.exchange.operations.match import MatchPatients
 from healthsync.standards.fhir import bundles, json
 from healthsync.standards.fhir.outcome import Issue, operation_outcome
 from healthsync.standards.fhir.parameters import answer
@@ -37,7 +39,7 @@ class OperationRoutes:
 
     def __init__(self, hub: Any, pages: Pages, begin: Any) -> None:
         self._pages, self._begin = pages, begin
-        self._golden = hub.disclose.golden
+        self._golden, self._match = hub.disclose.golden, MatchPatients(hub.disclose)
         self._cross_reference = CrossReference(hub.disclose)
         self._find_documents, self._last_observations = FindDocuments(hub.disclose), LastObservations(hub.disclose)
 
@@ -50,6 +52,8 @@ class OperationRoutes:
         for surface in ("fhir.ihe_pix", "fhir.ihe_pix.post"):
             router.add(surface, self.cross_references)
         router.add("fhir.golden", self.golden)
+        router.add("fhir.match", self.match)
+        router.add("fhir.idi_match", self.idi_match)
 
     async def docref(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET or POST DocumentReference/$docref."""
@@ -85,6 +89,38 @@ class OperationRoutes:
         requester = await self._begin(request, {"type": "Patient", **names}, "read")
         found = await self._golden(requester, names["id"])
         return answers.refusal(found) if isinstance(found, Refusal) else answers.resource(found)
+
+    async def match(self, request: Request, names: Mapping[str, str]) -> Response:
+        """POST Patient/$match."""
+        requester = await self._begin(request, {"type": "Patient"}, "search")
+        return self._likely(request, await self._match(requester, await parameters_of(request)), "$match")
+
+    async def idi_match(self, request: Request, names: Mapping[str, str]) -> Response:
+        """POST Patient/$idi-match."""
+        requester = await self._begin(request, {"type": "Patient"}, "search")
+        found = await self._match(requester, await parameters_of(request), weighted=True)
+        return self._likely(request, found, "$idi-match")
+
+    def _likely(self, request: Request, found: Sequence[Likely] | Refusal, operation: str) -> Response:
+        if isinstance(found, Refusal):
+            return answers.refusal(found)
+        base = base_of(request)
+        bundle = bundles.searchset(
+            [
+                bundles.Found(
+                    "Patient",
+                    one.disclosed.id,
+                    msgspec.Raw(one.disclosed.text.encode()),
+                    score=round(one.score, 4),
+                    grade=str(one.grade),
+                )
+                for one in found
+            ],
+            base=base,
+            links=self._pages.of(base).links(f"Patient/{operation}", [], None),
+            total=len(found),
+        )
+        return answers.fhir(json.dump(bundle))
 
     def _searchset(
         self, request: Request, path: str, entries: Sequence[Disclosed], warnings: Sequence[str] = ()

@@ -1,4 +1,5 @@
-"""The search index, made anew from the resources: for what an older version stored, before anyone searches it."""
+"""The search index and the keys of the master patient index, made anew from the resources: for what an older version
+stored, before anyone searches it."""
 
 from __future__ import annotations
 
@@ -29,4 +30,17 @@ async def rebuild_index(database: Database, ingest: Ingest, progress: Callable[[
             progress(total)
     if total:
         _log.info("the search index was made anew", count=total)
+    await _rekey(database, ingest)
     return total
+
+
+async def _rekey(database: Database, ingest: Ingest) -> None:
+    total = 0
+    while True:
+        async with database.transaction() as tx:
+            count = await ingest.rekey(tx, _BATCH)
+        if not count:
+            break
+        total += count
+    if total:
+        _log.info("the keys of the master patient index were made anew", count=total)

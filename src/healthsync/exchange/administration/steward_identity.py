@@ -251,7 +251,7 @@ class StewardIdentity:
         async with self._database.connection() as tx:
             each = [set(await self._reviews.patients_with_number(tx, [identifier])) for identifier in identifiers]
             found = set.intersection(*each)
-            survivors = await self._identity.survivors(tx, [patient.patient_key for patient in found])
+            survivors = await self._identity.taken_over_by(tx, [patient.patient_key for patient in found])
         active = [id_ for id_, survivor in survivors.items() if survivor is None]
         if len(active) > 1:
             raise InvalidInput("several patients go under these identifiers", code="multiple-matches")

@@ -65,10 +65,7 @@ class PatientMatching:
 class PatientMatchingDocument:
     """How records of one person are found."""
 
-    patient_matching: PatientMatching = setting(
-        "How records of one person are found.",
-        later="records are linked by the deterministic rules; scored matching is not built yet",
-    )
+    patient_matching: PatientMatching = setting("How records of one person are found.")
 
     def describe(self, names: Names) -> Iterator[str]:
         """Blocking, scoring and thresholds, a sentence each."""

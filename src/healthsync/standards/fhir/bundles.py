@@ -294,15 +294,19 @@ _PHRASES = {
 }  # fmt: skip
 
 
+MATCH_GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One entry of a searchset: `mode` is match, include or outcome."""
+    """One entry of a searchset: `mode` is match, include or outcome; `grade` is a code of match-grade."""
 
     type: str
     id: str
     resource: Body
     mode: str = "match"
     score: float | None = field(default=None)
+    grade: str | None = field(default=None)
 
 
 def searchset(
@@ -354,6 +358,8 @@ def _found(found: Found, base: str) -> Json:
     search: Json = {"mode": found.mode}
     if found.score is not None:
         search["score"] = found.score
+    if found.grade is not None:
+        search["extension"] = [{"url": MATCH_GRADE, "valueCode": found.grade}]
     return {"fullUrl": full_url(base, found.type, found.id), "resource": found.resource, "search": search}
 
 

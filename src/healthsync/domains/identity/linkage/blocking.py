@@ -13,8 +13,8 @@ import jellyfish
 import numpy as np
 from numpy.typing import NDArray
 
-from healthsync.domains.identity.linkage.nicknames import nickname_groups
 from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped, sorted_distinct
+from healthsync.domains.identity.nicknames import nickname_groups
 
 Keys = NDArray[np.uint64]
 Pairs = tuple[Codes, Codes]

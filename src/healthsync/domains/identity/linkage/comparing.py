@@ -18,8 +18,8 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, JaroWinkler
 from rapidfuzz.process import cdist, cpdist
 
-from healthsync.domains.identity.linkage.nicknames import census_shares, full_names, later_names, nickname_groups
 from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped
+from healthsync.domains.identity.nicknames import census_shares, full_names, later_names, nickname_groups
 
 Levels = NDArray[np.int8]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from healthsync.domains.identity.linkage.linking import Linkage
-from healthsync.domains.identity.linkage.nicknames import census_shares
 from healthsync.domains.identity.linkage.standardising import Records
+from healthsync.domains.identity.nicknames import census_shares
 from healthsync.domains.identity.scoring import Score, score
 
 THRESHOLDS = (0.05, 0.2, 0.5, 0.8, 0.9, 0.95, 0.99, 0.998, 0.9999)

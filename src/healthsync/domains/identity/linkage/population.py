@@ -17,7 +17,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 
-from healthsync.domains.identity.linkage.nicknames import full_names
+from healthsync.domains.identity.nicknames import full_names
 
 COLUMNS = (
     "id", "given", "middle", "family", "suffix", "birth_date", "sex", "ssn", "street", "city", "state", "postal_code",

@@ -7,7 +7,6 @@ What a person's name, number and date mean is decided by `identity.demographics`
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -16,17 +15,27 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from healthsync.domains.identity.demographics import (
-    GENERATIONS,
-    PLACEHOLDER_DATES,
+from healthsync.domains.identity.demographics import PLACEHOLDER_DATES
+from healthsync.domains.identity.values import (
+    email_of,
+    family_parts,
+    first_and_rest,
     is_doe,
     is_nobody,
+    name_words,
     normalised_name,
+    number_of,
+    phone_of,
+    place_of,
+    postal_code_of,
     real_family,
     real_first_name,
-    real_ssn,
+    split_street,
+    text_of,
+    untitled,
     without_generation,
 )
+from healthsync.standards.normalise import GENERATIONS
 
 Codes = NDArray[np.int32]
 
@@ -37,17 +46,7 @@ HEAPED = 5.0
 """From so many times its share, the first of January stands for "some day of that year"."""
 
 _SAMPLE = 1000
-_TITLES = frozenset("mr mrs ms miss mister dr doctor prof professor sir dame rev reverend hon md phd esq".split())  # noqa: SIM905
-_PARTICLES = frozenset("of the de del della der den des di da do dos du la le van von zu y e and al el bin ibn".split())  # noqa: SIM905
-_ABBREVIATIONS = {
-    "street": "st", "str": "st", "road": "rd", "avenue": "ave", "av": "ave", "boulevard": "blvd", "drive": "dr",
-    "lane": "ln", "court": "ct", "place": "pl", "square": "sq", "terrace": "ter", "tce": "ter", "crescent": "cres",
-    "circuit": "cct", "circle": "cir", "highway": "hwy", "parkway": "pkwy", "close": "cl", "grove": "gr",
-    "apartment": "apt", "flat": "apt", "unit": "apt", "suite": "ste", "number": "no", "floor": "fl", "building": "bldg",
-    "north": "n", "south": "s", "east": "e", "west": "w", "saint": "st", "mount": "mt", "fort": "ft",
-}  # fmt: skip
 _MONTHS = {name: at for at, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}  # noqa: SIM905
-_NO_DIGIT = str.maketrans("", "", " ()-+./")
 _MALE = frozenset(("m", "male", "man", "boy", "1"))
 _FEMALE = frozenset(("f", "female", "woman", "girl", "2", "w"))
 _YES = frozenset(("y", "yes", "true", "t"))
@@ -219,9 +218,9 @@ def _names(columns: Mapping[str, Column]) -> dict[str, Column]:
     found: dict[str, Column] = {}
     told: list[Column] = []
     if family is not None:
-        found["family"] = mapped(family, lambda text: real_family(without_generation(_untitled(text))[0]))
+        found["family"] = mapped(family, lambda text: real_family(without_generation(untitled(text))[0]))
         found["family_parts"] = mapped(family, family_parts)
-        told.append(mapped(family, lambda text: without_generation(_untitled(text))[1]))
+        told.append(mapped(family, lambda text: without_generation(untitled(text))[1]))
     if given is not None:
         found["given"] = mapped(given, lambda text: real_first_name(first_and_rest(text)[0]))
         rest = mapped(given, lambda text: first_and_rest(text)[1])
@@ -248,9 +247,9 @@ def split_name(text: str) -> tuple[str, str, str]:
     """(given, family, middle) of a whole name, "Smith, John A" or "John A Smith"."""
     family, comma, rest = text.partition(",")
     if comma and rest.strip() and normalised_name(rest) not in GENERATIONS:
-        words = _untitled(rest).split()
+        words = untitled(rest).split()
         return (words[0] if words else "", family.strip(), " ".join(words[1:]))
-    bare, generation = without_generation(_untitled(text.replace(",", " ")))
+    bare, generation = without_generation(untitled(text.replace(",", " ")))
     words = bare.split()
     if not words:
         return "", "", ""
@@ -261,29 +260,6 @@ def split_name(text: str) -> tuple[str, str, str]:
 def generation_word(generation: str) -> str:
     """A suffix that means this generation, "" for none."""
     return next((word for word, number in GENERATIONS.items() if number == generation), "")
-
-
-def first_and_rest(text: str) -> tuple[str, str]:
-    """("Mary", "Ann") of "Mary Ann"; placeholders of several words (Baby Girl) stay whole."""
-    words = _untitled(text).split()
-    if len(words) < 2 or not real_first_name(" ".join(words)):
-        return " ".join(words), ""
-    return words[0], " ".join(words[1:])
-
-
-def name_words(text: str) -> list[str]:
-    """The words of a name, normalised: no title, particle, generation or placeholder."""
-    words = (normalised_name(word) for word in re.split(r"[\s,;/\-]+", text))
-    return [
-        word for word in words if word and word not in _PARTICLES | _TITLES | GENERATIONS.keys() and not is_nobody(word)
-    ]
-
-
-def _untitled(text: str) -> str:
-    words = text.split()
-    while len(words) > 1 and normalised_name(words[0]) in _TITLES:
-        words = words[1:]
-    return " ".join(words)
 
 
 def _without_does(given: Column, family: Column) -> dict[str, Column]:
@@ -306,12 +282,6 @@ def _further_names(full: Column, found: Mapping[str, Column]) -> Column:
             words = joined(words, found[name], lambda text, part: " ".join(w for w in text.split() if w != part))
     middle = found.get("middle")
     return words if middle is None else joined(middle, words, lambda one, other: one or other)
-
-
-def family_parts(text: str) -> str:
-    """The words of a family name of several (hyphenated, or with two names), "" for one."""
-    words = name_words(without_generation(text)[0])
-    return " ".join(words) if len(words) > 1 else ""
 
 
 def _words(columns: Mapping[str, Column]) -> tuple[Codes, Codes, list[str]]:
@@ -430,54 +400,6 @@ def sex_of(text: str) -> str:
     return "male" if word in _MALE else "female" if word in _FEMALE else ""
 
 
-def number_of(text: str) -> str:
-    """A social security number: nine digits by its issuer's rules, another country's as it is, the last four."""
-    squeezed = re.sub(r"[\W_]", "", text.casefold())
-    if squeezed.isdigit() and len(squeezed) == 9:
-        return real_ssn(squeezed) or ""
-    return "" if len(squeezed) < 4 or is_nobody(squeezed) else squeezed
-
-
-def phone_of(text: str) -> str:
-    """The significant digits of a telephone number: no country code 1, no leading zeros (E.164 without its +)."""
-    digits = text.partition("x")[0].partition("e")[0].translate(_NO_DIGIT).lstrip("0")
-    if not digits.isdigit():
-        digits = re.sub(r"\D", "", digits)
-    digits = digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
-    return "" if len(digits) < 6 or len(set(digits[-7:])) == 1 or digits.endswith("5551212") else digits
-
-
-def email_of(text: str) -> str:
-    """An address in lower case, without +tags; "" when it is none."""
-    local, at, domain = text.casefold().replace("mailto:", "").strip().partition("@")
-    local = local.split("+")[0]
-    nobody = is_nobody(local) or local in {"noemail", "no", "na", "nomail", "noreply", "email"}
-    return f"{local}@{domain}" if at and local and "." in domain and not nobody else ""
-
-
-def postal_code_of(text: str) -> str:
-    """A postal code without blanks; of a US one, the five digits."""
-    code = re.sub(r"[\W_]", "", text.casefold())
-    code = code[:5] if len(code) == 9 and code.isdigit() else code
-    return "" if not code or set(code) <= {"0"} or set(code) == {"9"} or is_nobody(code) else code
-
-
-def place_of(text: str) -> str:
-    """A city, state or second line of an address: words in their short form."""
-    words = [_ABBREVIATIONS.get(word, word) for word in text_of(text).split()]
-    return " ".join(words)
-
-
-def text_of(text: str) -> str:
-    """Any text: lower case, no accents, no marks."""
-    plain = text.casefold()
-    if not plain.isascii():
-        plain = unicodedata.normalize("NFKD", plain)
-        plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    words = re.sub(r"[\W_]+", " ", plain).strip()
-    return "" if is_nobody(words.replace(" ", "")) else words
-
-
 def _street(columns: Mapping[str, Column]) -> dict[str, Column]:
     """House number and name of the street; the number may stand in its own column or before the name.
 
@@ -486,14 +408,11 @@ def _street(columns: Mapping[str, Column]) -> dict[str, Column]:
     street, number = columns.get("street"), columns.get("house_number")
     if street is None:
         return {}
-    house = mapped(street, lambda text: _HOUSE.match(text)[1].casefold())  # type: ignore[index] - matches always
-    name = mapped(mapped(street, lambda text: _HOUSE.match(text)[2]), lambda text: place_of(text).replace(" ", ""))  # type: ignore[index]
+    house = mapped(street, lambda text: split_street(text)[0])
+    name = mapped(street, lambda text: split_street(text)[1])
     if number is not None:
         house = joined(mapped(number, text_of), house, lambda told, found: told or found)
     return {"house": house, "street_name": name, "street": _together(house, name)}
-
-
-_HOUSE = re.compile(r"\s*(\d*)\w?\b[\s,]*(.*)", re.DOTALL)
 
 
 def _together(house: Column, name: Column) -> Column:

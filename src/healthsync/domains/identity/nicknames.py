@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from healthsync.domains.identity.demographics import normalised_name
+from healthsync.domains.identity.values import normalised_name
 
 
 @cache
@@ -39,7 +39,20 @@ def census_shares() -> dict[str, int]:
 @cache
 def later_names() -> frozenset[str]:
     """First names that became usual after that census."""
-    return frozenset(name for line in _lines("later_names.txt") for name in line.split())
+    return frozenset(normalised_name(name) for line in _lines("later_names.txt") for name in line.split())
+
+
+@cache
+def borne_names() -> frozenset[str]:
+    """First names that people really bear: of the census of 1990, and those that became usual since."""
+    return later_names() | census_shares().keys()
+
+
+@cache
+def family_shares() -> dict[str, float]:
+    """The share of people who bear a family name (US census of 1990)."""
+    rows = (line.split("\t") for line in _lines("family_names.tsv"))
+    return {normalised_name(name): int(people) / 100_000 for name, people in rows}
 
 
 def _table() -> list[tuple[str, list[str], list[str]]]:

@@ -1,0 +1,207 @@
+"""What decides whether two records are of one person, where the rules do not: weights, or points. Pure.
+
+Whatever decides, vetoes and gates of the rules stand before it. Three ways are shipped:
+
+    rules     nothing beyond the rules
+    weights   the statistical weights: certain links, probable links and is flagged, possible is flagged
+    points    a table of points (a `patient_matching` document, or a shipped one): links, or is flagged
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from itertools import product
+from typing import Any
+
+import jellyfish
+import yaml
+from rapidfuzz.distance import JaroWinkler, Levenshtein
+
+from healthsync.domains.identity.levels import names_of
+from healthsync.domains.identity.matching import Comparison, Rule, compare
+from healthsync.domains.identity.model import Address, Demographics
+from healthsync.domains.identity.weighing import Step, Weights
+from healthsync.errors import InvalidInput
+
+
+class ByRules:
+    """The rules alone."""
+
+    def __call__(self, one: Demographics, other: Demographics) -> Comparison:
+        """Compare two records."""
+        return compare(one, other)
+
+
+@dataclass(frozen=True, slots=True)
+class ByWeights:
+    """The rules, and the statistical weights where the rules are silent or doubt.
+
+    From the probability `link` on two records are linked, and flagged unless they are certain; from `review` on a
+    person looks. Name, birth date and sex alone are never certain, and link only as written: namesakes share them.
+    """
+
+    weights: Weights
+    link: float = 0.95
+    review: float = 0.75
+
+    def __call__(self, one: Demographics, other: Demographics) -> Comparison:
+        """Compare two records."""
+        by_rules = compare(one, other)
+        if by_rules.links and not by_rules.flags:
+            return by_rules
+        weighed = self.weights.weigh(one, other)
+        likely, reasons = weighed.probability, weighed.reasons
+        if likely < self.review or by_rules.rule is Rule.IDENTIFIER:
+            return by_rules if by_rules.rule else replace(by_rules, score=likely)
+        evidence = (
+            *(f"{field}:{level}" for field, level in names_of(weighed.levels)),
+            f"weights:{self.weights.version}",
+        )
+        if by_rules.vetoes or by_rules.gates or reasons:
+            if by_rules.links:  # the rules link and flag what the gate doubts
+                return by_rules
+            gates = tuple(dict.fromkeys((*by_rules.gates, *reasons)))
+            return Comparison(Rule.POSSIBLE, evidence, by_rules.vetoes, gates, by_rules.flags, likely)
+        flags = tuple(flag for flag in by_rules.flags if flag == "sex-conflict")
+        if likely >= max(self.weights.certain, self.link) and weighed.levels.tells_more:
+            return Comparison(Rule.CERTAIN, evidence, (), (), flags, likely)
+        if by_rules.links:
+            return by_rules
+        levels = weighed.levels
+        enough = levels.tells_more or levels.given == levels.family == 1
+        rule = Rule.PROBABLE if likely >= self.link and enough else Rule.POSSIBLE
+        return Comparison(rule, evidence, (), (), (str(rule), *flags), likely)
+
+    def steps(self, one: Demographics, other: Demographics) -> list[Step]:
+        """What each field weighs, in bits."""
+        return self.weights.steps(self.weights.weigh(one, other))
+
+
+@dataclass(frozen=True, slots=True)
+class PointField:
+    """Points for one field: all of them for values that are equal, a part for values that are alike.
+
+    Alike are values from the likeness `least` on; they get their likeness as a share of the points.
+    """
+
+    name: str
+    points: float
+    match: str = "exact"
+    algorithm: str | None = None
+    least: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ByPoints:
+    """The rules, and a table of points where the rules are silent or doubt: 100 × points ÷ all points.
+
+    A missing field gets no points, and counts among all points.
+    """
+
+    fields: Sequence[PointField]
+    link: float
+    review: float
+    no_match: float
+
+    def __post_init__(self) -> None:
+        for each in self.fields:
+            if each.name not in _VALUES:
+                raise InvalidInput(
+                    f"{each.name} is no column that points are given for; there are {', '.join(_VALUES)}"
+                )
+
+    def percent(self, one: Demographics, other: Demographics) -> float:
+        """The points of two records, 0 to 100."""
+        whole = sum(each.points for each in self.fields)
+        got = sum(each.points * _likeness(each, one, other) for each in self.fields)
+        return round(100 * got / whole, 6) if whole else 0.0
+
+    def __call__(self, one: Demographics, other: Demographics) -> Comparison:
+        """Compare two records."""
+        by_rules = compare(one, other)
+        if by_rules.links and not by_rules.flags:
+            return by_rules
+        percent = self.percent(one, other)
+        if percent < self.review or by_rules.rule is Rule.IDENTIFIER:
+            score = max(by_rules.score, percent / 100) if percent >= self.no_match else by_rules.score
+            return replace(by_rules, score=score)
+        evidence = tuple(f"{each.name}:points" for each in self.fields if _likeness(each, one, other) > 0)
+        if by_rules.links:
+            return by_rules
+        rule = Rule.POINTS if percent >= self.link else Rule.POSSIBLE
+        flags = () if rule is Rule.POINTS else ("possible",)
+        return Comparison(rule, evidence, by_rules.vetoes, by_rules.gates, flags, percent / 100)
+
+    def steps(self, one: Demographics, other: Demographics) -> list[Step]:
+        """The points of each field."""
+        return [Step(each.name, "points", each.points * _likeness(each, one, other)) for each in self.fields]
+
+
+Decider = ByRules | ByWeights | ByPoints
+
+
+@cache
+def shipped_points() -> Mapping[str, Any]:
+    """The tables of points that ship with the hub, by name."""
+    return yaml.safe_load(files("healthsync.domains.identity").joinpath("points.yaml").read_text(encoding="utf-8"))
+
+
+def points_of(document: Mapping[str, Any]) -> ByPoints:
+    """The points of a `patient_matching` document. Raises InvalidInput for a column that has no points."""
+    limits = document["thresholds"]
+    fields = [
+        PointField(
+            each["name"], each["weight"], each["match_type"], each.get("algorithm"), each.get("threshold") or 0.0
+        )
+        for each in document["scoring"]["fields"]
+    ]
+    return ByPoints(fields, limits["auto_merge"], limits["review"], limits["no_match"])
+
+
+def _likeness(field: PointField, one: Demographics, other: Demographics) -> float:
+    """0 to 1; of several values, those that are most alike."""
+    values = _VALUES[field.name]
+    found = max((_alike(field, a, b) for a, b in product(values(one), values(other))), default=0.0)
+    return found if found >= field.least else 0.0
+
+
+def _alike(field: PointField, a: Any, b: Any) -> float:
+    if a == b:
+        return 1.0
+    if field.match == "exact":
+        return 0.0
+    if isinstance(a, Address):  # the same place, whatever else is written
+        return float((a.house, a.street, a.postal_code or a.city) == (b.house, b.street, b.postal_code or b.city))
+    if isinstance(a, tuple):  # a name of several parts: as alike as they are on the whole
+        return sum(_alike(field, x, y) for x, y in zip(a, b, strict=True)) / len(a)
+    one, other = str(a), str(b)
+    match field.algorithm:
+        case "levenshtein":
+            return Levenshtein.normalized_similarity(one, other)
+        case "soundex" | "metaphone":
+            sound = jellyfish.soundex if field.algorithm == "soundex" else jellyfish.metaphone
+            return float(sound(one) == sound(other))
+        case _:
+            return JaroWinkler.similarity(one, other)
+
+
+_VALUES = {
+    "ssn": lambda said: said.ssns,
+    "name": lambda said: said.names,
+    "first_name": lambda said: said.first_names,
+    "last_name": lambda said: said.families,
+    "middle_name": lambda said: said.middles,
+    "name_suffix": lambda said: said.generations,
+    "dob": lambda said: said.birth_dates,
+    "sex": lambda said: said.sexes,
+    "address": lambda said: {place for place in said.addresses if place.street},
+    "city": lambda said: {place.city for place in said.addresses if place.city},
+    "state": lambda said: {place.state for place in said.addresses if place.state},
+    "zip": lambda said: {place.postal_code for place in said.addresses if place.postal_code},
+    "phone": lambda said: said.phones,
+    "email": lambda said: said.emails,
+}
+"""What a record says of each column of logical patients that points may be given for."""
