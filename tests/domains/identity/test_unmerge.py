@@ -29,7 +29,8 @@ class World:
         self.numbers: list[str] = []
 
     async def load(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        return {id_: self.records[id_] for id_ in ids}
+        """Only of this world: who shares a block key in the other takes no part."""
+        return {id_: self.records[id_] for id_ in ids if id_ in self.records}
 
     async def add(self, source: str, *numbers: str) -> None:
         """A new record that goes under some numbers."""
