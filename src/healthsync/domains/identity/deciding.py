@@ -125,15 +125,20 @@ class ByPoints:
         if by_rules.links and not by_rules.flags:
             return by_rules
         percent = self.percent(one, other)
-        if percent < self.review or by_rules.rule is Rule.IDENTIFIER:
-            score = max(by_rules.score, percent / 100) if percent >= self.no_match else by_rules.score
-            return replace(by_rules, score=score)
-        evidence = tuple(f"{each.name}:points" for each in self.fields if _likeness(each, one, other) > 0)
+        if by_rules.rule is Rule.IDENTIFIER or percent < self.no_match:
+            return by_rules
+        if by_rules.rule is not None and percent < self.review:
+            return replace(by_rules, score=max(by_rules.score, percent / 100))
         if by_rules.links:
             return by_rules
-        rule = Rule.POINTS if percent >= self.link else Rule.POSSIBLE
-        flags = () if rule is Rule.POINTS else ("possible",)
-        return Comparison(rule, evidence, by_rules.vetoes, by_rules.gates, flags, percent / 100)
+        evidence = tuple(f"{each.name}:points" for each in self.fields if _likeness(each, one, other) > 0)
+        found = Comparison(Rule.POINTS, evidence, by_rules.vetoes, by_rules.gates, (), percent / 100)
+        if percent >= self.link:
+            return found
+        if percent >= self.review:
+            return replace(found, rule=Rule.LIKELY, flags=(Rule.LIKELY.value,))
+        is_shown = not (found.vetoes or found.gates)  # as possible, and nobody need look at it
+        return replace(found, rule=Rule.POSSIBLE) if is_shown else by_rules
 
     def steps(self, one: Demographics, other: Demographics) -> list[Step]:
         """The points of each field."""

@@ -58,6 +58,7 @@ class Rule(StrEnum):
     PROBABLE = "probable"
     SSN = "ssn"
     NAME_BIRTH_DATE = "name+birth-date"
+    LIKELY = "likely"
     POSSIBLE = "possible"
 
 
@@ -105,9 +106,12 @@ class Comparison:
 
     @property
     def grade(self) -> Grade:
-        """certain links; probable links and is flagged; possible is flagged, or likely enough to be shown."""
+        """certain links; probable links and is flagged, or has the points for review; possible is flagged, or likely
+        enough to be shown."""
         if self.links:
             return Grade.PROBABLE if self.flags else Grade.CERTAIN
+        if self.rule is Rule.LIKELY and not self.vetoes and not self.gates:
+            return Grade.PROBABLE
         return Grade.POSSIBLE if self.rule else Grade.CERTAINLY_NOT
 
     @property
