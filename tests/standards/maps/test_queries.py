@@ -115,7 +115,7 @@ def test_an_answer_goes_back_to_who_asked_with_the_question_as_it_was_sent() -> 
 def test_an_answer_is_written_in_the_character_set_of_the_query_unless_that_lacks_a_letter() -> None:
     query = qbp("Q22", pdq("@PID.8^F"), charset="8859/1", version="2.9")
     for family, charset in (("Müller", "8859/1"), ("Wałęsa", "UNICODE UTF-8")):
-        patient = {"resourceType": "Patient", "name": [{"family": family}]}
+        patient = {"resourceType": "Patient", "id": "1", "name": [{"family": family}]}
         answer = _response(query, QueryAnswer(AckCode.AA, patients=[patient]))
         assert (answer.get("MSH-18"), answer.get("PID-5")) == (charset, family)
         assert answer.version == "2.5.1"

@@ -98,7 +98,8 @@ def _forms(content: Content, now: Subjects) -> list[Resource]:
         for extension in result.get("extension", ())
     ]
     forms = (form for form in report.get("presentedForm", ()) if form.get("url") not in shown or "url" not in form)
-    return [{"attachment": form, "code": report["code"], "status": report.get("status")} for form in forms]
+    told = {name: report[name] for name in ("code", "status") if name in report}
+    return [{"attachment": form, **told} for form in forms]
 
 
 def _contents(_content: Content, now: Subjects) -> list[Resource]:
