@@ -92,7 +92,7 @@ def is_ssn(identifier: Mapping[str, Any]) -> bool:
 
 
 def _objects(values: object) -> Iterator[Mapping[str, Any]]:
-    return (value for value in values if isinstance(value, Mapping)) if isinstance(values, Iterable) else iter(())
+    return (value for value in values if isinstance(value, dict)) if isinstance(values, Iterable) else iter(())
 
 
 def _squeezed(text: object) -> str:
@@ -101,14 +101,14 @@ def _squeezed(text: object) -> str:
 
 def _type(identifier: Mapping[str, Any]) -> str:
     kind = identifier.get("type")
-    codings = _objects(kind.get("coding")) if isinstance(kind, Mapping) else iter(())
+    codings = _objects(kind.get("coding")) if isinstance(kind, dict) else iter(())
     return next((coding["code"].upper() for coding in codings if isinstance(coding.get("code"), str)), "")
 
 
 def _authority(identifier: Mapping[str, Any]) -> str:
     """The assigning authority: the system, else the assigner; "" when neither is known."""
     assigner = identifier.get("assigner")
-    named = (assigner.get("reference") or assigner.get("display")) if isinstance(assigner, Mapping) else None
+    named = (assigner.get("reference") or assigner.get("display")) if isinstance(assigner, dict) else None
     return _squeezed(identifier.get("system") or named)
 
 

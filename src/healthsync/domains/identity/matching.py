@@ -167,6 +167,19 @@ Compare = Callable[[Demographics, Demographics], Comparison]
 """How two records compare: by the rules alone (`compare`), or by what decides where the rules do not."""
 
 
+def remembering(compare: Compare) -> Compare:
+    """The same, each pair compared once: who decides about one newcomer asks for a pair several times."""
+    known: dict[tuple[Demographics, Demographics], Comparison] = {}
+
+    def compared(one: Demographics, other: Demographics) -> Comparison:
+        pair = (one, other)
+        if pair not in known:
+            known[pair] = compare(one, other)
+        return known[pair]
+
+    return compared
+
+
 def _rule(agreeing: set[str]) -> Rule | None:
     table = (
         (Rule.IDENTIFIER, {"identifier"}),
@@ -291,7 +304,7 @@ class Profile:
     @property
     def demographics(self) -> Demographics:
         """What the records say together."""
-        return reduce(or_, self.records.values(), Demographics())
+        return _all_of(self.records.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +403,12 @@ def _compared(said: Demographics, profile: Profile, compare: Compare) -> list[tu
 
 
 def _together(profiles: Iterable[Profile]) -> Demographics:
-    return reduce(or_, (profile.demographics for profile in profiles), Demographics())
+    return _all_of(profile.demographics for profile in profiles)
+
+
+def _all_of(said: Iterable[Demographics]) -> Demographics:
+    each = list(said)
+    return reduce(or_, each) if each else Demographics()
 
 
 def _apart(one: Sequence[Profile], other: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]) -> bool:

@@ -16,7 +16,15 @@ from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
 from healthsync.domains.identity.links import BY_RULES, Ledger, followers, survivor_of
-from healthsync.domains.identity.matching import Candidate, Compare, Match, Profile, resolve, vetoes_between
+from healthsync.domains.identity.matching import (
+    Candidate,
+    Compare,
+    Match,
+    Profile,
+    remembering,
+    resolve,
+    vetoes_between,
+)
 from healthsync.domains.identity.model import (
     Decision,
     Demographics,
@@ -138,14 +146,15 @@ class IdentityService:
             return IdentityOutcome(before, created=False)
 
         # (2) Everyone it could be, and what was decided about them.
-        near = [] if alone else await self._alike(tx, said, tokens, load)
+        compare, read = remembering(self._compare), _Readings(self._today())
+        near = [] if alone else await self._alike(tx, said, tokens, load, compare, read)
         keys = near if is_new else [patient_key, *near]
         members = await store.persons_of(tx, keys) if keys else []
         ledger = await self._ledger(tx, members, BY_RULES)
         speaking = [
             member for member in members if member.fingerprint
         ]  # of a deleted record nothing is left to compare
-        others = await self._demographics(speaking, load, patient_key)
+        others = await self._demographics(speaking, load, read, patient_key)
 
         # (3) Another person under the old number is looked at before anything is linked.
         changed = contradicted(known_as, fingerprint)
@@ -153,7 +162,7 @@ class IdentityService:
         if is_held:
             matches, flags = (), [Flag(patient_key, patient_key, ("overlay-suspected", *changed))]
         else:
-            matches, flags = _judge(patient_key, said, others, ledger.state, self._compare)
+            matches, flags = _judge(patient_key, said, others, ledger.state, compare)
 
         # (4) Link, flag, save. Of what is held nothing enters the index: the patient goes on as he was known.
         keys_version = self._keys_version
@@ -387,15 +396,22 @@ class IdentityService:
             _hot_keys.inc(hot)
         return near
 
-    async def _alike(self, tx: Transaction, said: Demographics, tokens: Tokens, load: LoadPatients) -> list[int]:
+    async def _alike(
+        self,
+        tx: Transaction,
+        said: Demographics,
+        tokens: Tokens,
+        load: LoadPatients,
+        compare: Compare,
+        read: _Readings,
+    ) -> list[int]:
         """The keys of those among who shares a token with a record that a link or a flag may concern."""
         near = await self._near(tx, tokens)
         loaded = await load([each.patient.patient_id for each in near]) if near else {}
         return [
             each.patient.patient_key
             for each in near
-            if (id_ := each.patient.patient_id) in loaded
-            and self._compare(said, demographics_of(loaded[id_], today=self._today())).rule
+            if (id_ := each.patient.patient_id) in loaded and compare(said, read(id_, loaded[id_])).rule
         ]
 
     def _today(self) -> date:
@@ -421,10 +437,12 @@ class IdentityService:
             await store.add_decisions_and_reviews(tx, state)
         return Ledger(state, at=self._clock.now(), decided_by=decided_by)
 
-    async def _demographics(self, members: Sequence[Member], load: LoadPatients, but: int) -> dict[int, Demographics]:
+    async def _demographics(
+        self, members: Sequence[Member], load: LoadPatients, read: _Readings, but: int
+    ) -> dict[int, Demographics]:
         keys = {member.patient.patient_id: member.key for member in members if member.key != but}
         patients = await load(list(keys)) if keys else {}
-        return {keys[id_]: demographics_of(patient, today=self._today()) for id_, patient in patients.items()}
+        return {keys[id_]: read(id_, patient) for id_, patient in patients.items()}
 
     def _save(
         self,
@@ -466,6 +484,21 @@ class IdentityService:
         )
         store.save(tx, change, tokens, is_new=is_new)
         return tuple(sorted(key for key, member in before.items() if after[key].enterprise_id != member.enterprise_id))
+
+
+class _Readings:
+    """What patients say of themselves, each read once while it stays the same: candidates are opened again when the
+    persons they belong to are locked."""
+
+    def __init__(self, today: date) -> None:
+        self._today = today
+        self._known: dict[str, tuple[Mapping[str, Any], Demographics]] = {}
+
+    def __call__(self, id_: str, patient: Mapping[str, Any]) -> Demographics:
+        known = self._known.get(id_)
+        if known is None or known[0] != patient:
+            known = self._known[id_] = patient, demographics_of(patient, today=self._today)
+        return known[1]
 
 
 def _judge(
