@@ -32,7 +32,7 @@ serve: $(READY)
 	@$(BIN)/healthsync serve --data $(DATA)
 
 test: $(READY)
-	$(BIN)/pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadscope $(ARGS)
 
 check: check-style check-format check-types check-architecture check-reference check-lock check-repository
 

@@ -19,6 +19,7 @@ from healthsync.domains.identity.links import BY_RULES, Ledger, followers, survi
 from healthsync.domains.identity.matching import (
     Candidate,
     Compare,
+    Comparison,
     Match,
     Profile,
     remembering,
@@ -147,14 +148,9 @@ class IdentityService:
 
         # (2) Everyone it could be, and what was decided about them.
         compare, read = remembering(self._compare), _Readings(self._today())
-        near = [] if alone else await self._alike(tx, said, tokens, load, compare, read)
-        keys = near if is_new else [patient_key, *near]
-        members = await store.persons_of(tx, keys) if keys else []
-        ledger = await self._ledger(tx, members, BY_RULES)
-        speaking = [
-            member for member in members if member.fingerprint
-        ]  # of a deleted record nothing is left to compare
-        others = await self._demographics(speaking, load, read, patient_key)
+        near = {} if alone else await self._alike(tx, said, tokens, load, compare, read)
+        keys = {key for key, how in near.items() if how.links} | (set() if is_new else {patient_key})
+        ledger, members, others = await self._those(tx, keys, near, load, read, patient_key)
 
         # (3) Another person under the old number is looked at before anything is linked.
         changed = contradicted(known_as, fingerprint)
@@ -163,6 +159,10 @@ class IdentityService:
             matches, flags = (), [Flag(patient_key, patient_key, ("overlay-suspected", *changed))]
         else:
             matches, flags = _judge(patient_key, said, others, ledger.state, compare)
+            while unlocked := _unlocked(matches, members, keys):  # what its records say together made the link
+                keys |= unlocked
+                ledger, members, others = await self._those(tx, keys, near, load, read, patient_key)
+                matches, flags = _judge(patient_key, said, others, ledger.state, compare)
 
         # (4) Link, flag, save. Of what is held nothing enters the index: the patient goes on as he was known.
         keys_version = self._keys_version
@@ -404,15 +404,31 @@ class IdentityService:
         load: LoadPatients,
         compare: Compare,
         read: _Readings,
-    ) -> list[int]:
-        """The keys of those among who shares a token with a record that a link or a flag may concern."""
+    ) -> dict[int, Comparison]:
+        """Those among who shares a token with a record that a link or a flag may concern, by key."""
         near = await self._near(tx, tokens)
         loaded = await load([each.patient.patient_id for each in near]) if near else {}
-        return [
-            each.patient.patient_key
+        return {
+            each.patient.patient_key: how
             for each in near
-            if (id_ := each.patient.patient_id) in loaded and compare(said, read(id_, loaded[id_])).rule
-        ]
+            if (id_ := each.patient.patient_id) in loaded and (how := compare(said, read(id_, loaded[id_]))).rule
+        }
+
+    async def _those(
+        self,
+        tx: Transaction,
+        keys: Collection[int],
+        near: Collection[int],
+        load: LoadPatients,
+        read: _Readings,
+        but: int,
+    ) -> tuple[Ledger, list[Member], dict[int, Demographics]]:
+        """The persons of `keys`, which are locked, and of `near`, which are not: whom nothing will be linked with is
+        only told about, and households that arrive together need not wait for each other."""
+        members = await store.persons_of(tx, keys, near) if keys or near else []
+        speaking = [member for member in members if member.fingerprint]  # of a deleted record nothing is left
+        others = await self._demographics(speaking, load, read, but)
+        return await self._ledger(tx, members, BY_RULES), members, others
 
     def _today(self) -> date:
         return self._clock.now().date()
@@ -499,6 +515,12 @@ class _Readings:
         if known is None or known[0] != patient:
             known = self._known[id_] = patient, demographics_of(patient, today=self._today)
         return known[1]
+
+
+def _unlocked(matches: Sequence[Match], members: Sequence[Member], keys: Collection[int]) -> set[int]:
+    """The patients of matches with persons none of whose members is among `keys`."""
+    locked = {member.enterprise_id for member in members if member.key in keys}
+    return {match.patient_key for match in matches if match.person not in locked}
 
 
 def _judge(

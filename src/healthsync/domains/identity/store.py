@@ -83,16 +83,16 @@ async def survivors(tx: Transaction, keys: Collection[int]) -> dict[int, SourceP
     return {row[0]: SourcePatient(row[1], row[2], row[3]) for row in await tx.fetch(_SQL.survivors, list(keys))}
 
 
-async def persons_of(tx: Transaction, keys: Collection[int]) -> list[Member]:
-    """All members of the persons of `keys`, with these persons locked."""
+async def persons_of(tx: Transaction, keys: Collection[int], also: Collection[int] = ()) -> list[Member]:
+    """All members of the persons of `keys`, with these persons locked, and of those of `also` as they are now."""
     wanted = list(keys)
     locked: set[UUID] = set()
     while rows := await tx.fetch(_SQL.lock_persons, wanted):
         locked |= {row["enterprise_id"] for row in rows}
-        members = [_member(row) for row in await tx.fetch(_SQL.members_with, wanted)]
-        if {member.enterprise_id for member in members} <= locked:  # nobody moved while we waited for the locks
+        members = [_member(row) for row in await tx.fetch(_SQL.members_with, [*wanted, *also])]
+        if {member.enterprise_id for member in members if member.key in keys} <= locked:  # nobody moved meanwhile
             return members
-    return []
+    return [_member(row) for row in await tx.fetch(_SQL.members_with, list(also))] if also else []
 
 
 async def keyed_by_others(tx: Transaction, version: str, count: int) -> list[Member]:

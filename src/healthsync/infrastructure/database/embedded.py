@@ -69,6 +69,7 @@ _FIXED_SETTINGS = {
     "log_error_verbosity": "terse",
     "log_statement": "none",
     "log_min_duration_statement": "-1",
+    "deadlock_timeout": "200ms",  # two workers that meet in a deadlock go on sooner
 }
 _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 _PR_SET_PDEATHSIG = 1
