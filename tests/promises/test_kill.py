@@ -95,7 +95,7 @@ def facilities(hub: HubProcess) -> list[Facility]:
     for facility in facilities:
         facility.join(60)
         assert not facility.is_alive(), "a sender still waits for an acknowledgement"
-    hub.wait_until_processed()
+    hub.wait_until_processed(180)
     return facilities
 
 

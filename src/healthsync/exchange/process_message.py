@@ -42,7 +42,7 @@ from healthsync.exchange.ingest import Incoming, Ingest, IngestResult, Submissio
 from healthsync.exchange.normal_forms import ConventionsOf, in_normal_forms
 from healthsync.exchange.standardise import Standardise
 from healthsync.infrastructure.clock import Clock
-from healthsync.infrastructure.database import Database, Transaction
+from healthsync.infrastructure.database import Database, Transaction, is_deadlock
 from healthsync.infrastructure.events import Event, EventLog
 from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.infrastructure.telemetry import logger, metrics, span
@@ -64,6 +64,7 @@ _points = metrics.histogram(
 _judged = metrics.counter(
     "healthsync_messages_judged", "Messages by source and what followed from their points.", ("source", "action")
 )
+_DEADLOCKS = 5
 _backlog = metrics.gauge("healthsync_messages_in_state", "Messages that wait, and dead letters.", ("state",))
 
 
@@ -183,8 +184,7 @@ class ProcessMessage:
         started = time.perf_counter()
         try:
             with span("process message", sequence=claimed.sequence, source=claimed.source):
-                async with tx.savepoint():
-                    settlement, score = await self._process(tx, claimed, rules)
+                settlement, score = await self._process_at_last(tx, claimed, rules)
             scores += [score] if score is not None else []
             return settlement
         except Exception as error:
@@ -196,6 +196,19 @@ class ProcessMessage:
             return settlement
         finally:
             _seconds.observe(time.perf_counter() - started)
+
+    async def _process_at_last(
+        self, tx: Transaction, claimed: Claimed, rules: SourceRules
+    ) -> tuple[Settlement, MessageScore | None]:
+        """A deadlock with another worker is no fault of the message: it is tried again at once, for a few times."""
+        for left in reversed(range(_DEADLOCKS)):
+            try:
+                async with tx.savepoint():
+                    return await self._process(tx, claimed, rules)
+            except Exception as error:
+                if not left or not is_deadlock(error):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     async def _process(
         self, tx: Transaction, claimed: Claimed, rules: SourceRules

@@ -98,6 +98,18 @@ async def test_after_the_last_attempt_a_message_is_dead(rig: Any, adt: BUILD) ->
     assert (await rig.one(1)).attempts == 3
 
 
+@pytest.mark.parametrize(("deadlocks", "state", "attempts"), [(1, "processed", 1), (9, "accepted", 1)])
+async def test_a_deadlock_with_another_worker_is_tried_again_at_once(
+    rig: Any, adt: BUILD, deadlocks: int, state: str, attempts: int
+) -> None:
+    await accept(rig, adt, "P1")
+    left = iter(range(deadlocks))
+    rig.gate.fail = lambda _: asyncpg.DeadlockDetectedError("on purpose") if next(left, None) is not None else None
+    assert await rig.process()() == 1
+    done = await rig.one(1)
+    assert (done.state, done.attempts) == (state, attempts)
+
+
 async def test_an_outage_kills_no_message_however_long_it_lasts(rig: Any, adt: BUILD) -> None:
     await accept(rig, adt, "P1")
     rig.gate.fail = failing(1, error=Unavailable)

@@ -8,7 +8,7 @@ PostgreSQL's CPU), so only `SET LOCAL` and transaction-level locks are allowed.
 
 from healthsync.infrastructure.database.deferred import Parts, Writer
 from healthsync.infrastructure.database.migrate import migrate
-from healthsync.infrastructure.database.pool import Database, Lookup, Transaction
+from healthsync.infrastructure.database.pool import Database, Lookup, Transaction, is_deadlock
 from healthsync.infrastructure.database.queries import Queries
 
-__all__ = ["Database", "Lookup", "Parts", "Queries", "Transaction", "Writer", "migrate"]
+__all__ = ["Database", "Lookup", "Parts", "Queries", "Transaction", "Writer", "is_deadlock", "migrate"]

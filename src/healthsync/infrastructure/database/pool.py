@@ -225,6 +225,11 @@ class _UnitOfWork(Transaction):
             await self._began.rollback()
 
 
+def is_deadlock(error: BaseException) -> bool:
+    """Whether PostgreSQL ended a statement because two transactions waited for each other (40P01)."""
+    return isinstance(error, asyncpg.DeadlockDetectedError)
+
+
 class Database:
     """The connections to one PostgreSQL database."""
 
