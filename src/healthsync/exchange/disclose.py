@@ -7,6 +7,8 @@
     (5) record      the AuditEvent, permitted or refused, is committed before the caller gets a byte
 
 If the event cannot be written, `errors.Unavailable` is raised and nothing leaves (HTTP 503).
+
+One file, though a long one: whoever reviews the gate sees every way out without looking elsewhere.
 """
 
 from __future__ import annotations

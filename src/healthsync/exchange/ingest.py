@@ -10,6 +10,8 @@
     (7) record       audit and events
 
 All of it in the transaction of the caller: one commit, or nothing. The caller still has to commit.
+
+One file, though a long one: whoever reviews the gate sees every way in without looking elsewhere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The verbs of terminology: compile, expand, validate, look up, subsume, translate."""
+"""The verbs of terminology: compile, expand, validate, look up, subsume, translate.
+
+One file, though a long one: the verbs share what is loaded and compiled, and the work is done in the modules beside it.
+"""
 
 from __future__ import annotations
 

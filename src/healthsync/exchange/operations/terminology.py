@@ -6,7 +6,8 @@
 Answers have the findings and parameters that the HL7 terminology ecosystem asks of its servers: `issues` with codes and
 places, `used-codesystem` in expansions, `tx-resource` and versions in questions.
 
-They speak of codes, never of patients: what a code means is told to every client that may enter.
+They speak of codes, never of patients: what a code means is told to every client that may enter. One file, though a
+long one: the operations share how parameters are read and how findings are told.
 """
 
 from __future__ import annotations
