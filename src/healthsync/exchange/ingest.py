@@ -794,13 +794,17 @@ class Ingest:
         ]
 
     async def _replace(self, tx: Transaction, submission: Submission, work: _Work, written: _Written) -> list[Event]:
-        """A Patient whom a client says to be replaced by another is merged into him (IHE ITI-104 §2:3.104.4.2); one who
-        is said to be active again is a person of his own."""
+        """A Patient whom a client says to be replaced by another of his source is merged into him, of another source
+        linked with him (IHE ITI-104 §2:3.104.4.2); one who is said to be active again is a person of his own."""
         itself = SourcePatient(written.change.pid, written.change.id, submission.source)
         if (other := renumbered.replaced_by(written.resource)) is not None:
             survivor = await self._named(tx, submission, work, other)
             if survivor is None or survivor.patient_key == itself.patient_key:
                 return []
+            stored = await self._reviews.source_patients(tx, [itself.patient_id, survivor.patient_id])
+            if len({patient.source for patient in stored.values()}) > 1:  # each goes on sending under its own number
+                link = Decided("link", survivor, itself, submission.source, "sender-link")
+                return await self._put_right(tx, submission, work, link)
             merge = Decided("merge", survivor, itself, submission.source, "sender-merge")
             return await self._join(tx, submission, work, merge, is_told=True)
         former = renumbered.replaced_by(written.before or {}) or {}

@@ -159,6 +159,22 @@ async def test_a_duplicate_that_is_replaced_joins_the_survivor_and_its_number_is
     assert told(await pix(admin, "R-m94"))[0] == []
 
 
+async def test_who_is_replaced_by_a_patient_of_another_source_is_linked_and_takes_no_message_of_his(
+    admin: httpx.AsyncClient, client_as: Any, hub: Any
+) -> None:
+    kept = (await feed(admin, "R-1")).json()["id"]
+    other = await client_as("system")
+    maiden = {"name": [{"family": "MAIDEN", "given": ["ALICE"]}], "birthDate": "1985-05-05"}
+    gone = (await feed(other, "B-1", BLUE, **maiden)).json()["id"]
+    assert (await feed(other, "B-1", BLUE, **maiden, **replaced_by("R-1"))).status_code == 200
+    golden = [(await admin.get(f"/fhir/Patient/{id_}/$golden")).json()["id"] for id_ in (kept, gone)]
+    assert golden[0] == golden[1]
+    async with hub.database.connection() as tx:
+        names = [row["name"] for row in await tx.fetch("SELECT name FROM event_log")]
+        retired = await tx.fetchval("SELECT count(*) FROM identity_patient WHERE retired_into IS NOT NULL")
+    assert (names.count("patient.merged"), retired) == (0, 0)
+
+
 async def test_a_merge_may_name_the_survivor_by_reference_and_come_with_him(admin: httpx.AsyncClient) -> None:
     link = [{"other": {"reference": "Patient/kept"}, "type": "replaced-by"}]
     stranger = {"name": [{"family": "Marrow", "given": ["Hob"]}], "gender": "male"}
