@@ -572,3 +572,18 @@ async def test_the_order_of_arrival_does_not_change_who_is_linked(hub: Hub) -> N
                 persons = {frozenset(key for key in found if found[key] == person) for person in found.values()}
                 assert persons == {frozenset({1, 2, 3, 4}), frozenset({5, 6, 7}), frozenset({8, 9, 10})}, keys
                 raise _RolledBack
+
+
+async def test_what_the_records_of_a_patient_say_together_links_where_none_of_them_does_alone(
+    database: Database,
+) -> None:
+    """The person is not locked while records are looked for, since no pair links: it is before the link is made."""
+    hub = Hub(database)
+    await hub.register(1, {"resourceType": "Patient", "identifier": [number("A"), ssn("219-09-1234")]})
+    await hub.register(2, person(number("B")))
+    await hub.merge(1, 2)
+    named = person(number("C", CLINIC), ssn("219-09-1234"))
+    del named["gender"]
+    outcome = await hub.register(3, named, "west")
+    assert outcome.linked_to
+    assert set(outcome.members) == {1, 2, 3}
