@@ -141,12 +141,17 @@ def _name(resource: Resource, ids: frozenset[str]) -> str:
     return f"{kind}:{number or resource.get('name') or resource.get('code')}"
 
 
+_FIRST_ONLY = ("Practitioner.name",)
+"""Entries without a type that v2 says once."""
+
+
 def _values(path: str, value: Any, names: Mapping[str, str], ids: frozenset[str]) -> Iterator[str]:
     if isinstance(value, list):
         seen: Counter[str] = Counter()
         for inner in value:
             seen[called := _called(inner)] += 1
-            called = called.replace("]", f" {seen[called]}]") if seen[called] > 1 else called
+            if seen[called] > 1:
+                called = called.replace("]", f" {seen[called]}]") or ("[further]" if path in _FIRST_ONLY else "")
             yield from _values(path + called, inner, names, ids)
     elif not isinstance(value, dict):
         yield f"{path} = {names.get(value, value) if isinstance(value, str) else value}"

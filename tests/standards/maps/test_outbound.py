@@ -79,6 +79,19 @@ def test_old_versions_get_their_own_data_types():
     assert "TQ1|" not in order and "^^^20260506080000+0000^^S" in order
 
 
+def test_a_place_keeps_its_state_and_the_number_beside_its_path():
+    place = {
+        "resourceType": "Location", "id": "bed", "mode": "instance", "name": "4N 12 A", "status": "suspended",
+        "identifier": [{"system": "urn:oid:2.4.4", "value": "4N/12/A"}, {"system": "urn:oid:1.2.3", "value": "77"}],
+        "physicalType": {"coding": [{"code": "bd"}]},
+    }  # fmt: skip
+    visit = RESOURCES["Encounter/enc"] | {"location": [{"location": {"reference": "Location/bed"}}]}
+    told = Content(visit, RESOURCES | {"Location/bed": place})
+    for version, number in (("2.5.1", "^^^^^77&&1.2.3&ISO"), ("2.4", "")):
+        raw = build("ADT^A01", told, replace(HEADER, version=version)).decode()
+        assert f"|I|4N^12^A^&2.4.4&ISO^suspended{number}|" in raw, "PL.10 came with v2.5"
+
+
 def test_a_single_result_goes_out_under_a_request_of_its_own():
     observation = RESOURCES["Observation/obs"] | {"subject": {"reference": "Patient/pat"}}
     message = Message.parse(build("ORU^R01", Content(observation, RESOURCES), HEADER))

@@ -409,10 +409,10 @@ _LEVELS = (7, 8, 1, 2, 3)
 _DEEPEST = {"bd": 3, "ro": 2, "wa": 1, "lvl": 8, "bu": 7}
 
 
-def pl(location: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
+def pl(location: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """Location as PL. Numbers that the hub made are paths (ward/room/bed) and go back into their places."""
-    number = next((n for n in location.get("identifier", ()) if n.get("value")), {})
-    made: list[Component] = [None] * 9
+    number, comprehensive, *_ = [*(n for n in location.get("identifier", ()) if n.get("value")), {}, {}]
+    made: list[Component] = [None] * 10
     kinds = [coding.get("code") for coding in location.get("physicalType", {}).get("coding", ())]
     made[3] = _hd(number) if number else None
     if "si" in kinds:  # a facility is its own authority
@@ -420,7 +420,9 @@ def pl(location: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
         made[3] = [str(named or ""), *made[3][1:]] if isinstance(made[3], list) else made[3] or named
     else:
         _tell_path(made, number.get("value", ""), next((_DEEPEST[kind] for kind in kinds if kind in _DEEPEST), 1))
+    made[4] = location.get("status")
     made[5] = next((_code_of(kind) for kind in location.get("type", ())), None)
+    made[9] = ei(comprehensive, pen) if pen.version >= (2, 5) else None
     named, shown = _words_of(made), str(location.get("name", ""))
     made[8] = location.get("description") or (shown if set(shown.split()) - named else None)
     return made if any(made) else None
