@@ -192,10 +192,11 @@ def kind_of(identifier: Resource) -> str | None:
 
 def ei(identifier: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """Identifier as EI."""
-    if not identifier.get("value"):
-        return None
-    namespace, universal, kind = authority_of(identifier)
-    return [identifier["value"], namespace or None, universal or None, kind or None]
+    return [part or None for part in _with_authority(identifier)] if identifier.get("value") else None
+
+
+def _with_authority(number: Any) -> list[str]:
+    return [number["value"], *authority_of(number)]
 
 
 def ei_own(resource: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
@@ -422,7 +423,7 @@ def pl(location: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
         _tell_path(made, number.get("value", ""), next((_DEEPEST[kind] for kind in kinds if kind in _DEEPEST), 1))
     made[4] = location.get("status")
     made[5] = next((_code_of(kind) for kind in location.get("type", ())), None)
-    made[9] = ei(comprehensive, pen) if pen.version >= (2, 5) else None
+    made[9] = _with_authority(comprehensive) if comprehensive and pen.version >= (2, 5) else None
     named, shown = _words_of(made), str(location.get("name", ""))
     made[8] = location.get("description") or (shown if set(shown.split()) - named else None)
     return made if any(made) else None
