@@ -6,6 +6,9 @@
 
 SHELL = /bin/bash
 .DEFAULT_GOAL = help
+# Compiled modules are kept: the tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo serve test check docs reference bench lock clean
 .PHONY: check-style check-format check-types check-architecture check-reference check-lock check-repository
 

@@ -81,7 +81,7 @@ def hub(new_hub: Callable[..., HubProcess]) -> HubProcess:
 def facilities(hub: HubProcess) -> list[Facility]:
     """Four connections with six patients each; what they sent while everything was killed again and again."""
     facilities = [
-        Facility(hub, name, 6, SEED + n, per_second=40) for n, name in enumerate(("NORTH", "EAST", "SOUTH", "WEST"))
+        Facility(hub, name, 6, SEED + n, per_second=20) for n, name in enumerate(("NORTH", "EAST", "SOUTH", "WEST"))
     ]
     for facility in facilities:
         facility.start()

@@ -32,6 +32,12 @@ CLOSED_KEYS = sorted(ALLOWED_KEYS - {"channel", "client", "connector", "consumer
                                      "partner", "profile", "resource_type", "rule", "scope", "setting", "source", "task", "worker"})  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def logs_as_they_begin() -> None:
+    """Whatever level and form a test before this module has left."""
+    configure()
+
+
 def lines(capsys) -> list[dict]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
