@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from healthsync.standards.fhir import validate
 from healthsync.standards.hl7v2 import Message
-from healthsync.standards.maps import Conversion, Correction, MappingContext, PatientMerge, convert
+from healthsync.standards.maps import Conversion, Correction, MappingContext, PatientMerge, convert, merged
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -40,6 +41,19 @@ def context(**changes: Any) -> MappingContext:
 def converted(text: str, **changes: Any) -> Conversion:
     """The conversion of a message written with line breaks."""
     return convert(Message.parse(text.strip().replace("\n", "\r").encode()), context(**changes))
+
+
+def after(*messages: str) -> dict[str, list[dict[str, Any]]]:
+    """What is stored after these messages, by type; each state on the way is a valid resource."""
+    store: dict[str, dict[str, Any]] = {}
+    for text in messages:
+        for mapped in converted(text).resources:
+            store[mapped.reference] = merged(store.get(mapped.reference), mapped)
+            assert validate.structure(store[mapped.reference]) == []
+    found: dict[str, list[dict[str, Any]]] = {}
+    for resource in store.values():
+        found.setdefault(resource["resourceType"], []).append(resource)
+    return found
 
 
 def rendered(conversion: Conversion) -> str:

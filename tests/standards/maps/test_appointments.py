@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from healthsync.standards.fhir import validate
-from healthsync.standards.maps import merged
 from healthsync.standards.maps.conversion import supported
 
-from .golden_pairs import converted
+from .golden_pairs import after, converted
 
 AIS = "AIS|1|{}|{}^Service^L|20240401090000+0000|||30|min"
 AIP = "AIP|1|{}|{}^Doc^Ann|OPH^Ophthalmologist^L"
@@ -24,18 +22,6 @@ def siu(event: str, at: str, *booked: str, start: str = "0900", status: str = ""
     time = f"^^^20240401{start}00+0000" if start else ""
     sch = f"SCH|PA1^EHR|FA1^ZSCH||||CHG^Changed^L|||{duration}|{time}||||||||||||||{status}"
     return "\n".join([header, sch, "PID|1||P1^^^ZHOSP^MR||Linnet^Ora", "RGS|1", *booked])
-
-
-def after(*messages: str) -> dict[str, list[dict[str, Any]]]:
-    store: dict[str, dict[str, Any]] = {}
-    for text in messages:
-        for mapped in converted(text).resources:
-            store[mapped.reference] = merged(store.get(mapped.reference), mapped)
-            assert validate.structure(store[mapped.reference]) == []
-    found: dict[str, list[dict[str, Any]]] = {}
-    for resource in store.values():
-        found.setdefault(resource["resourceType"], []).append(resource)
-    return found
 
 
 def appointment_after(*messages: str) -> dict[str, Any]:

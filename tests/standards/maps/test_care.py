@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from healthsync.standards.fhir import validate
-from healthsync.standards.maps import merged
 from healthsync.standards.maps.conversion import supported
 
-from .golden_pairs import converted
+from .golden_pairs import after
 
 PID = "PID|1||P1^^^ZHOSP^MR||Linnet^Ora^^^^^L||19640428|F"
 
@@ -19,18 +17,6 @@ PID = "PID|1||P1^^^ZHOSP^MR||Linnet^Ora^^^^^L||19640428|F"
 def message(kind: str, at: str, *segments: str) -> str:
     header = rf"MSH|^~\&|ZEHR|ZHOSP|ZHUB|ZHIE|20240301{at}00+0000||{kind}|{kind}{at}|P|2.5.1"
     return "\n".join([header, *segments])
-
-
-def after(*messages: str) -> dict[str, list[dict[str, Any]]]:
-    store: dict[str, dict[str, Any]] = {}
-    for text in messages:
-        for mapped in converted(text).resources:
-            store[mapped.reference] = merged(store.get(mapped.reference), mapped)
-            assert validate.structure(store[mapped.reference]) == []
-    found: dict[str, list[dict[str, Any]]] = {}
-    for resource in store.values():
-        found.setdefault(resource["resourceType"], []).append(resource)
-    return found
 
 
 def test_the_messages_of_chapters_11_and_12_have_maps() -> None:

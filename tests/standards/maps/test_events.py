@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from healthsync.standards.fhir import validate
-from healthsync.standards.maps import PatientLink, PatientMerge, RecordMerge, RecordMove, merged
+from healthsync.standards.maps import PatientLink, PatientMerge, RecordMerge, RecordMove
 from healthsync.standards.maps.conversion import supported
 from healthsync.standards.maps.tables import tables
 
-from .golden_pairs import converted
+from .golden_pairs import after, converted
 
 PID = "PID|1||P1^^^ZHOSP^MR||Linnet^Ora^^^^^L||19640428|F||||||||||ACC1^^^ZHOSP^AN"
 OTHER = "PID|2||P2^^^ZHOSP^MR||Finch^Ida^^^^^L||19710101|F"
@@ -47,19 +46,6 @@ def adt(
     pv1 = "|".join(["PV1", *(fields.get(number, "") for number in range(1, 44))])
     header = rf"MSH|^~\&|ZHIS|ZHOSP|ZHUB|ZHIE|20240301{at}00+0000||ADT^{event}|{event}{at}|P|2.5.1"
     return "\n".join([header, f"EVN|{event}|20240301{at}00+0000", pid, pv1, *more])
-
-
-def after(*messages: str) -> dict[str, list[dict[str, Any]]]:
-    """What is stored after these messages, by type."""
-    store: dict[str, dict[str, Any]] = {}
-    for text in messages:
-        for mapped in converted(text).resources:
-            store[mapped.reference] = merged(store.get(mapped.reference), mapped)
-            assert validate.structure(store[mapped.reference]) == []
-    found: dict[str, list[dict[str, Any]]] = {}
-    for resource in store.values():
-        found.setdefault(resource["resourceType"], []).append(resource)
-    return found
 
 
 def visit_after(*messages: str) -> dict[str, Any]:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import permutations
-from typing import Any
 
 import pytest
 
-from healthsync.standards.fhir import validate
-from healthsync.standards.maps import merged
-
-from .golden_pairs import converted
+from .golden_pairs import after, converted
 
 PID = "PID|1||P1^^^ZHOSP^MR||Linnet^Ora|||||||||||||{}"
 
@@ -21,18 +17,6 @@ def message(kind: str, at: str, *segments: str, account: str = "ACC1^^^ZHOSP^AN"
     event = kind.partition("^")[2]
     visit = "PV1|1|O|||||||||||||||||V1^^^ZHOSP^VN|||||||||||||||||||||||||20240301070000+0000"
     return "\n".join([header, f"EVN|{event}|20240301{at}00+0000", PID.format(account), visit, *segments])
-
-
-def after(*messages: str) -> dict[str, list[dict[str, Any]]]:
-    store: dict[str, dict[str, Any]] = {}
-    for text in messages:
-        for mapped in converted(text).resources:
-            store[mapped.reference] = merged(store.get(mapped.reference), mapped)
-            assert validate.structure(store[mapped.reference]) == []
-    found: dict[str, list[dict[str, Any]]] = {}
-    for resource in store.values():
-        found.setdefault(resource["resourceType"], []).append(resource)
-    return found
 
 
 CHARGE = "FT1|1|T77||20240301100000+0000^20240301103000+0000|20240301|{}|92014^Eye exam^C4|||{}|{}|{}"

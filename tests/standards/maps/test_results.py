@@ -10,7 +10,7 @@ import pytest
 from healthsync.standards.fhir import validate
 from healthsync.standards.maps import Conversion, merged
 
-from .golden_pairs import converted
+from .golden_pairs import after, converted
 
 HEAD = "\n".join(
     [
@@ -292,3 +292,45 @@ def test_the_message_leaves_one_provenance_of_everything_in_it() -> None:
         m.reference for m in conversion.resources if m.type in ("Patient", "DiagnosticReport", "Observation")
     }
     assert provenance["entity"][0]["what"]["identifier"]["value"] == "K1"
+
+
+def result(
+    status: str, value: str, at: str, issued: str = "1000", code: str = "PN^Panel^L", test: str = "A^A^L"
+) -> str:
+    head = HEAD.replace("20240301120000", f"20240301{at}00").replace("|K1|", f"|K{at}|")
+    order = OBR.replace("LAB|F", f"LAB|{status}")
+    kind = "NM" if value.isdigit() else "ST"
+    return "\n".join([head, order, f"OBX|1|{kind}|{test}||{value}||||||{status}|||20240301090000+0000"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        (("F", "2", "1300"), ("P", "1", "1200"), ("final", 2)),
+        (("F", "2", "1300"), ("P", "pending", "1200"), ("final", 2)),
+        (("F", "2", "1300"), ("F", "1", "1200"), ("final", 2)),
+        (("C", "3", "1300"), ("F", "2", "1200"), ("corrected", 3)),
+        (("P", "1", "1300"), ("F", "2", "1200"), ("final", 2)),  # two clocks: what has come further counts
+        (("F", "2", "1300"), ("C", "3", "1200"), ("corrected", 3)),
+        (("F", "2", "1200"), ("P", "1", "1300"), ("preliminary", 1)),  # taken up again
+        (("F", "1", "1200"), ("F", "2", "1200"), ("final", 2)),
+    ],
+)
+def test_an_older_result_takes_the_place_of_no_newer_one(first, second, shown):
+    told = after(result(*first), result(*second))
+    (found,) = told["Observation"]
+    (report,) = told["DiagnosticReport"]
+    assert (found["status"], found["valueQuantity"]["value"]) == shown
+    assert "valueString" not in found
+    assert report["status"] == shown[0]
+
+
+def test_a_report_that_comes_late_still_adds_its_results():
+    (report,) = after(result("F", "2", "1300", test="B^B^L"), result("F", "1", "1200"))["DiagnosticReport"]
+    assert len(report["result"]) == 2
+
+
+def test_the_same_result_sent_again_later_changes_nothing():
+    once, again = result("F", "2", "1200"), result("F", "2", "1300")
+    for kind in ("Observation", "DiagnosticReport"):
+        assert after(once, again)[kind] == after(once)[kind]

@@ -3,8 +3,8 @@
 An element that the message does not have is kept; one that it has replaces the stored one; one that it deletes goes.
 Where several fields or messages feed one element (PID-3 and PID-19 are identifiers, each correction tells one result of
 a report), its entries are merged one by one. An event that arrives late does not undo a later one: for a visit the
-rules are in `unless`, for other things (an appointment, an account, a problem) the time of the event is kept beside
-them, and what is older only fills in what is missing.
+rules are in `unless`, for other things (a result, an appointment, an account, a problem) the time of the event is kept
+beside them, and what is older only fills in what is missing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ RESULT_FORMS = ("value", "component", "dataAbsentReason")
 
 _STATES = frozenset({"clinicalStatus", "verificationStatus", "abatementDateTime", "cancelationReason"})
 """What something was like at a time: absent now, it was so no longer."""
+_PROGRESS = {"registered": 1, "partial": 2, "preliminary": 2, "final": 3} | dict.fromkeys(
+    ("amended", "corrected", "appended", "cancelled", "entered-in-error"), 4
+)
+"""How far a result has come, by its status."""
+_GATHERED = ("result", "specimen", "hasMember")
+"""What a report is given by several messages, in whatever order they come."""
 AS_OF = "urn:healthsync:extension:as-of"
 """Where the time of the event is kept by which a resource was told last."""
 
@@ -66,11 +72,11 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
     if stored is None:
         return dict(new)
     result = dict(stored)
-    is_late = bool(mapped.as_of) and times.is_before(mapped.as_of, _as_of(stored) or mapped.as_of)
+    is_late = _is_late(stored, mapped)
     for path in () if is_late else mapped.cleared:
         _clear(result, path)
     for name, value in new.items():
-        if is_late and (name in _STATES or name in stored):
+        if is_late and name not in _GATHERED and (name in _STATES or _is_told(stored, name)):
             continue
         if (against := mapped.unless.get(name)) and _is_held(stored, name, against):
             continue
@@ -93,7 +99,32 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
             result[name] = value
     if "statusHistory" in result:
         result["status"] = leaves.status(result["status"], result["statusHistory"])
-    return result
+    return stored if mapped.as_of and _but_for_its_time(result) == _but_for_its_time(stored) else result
+
+
+def _is_late(stored: Resource, mapped: MappedResource) -> bool:
+    """Whether this was so before what is stored.
+
+    A result that has come further is not late, whatever its time: the clocks of one laboratory may differ.
+    """
+    told_at = _as_of(stored)
+    if not (mapped.as_of and told_at and times.is_before(mapped.as_of, told_at)):
+        return False
+    if mapped.type not in ("Observation", "DiagnosticReport"):
+        return True
+    return _PROGRESS.get(mapped.resource["status"], 0) <= _PROGRESS.get(stored["status"], 0)
+
+
+def _is_told(stored: Resource, name: str) -> bool:
+    """Whether this element is stored, for a result in any of its forms."""
+    if name in stored or _choice(name) not in RESULT_FORMS:
+        return name in stored
+    return any(_choice(other) in RESULT_FORMS for other in stored)
+
+
+def _but_for_its_time(resource: Resource) -> Resource:
+    extensions = [each for each in resource.get("extension", ()) if each.get("url") != AS_OF]
+    return {**resource, "extension": extensions}
 
 
 def _is_snapshot(name: str, mapped: MappedResource) -> bool:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import ClassVar
 
 from healthsync.standards.hl7v2 import Message, Segment
-from healthsync.standards.maps import devices, documents, orders, participants, results, waveforms
+from healthsync.standards.maps import devices, documents, orders, participants, results, times, waveforms
 from healthsync.standards.maps.model import MappingContext, Resource
 from healthsync.standards.maps.orders import Order
 from healthsync.standards.maps.reading import Handler, Reading
@@ -63,6 +63,10 @@ class Results(Reading):
         super().finish()
         self.end_order()
         self.documents.finish()
+        told_at = times.date_time(self.event_text, self.scribe.zone) or ""
+        for draft in self.scribe.drafts.values():
+            if draft.resource["resourceType"] in ("Observation", "DiagnosticReport"):
+                draft.as_of = told_at
 
     def end_order(self) -> None:
         """The order in hand ends: another ORC, another patient or the end of the message."""
