@@ -453,7 +453,9 @@ async def test_resources_and_versions_come_along_with_a_question_and_are_gone_af
     url = {"name": "url", "valueUri": "http://example.org/all"}
 
     async def codes(*more: dict) -> list[str]:
-        found = await post(loaded, "ValueSet/$expand", url, *along, *more)
+        found = await post(
+            loaded, "ValueSet/$expand", url, *along, {"name": "excludeNested", "valueBoolean": True}, *more
+        )
         return [c["code"] for c in found["expansion"]["contains"]]
 
     assert await codes() == ["yak"]

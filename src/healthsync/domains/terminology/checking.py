@@ -496,7 +496,7 @@ class Judge:
             if each.standards_status in _GONE:
                 text = f"Reference to {each.standards_status} ValueSet {each.canonical}"
                 judged.say(f"MSG_{str(each.standards_status).upper()}", text, None, aloud=False)
-            if (status := each.deprecated.get((judged.coding.system, judged.coding.code))) is not None:
+            if (status := each.given_up(judged.coding.system, judged.coding.code)) is not None:
                 text = (
                     f"The presence of the concept '{judged.coding.code}' in the system '{judged.coding.system}' in the"
                     f" value set {each.canonical} is marked with a status of {status} and its use should be reviewed"
@@ -666,10 +666,17 @@ def _told(judged: Sequence[_Judged], form: str) -> Validation:
         tuple(findings),
         replace(chosen.coding, version=version),
         inactive=concept is not None and concept.inactive,
-        status=concept.status if concept is not None and (concept.inactive or concept.status == "deprecated") else None,
+        status=_told_status(concept),
         unknown=tuple(dict.fromkeys(unknown)),
         normalized=chosen.normalized,
     )
+
+
+def _told_status(concept: Concept | None) -> str | None:
+    """The status to answer beside `inactive`, where it says more."""
+    if concept is None or concept.status in (None, "inactive"):
+        return None
+    return concept.status if concept.inactive or concept.status == "deprecated" else None
 
 
 def _placed(finding: Finding, form: str, number: int) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from healthsync.domains.terminology.errors import Unusable
@@ -21,15 +22,24 @@ from healthsync.domains.terminology.model import (
     Property,
     Unmapped,
     ValueSet,
+    standards_status,
 )
 from healthsync.errors import InvalidInput
 
 Json = Mapping[str, Any]
 
 _STANDARD = "http://hl7.org/fhir/concept-properties#"
-_STATUS = "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status"
-_DEPRECATED = "http://hl7.org/fhir/StructureDefinition/valueset-deprecated"
-_SUPPLEMENT = "http://hl7.org/fhir/StructureDefinition/valueset-supplement"
+_EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
+_SUPPLEMENT = f"{_EXTENSIONS}valueset-supplement"
+_SHOWN = frozenset(
+    _EXTENSIONS + name
+    for name in (
+        *("codesystem-label", "codesystem-conceptOrder", "codesystem-alternate", "itemWeight"),
+        *("rendering-style", "rendering-xhtml", "coding-sctdescid"),
+    )
+)
+"""Extensions of a concept that an expansion tells."""
+_ABSTRACT = ("notSelectable", "not-selectable", "abstract")
 _INACTIVE_STATUSES = frozenset({"retired", "inactive", "withdrawn"})
 _NO_MATCH = "unmatched"
 
@@ -61,22 +71,15 @@ def _header(resource: Json) -> CodeSystem:
         title=resource.get("title"),
         status=resource.get("status", "active"),
         content=resource.get("content", "complete"),
-        case_sensitive=resource.get("caseSensitive", True),
+        case_sensitive=resource.get("caseSensitive", False),  # not said: codes in any case are accepted
         properties={p["code"]: p.get("type", "string") for p in resource.get("property", ())},
         language=resource.get("language"),
         experimental=resource.get("experimental", False),
-        standards_status=_extended(resource, _STATUS),
+        standards_status=standards_status(resource.get("extension", ())),
         supplements=resource.get("supplements"),
+        version_needed=resource.get("versionNeeded", False),
         property_uris={p["code"]: p["uri"] for p in resource.get("property", ()) if "uri" in p},
     )
-
-
-def _extended(element: Json, url: str) -> Any:
-    """The value of an extension; None without it."""
-    for extension in element.get("extension", ()):
-        if extension.get("url") == url:
-            return next((value for name, value in extension.items() if name.startswith("value")), None)
-    return None
 
 
 def _meaning(declared: Json) -> str:
@@ -96,7 +99,8 @@ def _walk(concepts: Sequence[Json]) -> Iterator[tuple[Json, str | None]]:
 
 def _concept(concept: Json, meanings: Mapping[str, str], ordinal: int) -> Concept:
     properties = tuple(_property(p) for p in concept.get("property", ()))
-    if (status := _extended(concept, _STATUS)) is not None and not any(p.code == "status" for p in properties):
+    extensions = concept.get("extension", ())
+    if (status := standards_status(extensions)) is not None and not any(p.code == "status" for p in properties):
         properties = (*properties, Property("status", "code", str(status)))
     said = {meanings.get(p.code, p.code): p.value for p in properties}
     return Concept(
@@ -105,9 +109,10 @@ def _concept(concept: Json, meanings: Mapping[str, str], ordinal: int) -> Concep
         definition=concept.get("definition"),
         ordinal=ordinal,
         inactive=said.get("inactive") == "true" or said.get("status") in _INACTIVE_STATUSES,
-        abstract=said.get("notSelectable") == "true",
+        abstract=any(said.get(name) == "true" for name in _ABSTRACT),
         designations=tuple(_designation(d) for d in concept.get("designation", ())),
         properties=properties,
+        extensions=tuple(each for each in extensions if each.get("url") in _SHOWN),
     )
 
 
@@ -122,7 +127,8 @@ def _property(entry: Json) -> Property:
 
 
 def _designation(entry: Json) -> Designation:
-    return Designation(entry["value"], entry.get("language"), entry.get("use"), _extended(entry, _STATUS))
+    status = standards_status(entry.get("extension", ()))
+    return Designation(entry["value"], entry.get("language"), entry.get("use"), status)
 
 
 def _relations(concept: Concept, meanings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -134,19 +140,7 @@ def _relations(concept: Concept, meanings: Mapping[str, str]) -> Iterator[tuple[
 
 def _under(concept: Concept, parents: Sequence[str], known: Mapping[str, Concept]) -> Concept:
     above = tuple(dict.fromkeys(parent for parent in parents if parent in known and parent != concept.code))
-    if not above:
-        return concept
-    return Concept(
-        concept.code,
-        concept.display,
-        concept.definition,
-        concept.ordinal,
-        concept.inactive,
-        concept.abstract,
-        above,
-        concept.designations,
-        concept.properties,
-    )
+    return replace(concept, parents=above) if above else concept
 
 
 def value_set(resource: Json) -> ValueSet:
@@ -163,11 +157,11 @@ def value_set(resource: Json) -> ValueSet:
         includes=includes,
         excludes=tuple(_part(part) for part in compose.get("exclude", ())),
         inactive=compose.get("inactive", True),
-        header=_said_of(resource),
+        header=resource,
         language=resource.get("language"),
         display_language=_expansion_language(resource),
         experimental=resource.get("experimental", False),
-        standards_status=_extended(resource, _STATUS),
+        standards_status=standards_status(resource.get("extension", ())),
         supplements=tuple(
             extension["valueCanonical"]
             for extension in resource.get("extension", ())
@@ -178,17 +172,7 @@ def value_set(resource: Json) -> ValueSet:
             for inner in resource.get("contained", ())
             if inner.get("resourceType") == "ValueSet" and "id" in inner
         },
-        deprecated={
-            (part.get("system"), concept["code"]): str(status)
-            for part in compose.get("include", ())
-            for concept in part.get("concept", ())
-            if (status := _extended(concept, _STATUS) or _deprecated(concept)) is not None
-        },
     )
-
-
-def _deprecated(concept: Json) -> str | None:
-    return "deprecated" if _extended(concept, _DEPRECATED) in (True, "true") else None
 
 
 _EXPANSION_PARAMETER = (
@@ -205,13 +189,6 @@ def _expansion_language(resource: Json) -> str | None:
             if said.get("name", {}).get("valueCode", said.get("name", {}).get("valueString")) == "displayLanguage":
                 return next((v for k, v in said.get("value", {}).items() if k.startswith("value")), None)
     return None
-
-
-_SAID = ("id", "name", "title", "status", "experimental", "date", "publisher", "language")
-
-
-def _said_of(resource: Json) -> Json:
-    return {name: resource[name] for name in _SAID if name in resource}
 
 
 def _part(part: Json) -> Part:
@@ -231,7 +208,8 @@ def _part(part: Json) -> Part:
 
 def _listed_concept(concept: Json, ordinal: int) -> Concept:
     designations = tuple(_designation(d) for d in concept.get("designation", ()))
-    return Concept(concept["code"], concept.get("display"), ordinal=ordinal, designations=designations)
+    stated = tuple(concept.get("extension", ()))
+    return Concept(concept["code"], concept.get("display"), ordinal=ordinal, designations=designations, stated=stated)
 
 
 def filter_of(entry: Json, system: str = "") -> Filter:

@@ -21,6 +21,8 @@ from typing import Any
 
 from healthsync.domains.access import Requester
 from healthsync.domains.terminology import (
+    MAX_EXPANSION,
+    STANDARD_PROPERTIES,
     TX_ISSUE_TYPE,
     Asked,
     CodeSystem,
@@ -49,36 +51,66 @@ from healthsync.standards.fhir.outcome import from_error, operation_outcome
 from healthsync.standards.fhir.parameters import LONGEST, Parameters, answer, parts
 
 _QUESTION = {
-    *("tx-resource", "cache-id", "system-version", "check-system-version", "force-system-version"),
-    *("default-valueset-version", "useSupplement", "displayLanguage", "uuid", "profile-url"),
+    *("tx-resource", "system-version", "check-system-version", "force-system-version", "default-valueset-version"),
+    *("useSupplement", "displayLanguage", "defaultDisplayLanguage"),
+    *("cache-id", "x-system-cache-id", "no-cache", "uuid", "profile-url", "diagnostics", "default-to-latest-version"),
 }
-"""What every question may bring along: resources, versions, supplements. `cache-id` and `uuid` change nothing here."""
-_EXPAND = {
-    *("url", "valueSet", "valueSetVersion", "filter", "date", "offset", "count", "includeDesignations"),
-    *("activeOnly", "excludeNested", "excludeNotForUI", "includeDefinition", "property", "designation"),
-    *_QUESTION,
+"""What every question may bring along: resources, versions, supplements, languages. The last line changes nothing here:
+nothing is cached between questions, and the latest version is meant anyway."""
+_SHAPE = {
+    *("offset", "count", "includeDesignations", "activeOnly", "excludeNested", "excludeNotForUI", "includeDefinition"),
+    *(
+        "excludePostCoordinated",
+        "property",
+        "designation",
+        "limitedExpansion",
+        "incomplete-ok",
+        "_incomplete",
+        "_limit",
+    ),
 }
+"""How an expansion is told. Validators send these with every question, whatever it is."""
+_EXPAND = {"url", "valueSet", "valueSetVersion", "filter", "date", *_SHAPE, *_QUESTION}
 _CODE = {
-    *("code", "display", "coding", "codeableConcept", "date", "abstract", "activeOnly", "inferSystem"),
+    *("code", "display", "coding", "codeableConcept", "date", "abstract", "inferSystem"),
     *("lenient-display-validation", "valueset-membership-only", "mode", "valueSetMode"),
+    *_SHAPE,
     *_QUESTION,
 }
 _VALIDATE_IN_SET = {*_CODE, "url", "valueSet", "valueSetVersion", "system", "systemVersion"}
-_VALIDATE_IN_SYSTEM = {*_CODE, "url", "version"}
+_VALIDATE_IN_SYSTEM = {*_CODE, "url", "version", "codeSystem", "system", "systemVersion"}
 _LOOKUP = {"code", "system", "version", "coding", "date", "property", *_QUESTION}
 _SUBSUMES = {"codeA", "codeB", "system", "version", "codingA", "codingB", *_QUESTION}
 _TRANSLATE = {
     *("url", "conceptMap", "conceptMapVersion", "code", "system", "version", "source", "coding", "codeableConcept"),
     *("target", "targetsystem", "dependency", "reverse"),
-    *("sourceSystem", "sourceCode", "targetSystem", "targetCode"),  # as R5 calls them
+    *("sourceSystem", "sourceCode", "sourceCoding", "sourceCodeableConcept", "sourceVersion", "sourceScope"),
+    *("targetSystem", "targetCode", "targetCoding", "targetCodeableConcept", "targetScope"),  # as R5 calls them
     *_QUESTION,
 }
 _PROPERTY = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.contains.property"
 _PROPERTY_DEFINED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.property"
 """R5 tells properties of concepts in an expansion; R4 has them as these extensions."""
 _MESSAGE_ID = "http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id"
-_DEPRECATED = "http://hl7.org/fhir/StructureDefinition/valueset-deprecated"
-_UNCLOSED = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
+_EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
+_UNCLOSED = f"{_EXTENSIONS}valueset-unclosed"
+_TOO_COSTLY = f"{_EXTENSIONS}valueset-toocostly"
+_STANDARDS_STATUS = f"{_EXTENSIONS}structuredefinition-standards-status"
+_ECHOED = frozenset(
+    _EXTENSIONS + name
+    for name in (
+        *("coding-sctdescid", "rendering-style", "rendering-xhtml", "codesystem-alternate", "valueset-supplement"),
+        *("valueset-deprecated", "structuredefinition-standards-status", "valueset-concept-definition"),
+    )
+)
+"""Extensions of a concept that its entry of an expansion repeats."""
+_AS_PROPERTIES = (
+    ("label", "label", "String", ("codesystem-label", "valueset-label")),
+    ("order", "order", "Decimal", ("codesystem-conceptOrder", "valueset-conceptOrder")),
+    ("weight", "itemWeight", "Decimal", ("itemWeight",)),
+)
+"""Those that it tells as properties: code, name among the standard ones, type, extensions."""
+_CONCEPT_PROPERTIES = "http://hl7.org/fhir/concept-properties#"
 MOST_CONCEPTS = 1000
 """Concepts that are added to a closure table at a time."""
 MOST_RESOURCES = 200
@@ -101,6 +133,7 @@ class TerminologyOperations:
         asked.only(_EXPAND)
         told_designations = asked.flag("includeDesignations", False)
         offset, count = asked.number("offset") or 0, asked.number("count")
+        limited = any(asked.flag(name, False) for name in ("limitedExpansion", "incomplete-ok", "_incomplete"))
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
             found = await terminology.expand(
@@ -110,19 +143,21 @@ class TerminologyOperations:
                 active_only=asked.flag("activeOnly", False),
                 selectable_only=asked.flag("excludeNotForUI", False),
                 offset=offset,
-                count=count,
+                count=min(asked.number("_limit") or MAX_EXPANSION, MAX_EXPANSION)
+                if limited and count is None
+                else count,
                 details=True,
                 supplements=_texts(asked, "useSupplement"),
             )
         value_set = found.value_set
         said = asked.text("displayLanguage") or value_set.display_language or _readable(header_language)
+        said = said or _readable(asked.text("defaultDisplayLanguage"))
         language = languages.wanted(said or value_set.language)
         told = _Told(
             systems={header.canonical: header for header in found.systems},
             language=language,
             designations=_designations_wanted(asked) if told_designations or asked.all("designation") else None,
             properties=tuple(_texts(asked, "property")),
-            deprecated=value_set.deprecated,
             versioned=value_set.mixed,
         )
         expansion: dict[str, Any] = {
@@ -135,13 +170,16 @@ class TerminologyOperations:
             expansion["offset"] = offset
         if shaped := _expansion_parameters(asked, found, said):
             expansion["parameter"] = shaped
-        if extensions := _expansion_extensions(found, told):
+        extensions = _expansion_extensions(found, told)
+        if limited and count is None and found.total != offset + len(found.members):
+            extensions.append({"url": _TOO_COSTLY, "valueBoolean": True})
+        if extensions:
             expansion["extension"] = extensions
         if found.members:
-            nested = asked.all("excludeNested") and not asked.flag("excludeNested", True)
-            is_whole = not offset and found.total == len(found.members)
-            expansion["contains"] = told.nested(found.members) if nested and is_whole else told.flat(found.members)
-        return {**_described(found), "expansion": expansion}
+            nested = found.is_tree and not asked.flag("excludeNested", False)
+            nested = nested and not offset and (count is None or count > len(found.members))
+            expansion["contains"] = told.nested(found.members) if nested else told.flat(found.members)
+        return {**_described(value_set, whole=asked.flag("includeDefinition", False)), "expansion": expansion}
 
     async def validate_in_value_set(
         self, asked: Parameters, id_: str | None = None, *, header_language: str | None = None
@@ -475,11 +513,14 @@ def _dependencies(asked: Parameters) -> dict[str, str]:
 # --- what is answered
 
 
-def _described(found: Expansion) -> dict[str, Any]:
-    value_set = found.value_set
-    header = {"resourceType": "ValueSet", "status": "unknown", **value_set.header}
-    said = {"url": value_set.url, "version": value_set.version}
-    return header | {name: value for name, value in said.items() if value is not None}
+_SAID = ("id", "url", "version", "name", "title", "status", "experimental", "date", "publisher", "language")
+
+
+def _described(value_set: ValueSet, *, whole: bool) -> dict[str, Any]:
+    """What is said of a value set, or the `whole` of its definition."""
+    told = value_set.header if whole else {name: value_set.header.get(name) for name in _SAID}
+    said = {name: value for name, value in told.items() if value is not None and name not in ("text", "expansion")}
+    return {"resourceType": "ValueSet", "status": "unknown", **said}
 
 
 def _expansion_parameters(asked: Parameters, found: Expansion, language: str | None) -> list[dict[str, Any]]:
@@ -488,6 +529,7 @@ def _expansion_parameters(asked: Parameters, found: Expansion, language: str | N
     told += [("displayLanguage", "valueCode", language)]
     told += [(name, "valueInteger", asked.number(name)) for name in ("offset", "count")]
     flags = ("activeOnly", "includeDesignations", "includeDefinition", "excludeNotForUI", "excludeNested")
+    flags = (*flags, "excludePostCoordinated", "limitedExpansion", "incomplete-ok")
     told += [(name, "valueBoolean", asked.flag(name, False)) for name in flags if asked.all(name)]
     told += [("designation", "valueString", text) for text in _texts(asked, "designation")]
     told += [("date", "valueDateTime", asked.text("date"))]
@@ -512,13 +554,19 @@ def _expansion_parameters(asked: Parameters, found: Expansion, language: str | N
 
 
 def _warning(used: CodeSystem | ValueSet, found: Expansion) -> str | None:
-    if used.standards_status in ("draft", "deprecated", "withdrawn"):
+    """What is to be said of the state of something that an expansion used: nothing that the value set says itself."""
+    source = found.value_set
+    if used.standards_status in ("deprecated", "withdrawn"):
         return used.standards_status
-    if not isinstance(used, CodeSystem):
+    if used is source:
         return None
-    if used.status == "draft":
+    if used.status == "retired":
+        return None if source.status == "retired" else "retired"
+    if used.experimental:
+        return None if source.experimental else "experimental"
+    if "draft" in (used.status, used.standards_status) and "draft" not in (source.status, source.standards_status):
         return "draft"
-    return "experimental" if used.experimental and not found.value_set.experimental else None
+    return None
 
 
 def _expansion_extensions(found: Expansion, told: _Told) -> list[dict[str, Any]]:
@@ -529,11 +577,16 @@ def _expansion_extensions(found: Expansion, told: _Told) -> list[dict[str, Any]]
             extensions.append({"url": _UNCLOSED, "valueBoolean": True})
             extensions.append({"url": f"{_UNCLOSED}-reason", "valueString": reason})
     for name in dict.fromkeys(told.told_properties(found.members)):
-        uri = next((h.property_uris[name] for h in found.systems if name in h.property_uris), None)
-        uri = uri or f"http://hl7.org/fhir/concept-properties#{name}"
-        inner = [{"url": "code", "valueCode": name}, {"url": "uri", "valueUri": uri}]
+        uri = next((h.property_uris[name] for h in found.systems if name in h.property_uris), _STANDARD_URIS.get(name))
+        inner = [{"url": "code", "valueCode": name}, *([{"url": "uri", "valueUri": uri}] if uri is not None else [])]
         extensions.append({"url": _PROPERTY_DEFINED, "extension": inner})
     return extensions
+
+
+_STANDARD_URIS = {
+    **{name: f"{_CONCEPT_PROPERTIES}{name}" for name in ("definition", "status", *STANDARD_PROPERTIES)},
+    **{code: f"{_CONCEPT_PROPERTIES}{name}" for code, name, *_ in _AS_PROPERTIES},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,7 +597,6 @@ class _Told:
     language: languages.Wanted | None
     designations: tuple[str, ...] | None
     properties: tuple[str, ...]
-    deprecated: Mapping[tuple[str | None, str], str]
     versioned: frozenset[str]
 
     def flat(self, members: Sequence[Member]) -> list[dict[str, Any]]:
@@ -552,12 +604,12 @@ class _Told:
         return [self._entry(member) for member in members]
 
     def nested(self, members: Sequence[Member]) -> list[dict[str, Any]]:
-        """Entries inside those of their parents, where a definition does not list them itself."""
+        """Entries inside those of their parents."""
         entries = {(m.system, m.version, m.concept.code): self._entry(m) for m in members}
         roots: list[dict[str, Any]] = []
         for member in members:
             entry = entries[member.system, member.version, member.concept.code]
-            above = [] if member.is_listed else [(member.system, member.version, p) for p in member.concept.parents]
+            above = [(member.system, member.version, p) for p in member.concept.parents]
             inside = next((entries[key] for key in above if key in entries and entries[key] is not entry), None)
             (roots if inside is None else inside.setdefault("contains", [])).append(entry)
         return roots
@@ -582,21 +634,25 @@ class _Told:
         return {name: value for name, value in entry.items() if value not in (None, [])}
 
     def _extensions(self, member: Member) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        if (status := self.deprecated.get((member.system, member.concept.code))) is not None:
-            found.append({"url": _DEPRECATED, "valueBoolean": status in ("deprecated", "withdrawn")})
-        for name, key, value in self._properties(member.concept):
+        concept = member.concept
+        found = [dict(each) for each in (*concept.extensions, *concept.stated) if each.get("url") in _ECHOED]
+        for name, key, value in self._properties(concept):
             inner = [{"url": "code", "valueCode": name}, {"url": "value", key: value}]
             found.append({"url": _PROPERTY, "extension": inner})
         return found
 
     def _properties(self, concept: Concept) -> list[tuple[str, str, Any]]:
         found: list[tuple[str, str, Any]] = []
+        if concept.status not in (None, "active"):
+            found.append(("status", "valueCode", concept.status))
+        said = {each.get("url"): each for each in (*concept.extensions, *concept.stated)}
+        for code, _, kind, names in _AS_PROPERTIES:
+            told = [said[_EXTENSIONS + name] for name in names if _EXTENSIONS + name in said]
+            found += [(code, f"value{kind}", each.get(f"value{kind}")) for each in told[-1:]]
         if "definition" in self.properties and concept.definition is not None:
             found.append(("definition", "valueString", concept.definition))
-        if "status" not in self.properties and concept.status is not None and _is_told(concept):
-            found.append(("status", "valueCode", concept.status))
-        return found + [(each.code, *_value_of(each)) for each in concept.properties if each.code in self.properties]
+        wanted = [each for each in concept.properties if each.code in self.properties and each.code != "status"]
+        return found + [(each.code, *_value_of(each)) for each in wanted]
 
     def _designations(self, concept: Concept, own: str | None, shown: str | None) -> list[dict[str, Any]]:
         if self.designations is None:
@@ -620,10 +676,6 @@ _PREFERRED = {
 }
 
 
-def _is_told(concept: Concept) -> bool:
-    return concept.inactive or concept.status in ("deprecated", "retired", "withdrawn", "inactive")
-
-
 def _is_wanted(designation: Designation, wanted: Sequence[str]) -> bool:
     use = designation.use or {}
     token = f"{use.get('system', '')}|{use.get('code', '')}".lower()
@@ -641,7 +693,10 @@ def _all_texts(concept: Concept, system: CodeSystem) -> list[Designation]:
 
 
 def _designation_json(designation: Designation) -> dict[str, Any]:
-    entry = {"language": designation.language, "use": designation.use, "value": designation.value}
+    entry: dict[str, Any] = {}
+    if designation.status is not None:
+        entry["extension"] = [{"url": _STANDARDS_STATUS, "valueCode": designation.status}]
+    entry |= {"language": designation.language, "use": designation.use, "value": designation.value}
     return {name: value for name, value in entry.items() if value is not None}
 
 
