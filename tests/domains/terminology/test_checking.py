@@ -247,6 +247,80 @@ async def test_drafts_withdrawn_and_given_up_places_are_mentioned(database, serv
     }
 
 
+@pytest.mark.parametrize(
+    ("of_system", "of_set", "kinds"),
+    [
+        ({"status": "draft"}, {}, {"MSG_DRAFT"}),
+        ({"status": "draft"}, {"status": "draft"}, set()),
+        ({"experimental": True}, {}, {"MSG_EXPERIMENTAL"}),
+        ({"experimental": True}, {"experimental": True}, set()),
+        ({"experimental": True, "status": "draft"}, {"experimental": True}, {"MSG_DRAFT"}),
+        ({"status": "retired"}, {}, {"MSG_RETIRED"}),
+        ({}, {"status": "retired"}, {"MSG_RETIRED"}),
+    ],
+)
+async def test_what_state_a_definition_is_in_is_told_of_codes_in_and_outside(
+    database, service, of_system, of_set, kinds
+):
+    listed = value_set({"system": S, "concept": [{"code": "hand"}]}, **of_set)
+    for code in ("hand", "limb", "toe"):
+        told = await asked(database, service, Coding(S, code), listed, system(**of_system))
+        assert {finding.message_id for finding in told.findings if finding.kind == "status-check"} == kinds, code
+    together = [Coding(S, "hand"), Coding(S, "limb")]
+    told = await asked(database, service, together, listed, system(**of_system), form="CodeableConcept")
+    assert len([finding for finding in told.findings if finding.kind == "status-check"]) == len(kinds)
+
+
+async def test_of_a_code_outside_the_value_set_the_display_is_judged_too(database, service):
+    listed = value_set({"system": S, "concept": [{"code": "hand"}]})
+    told = await asked(database, service, Coding(S, "limb", "Leg"), listed)
+    assert said(told) == {("error", "invalid-display", "Coding.display"), ("error", "not-in-vs", "Coding.code")}
+    foreign = system(url="http://example.org/CodeSystem/even", concept=[{"code": "arm", "display": "Arm"}])
+    told = await asked(database, service, Coding(foreign["url"], "arm", "Leg"), listed, system(), foreign)
+    assert said(told) == {("error", "invalid-display", "Coding.display"), ("error", "not-in-vs", "Coding.code")}
+
+
+async def test_a_coding_that_does_not_belong_is_told_with_the_version_that_has_it(database, service):
+    listed = value_set({"system": S, "concept": [{"code": "hand"}]})
+    codings = [Coding(S, "hand"), Coding(S, "limb"), Coding(S, "limb", version="1.0.0"), Coding(S, "toe")]
+    told = await asked(database, service, codings, listed, form="CodeableConcept")
+    assert told.found_in == {1: "1.0.0"}
+
+
+async def test_an_inactive_code_that_is_listed_or_filtered_is_left_out_where_the_value_set_has_none(database, service):
+    by_filter = {"system": S, "filter": [{"property": "code", "op": "regex", "value": "foot"}]}
+    for include in ({"system": S, "concept": [{"code": "foot"}]}, by_filter):
+        told = await asked(database, service, Coding(S, "foot"), value_set(include, compose={"inactive": False}))
+        assert said(told) == {("warning", "code-comment", "Coding"), ("error", "not-in-vs", "Coding.code")}
+        assert told.inactive and told.status == "retired"
+
+
+@pytest.mark.parametrize(
+    ("prop", "value", "inactive", "status", "kinds"),
+    [
+        ("status", {"valueCode": "inactive"}, True, None, {"INACTIVE_CONCEPT_FOUND"}),
+        ("status", {"valueCode": "retired"}, True, "retired", {"INACTIVE_CONCEPT_FOUND"}),
+        ("status", {"valueCode": "deprecated"}, False, "deprecated", {"DEPRECATED_CONCEPT_FOUND"}),
+        ("inactive", {"valueBoolean": True}, True, None, {"INACTIVE_CONCEPT_FOUND"}),
+        ("deprecated", {"valueBoolean": True}, False, "deprecated", {"DEPRECATED_CONCEPT_FOUND"}),
+        ("status", {"valueCode": "active"}, False, None, set()),
+    ],
+)
+async def test_a_code_that_should_not_be_used_is_told_with_what_says_so(
+    database, service, prop, value, inactive, status, kinds
+):
+    odd = system(concept=[{"code": "toe", "property": [{"code": prop, **value}]}])
+    told = await asked(database, service, Coding(S, "toe"), value_set(), odd)
+    assert (told.result, told.inactive, told.status) == (True, inactive, status)
+    assert {finding.message_id for finding in told.findings} == kinds
+
+
+async def test_a_system_whose_codes_need_a_version_refuses_another_one_than_it_has(database, service):
+    for needed, severity in ((False, "warning"), (True, "error")):
+        told = await asked(database, service, Coding(S, "hand", version="9"), value_set(), system(versionNeeded=needed))
+        assert (severity, "vs-invalid", "Coding.version") in said(told)
+
+
 async def test_a_definition_that_cannot_be_followed_gets_a_sentence(database, service):
     hollow = value_set({"system": S, "filter": [{"property": "concept", "op": "is-a"}]})
     with pytest.raises(Unusable, match="has no value"):

@@ -199,6 +199,38 @@ async def test_a_code_is_validated_in_every_way_to_say_it(loaded):
         assert (named(told, "result"), named(told, "display"), named(told, "message")) == ([True], ["Cat"], [])
 
 
+async def test_what_a_validator_always_sends_changes_no_verdict_and_its_modes_do(admin):
+    shape = [
+        *({"name": name, "valueBoolean": True} for name in ("excludeNested", "includeDefinition", "diagnostics")),
+        *({"name": name, "valueString": "x"} for name in ("cache-id", "x-system-cache-id", "property")),
+        *({"name": name, "valueInteger": 1000} for name in ("count", "_limit")),
+    ]
+    url, system = {"name": "url", "valueUri": GENDERS}, "http://hl7.org/fhir/administrative-gender"
+
+    async def verdict(coding: dict, *more: dict, of: dict = url) -> bool:
+        asked = {"name": "coding", "valueCoding": {"system": system, **coding}}
+        told = await post(admin, "ValueSet/$validate-code", of, asked, *shape, *more)
+        return named(told, "result")[0]
+
+    wrong, foreign = {"code": "male", "display": "Man"}, {"system": "http://hl7.org/fhir/name-use", "code": "usual"}
+    lenient = {"name": "mode", "valueString": "lenient-display-validation"}
+    only = {"name": "valueSetMode", "valueString": "CHECK_MEMBERSHIP_ONLY"}
+    without = {"name": "valueSetMode", "valueString": "NO_MEMBERSHIP_CHECK"}
+    everything = {"name": "url", "valueUri": "http://hl7.org/fhir/ValueSet/@all"}
+    assert [await verdict(wrong, *more) for more in ((), (lenient,), (only,))] == [False, True, True]
+    assert [await verdict(foreign, *more) for more in ((), (without,))] == [False, True]
+    assert await verdict(foreign, of=everything) and not await verdict({**foreign, "code": "x"}, of=everything)
+
+
+async def test_a_code_system_that_comes_along_is_the_one_that_is_asked(admin):
+    own = {"name": "codeSystem", "resource": SYSTEM}
+    for code, result in (("cat", True), ("whale", False)):
+        told = await post(admin, "CodeSystem/$validate-code", own, {"name": "code", "valueCode": code})
+        assert (named(told, "result"), named(told, "system")) == ([result], [ANIMALS])
+    by_name = await ask(admin, "CodeSystem/$validate-code?system=http://hl7.org/fhir/administrative-gender&code=male")
+    assert named(by_name, "result") == [True]
+
+
 async def test_a_wrong_code_or_display_is_told_with_the_right_one(loaded):
     wrong = await ask(loaded, f"ValueSet/pets/$validate-code?system={ANIMALS}&code=mammal")
     assert named(wrong, "result") == [False]
@@ -348,12 +380,22 @@ async def test_codings_that_are_none_are_refused(admin):
         ("coding", {"valueCoding": {"system": "s"}}),
         ("coding", {"valueCoding": {"system": 5, "code": "x"}}),
         ("coding", {"valueString": "x"}),
-        ("codeableConcept", {"valueCodeableConcept": {"text": "x"}}),
+        ("codeableConcept", {"valueCodeableConcept": {}}),
         ("codeableConcept", {"valueCodeableConcept": {"coding": "x"}}),
         ("code", {"valueCode": ""}),
     ):
         body = [{"name": "url", "valueUri": GENDERS}, {"name": name, **value}]
         await post(admin, "ValueSet/$validate-code", *body, status=400)
+
+
+async def test_a_concept_that_is_only_a_text_or_has_a_coding_without_code_does_not_belong(admin):
+    for concept in ({"text": "x"}, {"text": "x", "coding": [{"system": "http://x", "display": "X"}]}):
+        body = [{"name": "url", "valueUri": GENDERS}, {"name": "codeableConcept", "valueCodeableConcept": concept}]
+        told = await post(admin, "ValueSet/$validate-code", *body)
+        assert named(told, "result") == [False] and named(told, "codeableConcept") == [concept]
+        issues = named(told, "issues")[0]["issue"]
+        expected = ["not-in-vs"] if "coding" not in concept else ["invalid-data", "not-in-vs"]
+        assert [each["details"]["coding"][0]["code"] for each in issues] == expected
 
 
 async def test_a_search_asks_the_terminology_for_in_not_in_below_and_above(loaded, patient):

@@ -8,7 +8,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-
 _STATUS = "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status"
 _DEPRECATED = "http://hl7.org/fhir/StructureDefinition/valueset-deprecated"
 
@@ -302,6 +301,7 @@ class Validation:
     unknown     (parameter, canonical): code systems that are missing here, x-caused-by-unknown-system when the value
                 set needs them and x-unknown-system when only the coding names them
     normalized  the code as its system writes it, where that differs
+    found_in    number of a coding that does not belong and names no version -> the version that has its code
     """
 
     result: bool
@@ -313,6 +313,7 @@ class Validation:
     status: str | None = None
     unknown: tuple[tuple[str, str], ...] = ()
     normalized: str | None = None
+    found_in: Mapping[int, str] = field(default_factory=dict)
 
 
 class Subsumption(StrEnum):

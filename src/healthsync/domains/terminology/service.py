@@ -56,6 +56,9 @@ MAX_WORK_ITEMS = 100_000
 LOOK_EVERY = timedelta(seconds=1)
 """How often the maps are asked whether they have changed."""
 
+EVERYTHING = "http://hl7.org/fhir/ValueSet/@all"
+"""The value set of every code of every system, by which validators ask whether a code exists at all."""
+
 ANY = Asked()
 """Asked about nothing but what is always asked."""
 
@@ -325,6 +328,9 @@ class TerminologyService:
         Raises UnknownTerminology for a value set that is not known, InvalidInput or TooCostly for one that cannot be
         followed.
         """
+        if value_set == EVERYTHING:
+            language = replace(asked, language=asked.language or header_language)
+            return await self.validate_in_system(tx, codings, language, form=form, supplements=supplements)
         compiled = await self._given(tx, value_set)
         used = await self._supplements(tx, (*compiled.supplements, *supplements))
         language = asked.language or compiled.display_language or header_language or compiled.language

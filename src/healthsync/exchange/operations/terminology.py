@@ -21,6 +21,7 @@ from typing import Any
 
 from healthsync.domains.access import Requester
 from healthsync.domains.terminology import (
+    EVERYTHING,
     MAX_EXPANSION,
     STANDARD_PROPERTIES,
     TX_ISSUE_TYPE,
@@ -70,6 +71,8 @@ _SHAPE = {
     ),
 }
 """How an expansion is told. Validators send these with every question, whatever it is."""
+_CUT_SHORT = ("limitedExpansion", "incomplete-ok", "_incomplete")
+"""Whether the beginning of an expansion that is too long will do."""
 _EXPAND = {"url", "valueSet", "valueSetVersion", "filter", "date", *_SHAPE, *_QUESTION}
 _CODE = {
     *("code", "display", "coding", "codeableConcept", "date", "abstract", "inferSystem"),
@@ -133,7 +136,9 @@ class TerminologyOperations:
         asked.only(_EXPAND)
         told_designations = asked.flag("includeDesignations", False)
         offset, count = asked.number("offset") or 0, asked.number("count")
-        limited = any(asked.flag(name, False) for name in ("limitedExpansion", "incomplete-ok", "_incomplete"))
+        limited = count is None and any(
+            asked.flag(n, False) for n in ("limitedExpansion", "incomplete-ok", "_incomplete")
+        )
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
             found = await terminology.expand(
@@ -171,7 +176,7 @@ class TerminologyOperations:
         if shaped := _expansion_parameters(asked, found, said):
             expansion["parameter"] = shaped
         extensions = _expansion_extensions(found, told)
-        if limited and count is None and found.total != offset + len(found.members):
+        if limited and found.total != offset + len(found.members):
             extensions.append({"url": _TOO_COSTLY, "valueBoolean": True})
         if extensions:
             expansion["extension"] = extensions
@@ -189,9 +194,10 @@ class TerminologyOperations:
         codings = _codings(asked, asked.text("system"), asked.text("systemVersion"))
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
+            named = _value_set(asked, id_)
             verdict = await terminology.validate_code(
                 tx,
-                _value_set(asked, id_),
+                EVERYTHING if asked.text("valueSetMode") == "NO_MEMBERSHIP_CHECK" else named,
                 codings,
                 _how(asked),
                 form=_form(asked),
@@ -224,10 +230,15 @@ class TerminologyOperations:
         asked.only(_VALIDATE_IN_SYSTEM)
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
-            url, version = asked.text("url"), asked.text("version")
+            url = asked.text("url") or asked.text("system")
+            version = asked.text("version") or asked.text("systemVersion")
             if id_ is not None:
                 system = await self._system(tx, id_)
                 url, version = system.url, system.version
+            if (given := asked.object("codeSystem")) is not None:
+                _checked(given, "CodeSystem")
+                terminology = self._asked(asked, given)
+                url, version = given.get("url"), given.get("version")
             codings = _codings(asked, url, version)
             if url is not None and any(coding.system not in (None, url) for coding in codings):
                 raise InvalidInput("the coding is of another code system than the one asked", code="value")
@@ -353,9 +364,9 @@ class TerminologyOperations:
                 await self._terminology.begin_closure(tx, owner, name)
         return _closure_map(name, version, lines, self._clock.now())
 
-    def _asked(self, asked: Parameters) -> TerminologyService:
+    def _asked(self, asked: Parameters, *more: Mapping[str, Any]) -> TerminologyService:
         """The terminology for one question: as of a date, with the resources and versions that it brings."""
-        resources = asked.all("tx-resource")
+        resources = [*more, *asked.all("tx-resource")]
         if len(resources) > MOST_RESOURCES:
             raise InvalidInput(f"a question brings {MOST_RESOURCES} resources at most (tx-resource)", code="too-costly")
         for resource in resources:
@@ -415,17 +426,22 @@ def _codings(asked: Parameters, system: str | None, version: str | None) -> list
     if given == ["code"]:
         return [Coding(system, _code(asked.text("code")), asked.text("display"), version)]
     value = asked.object(given[0]) or {}
-    codings = value.get("coding", []) if given == ["codeableConcept"] else [value]
-    if not isinstance(codings, list) or not all(isinstance(c, Mapping) and "code" in c for c in codings) or not codings:
-        raise InvalidInput("each coding has a code", code="required")
-    return [_coding(c, system, version) for c in codings]
+    if given == ["coding"]:
+        return [_coding(value, system, version)]
+    codings = value.get("coding", [])
+    if not isinstance(codings, list) or not all(isinstance(c, Mapping) for c in codings):
+        raise InvalidInput("the codings of a codeableConcept are Codings", code="structure")
+    if not codings and not value.get("text"):
+        raise InvalidInput("a codeableConcept has codings", code="required")
+    return [_coding(c, system, version, needs_code=False) for c in codings]
 
 
-def _coding(value: Mapping[str, Any], system: str | None, version: str | None) -> Coding:
+def _coding(value: Mapping[str, Any], system: str | None, version: str | None, *, needs_code: bool = True) -> Coding:
     texts = {name: value.get(name) for name in ("system", "code", "display", "version")}
     if not all(text is None or isinstance(text, str) for text in texts.values()):
         raise InvalidInput("system, code, display and version of a coding are texts", code="structure")
-    return Coding(texts["system"] or system, _code(texts["code"]), texts["display"], texts["version"] or version)
+    code = _code(texts["code"]) if needs_code or texts["code"] else ""
+    return Coding(texts["system"] or system, code, texts["display"], texts["version"] or version)
 
 
 def _code(text: str | None) -> str:
@@ -441,12 +457,13 @@ def _date(asked: Parameters) -> datetime | None:
 
 
 def _how(asked: Parameters) -> Asked:
+    modes = {asked.text("mode"), asked.text("valueSetMode")}
     return Asked(
         abstract=asked.flag("abstract", True),
         language=asked.text("displayLanguage"),
         active_only=asked.flag("activeOnly", False),
-        lenient=asked.flag("lenient-display-validation", False),
-        membership_only=asked.flag("valueset-membership-only", False),
+        lenient=asked.flag("lenient-display-validation", False) or "lenient-display-validation" in modes,
+        membership_only=asked.flag("valueset-membership-only", False) or "CHECK_MEMBERSHIP_ONLY" in modes,
         infer_system=asked.flag("inferSystem", False),
     )
 
@@ -780,7 +797,7 @@ def _verdict(asked: Parameters, verdict: Validation) -> dict[str, Any]:
             ("version", "valueString", coding.version),
         ]
     told += [
-        ("codeableConcept", "valueCodeableConcept", asked.object("codeableConcept")),
+        ("codeableConcept", "valueCodeableConcept", _with_versions(asked.object("codeableConcept"), verdict)),
         ("inactive", "valueBoolean", verdict.inactive or None),
         ("status", "valueCode", verdict.status),
         ("normalized-code", "valueCode", verdict.normalized),
@@ -792,14 +809,20 @@ def _verdict(asked: Parameters, verdict: Validation) -> dict[str, Any]:
     return answer(told)
 
 
+def _with_versions(concept: Mapping[str, Any] | None, verdict: Validation) -> Mapping[str, Any] | None:
+    """The CodeableConcept that was judged, its codings with the version in which a code was found."""
+    if concept is None or not verdict.found_in:
+        return concept
+    found = verdict.found_in
+    codings = [{**c, "version": found[n]} if n in found else c for n, c in enumerate(concept["coding"])]
+    return {**concept, "coding": codings}
+
+
 def _issue(finding: Finding) -> dict[str, Any]:
     details = {"coding": [{"system": TX_ISSUE_TYPE, "code": finding.kind}], "text": finding.text}
-    issue: dict[str, Any] = {
-        "extension": [{"url": _MESSAGE_ID, "valueString": finding.message_id}],
-        "severity": finding.severity,
-        "code": finding.code,
-        "details": details,
-    }
+    issue: dict[str, Any] = {"severity": finding.severity, "code": finding.code, "details": details}
+    if finding.message_id:
+        issue = {"extension": [{"url": _MESSAGE_ID, "valueString": finding.message_id}], **issue}
     if finding.at is not None:
         issue |= {"location": [finding.at], "expression": [finding.at]}
     return issue
