@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from healthsync.domains.terminology import Asked, Coding, Policy, TerminologyService, Unusable, Validation
+from healthsync.domains.terminology import (
+    Asked,
+    Coding,
+    Policy,
+    TerminologyService,
+    UnknownCodeSystem,
+    Unusable,
+    Validation,
+)
 from healthsync.errors import InvalidInput
 from healthsync.infrastructure.database import Database
 
@@ -332,6 +340,43 @@ async def test_a_definition_that_cannot_be_followed_gets_a_sentence(database, se
     assert not told.result and told.findings[0].kind == "not-found"
     with pytest.raises(InvalidInput, match="tx-resource"):
         service.asked_with([{"resourceType": "Patient"}])
+
+
+async def test_a_definition_that_says_more_than_is_understood_here_is_refused(database, service):
+    modifier = {"modifierExtension": [{"url": "http://example.org/not", "valueBoolean": True}]}
+    for said in ({"compose": {"lockedDate": "2020-01-01"}}, modifier, {"implicitRules": "http://example.org/rules"}):
+        refused = value_set(**said)
+        with pytest.raises(Unusable, match="Cannot process ValueSet"):
+            await asked(database, service, Coding(S, "hand"), refused)
+        async with database.connection() as tx:
+            with pytest.raises(Unusable, match="Cannot process ValueSet"):
+                await service.asked_with([system()]).expand(tx, refused)
+    hidden = value_set({"system": S, "concept": [{"code": "hand", **modifier}]})
+    with pytest.raises(Unusable, match="modifier"):
+        await asked(database, service, Coding(S, "hand"), hidden)
+
+
+async def test_a_chain_of_imports_that_never_ends_is_too_costly(database, service):
+    chain = [value_set({"valueSet": [f"{V}/{n + 1}"]}, url=V if n == 0 else f"{V}/{n}") for n in range(199)]
+    with pytest.raises(InvalidInput) as refused:
+        await asked(database, service, Coding(S, "hand"), *chain)
+    assert refused.value.code == "too-costly"
+
+
+async def test_content_that_is_only_an_example_or_missing_is_no_code_system(database, service):
+    for content in ("example", "not-present"):
+        told = await asked(database, service, Coding(S, "hand"), value_set(), system(content=content))
+        assert not told.result and told.unknown == (("x-caused-by-unknown-system", S),), content
+        async with database.connection() as tx:
+            with pytest.raises(UnknownCodeSystem):
+                await service.asked_with([system(content=content)]).expand(tx, value_set())
+
+
+async def test_versions_that_are_there_are_told_in_a_sentence(database, service):
+    three = [system(version) for version in ("1", "2", "3")]
+    for known, told in ((three[:1], "1"), (three[:2], "1 or 2"), (three, "1, 2 and 3")):
+        answer = await asked(database, service, Coding(S, "hand", version="9"), value_set(), *known)
+        assert f"Valid versions: {told}" in (answer.message or "")
 
 
 async def test_a_value_set_inside_another_is_found(database, service):

@@ -229,3 +229,49 @@ async def test_a_value_set_is_sent_as_the_body_with_parameters_in_the_address(ad
     question = {"resourceType": "Parameters", "parameter": [{"name": "valueSet", "resource": listed}]}
     told = await admin.post("/fhir/ValueSet/$validate-code?code=male&inferSystem=true", json=question)
     assert named(told.json(), "result") == [True]
+
+
+@pytest.mark.parametrize(
+    ("include", "code", "kind", "message_id", "sentence"),
+    [
+        (
+            {"system": "http://example.org/none"},
+            *("not-found", "not-found", "UNKNOWN_CODESYSTEM_EXP"),
+            "A definition for CodeSystem 'http://example.org/none' could not be found, so the value set cannot be expanded",
+        ),
+        (
+            {"system": "http://example.org/none", "version": "2"},
+            *("not-found", "not-found", "UNKNOWN_CODESYSTEM_VERSION_EXP_NONE"),
+            "A definition for CodeSystem 'http://example.org/none' version '2' could not be found, so the value set cannot be"
+            " expanded. No versions of this code system are known",
+        ),
+        (
+            {"system": S, "version": "2"},
+            *("not-found", "not-found", "UNKNOWN_CODESYSTEM_VERSION_EXP"),
+            f"A definition for CodeSystem '{S}' version '2' could not be found, so the value set cannot be expanded. Valid"
+            " versions: 1.0",
+        ),
+        (
+            {"valueSet": [f"{V}/none"]},
+            *("not-found", "not-found", "Unable_to_resolve_value_Set_"),
+            f"A definition for the value Set '{V}/none' could not be found",
+        ),
+        (
+            {"valueSet": [V]},
+            *("processing", "vs-invalid", "VALUESET_CIRCULAR_REFERENCE"),
+            f"Found a circularity pointing to {V}|1 processing ValueSet with pathway [{V}|1]",
+        ),
+        (
+            {"system": S, "filter": [{"property": "wings", "op": "=", "value": "2"}]},
+            *("not-supported", "vs-invalid", "FILTER_NOT_UNDERSTOOD"),
+            f'The filter "wings = 2" was not understood in the context of {S}',
+        ),
+    ],
+)
+async def test_what_stands_in_the_way_of_an_expansion_has_a_code_a_name_and_a_sentence(
+    admin, include, code, kind, message_id, sentence
+):
+    statuses = {"not-found": 404, "processing": 422, "not-supported": 400}
+    (issue,) = (await expanded(admin, value_set(include), system(), status=statuses[code]))["issue"]
+    assert (issue["code"], issue["details"]["coding"][0]["code"], issue["details"]["text"]) == (code, kind, sentence)
+    assert issue["extension"] == [{"url": f"{EXT}operationoutcome-message-id", "valueString": message_id}]

@@ -17,8 +17,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from healthsync.domains.terminology import languages, versions
-from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology, circular
-from healthsync.domains.terminology.expansion import MAX_STEPS, Expander, preferred
+from healthsync.domains.terminology.errors import (
+    TooCostly,
+    UnknownCodeSystem,
+    UnknownTerminology,
+    circular,
+    listed,
+    unknown_value_set,
+)
+from healthsync.domains.terminology.expansion import MAX_STEPS, Expander, check_usable, preferred
 from healthsync.domains.terminology.model import (
     CodeSystem,
     Coding,
@@ -177,7 +184,7 @@ class Judge:
             _say_no_system(judged)
             return judged
         known = await self._sources(coding.system)
-        usable = [source for source in known if source.header.content not in ("supplement", "not-present")]
+        usable = [source for source in known if source.header.content in ("complete", "fragment")]
         if not usable:
             if known and known[0].header.content == "supplement":
                 text = (
@@ -378,6 +385,7 @@ class Judge:
             name = one.canonical if one.url is not None else f"#{id(one)}"
             if name in path:
                 raise circular(name, path)
+            check_usable(one, path)
             if name in reached:
                 return
             reached[name] = one
@@ -398,7 +406,7 @@ class Judge:
         asked = f"{url}|{version or self._policy.value_sets[url]}" if url in self._policy.value_sets else reference
         found = await self._value_set(asked)
         if found is None:
-            raise UnknownTerminology(f"A definition for the value Set '{asked}' could not be found")
+            raise unknown_value_set(asked)
         self._known_sets[reference] = found
         return found
 
@@ -461,7 +469,7 @@ class Judge:
         if self._asked.membership_only:
             return
         system = judged.coding.system or ""
-        there = " or ".join(sorted(source.header.version or "" for source in known))
+        there = listed([source.header.version or "" for source in known])
         text = (
             f"A definition for CodeSystem '{system}' version '{version}' could not be found, so the code cannot be"
             f" validated. Valid versions: {there}"

@@ -158,6 +158,7 @@ def value_set(resource: Json) -> ValueSet:
         excludes=tuple(_part(part) for part in compose.get("exclude", ())),
         inactive=compose.get("inactive", True),
         header=resource,
+        obstacle=_obstacle(resource),
         language=resource.get("language"),
         display_language=_expansion_language(resource),
         experimental=resource.get("experimental", False),
@@ -173,6 +174,22 @@ def value_set(resource: Json) -> ValueSet:
             if inner.get("resourceType") == "ValueSet" and "id" in inner
         },
     )
+
+
+def _obstacle(resource: Json) -> str | None:
+    """What stands in a definition and would have to be understood to follow it (extensibility.html#modifierExtension,
+    ValueSet.compose.lockedDate)."""
+    compose = resource.get("compose", {})
+    parts = (*compose.get("include", ()), *compose.get("exclude", ()))
+    inner = [each for part in parts for each in (*part.get("concept", ()), *part.get("filter", ()))]
+    name = resource.get("url", "(unidentified)")
+    if any("modifierExtension" in each for each in (resource, compose, *parts, *inner)):
+        return f"Cannot process ValueSet {name} due to the presence of modifier extensions"
+    if "implicitRules" in resource:
+        return f"Cannot process ValueSet {name} due to the presence of implicitRules"
+    if "lockedDate" in compose:
+        return f"Cannot process ValueSet {name} due to the presence of a lockedDate on the compose"
+    return None
 
 
 _EXPANSION_PARAMETER = (
@@ -223,6 +240,7 @@ def filter_of(entry: Json, system: str = "") -> Filter:
         raise Unusable(
             f"The system {system} filter with property = {entry['property']}, op = {operator} has no value",
             kind="vs-invalid",
+            message_id="UNABLE_TO_HANDLE_SYSTEM_FILTER_WITH_NO_VALUE",
         )
     return Filter(entry["property"], operator, entry["value"])
 

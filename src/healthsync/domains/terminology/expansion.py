@@ -14,12 +14,15 @@ from dataclasses import dataclass, replace
 from functools import cmp_to_key
 
 from healthsync.domains.terminology import versions
-from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology, circular
+from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, Unusable, circular, unknown_value_set
 from healthsync.domains.terminology.model import Concept, Expansion, Member, Part, ValueSet
 from healthsync.domains.terminology.sources import Source, folded
 
 MAX_EXPANSION = 10_000
 """Most concepts that are listed for one question."""
+
+MAX_DEPTH = 50
+"""Longest chain of value sets that import each other."""
 
 MAX_STEPS = 5_000
 """Most parts of value sets that are visited for one question: bounds imports that fan out again and again."""
@@ -87,7 +90,9 @@ class Expander:
         total = len(members) if is_whole and len(members) <= MAX_EXPANSION else None
         if total is None and (count is None or offset >= MAX_EXPANSION):
             raise TooCostly(
-                f"this expansion has more than {MAX_EXPANSION} concepts; filter it, or ask for pages (count)"
+                f"The value set '{value_set.canonical}' expansion has too many codes to display (>{MAX_EXPANSION});"
+                " filter it, or ask for pages (count)",
+                message_id="VALUESET_TOO_COSTLY",
             )
         shown = members[offset : MAX_EXPANSION if count is None else min(offset + count, MAX_EXPANSION)]
         if details:
@@ -257,6 +262,7 @@ class Expander:
         name = value_set.canonical if value_set.url is not None else f"#{id(value_set)}"
         if name in path:
             raise circular(name, path)
+        check_usable(value_set, path)
         self._contained |= value_set.contained
         return (*path, name)
 
@@ -276,7 +282,7 @@ class Expander:
         if url not in self._value_sets:
             found = await self._find_value_set(url)
             if found is None:
-                raise UnknownTerminology(f"A definition for the value Set '{url}' could not be found")
+                raise unknown_value_set(url)
             self._value_sets[url] = found
             self.imported.append(found)
         return self._value_sets[url]
@@ -290,8 +296,16 @@ class Expander:
     async def _source(self, url: str, version: str | None) -> Source:
         source = await self._known(url, version)
         if source is None:
-            raise UnknownCodeSystem(url)
+            raise UnknownCodeSystem(url, version)
         return source
+
+
+def check_usable(value_set: ValueSet, path: Sequence[str]) -> None:
+    """Raises Unusable for a value set that cannot be followed, TooCostly for one that is reached over too many."""
+    if value_set.obstacle is not None:
+        raise Unusable(value_set.obstacle, kind="vs-invalid", code="business-rule")
+    if len(path) >= MAX_DEPTH:
+        raise TooCostly(f"value sets import each other more than {MAX_DEPTH} times over")
 
 
 def _newest_first(parts: Sequence[Part]) -> list[Part]:

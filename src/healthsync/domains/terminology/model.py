@@ -136,9 +136,7 @@ class CodeSystem:
     @property
     def has_members(self) -> bool:
         """Whether it can be asked which concepts belong to a value set: a system of names only does not."""
-        return self.content not in ("not-present", "supplement") and not (
-            self.is_shipped and self.content == "fragment"
-        )
+        return self.content in ("complete", "fragment") and not self.names_only
 
     @property
     def standing(self) -> tuple[str | None, str]:
@@ -198,6 +196,7 @@ class ValueSet:
     supplements  canonicals of code system supplements that it needs (extension valueset-supplement)
     contained    `#id` -> value sets inside it
     header       the resource that it was compiled from
+    obstacle     why it cannot be followed, None when it can
     """
 
     url: str | None
@@ -212,6 +211,7 @@ class ValueSet:
     standards_status: str | None = None
     supplements: tuple[str, ...] = ()
     contained: Mapping[str, ValueSet] = field(default_factory=dict)
+    obstacle: str | None = None
 
     @property
     def canonical(self) -> str:

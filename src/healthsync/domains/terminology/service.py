@@ -14,7 +14,14 @@ from urllib.parse import quote
 
 from healthsync.domains.terminology import compiling, grammars, shipped, store, translation, versions
 from healthsync.domains.terminology.checking import Asked, Judge
-from healthsync.domains.terminology.errors import NotAsOf, TooCostly, UnknownCodeSystem, UnknownTerminology, Unusable
+from healthsync.domains.terminology.errors import (
+    NotAsOf,
+    TooCostly,
+    UnknownCodeSystem,
+    UnknownTerminology,
+    Unusable,
+    unknown_value_set,
+)
 from healthsync.domains.terminology.expansion import MAX_EXPANSION, Expander, Only, Wanted
 from healthsync.domains.terminology.local_maps import concept_map
 from healthsync.domains.terminology.model import (
@@ -702,7 +709,7 @@ class TerminologyService:
             if found is None and wanted is not None and any(s.header.has_members for s in await self._sources(tx, url)):
                 raise UnknownCodeSystem(url, wanted, [s.header.version or "" for s in await self._sources(tx, url)])
             if found is not None and (why := policy.refusal(url, found.header.version)) is not None:
-                raise Unusable(why, kind="version-error", code="exception")
+                raise Unusable(why, kind="version-error", code="exception", message_id="VALUESET_VERSION_CHECK")
             return found
 
         async def value_set(url: str) -> ValueSet | None:
@@ -732,7 +739,12 @@ class TerminologyService:
             known = [s for s in await self._sources(tx, url) if s.header.content == "supplement"]
             one = versions.chosen(known, version, _said_of)
             if one is None:
-                raise Unusable(f"Required supplement not found: {reference}", kind="not-found", code="business-rule")
+                raise Unusable(
+                    f"Required supplement not found: {reference}",
+                    kind="not-found",
+                    code="business-rule",
+                    message_id="VALUESET_SUPPLEMENT_MISSING",
+                )
             found.append(one)
         return found
 
@@ -744,7 +756,7 @@ class TerminologyService:
             url, version = versions.canonical(value_set)
             version = version or self._question.policy.value_sets.get(url)
             asked = f"{url}|{version}" if version else url
-            raise UnknownTerminology(f"A definition for the value Set '{asked}' could not be found")
+            raise unknown_value_set(asked)
         return found
 
     async def _required(self, tx: Transaction, url: str | None, version: str | None) -> Source:
@@ -752,7 +764,8 @@ class TerminologyService:
             raise InvalidInput("name the code system: a code means nothing without it", code="required")
         source = await self._system(tx, url, version)
         if source is None:
-            raise UnknownCodeSystem(url)
+            name = f"{url}|{version}" if version else url
+            raise UnknownTerminology(f"A definition for CodeSystem '{name}' could not be found: load it, or a package")
         return source
 
     async def _system(self, tx: Transaction, url: str, version: str | None) -> Source | None:

@@ -48,7 +48,7 @@ from healthsync.exchange.ingest import InvalidResource
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database
 from healthsync.standards.fhir import dates, validate
-from healthsync.standards.fhir.outcome import from_error, operation_outcome
+from healthsync.standards.fhir.outcome import MESSAGE_ID, from_error, operation_outcome
 from healthsync.standards.fhir.parameters import LONGEST, Parameters, answer, parts
 
 _QUESTION = {
@@ -94,7 +94,6 @@ _TRANSLATE = {
 _PROPERTY = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.contains.property"
 _PROPERTY_DEFINED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.property"
 """R5 tells properties of concepts in an expansion; R4 has them as these extensions."""
-_MESSAGE_ID = "http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id"
 _EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
 _UNCLOSED = f"{_EXTENSIONS}valueset-unclosed"
 _TOO_COSTLY = f"{_EXTENSIONS}valueset-toocostly"
@@ -601,7 +600,7 @@ def _expansion_extensions(found: Expansion, told: _Told) -> list[dict[str, Any]]
 
 
 _STANDARD_URIS = {
-    **{name: f"{_CONCEPT_PROPERTIES}{name}" for name in ("definition", "status", *STANDARD_PROPERTIES)},
+    **{name: f"{_CONCEPT_PROPERTIES}{name}" for name in STANDARD_PROPERTIES},
     **{code: f"{_CONCEPT_PROPERTIES}{name}" for code, name, *_ in _AS_PROPERTIES},
 }
 
@@ -822,7 +821,7 @@ def _issue(finding: Finding) -> dict[str, Any]:
     details = {"coding": [{"system": TX_ISSUE_TYPE, "code": finding.kind}], "text": finding.text}
     issue: dict[str, Any] = {"severity": finding.severity, "code": finding.code, "details": details}
     if finding.message_id:
-        issue = {"extension": [{"url": _MESSAGE_ID, "valueString": finding.message_id}], **issue}
+        issue = {"extension": [{"url": MESSAGE_ID, "valueString": finding.message_id}], **issue}
     if finding.at is not None:
         issue |= {"location": [finding.at], "expression": [finding.at]}
     return issue
