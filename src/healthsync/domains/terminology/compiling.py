@@ -60,10 +60,11 @@ def code_system(resource: Json) -> CompiledCodeSystem:
             below, over = (code, other) if relation == "parent" else (other, code)
             parents.setdefault(below, []).append(over)
     concepts = [_under(concept, parents.get(code, ()), found) for code, concept in found.items()]
-    return CompiledCodeSystem(_header(resource), tuple(concepts))
+    return CompiledCodeSystem(header(resource), tuple(concepts))
 
 
-def _header(resource: Json) -> CodeSystem:
+def header(resource: Json) -> CodeSystem:
+    """What a code system says of itself."""
     return CodeSystem(
         url=resource["url"],
         version=resource.get("version"),

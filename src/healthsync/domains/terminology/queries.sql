@@ -42,6 +42,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING key;
 SELECT key, url, version, name, title, status, content, case_sensitive, properties, said
 FROM terminology_code_system WHERE url = $1 ORDER BY loaded_at DESC, key DESC;
 
+-- name: all_code_systems
+-- Every loaded code system, those loaded last first.
+SELECT key, url, version, name, title, status, content, case_sensitive, properties, said
+FROM terminology_code_system ORDER BY loaded_at DESC, key DESC;
+
 -- name: code_system_by_origin
 -- The code system that came from one resource.
 SELECT url, version FROM terminology_code_system WHERE origin = $1;

@@ -370,6 +370,18 @@ class TerminologyService:
 
     # --- code systems
 
+    async def systems(self, tx: Transaction) -> dict[str, list[str]]:
+        """URL of each code system whose members are known -> its versions, the one meant without a version first."""
+        found: dict[str, list[CodeSystem]] = {}
+        for header in (*await store.headers(tx), *shipped.headers(), *grammars.SYSTEMS.values()):
+            if header.has_members:
+                found.setdefault(header.url, []).append(header)
+        newest_first = {url: versions.by_age(headers, _standing) for url, headers in found.items()}
+        return {
+            url: list(dict.fromkeys(header.version for header in headers if header.version))
+            for url, headers in newest_first.items()
+        }
+
     async def code_system_of(self, tx: Transaction, id_: str) -> CodeSystem | None:
         """The code system that came from CodeSystem/id, for operations on an instance."""
         found = await store.code_system_url(tx, f"CodeSystem/{id_}")
@@ -810,6 +822,10 @@ def _release_origin(kind: str, version: str, url: str) -> str:
 
 def _package(name: str) -> str:
     return f"package:{name}/"
+
+
+def _standing(header: CodeSystem) -> tuple[str | None, str | None]:
+    return header.standing
 
 
 def _said_of(source: Source) -> tuple[str | None, str | None]:

@@ -297,6 +297,11 @@ async def code_systems(tx: Transaction, url: str) -> list[StoredSystem]:
     return [StoredSystem(tx, row["key"], _header(row)) for row in await tx.fetch(_SQL.code_systems, url)]
 
 
+async def headers(tx: Transaction) -> list[CodeSystem]:
+    """What is said of every loaded code system."""
+    return [_header(row) for row in await tx.fetch(_SQL.all_code_systems)]
+
+
 async def code_system_url(tx: Transaction, origin: str) -> tuple[str, str | None] | None:
     """URL and version of the code system that came from a resource."""
     row = await tx.fetchrow(_SQL.code_system_by_origin, origin)

@@ -51,13 +51,18 @@ from healthsync.standards.fhir import dates, validate
 from healthsync.standards.fhir.outcome import MESSAGE_ID, from_error, operation_outcome
 from healthsync.standards.fhir.parameters import LONGEST, Parameters, answer, parts
 
+_WITHOUT_EFFECT = {
+    *("cache-id", "x-system-cache-id", "no-cache", "uuid", "profile-url", "diagnostics", "default-to-latest-version"),
+    "excludePostCoordinated",
+}
+"""What validators send and nothing hangs on here: nothing is cached between questions, the latest version is meant
+anyway, and no code is post-coordinated."""
 _QUESTION = {
     *("tx-resource", "system-version", "check-system-version", "force-system-version", "default-valueset-version"),
     *("useSupplement", "displayLanguage", "defaultDisplayLanguage"),
-    *("cache-id", "x-system-cache-id", "no-cache", "uuid", "profile-url", "diagnostics", "default-to-latest-version"),
+    *_WITHOUT_EFFECT,
 }
-"""What every question may bring along: resources, versions, supplements, languages. The last line changes nothing here:
-nothing is cached between questions, and the latest version is meant anyway."""
+"""What every question may bring along: resources, versions, supplements, languages."""
 _SHAPE = {
     *("offset", "count", "includeDesignations", "activeOnly", "excludeNested", "excludeNotForUI", "includeDefinition"),
     *(
@@ -74,6 +79,8 @@ _SHAPE = {
 _CUT_SHORT = ("limitedExpansion", "incomplete-ok", "_incomplete")
 """Whether the beginning of an expansion that is too long will do."""
 _EXPAND = {"url", "valueSet", "valueSetVersion", "filter", "date", *_SHAPE, *_QUESTION}
+EXPANSION_PARAMETERS = frozenset(_EXPAND - _WITHOUT_EFFECT)
+"""The parameters of $expand that change its answer."""
 _CODE = {
     *("code", "display", "coding", "codeableConcept", "date", "abstract", "inferSystem"),
     *("lenient-display-validation", "valueset-membership-only", "mode", "valueSetMode"),
@@ -184,6 +191,11 @@ class TerminologyOperations:
             nested = nested and not offset and (count is None or count > len(found.members))
             expansion["contains"] = told.nested(found.members) if nested else told.flat(found.members)
         return {**_described(value_set, whole=asked.flag("includeDefinition", False)), "expansion": expansion}
+
+    async def systems(self) -> dict[str, list[str]]:
+        """The code systems that can be asked here -> their versions, the one meant without a version first."""
+        async with self._database.transaction(read_only=True) as tx:
+            return await self._terminology.systems(tx)
 
     async def validate_in_value_set(
         self, asked: Parameters, id_: str | None = None, *, header_language: str | None = None
