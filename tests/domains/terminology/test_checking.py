@@ -242,6 +242,42 @@ async def test_a_supplement_is_used_where_it_is_asked_for_or_needed_and_missed_w
     assert not told.result
 
 
+async def test_a_language_pack_is_used_without_being_asked_for(database, service):
+    kind = "http://hl7.org/fhir/StructureDefinition/codesystem-supplement-type"
+    pack = {
+        **system("7", url="http://example.org/CodeSystem/dutch", content="supplement", supplements=f"{S}|1.0.0"),
+        "language": "nl",
+        "extension": [{"url": kind, "valueCode": "lang-pack"}],
+        "concept": [{"code": "hand", "designation": [{"language": "nl", "value": "Rare hand"}]}],
+    }
+    coding, dutch = Coding(S, "hand", "Rare hand"), Asked(language="nl")
+    told = await asked(database, service, coding, value_set(), system(), pack, how=dutch)
+    assert told.result and told.display == "Rare hand"
+    async with database.transaction() as tx:
+        await service.record(tx, {**system(), "id": "base"})
+        await service.record(tx, {**pack, "id": "pack"})
+        told = await service.validate_code(tx, value_set(), [coding], dutch)
+        assert told.result and told.display == "Rare hand"
+        expanded = await service.expand(tx, value_set(), details=True)
+        assert expanded.supplements == ("http://example.org/CodeSystem/dutch|7",)
+        assert "Rare hand" in {d.value for member in expanded.members for d in member.concept.designations}
+
+
+async def test_what_stands_where_a_code_system_should_is_named(database, service):
+    more = system("7", url="http://example.org/CodeSystem/dutch", content="supplement", supplements=S)
+    for url, name in (
+        (V, "Terminology_TX_System_ValueSet2"),
+        (more["url"], "CODESYSTEM_CS_NO_SUPPLEMENT"),
+        ("odd", "Terminology_TX_System_Relative"),
+    ):
+        told = await asked(database, service, Coding(url, "hand"), value_set(), system(), more)
+        assert name in {finding.message_id for finding in told.findings}, url
+        async with database.connection() as tx:
+            question = service.asked_with([value_set(), system(), more])
+            told = await question.validate_in_system(tx, [Coding(url, "hand")])
+        assert name in {finding.message_id for finding in told.findings} and not told.result, url
+
+
 async def test_drafts_withdrawn_and_given_up_places_are_mentioned(database, service):
     withdrawn = value_set(
         {"system": S, "concept": [{"code": "hand", "extension": [{"url": STATUS, "valueCode": "deprecated"}]}]},

@@ -86,7 +86,10 @@ async def test_lookup_tells_all_that_is_known(service, database, animals):
         assert (system.title, concept.definition, concept.parents) == (
             *("Animals of the house", "A cat that owns a house.", ("mammal",)),
         )
-        assert await service.children(tx, system, "mammal") == ["cat", "mouse", "bat"]
+        _, mammal = await service.lookup(tx, Coding(ANIMALS, "mammal"))
+        assert await service.around(tx, system, mammal) == (
+            *({"animal": "Animal"}, {"cat": "House cat", "mouse": "Mouse", "bat": "Bat"}),
+        )
         for unknown in (Coding(ANIMALS, "dog"), Coding("http://unknown", "cat"), Coding(ANIMALS, "cat", version="9")):
             with pytest.raises(UnknownTerminology):
                 await service.lookup(tx, unknown)

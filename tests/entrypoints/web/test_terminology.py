@@ -254,6 +254,8 @@ async def test_a_lookup_has_names_designations_and_properties(loaded):
         [{"name": "language", "valueCode": "de"}, {"name": "value", "valueString": "Katze"}]
     ]
     values = {p[0]["valueCode"]: p[1] for p in named(told, "property")}
+    described = {p[0]["valueCode"]: p[2]["valueString"] for p in named(told, "property") if len(p) > 2}
+    assert described == {"parent": "Mammal"}
     assert values["legs"] == {"name": "value", "valueInteger": 4}
     assert values["tame"] == {"name": "value", "valueBoolean": True}
     assert values["parent"] == {"name": "value", "valueCode": "mammal"}
@@ -298,6 +300,20 @@ async def test_a_translation_has_its_matches_and_where_they_are_from(loaded):
     assert (named(none, "result"), len(named(none, "message"))) == ([False], 1)
     back = await ask(loaded, "ConceptMap/latin/$translate?system=http://example.org/latin&code=felis&reverse=true")
     assert named(back, "match")[0][1]["valueCoding"]["code"] == "cat"
+
+
+async def test_a_translation_is_asked_for_by_the_names_of_r5(loaded):
+    cat, felis = {"system": ANIMALS, "code": "cat"}, {"system": "http://example.org/latin", "code": "felis"}
+    url = {"name": "url", "valueUri": MAP["url"]}
+    for name, value in (
+        ("sourceCoding", {"valueCoding": cat}),
+        ("sourceCodeableConcept", {"valueCodeableConcept": {"coding": [cat]}}),
+    ):
+        told = await post(loaded, "ConceptMap/$translate", url, {"name": name, **value})
+        concepts = [p["valueCoding"] for p in named(told, "match")[0] if p["name"] == "concept"]
+        assert [(each["system"], each["code"]) for each in concepts] == [(felis["system"], "felis")], name
+    back = await post(loaded, "ConceptMap/$translate", url, {"name": "targetCoding", "valueCoding": felis})
+    assert [p["valueCoding"]["code"] for p in named(back, "match")[0] if p["name"] == "source"] == ["cat"]
 
 
 async def test_an_update_and_a_deletion_are_followed_in_the_same_commit(loaded):
@@ -485,6 +501,20 @@ async def test_many_questions_are_asked_together_and_one_that_cannot_be_answered
     assert (named(first, "result"), named(second, "result")) == ([True], [False])
     assert third["resourceType"] == "OperationOutcome"
     await post(loaded, "ValueSet/$batch-validate-code", url, status=400)
+
+
+async def test_operations_are_asked_in_a_batch(loaded):
+    question = {"resourceType": "Parameters", "parameter": [{"name": "url", "valueUri": VALUE_SET["url"]}]}
+    coding = {"name": "coding", "valueCoding": {"system": ANIMALS, "code": "cat"}}
+    asked = {**question, "parameter": [*question["parameter"], coding]}
+    entries = [
+        {"request": {"method": "GET", "url": f"ValueSet/$expand?url={VALUE_SET['url']}"}},
+        {"request": {"method": "POST", "url": "ValueSet/$validate-code"}, "resource": asked},
+        {"request": {"method": "GET", "url": f"CodeSystem/$lookup?system={ANIMALS}&code=whale"}},
+    ]
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+    answer = (await loaded.post("/fhir", json=bundle)).json()
+    assert [each["response"]["status"][:3] for each in answer["entry"]] == ["200", "200", "404"]
 
 
 async def test_resources_and_versions_come_along_with_a_question_and_are_gone_after_it(loaded):

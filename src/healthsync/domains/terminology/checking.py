@@ -186,15 +186,7 @@ class Judge:
         known = await self._sources(coding.system)
         usable = [source for source in known if source.header.content in ("complete", "fragment")]
         if not usable:
-            if known and known[0].header.content == "supplement":
-                text = (
-                    f"CodeSystem {known[0].header.canonical} is a supplement,"
-                    " so can't be used as a value in Coding.system"
-                )
-                judged.say("CODESYSTEM_CS_NO_SUPPLEMENT", text, "system")
-                judged.unknown = [("x-caused-by-unknown-system", coding.system)]
-            else:
-                self._say_unknown(judged, "x-caused-by-unknown-system")
+            await self._say_what_it_is(judged, "x-caused-by-unknown-system")
             return judged
         wanted = coding.version or self._policy.wanted(coding.system, None)
         judged.source = _chosen(usable, wanted)
@@ -438,11 +430,15 @@ class Judge:
         judged.say("Unknown_Code_in_Version", text, "code")
 
     async def _say_system_is_wrong(self, value_set: ValueSet, judged: _Judged, *, needed: bool) -> None:
-        system = judged.coding.system or ""
         if not needed:
             self._say_not_in(value_set, judged)
-        if self._asked.membership_only:
-            return
+        if not self._asked.membership_only:
+            await self._say_what_it_is(judged, "x-caused-by-unknown-system" if needed else "x-unknown-system")
+
+    async def _say_what_it_is(self, judged: _Judged, parameter: str) -> None:
+        """What stands where a code system should; `parameter` names one that is not known."""
+        system = judged.coding.system or ""
+        supplements = [each.header for each in await self._sources(system) if each.header.content == "supplement"]
         if ":" not in system:
             text = "Coding.system must be an absolute reference, not a local reference"
             judged.say("Terminology_TX_System_Relative", text, "system")
@@ -450,7 +446,14 @@ class Judge:
             text = f"The Coding references a value set, not a code system ('{system}')"
             judged.say("Terminology_TX_System_ValueSet2", text, "system")
             return
-        self._say_unknown(judged, "x-caused-by-unknown-system" if needed else "x-unknown-system")
+        elif supplements:
+            text = (
+                f"CodeSystem {supplements[0].canonical} is a supplement, so can't be used as a value in Coding.system"
+            )
+            judged.say("CODESYSTEM_CS_NO_SUPPLEMENT", text, "system")
+            judged.unknown = [*(judged.unknown or []), (parameter, system)]
+            return
+        self._say_unknown(judged, parameter)
 
     @staticmethod
     def _say_unknown(judged: _Judged, parameter: str) -> None:

@@ -22,6 +22,7 @@ from healthsync.domains.terminology.model import (
     Property,
     Unmapped,
     ValueSet,
+    extension_value,
     standards_status,
 )
 from healthsync.errors import InvalidInput
@@ -31,6 +32,7 @@ Json = Mapping[str, Any]
 _STANDARD = "http://hl7.org/fhir/concept-properties#"
 _EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
 _SUPPLEMENT = f"{_EXTENSIONS}valueset-supplement"
+_SUPPLEMENT_TYPE = f"{_EXTENSIONS}codesystem-supplement-type"
 _SHOWN = frozenset(
     _EXTENSIONS + name
     for name in (
@@ -79,6 +81,7 @@ def header(resource: Json) -> CodeSystem:
         standards_status=standards_status(resource.get("extension", ())),
         supplements=resource.get("supplements"),
         version_needed=resource.get("versionNeeded", False),
+        language_pack=extension_value(resource.get("extension", ()), _SUPPLEMENT_TYPE) == "lang-pack",
         property_uris={p["code"]: p["uri"] for p in resource.get("property", ()) if "uri" in p},
     )
 

@@ -106,6 +106,7 @@ class CodeSystem:
 
     standards_status  draft, withdrawn, deprecated … by the extension of that name
     supplements       canonical of the system that this one supplements
+    language_pack     is a supplement that is used for its languages without being asked for
     version_needed    its codes are to be sent with a version
     is_shipped        came with the hub: one that was loaded goes before it
     names_only        is there for the names of some concepts, and says nothing of which there are
@@ -126,6 +127,7 @@ class CodeSystem:
     is_shipped: bool = False
     names_only: bool = False
     version_needed: bool = False
+    language_pack: bool = False
     property_uris: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -69,7 +69,10 @@ async def _add_system(tx: Transaction, origin: str, header: CodeSystem, now: dat
     )
 
 
-_SAID = ("language", "experimental", "standards_status", "supplements", "version_needed", "property_uris")
+_SAID = (
+    *("language", "experimental", "standards_status", "supplements", "version_needed", "language_pack"),
+    "property_uris",
+)
 
 
 async def _add_concepts(tx: Transaction, key: int, concepts: Sequence[Concept]) -> None:
@@ -293,7 +296,7 @@ async def unload(tx: Transaction, prefix: str) -> None:
 
 
 async def code_systems(tx: Transaction, url: str) -> list[StoredSystem]:
-    """The loaded code systems of a URL."""
+    """The loaded code systems of a URL, and the language packs for them."""
     return [StoredSystem(tx, row["key"], _header(row)) for row in await tx.fetch(_SQL.code_systems, url)]
 
 

@@ -95,7 +95,8 @@ _TRANSLATE = {
     *("url", "conceptMap", "conceptMapVersion", "code", "system", "version", "source", "coding", "codeableConcept"),
     *("target", "targetsystem", "dependency", "reverse"),
     *("sourceSystem", "sourceCode", "sourceCoding", "sourceCodeableConcept", "sourceVersion", "sourceScope"),
-    *("targetSystem", "targetCode", "targetCoding", "targetCodeableConcept", "targetScope"),  # as R5 calls them
+    *("targetSystem", "targetCode", "targetCoding", "targetCodeableConcept", "targetScope"),
+    "targetVersion",  # as R5 calls them
     *_QUESTION,
 }
 _PROPERTY = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.contains.property"
@@ -120,6 +121,8 @@ _AS_PROPERTIES = (
 )
 """Those that it tells as properties: code, name among the standard ones, type, extensions."""
 _CONCEPT_PROPERTIES = "http://hl7.org/fhir/concept-properties#"
+_FORMS = ("Code", "Coding", "CodeableConcept")
+"""How R5 names what is translated, behind `source` or `target`."""
 MOST_CONCEPTS = 1000
 """Concepts that are added to a closure table at a time."""
 MOST_RESOURCES = 200
@@ -274,7 +277,7 @@ class TerminologyOperations:
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
             system, concept = await terminology.lookup(tx, codings[0], supplements)
-            children = await terminology.children(tx, system, concept.code)
+            above, below = await terminology.around(tx, system, concept)
         told = [
             ("name", "valueString", system.name or system.title or system.url),
             ("version", "valueString", system.version),
@@ -287,7 +290,7 @@ class TerminologyOperations:
         told += [("used-supplement", "valueCanonical", name) for name in _used(concept)]
         if not wanted or "designation" in wanted:
             told += [("designation", "part", _designation_parts(d)) for d in _all_texts(concept, system)]
-        properties = [*_own_properties(concept, children), *(_property(p) for p in concept.properties)]
+        properties = [*_own_properties(concept, above, below), *(_property(p) for p in concept.properties)]
         told += [
             ("property", "part", p) for name, p in properties if name in wanted or (not wanted and name != "definition")
         ]
@@ -313,9 +316,12 @@ class TerminologyOperations:
     async def translate(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
         """ConceptMap/$translate (conceptmap-operation-translate.html); also asked with the parameters of R5."""
         asked.only(_TRANSLATE)
-        reverse = asked.flag("reverse", False) or bool(asked.all("targetCode"))
-        codings, target_system = _to_translate(asked), asked.text("targetsystem") or asked.text("targetSystem")
-        if asked.all("targetCode"):
+        backwards = any(asked.all(f"target{form}") for form in _FORMS)
+        is_r5 = backwards or any(asked.all(f"source{form}") for form in _FORMS)
+        reverse = asked.flag("reverse", False) or backwards
+        codings = _to_translate(asked, "target" if backwards else "source")
+        target_system = asked.text("targetsystem") or asked.text("targetSystem")
+        if backwards:
             target_system = asked.text("sourceSystem")
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
@@ -323,8 +329,8 @@ class TerminologyOperations:
                 tx,
                 codings,
                 concept_map=_concept_map(asked, id_),
-                source=asked.text("source"),
-                target=asked.text("target"),
+                source=asked.text("source") or asked.text("sourceScope"),
+                target=asked.text("target") or asked.text("targetScope"),
                 target_system=target_system,
                 dependencies=_dependencies(asked),
                 reverse=reverse,
@@ -333,7 +339,6 @@ class TerminologyOperations:
             ("result", "valueBoolean", found.result),
             ("message", "valueString", found.message),
         ]
-        is_r5 = bool(asked.all("sourceCode") or asked.all("targetCode"))
         for match in found.matches:
             products = [("product", "part", _product_parts(product)) for product in match.products]
             target = _coding_json(match.target) if match.target else None
@@ -509,11 +514,15 @@ def _designations_wanted(asked: Parameters) -> tuple[str, ...]:
     return tuple(text.removeprefix("urn:ietf:bcp:47|").lower() for text in _texts(asked, "designation"))
 
 
-def _to_translate(asked: Parameters) -> list[Coding]:
-    if (code := asked.text("sourceCode")) is not None:
-        return [Coding(asked.text("sourceSystem") or asked.text("system"), _code(code))]
-    if (code := asked.text("targetCode")) is not None:
-        return [Coding(asked.text("targetSystem"), _code(code))]
+def _to_translate(asked: Parameters, side: str) -> list[Coding]:
+    """What is to be translated, by the names of R5 (`side` is source or target) or of R4."""
+    if (code := asked.text(f"{side}Code")) is not None:
+        system = asked.text(f"{side}System") or asked.text("system")
+        return [Coding(system, _code(code), None, asked.text(f"{side}Version"))]
+    if (coding := asked.object(f"{side}Coding")) is not None:
+        return [_coding(coding, None, None)]
+    if (concept := asked.object(f"{side}CodeableConcept")) is not None:
+        return _codings(Parameters({"codeableConcept": [concept]}), None, None)
     return _codings(asked, asked.text("system"), asked.text("version"))
 
 
@@ -541,13 +550,16 @@ def _dependencies(asked: Parameters) -> dict[str, str]:
 # --- what is answered
 
 
-_SAID = ("id", "url", "version", "name", "title", "status", "experimental", "date", "publisher", "language")
+_DEFINITION = frozenset(
+    {"compose", "purpose", "description", "copyright", "publisher", "extension", "contained", "modifierExtension"}
+)
+"""What a value set says of its definition, told where that is asked for."""
 
 
 def _described(value_set: ValueSet, *, whole: bool) -> dict[str, Any]:
-    """What is said of a value set, or the `whole` of its definition."""
-    told = value_set.header if whole else {name: value_set.header.get(name) for name in _SAID}
-    said = {name: value for name, value in told.items() if value is not None and name not in ("text", "expansion")}
+    """What is said of a value set beside its expansion. It is no resource that is stored, so that it has no id."""
+    left_out = {"id", "meta", "text", "expansion", *(() if whole else _DEFINITION)}
+    said = {name: value for name, value in value_set.header.items() if name not in left_out}
     return {"resourceType": "ValueSet", "status": "unknown", **said}
 
 
@@ -739,16 +751,19 @@ def _designation_parts(designation: Designation) -> list[dict[str, Any]]:
     )
 
 
-def _own_properties(concept: Concept, children: Sequence[str]) -> list[tuple[str, list[dict[str, Any]]]]:
+def _own_properties(
+    concept: Concept, above: Mapping[str, str | None], below: Mapping[str, str | None]
+) -> list[tuple[str, list[dict[str, Any]]]]:
     """The properties that every code system has (codesystem.html#defined-props), unless it states them itself."""
     stated = {p.code for p in concept.properties}
-    told: list[tuple[str, str, Any]] = [("definition", "valueString", concept.definition)]
-    told += [("parent", "valueCode", parent) for parent in concept.parents]
-    told += [("child", "valueCode", child) for child in children]
-    told += [("inactive", "valueBoolean", concept.inactive), ("notSelectable", "valueBoolean", concept.abstract)]
+    told: list[tuple[str, str, Any, str | None]] = [("definition", "valueString", concept.definition, None)]
+    told += [("parent", "valueCode", code, display) for code, display in above.items()]
+    told += [("child", "valueCode", code, display) for code, display in below.items()]
+    told.append(("inactive", "valueBoolean", concept.inactive, None))
+    told.append(("notSelectable", "valueBoolean", concept.abstract, None))
     return [
-        (name, parts([("code", "valueCode", name), ("value", key, value)]))
-        for name, key, value in told
+        (name, parts([("code", "valueCode", name), ("value", key, value), ("description", "valueString", display)]))
+        for name, key, value, display in told
         if (value not in (None, False) or name == "inactive") and name not in stated
     ]
 
