@@ -221,6 +221,28 @@ async def test_of_two_versions_of_a_system_the_newer_comes_first(admin):
     ]
 
 
+@pytest.mark.parametrize(
+    ("includes", "exclude", "shown"),
+    [
+        (
+            ["1.0", "1.10"],
+            {"version": "1.10", "concept": [{"code": "both"}]},
+            [("new", "1.10"), ("both", "1.0"), ("old", "1.0")],
+        ),
+        (["1.0"], {"version": "1.10", "concept": [{"code": "both"}]}, [("old", "1.0")]),
+        (["1.10"], {"version": "1.0"}, [("new", "1.10")]),
+        ([None], {"concept": [{"code": "both"}]}, [("new", None)]),
+        ([None, "1.0"], {"concept": [{"code": "both"}]}, [("new", "1.10"), ("both", "1.0"), ("old", "1.0")]),
+    ],
+)
+async def test_an_exclusion_is_of_the_version_that_it_names(admin, includes, exclude, shown):
+    old = system({"code": "both"}, {"code": "old"})
+    new = system({"code": "both"}, {"code": "new"}, version="1.10")
+    parts = [{"system": S, **({"version": version} if version else {})} for version in includes]
+    answer = await expanded(admin, value_set(*parts, compose={"exclude": [{"system": S, **exclude}]}), old, new)
+    assert [(each["code"], each.get("version")) for each in answer["expansion"]["contains"]] == shown
+
+
 async def test_a_value_set_is_sent_as_the_body_with_parameters_in_the_address(admin):
     listed = value_set({"system": "http://hl7.org/fhir/administrative-gender"})
     answer = await admin.post("/fhir/ValueSet/$expand?count=2&_incomplete=true", json=listed)

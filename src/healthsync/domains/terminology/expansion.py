@@ -247,7 +247,10 @@ class Expander:
         for part in value_set.excludes:
             for system, codes in _by_system(members).items():
                 gone = await self._in_part(part, system, codes, path)
-                only = part.version if system in value_set.mixed else None
+                only = None
+                if gone and system in value_set.mixed and not value_set.excludes_any_version:
+                    source = await self._known(system, part.version) if part.system == system else None
+                    only = source.header.version if source is not None else part.version
                 members = [
                     m
                     for m in members

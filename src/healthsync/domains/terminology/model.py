@@ -237,12 +237,20 @@ class ValueSet:
 
     @property
     def mixed(self) -> frozenset[str]:
-        """Code systems of which it includes several versions: there a code is a member once for each."""
+        """Code systems of which it names several versions: there a code is a member once for each."""
         stated: dict[str, set[str | None]] = {}
-        for part in self.includes:
+        for part in (*self.includes, *self.excludes):
             if part.system is not None:
                 stated.setdefault(part.system, set()).add(part.version)
         return frozenset(system for system, versions in stated.items() if len(versions) > 1)
+
+    @property
+    def excludes_any_version(self) -> bool:
+        """Whether it takes codes of one system by what other versions of it have: then the version is no matter."""
+        parts = (*self.includes, *self.excludes)
+        mine, others = ({part.version for part in each} for each in (self.includes, self.excludes))
+        is_one_system = len({part.system for part in parts}) == 1 and all(part.version for part in parts)
+        return bool(self.excludes) and is_one_system and mine.isdisjoint(others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -571,6 +571,7 @@ def _expansion_parameters(asked: Parameters, found: Expansion, language: str | N
     flags = ("activeOnly", "includeDesignations", "includeDefinition", "excludeNotForUI", "excludeNested")
     flags = (*flags, "excludePostCoordinated", "limitedExpansion", "incomplete-ok")
     told += [(name, "valueBoolean", asked.flag(name, False)) for name in flags if asked.all(name)]
+    told += [("versionsMatch", "valueBoolean", found.value_set.excludes_any_version or None)]
     told += [("designation", "valueString", text) for text in _texts(asked, "designation")]
     told += [("date", "valueDateTime", asked.text("date"))]
     told += [("force-system-version", "valueUri", text) for text in _texts(asked, "force-system-version")]
