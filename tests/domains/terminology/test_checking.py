@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from healthsync.domains.terminology import Asked, Coding, Policy, TerminologyService, Unusable, Validation
+from healthsync.domains.terminology import (
+    Asked,
+    Coding,
+    Policy,
+    TerminologyService,
+    UnknownCodeSystem,
+    Unusable,
+    Validation,
+)
 from healthsync.errors import InvalidInput
 from healthsync.infrastructure.database import Database
 
@@ -234,6 +242,42 @@ async def test_a_supplement_is_used_where_it_is_asked_for_or_needed_and_missed_w
     assert not told.result
 
 
+async def test_a_language_pack_is_used_without_being_asked_for(database, service):
+    kind = "http://hl7.org/fhir/StructureDefinition/codesystem-supplement-type"
+    pack = {
+        **system("7", url="http://example.org/CodeSystem/dutch", content="supplement", supplements=f"{S}|1.0.0"),
+        "language": "nl",
+        "extension": [{"url": kind, "valueCode": "lang-pack"}],
+        "concept": [{"code": "hand", "designation": [{"language": "nl", "value": "Rare hand"}]}],
+    }
+    coding, dutch = Coding(S, "hand", "Rare hand"), Asked(language="nl")
+    told = await asked(database, service, coding, value_set(), system(), pack, how=dutch)
+    assert told.result and told.display == "Rare hand"
+    async with database.transaction() as tx:
+        await service.record(tx, {**system(), "id": "base"})
+        await service.record(tx, {**pack, "id": "pack"})
+        told = await service.validate_code(tx, value_set(), [coding], dutch)
+        assert told.result and told.display == "Rare hand"
+        expanded = await service.expand(tx, value_set(), details=True)
+        assert expanded.supplements == ("http://example.org/CodeSystem/dutch|7",)
+        assert "Rare hand" in {d.value for member in expanded.members for d in member.concept.designations}
+
+
+async def test_what_stands_where_a_code_system_should_is_named(database, service):
+    more = system("7", url="http://example.org/CodeSystem/dutch", content="supplement", supplements=S)
+    for url, name in (
+        (V, "Terminology_TX_System_ValueSet2"),
+        (more["url"], "CODESYSTEM_CS_NO_SUPPLEMENT"),
+        ("odd", "Terminology_TX_System_Relative"),
+    ):
+        told = await asked(database, service, Coding(url, "hand"), value_set(), system(), more)
+        assert name in {finding.message_id for finding in told.findings}, url
+        async with database.connection() as tx:
+            question = service.asked_with([value_set(), system(), more])
+            told = await question.validate_in_system(tx, [Coding(url, "hand")])
+        assert name in {finding.message_id for finding in told.findings} and not told.result, url
+
+
 async def test_drafts_withdrawn_and_given_up_places_are_mentioned(database, service):
     withdrawn = value_set(
         {"system": S, "concept": [{"code": "hand", "extension": [{"url": STATUS, "valueCode": "deprecated"}]}]},
@@ -247,6 +291,80 @@ async def test_drafts_withdrawn_and_given_up_places_are_mentioned(database, serv
     }
 
 
+@pytest.mark.parametrize(
+    ("of_system", "of_set", "kinds"),
+    [
+        ({"status": "draft"}, {}, {"MSG_DRAFT"}),
+        ({"status": "draft"}, {"status": "draft"}, set()),
+        ({"experimental": True}, {}, {"MSG_EXPERIMENTAL"}),
+        ({"experimental": True}, {"experimental": True}, set()),
+        ({"experimental": True, "status": "draft"}, {"experimental": True}, {"MSG_DRAFT"}),
+        ({"status": "retired"}, {}, {"MSG_RETIRED"}),
+        ({}, {"status": "retired"}, {"MSG_RETIRED"}),
+    ],
+)
+async def test_what_state_a_definition_is_in_is_told_of_codes_in_and_outside(
+    database, service, of_system, of_set, kinds
+):
+    listed = value_set({"system": S, "concept": [{"code": "hand"}]}, **of_set)
+    for code in ("hand", "limb", "toe"):
+        told = await asked(database, service, Coding(S, code), listed, system(**of_system))
+        assert {finding.message_id for finding in told.findings if finding.kind == "status-check"} == kinds, code
+    together = [Coding(S, "hand"), Coding(S, "limb")]
+    told = await asked(database, service, together, listed, system(**of_system), form="CodeableConcept")
+    assert len([finding for finding in told.findings if finding.kind == "status-check"]) == len(kinds)
+
+
+async def test_of_a_code_outside_the_value_set_the_display_is_judged_too(database, service):
+    listed = value_set({"system": S, "concept": [{"code": "hand"}]})
+    told = await asked(database, service, Coding(S, "limb", "Leg"), listed)
+    assert said(told) == {("error", "invalid-display", "Coding.display"), ("error", "not-in-vs", "Coding.code")}
+    foreign = system(url="http://example.org/CodeSystem/even", concept=[{"code": "arm", "display": "Arm"}])
+    told = await asked(database, service, Coding(foreign["url"], "arm", "Leg"), listed, system(), foreign)
+    assert said(told) == {("error", "invalid-display", "Coding.display"), ("error", "not-in-vs", "Coding.code")}
+
+
+async def test_a_coding_that_does_not_belong_is_told_with_the_version_that_has_it(database, service):
+    listed = value_set({"system": S, "concept": [{"code": "hand"}]})
+    codings = [Coding(S, "hand"), Coding(S, "limb"), Coding(S, "limb", version="1.0.0"), Coding(S, "toe")]
+    told = await asked(database, service, codings, listed, form="CodeableConcept")
+    assert told.found_in == {1: "1.0.0"}
+
+
+async def test_an_inactive_code_that_is_listed_or_filtered_is_left_out_where_the_value_set_has_none(database, service):
+    by_filter = {"system": S, "filter": [{"property": "code", "op": "regex", "value": "foot"}]}
+    for include in ({"system": S, "concept": [{"code": "foot"}]}, by_filter):
+        told = await asked(database, service, Coding(S, "foot"), value_set(include, compose={"inactive": False}))
+        assert said(told) == {("warning", "code-comment", "Coding"), ("error", "not-in-vs", "Coding.code")}
+        assert told.inactive and told.status == "retired"
+
+
+@pytest.mark.parametrize(
+    ("prop", "value", "inactive", "status", "kinds"),
+    [
+        ("status", {"valueCode": "inactive"}, True, None, {"INACTIVE_CONCEPT_FOUND"}),
+        ("status", {"valueCode": "retired"}, True, "retired", {"INACTIVE_CONCEPT_FOUND"}),
+        ("status", {"valueCode": "deprecated"}, False, "deprecated", {"DEPRECATED_CONCEPT_FOUND"}),
+        ("inactive", {"valueBoolean": True}, True, None, {"INACTIVE_CONCEPT_FOUND"}),
+        ("deprecated", {"valueBoolean": True}, False, "deprecated", {"DEPRECATED_CONCEPT_FOUND"}),
+        ("status", {"valueCode": "active"}, False, None, set()),
+    ],
+)
+async def test_a_code_that_should_not_be_used_is_told_with_what_says_so(
+    database, service, prop, value, inactive, status, kinds
+):
+    odd = system(concept=[{"code": "toe", "property": [{"code": prop, **value}]}])
+    told = await asked(database, service, Coding(S, "toe"), value_set(), odd)
+    assert (told.result, told.inactive, told.status) == (True, inactive, status)
+    assert {finding.message_id for finding in told.findings} == kinds
+
+
+async def test_a_system_whose_codes_need_a_version_refuses_another_one_than_it_has(database, service):
+    for needed, severity in ((False, "warning"), (True, "error")):
+        told = await asked(database, service, Coding(S, "hand", version="9"), value_set(), system(versionNeeded=needed))
+        assert (severity, "vs-invalid", "Coding.version") in said(told)
+
+
 async def test_a_definition_that_cannot_be_followed_gets_a_sentence(database, service):
     hollow = value_set({"system": S, "filter": [{"property": "concept", "op": "is-a"}]})
     with pytest.raises(Unusable, match="has no value"):
@@ -258,6 +376,43 @@ async def test_a_definition_that_cannot_be_followed_gets_a_sentence(database, se
     assert not told.result and told.findings[0].kind == "not-found"
     with pytest.raises(InvalidInput, match="tx-resource"):
         service.asked_with([{"resourceType": "Patient"}])
+
+
+async def test_a_definition_that_says_more_than_is_understood_here_is_refused(database, service):
+    modifier = {"modifierExtension": [{"url": "http://example.org/not", "valueBoolean": True}]}
+    for said in ({"compose": {"lockedDate": "2020-01-01"}}, modifier, {"implicitRules": "http://example.org/rules"}):
+        refused = value_set(**said)
+        with pytest.raises(Unusable, match="Cannot process ValueSet"):
+            await asked(database, service, Coding(S, "hand"), refused)
+        async with database.connection() as tx:
+            with pytest.raises(Unusable, match="Cannot process ValueSet"):
+                await service.asked_with([system()]).expand(tx, refused)
+    hidden = value_set({"system": S, "concept": [{"code": "hand", **modifier}]})
+    with pytest.raises(Unusable, match="modifier"):
+        await asked(database, service, Coding(S, "hand"), hidden)
+
+
+async def test_a_chain_of_imports_that_never_ends_is_too_costly(database, service):
+    chain = [value_set({"valueSet": [f"{V}/{n + 1}"]}, url=V if n == 0 else f"{V}/{n}") for n in range(199)]
+    with pytest.raises(InvalidInput) as refused:
+        await asked(database, service, Coding(S, "hand"), *chain)
+    assert refused.value.code == "too-costly"
+
+
+async def test_content_that_is_only_an_example_or_missing_is_no_code_system(database, service):
+    for content in ("example", "not-present"):
+        told = await asked(database, service, Coding(S, "hand"), value_set(), system(content=content))
+        assert not told.result and told.unknown == (("x-caused-by-unknown-system", S),), content
+        async with database.connection() as tx:
+            with pytest.raises(UnknownCodeSystem):
+                await service.asked_with([system(content=content)]).expand(tx, value_set())
+
+
+async def test_versions_that_are_there_are_told_in_a_sentence(database, service):
+    three = [system(version) for version in ("1", "2", "3")]
+    for known, told in ((three[:1], "1"), (three[:2], "1 or 2"), (three, "1, 2 and 3")):
+        answer = await asked(database, service, Coding(S, "hand", version="9"), value_set(), *known)
+        assert f"Valid versions: {told}" in (answer.message or "")
 
 
 async def test_a_value_set_inside_another_is_found(database, service):

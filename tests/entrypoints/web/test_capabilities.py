@@ -47,6 +47,32 @@ async def test_modes_formats_and_options(client_as):
     assert len((await stranger.get("/fhir/metadata?_elements=status")).text) < 1000
 
 
+async def test_the_terminology_that_can_be_asked_is_told_with_its_versions(admin):
+    system = {"resourceType": "CodeSystem", "url": "http://example.org/told", "status": "active"}
+    for id_, more in (
+        ("a", {"version": "1.9", "content": "complete"}),
+        ("b", {"version": "1.10", "content": "fragment"}),
+        ("c", {"version": "2", "content": "not-present"}),
+        ("d", {"version": "3", "content": "complete", "url": "http://hl7.org/fhir/administrative-gender"}),
+    ):
+        assert (await admin.put(f"/fhir/CodeSystem/{id_}", json={**system, "id": id_, **more})).status_code == 201
+    told = (await admin.get("/fhir/metadata?mode=terminology")).json()
+    assert [issue for issue in validate.structure(told) if issue.is_error] == []
+    systems = {each["uri"]: each.get("version") for each in told["codeSystem"]}
+    assert systems["http://example.org/told"] == [
+        {"code": "1.10", "isDefault": True},
+        {"code": "1.9", "isDefault": False},
+    ]
+    genders = [each["code"] for each in systems["http://hl7.org/fhir/administrative-gender"]]
+    assert genders == ["3", "4.0.1"]
+    assert {"http://unitsofmeasure.org", "urn:ietf:bcp:47"} <= set(systems)
+    assert {"http://snomed.info/sct", "http://loinc.org"}.isdisjoint(systems)
+    names = {each["name"] for each in told["expansion"]["parameter"]}
+    assert {"tx-resource", "count", "displayLanguage", "system-version"} <= names and "cache-id" not in names
+    statement = (await admin.get("/fhir/metadata")).json()
+    assert statement["instantiates"] == ["http://hl7.org/fhir/CapabilityStatement/terminology-server"]
+
+
 def test_every_registered_operation_has_a_definition_that_somebody_published():
     served = {(operation.name, operation.definition) for operation in operations(SURFACES)}
     assert len(served) > 3

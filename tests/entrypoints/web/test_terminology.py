@@ -199,6 +199,38 @@ async def test_a_code_is_validated_in_every_way_to_say_it(loaded):
         assert (named(told, "result"), named(told, "display"), named(told, "message")) == ([True], ["Cat"], [])
 
 
+async def test_what_a_validator_always_sends_changes_no_verdict_and_its_modes_do(admin):
+    shape = [
+        *({"name": name, "valueBoolean": True} for name in ("excludeNested", "includeDefinition", "diagnostics")),
+        *({"name": name, "valueString": "x"} for name in ("cache-id", "x-system-cache-id", "property")),
+        *({"name": name, "valueInteger": 1000} for name in ("count", "_limit")),
+    ]
+    url, system = {"name": "url", "valueUri": GENDERS}, "http://hl7.org/fhir/administrative-gender"
+
+    async def verdict(coding: dict, *more: dict, of: dict = url) -> bool:
+        asked = {"name": "coding", "valueCoding": {"system": system, **coding}}
+        told = await post(admin, "ValueSet/$validate-code", of, asked, *shape, *more)
+        return named(told, "result")[0]
+
+    wrong, foreign = {"code": "male", "display": "Man"}, {"system": "http://hl7.org/fhir/name-use", "code": "usual"}
+    lenient = {"name": "mode", "valueString": "lenient-display-validation"}
+    only = {"name": "valueSetMode", "valueString": "CHECK_MEMBERSHIP_ONLY"}
+    without = {"name": "valueSetMode", "valueString": "NO_MEMBERSHIP_CHECK"}
+    everything = {"name": "url", "valueUri": "http://hl7.org/fhir/ValueSet/@all"}
+    assert [await verdict(wrong, *more) for more in ((), (lenient,), (only,))] == [False, True, True]
+    assert [await verdict(foreign, *more) for more in ((), (without,))] == [False, True]
+    assert await verdict(foreign, of=everything) and not await verdict({**foreign, "code": "x"}, of=everything)
+
+
+async def test_a_code_system_that_comes_along_is_the_one_that_is_asked(admin):
+    own = {"name": "codeSystem", "resource": SYSTEM}
+    for code, result in (("cat", True), ("whale", False)):
+        told = await post(admin, "CodeSystem/$validate-code", own, {"name": "code", "valueCode": code})
+        assert (named(told, "result"), named(told, "system")) == ([result], [ANIMALS])
+    by_name = await ask(admin, "CodeSystem/$validate-code?system=http://hl7.org/fhir/administrative-gender&code=male")
+    assert named(by_name, "result") == [True]
+
+
 async def test_a_wrong_code_or_display_is_told_with_the_right_one(loaded):
     wrong = await ask(loaded, f"ValueSet/pets/$validate-code?system={ANIMALS}&code=mammal")
     assert named(wrong, "result") == [False]
@@ -222,6 +254,8 @@ async def test_a_lookup_has_names_designations_and_properties(loaded):
         [{"name": "language", "valueCode": "de"}, {"name": "value", "valueString": "Katze"}]
     ]
     values = {p[0]["valueCode"]: p[1] for p in named(told, "property")}
+    described = {p[0]["valueCode"]: p[2]["valueString"] for p in named(told, "property") if len(p) > 2}
+    assert described == {"parent": "Mammal"}
     assert values["legs"] == {"name": "value", "valueInteger": 4}
     assert values["tame"] == {"name": "value", "valueBoolean": True}
     assert values["parent"] == {"name": "value", "valueCode": "mammal"}
@@ -266,6 +300,20 @@ async def test_a_translation_has_its_matches_and_where_they_are_from(loaded):
     assert (named(none, "result"), len(named(none, "message"))) == ([False], 1)
     back = await ask(loaded, "ConceptMap/latin/$translate?system=http://example.org/latin&code=felis&reverse=true")
     assert named(back, "match")[0][1]["valueCoding"]["code"] == "cat"
+
+
+async def test_a_translation_is_asked_for_by_the_names_of_r5(loaded):
+    cat, felis = {"system": ANIMALS, "code": "cat"}, {"system": "http://example.org/latin", "code": "felis"}
+    url = {"name": "url", "valueUri": MAP["url"]}
+    for name, value in (
+        ("sourceCoding", {"valueCoding": cat}),
+        ("sourceCodeableConcept", {"valueCodeableConcept": {"coding": [cat]}}),
+    ):
+        told = await post(loaded, "ConceptMap/$translate", url, {"name": name, **value})
+        concepts = [p["valueCoding"] for p in named(told, "match")[0] if p["name"] == "concept"]
+        assert [(each["system"], each["code"]) for each in concepts] == [(felis["system"], "felis")], name
+    back = await post(loaded, "ConceptMap/$translate", url, {"name": "targetCoding", "valueCoding": felis})
+    assert [p["valueCoding"]["code"] for p in named(back, "match")[0] if p["name"] == "source"] == ["cat"]
 
 
 async def test_an_update_and_a_deletion_are_followed_in_the_same_commit(loaded):
@@ -348,12 +396,22 @@ async def test_codings_that_are_none_are_refused(admin):
         ("coding", {"valueCoding": {"system": "s"}}),
         ("coding", {"valueCoding": {"system": 5, "code": "x"}}),
         ("coding", {"valueString": "x"}),
-        ("codeableConcept", {"valueCodeableConcept": {"text": "x"}}),
+        ("codeableConcept", {"valueCodeableConcept": {}}),
         ("codeableConcept", {"valueCodeableConcept": {"coding": "x"}}),
         ("code", {"valueCode": ""}),
     ):
         body = [{"name": "url", "valueUri": GENDERS}, {"name": name, **value}]
         await post(admin, "ValueSet/$validate-code", *body, status=400)
+
+
+async def test_a_concept_that_is_only_a_text_or_has_a_coding_without_code_does_not_belong(admin):
+    for concept in ({"text": "x"}, {"text": "x", "coding": [{"system": "http://x", "display": "X"}]}):
+        body = [{"name": "url", "valueUri": GENDERS}, {"name": "codeableConcept", "valueCodeableConcept": concept}]
+        told = await post(admin, "ValueSet/$validate-code", *body)
+        assert named(told, "result") == [False] and named(told, "codeableConcept") == [concept]
+        issues = named(told, "issues")[0]["issue"]
+        expected = ["not-in-vs"] if "coding" not in concept else ["invalid-data", "not-in-vs"]
+        assert [each["details"]["coding"][0]["code"] for each in issues] == expected
 
 
 async def test_a_search_asks_the_terminology_for_in_not_in_below_and_above(loaded, patient):
@@ -445,6 +503,20 @@ async def test_many_questions_are_asked_together_and_one_that_cannot_be_answered
     await post(loaded, "ValueSet/$batch-validate-code", url, status=400)
 
 
+async def test_operations_are_asked_in_a_batch(loaded):
+    question = {"resourceType": "Parameters", "parameter": [{"name": "url", "valueUri": VALUE_SET["url"]}]}
+    coding = {"name": "coding", "valueCoding": {"system": ANIMALS, "code": "cat"}}
+    asked = {**question, "parameter": [*question["parameter"], coding]}
+    entries = [
+        {"request": {"method": "GET", "url": f"ValueSet/$expand?url={VALUE_SET['url']}"}},
+        {"request": {"method": "POST", "url": "ValueSet/$validate-code"}, "resource": asked},
+        {"request": {"method": "GET", "url": f"CodeSystem/$lookup?system={ANIMALS}&code=whale"}},
+    ]
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+    answer = (await loaded.post("/fhir", json=bundle)).json()
+    assert [each["response"]["status"][:3] for each in answer["entry"]] == ["200", "200", "404"]
+
+
 async def test_resources_and_versions_come_along_with_a_question_and_are_gone_after_it(loaded):
     newer = {**SYSTEM, "version": "2", "concept": [{"code": "yak", "display": "Yak"}]}
     everything = {"resourceType": "ValueSet", "url": "http://example.org/all", "status": "active"}
@@ -453,7 +525,9 @@ async def test_resources_and_versions_come_along_with_a_question_and_are_gone_af
     url = {"name": "url", "valueUri": "http://example.org/all"}
 
     async def codes(*more: dict) -> list[str]:
-        found = await post(loaded, "ValueSet/$expand", url, *along, *more)
+        found = await post(
+            loaded, "ValueSet/$expand", url, *along, {"name": "excludeNested", "valueBoolean": True}, *more
+        )
         return [c["code"] for c in found["expansion"]["contains"]]
 
     assert await codes() == ["yak"]

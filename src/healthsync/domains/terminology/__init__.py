@@ -44,13 +44,16 @@ from healthsync.domains.terminology.model import (
 )
 from healthsync.domains.terminology.releases import KINDS, Files, Progress
 from healthsync.domains.terminology.releases.icd import packaged
-from healthsync.domains.terminology.service import Loaded, LocalChange, TerminologyService
+from healthsync.domains.terminology.service import EVERYTHING, Loaded, LocalChange, TerminologyService
+from healthsync.domains.terminology.sources import STANDARD_PROPERTIES
 from healthsync.domains.terminology.standardising import TRANSLATED_BY, Translations, is_added, may_be_told, standardise
 from healthsync.domains.terminology.versions import Policy, canonical
 
 __all__ = [
+    "EVERYTHING",
     "KINDS",
     "MAX_EXPANSION",
+    "STANDARD_PROPERTIES",
     "TRANSLATED_BY",
     "TX_ISSUE_TYPE",
     "Asked",

@@ -17,14 +17,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from healthsync.domains.terminology import languages, versions
-from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology, circular
-from healthsync.domains.terminology.expansion import MAX_STEPS, Expander, preferred
+from healthsync.domains.terminology.errors import (
+    TooCostly,
+    UnknownCodeSystem,
+    UnknownTerminology,
+    circular,
+    listed,
+    unknown_value_set,
+)
+from healthsync.domains.terminology.expansion import MAX_STEPS, Expander, check_usable, preferred
 from healthsync.domains.terminology.model import (
+    CodeSystem,
     Coding,
     Concept,
     Designation,
     Finding,
-    Part,
     Validation,
     ValueSet,
 )
@@ -35,6 +42,9 @@ FindValueSet = Callable[[str], Awaitable[ValueSet | None]]
 MakeExpander = Callable[[tuple[str, str | None] | None], Expander]
 
 _GONE = frozenset({"withdrawn", "deprecated"})
+
+_NO_CODE = ""
+"""Validators know no name for this one."""
 
 _FINDINGS = {
     "None_of_the_provided_codes_are_in_the_value_set_one": ("error", "code-invalid", "not-in-vs"),
@@ -55,6 +65,7 @@ _FINDINGS = {
     "Terminology_TX_System_Relative": ("error", "invalid", "invalid-data"),
     "Terminology_TX_System_ValueSet2": ("error", "invalid", "invalid-data"),
     "Coding_has_no_system__cannot_validate": ("warning", "invalid", "invalid-data"),
+    _NO_CODE: ("error", "invalid", "invalid-data"),
     "STATUS_CODE_WARNING_CODE": ("error", "business-rule", "code-rule"),
     "ABSTRACT_CODE_NOT_ALLOWED": ("error", "business-rule", "code-rule"),
     "CODE_CASE_DIFFERENCE": ("information", "business-rule", "code-rule"),
@@ -64,6 +75,7 @@ _FINDINGS = {
     "MSG_DRAFT": ("information", "business-rule", "status-check"),
     "MSG_DEPRECATED": ("information", "business-rule", "status-check"),
     "MSG_WITHDRAWN": ("information", "business-rule", "status-check"),
+    "MSG_RETIRED": ("information", "business-rule", "status-check"),
     "MSG_EXPERIMENTAL": ("information", "business-rule", "status-check"),
     "Display_Name_for__should_be_one_of__instead_of": ("error", "invalid", "invalid-display"),
     "Display_Name_WS_for__should_be_one_of__instead_of": ("error", "invalid", "invalid-display"),
@@ -147,6 +159,8 @@ class Judge:
         judged = [await self._in_value_set(value_set, coding) for coding in codings]
         if form != "CodeableConcept":
             return _told(judged, form)
+        if not judged:
+            judged = [_Judged(Coding(None, ""), belongs=False)]
         one_belongs = any(each.belongs for each in judged)
         for each in judged:
             foreign = one_belongs and each.belongs is False and each.source is None
@@ -164,21 +178,15 @@ class Judge:
 
     async def _in_system(self, coding: Coding) -> _Judged:
         judged = _Judged(coding)
+        if not coding.code:
+            return _without_code(judged)
         if coding.system is None:
             _say_no_system(judged)
             return judged
         known = await self._sources(coding.system)
-        usable = [source for source in known if source.header.content not in ("supplement", "not-present")]
+        usable = [source for source in known if source.header.content in ("complete", "fragment")]
         if not usable:
-            if known and known[0].header.content == "supplement":
-                text = (
-                    f"CodeSystem {known[0].header.canonical} is a supplement,"
-                    " so can't be used as a value in Coding.system"
-                )
-                judged.say("CODESYSTEM_CS_NO_SUPPLEMENT", text, "system")
-                judged.unknown = [("x-caused-by-unknown-system", coding.system)]
-            else:
-                self._say_unknown(judged, "x-caused-by-unknown-system")
+            await self._say_what_it_is(judged, "x-caused-by-unknown-system")
             return judged
         wanted = coding.version or self._policy.wanted(coding.system, None)
         judged.source = _chosen(usable, wanted)
@@ -186,6 +194,7 @@ class Judge:
             self._say_unknown_version(judged, wanted, usable)
             return judged
         await self._find(judged, judged.source)
+        self._say_status(judged.source.header, None, judged)
         if judged.concept is None:
             self._say_no_such_code(judged)
         else:
@@ -195,6 +204,8 @@ class Judge:
 
     async def _in_value_set(self, value_set: ValueSet, coding: Coding) -> _Judged:
         judged = _Judged(coding)
+        if not coding.code:
+            return _without_code(judged)
         if coding.system is None:
             judged = await self._inferred(value_set, judged)
             if judged.coding.system is None:
@@ -244,8 +255,8 @@ class Judge:
         if not uses:
             self._say_not_in(value_set, judged)
             await self._find(judged, _chosen(known, coding.version) or _newest(known))
-            if judged.concept is None and not self._asked.membership_only:
-                self._say_no_such_code(judged)
+            await self._say_statuses(value_set, judged)
+            self._judge_stranger(judged)
             return
         fitting = [use for use in uses if use.source is not None and _agrees(use, coding)]
         if not fitting:
@@ -303,20 +314,30 @@ class Judge:
             await self._say_statuses(value_set, judged)
             self._judge_concept(judged, value_set)
             if self._asked.active_only and best.concept is not None and best.concept.inactive:
-                self._say_inactive_refused(value_set, judged)
+                self._say_inactive_refused(judged)
+                self._say_not_in(value_set, judged)
             return
         await self._find(judged, tried[0])
+        await self._say_statuses(value_set, judged)
         if judged.concept is None and tried[0].header.content == "fragment" and _takes_all(value_set):
             self._say_no_such_code(judged)
             judged.belongs = True
             return
-        if judged.concept is None and not self._asked.membership_only:
-            self._say_no_such_code(judged)
         if judged.concept is not None and judged.concept.inactive and not value_set.inactive:
-            self._say_inactive_refused(value_set, judged)
+            if _takes_all(value_set):
+                self._say_inactive_refused(judged)
             self._say_activity(judged, judged.concept)
-        else:
-            self._say_not_in(value_set, judged)
+        self._judge_stranger(judged)
+        self._say_not_in(value_set, judged)
+
+    def _judge_stranger(self, judged: _Judged) -> None:
+        """What is wrong with a code that does not belong, in itself."""
+        if self._asked.membership_only:
+            return
+        if judged.concept is None:
+            self._say_no_such_code(judged)
+        elif judged.source is not None:
+            self._judge_display(judged, judged.source.header.language)
 
     @staticmethod
     def _take(judged: _Judged, hit: _Judged) -> None:
@@ -356,6 +377,7 @@ class Judge:
             name = one.canonical if one.url is not None else f"#{id(one)}"
             if name in path:
                 raise circular(name, path)
+            check_usable(one, path)
             if name in reached:
                 return
             reached[name] = one
@@ -376,7 +398,7 @@ class Judge:
         asked = f"{url}|{version or self._policy.value_sets[url]}" if url in self._policy.value_sets else reference
         found = await self._value_set(asked)
         if found is None:
-            raise UnknownTerminology(f"A definition for the value Set '{asked}' could not be found")
+            raise unknown_value_set(asked)
         self._known_sets[reference] = found
         return found
 
@@ -408,11 +430,15 @@ class Judge:
         judged.say("Unknown_Code_in_Version", text, "code")
 
     async def _say_system_is_wrong(self, value_set: ValueSet, judged: _Judged, *, needed: bool) -> None:
-        system = judged.coding.system or ""
         if not needed:
             self._say_not_in(value_set, judged)
-        if self._asked.membership_only:
-            return
+        if not self._asked.membership_only:
+            await self._say_what_it_is(judged, "x-caused-by-unknown-system" if needed else "x-unknown-system")
+
+    async def _say_what_it_is(self, judged: _Judged, parameter: str) -> None:
+        """What stands where a code system should; `parameter` names one that is not known."""
+        system = judged.coding.system or ""
+        supplements = [each.header for each in await self._sources(system) if each.header.content == "supplement"]
         if ":" not in system:
             text = "Coding.system must be an absolute reference, not a local reference"
             judged.say("Terminology_TX_System_Relative", text, "system")
@@ -420,7 +446,14 @@ class Judge:
             text = f"The Coding references a value set, not a code system ('{system}')"
             judged.say("Terminology_TX_System_ValueSet2", text, "system")
             return
-        self._say_unknown(judged, "x-caused-by-unknown-system" if needed else "x-unknown-system")
+        elif supplements:
+            text = (
+                f"CodeSystem {supplements[0].canonical} is a supplement, so can't be used as a value in Coding.system"
+            )
+            judged.say("CODESYSTEM_CS_NO_SUPPLEMENT", text, "system")
+            judged.unknown = [*(judged.unknown or []), (parameter, system)]
+            return
+        self._say_unknown(judged, parameter)
 
     @staticmethod
     def _say_unknown(judged: _Judged, parameter: str) -> None:
@@ -439,7 +472,7 @@ class Judge:
         if self._asked.membership_only:
             return
         system = judged.coding.system or ""
-        there = " or ".join(sorted(source.header.version or "" for source in known))
+        there = listed([source.header.version or "" for source in known])
         text = (
             f"A definition for CodeSystem '{system}' version '{version}' could not be found, so the code cannot be"
             f" validated. Valid versions: {there}"
@@ -456,7 +489,9 @@ class Judge:
         if use.wanted is None:
             version = use.source.header.version if use.source is not None else None
             text = f"The code system '{coding.system}' version '{version}' for the versionless include {end}"
-            judged.say("VALUESET_VALUE_MISMATCH_DEFAULT", text, "version", aloud=False)
+            needed = use.source is not None and use.source.header.version_needed
+            severity = "error" if needed else None
+            judged.say("VALUESET_VALUE_MISMATCH_DEFAULT", text, "version", severity=severity, aloud=needed)
         elif use.wanted != use.stated:
             changed = f"version '{use.wanted}' resulting from the version '{use.stated or ''}'"
             text = f"The code system '{coding.system}' {changed} {end}"
@@ -465,10 +500,10 @@ class Judge:
             text = f"The code system '{coding.system}' version '{use.stated}' {end}"
             judged.say("VALUESET_VALUE_MISMATCH", text, "version")
 
-    def _say_inactive_refused(self, value_set: ValueSet, judged: _Judged) -> None:
+    @staticmethod
+    def _say_inactive_refused(judged: _Judged) -> None:
         text = f"The concept '{judged.coding.code}' is valid but is not active"
         judged.say("STATUS_CODE_WARNING_CODE", text, "code")
-        self._say_not_in(value_set, judged)
 
     @staticmethod
     def _say_activity(judged: _Judged, concept: Concept) -> None:
@@ -483,25 +518,34 @@ class Judge:
 
     async def _say_statuses(self, value_set: ValueSet, judged: _Judged) -> None:
         """What is a draft, deprecated, withdrawn or experimental, and a place in the value set that is given up."""
-        assert judged.source is not None
-        header = judged.source.header
-        standing = header.standards_status or ("draft" if header.status == "draft" else None)
-        if standing in ("draft", "deprecated", "withdrawn"):
-            text = f"Reference to {standing} CodeSystem {header.canonical}"
-            judged.say(f"MSG_{standing.upper()}", text, None, aloud=False)
-        elif header.experimental and not value_set.experimental:
-            text = f"Reference to experimental CodeSystem {header.canonical}"
-            judged.say("MSG_EXPERIMENTAL", text, None, aloud=False)
+        if judged.source is not None:
+            self._say_status(judged.source.header, value_set, judged)
         for each in await self._reach(value_set):
-            if each.standards_status in _GONE:
-                text = f"Reference to {each.standards_status} ValueSet {each.canonical}"
-                judged.say(f"MSG_{str(each.standards_status).upper()}", text, None, aloud=False)
-            if (status := each.deprecated.get((judged.coding.system, judged.coding.code))) is not None:
+            self._say_status(each, value_set, judged)
+            if judged.belongs and (status := each.given_up(judged.coding.system, judged.coding.code)) is not None:
                 text = (
                     f"The presence of the concept '{judged.coding.code}' in the system '{judged.coding.system}' in the"
                     f" value set {each.canonical} is marked with a status of {status} and its use should be reviewed"
                 )
                 judged.say("CONCEPT_DEPRECATED_IN_VALUESET", text, "code", aloud=False)
+
+    @staticmethod
+    def _say_status(used: CodeSystem | ValueSet, source: ValueSet | None, judged: _Judged) -> None:
+        """Nothing is said of what is an experiment or a draft like the value set that refers to it."""
+        is_experiment = used.experimental and not (source is not None and source.experimental)
+        drafts = ("draft" in (each.status, each.standards_status) for each in (used, source) if each is not None)
+        standing = None
+        if used.standards_status in _GONE:
+            standing = used.standards_status
+        elif used.status == "retired":
+            standing = "retired"
+        elif is_experiment:
+            standing = "experimental"
+        elif list(drafts) in ([True], [True, False]):
+            standing = "draft"
+        if standing is not None:
+            kind = "CodeSystem" if isinstance(used, CodeSystem) else "ValueSet"
+            judged.say(f"MSG_{standing.upper()}", f"Reference to {standing} {kind} {used.canonical}", None, aloud=False)
 
     # --- the concept itself
 
@@ -596,6 +640,14 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def _without_code(judged: _Judged) -> _Judged:
+    """A coding that says nothing, as some senders write beside a text."""
+    text = f"Coding has no code for system {judged.coding.system} and cannot be validated"
+    judged.say(_NO_CODE, text, "")
+    judged.belongs = False
+    return judged
+
+
 def _say_no_system(judged: _Judged) -> None:
     text = (
         "Coding has no system. A code with no system has no defined meaning, and it cannot be validated. A system"
@@ -624,11 +676,7 @@ def _agrees(use: _Use, coding: Coding) -> bool:
 
 
 def _takes_all(value_set: ValueSet) -> bool:
-    return any(_is_whole(part) for part in value_set.includes)
-
-
-def _is_whole(part: Part) -> bool:
-    return part.concepts is None and not part.filters and not part.value_sets
+    return any(part.concepts is None and not part.filters and not part.value_sets for part in value_set.includes)
 
 
 def _as_one_of_several(finding: Finding, *, foreign: bool) -> Finding:
@@ -645,6 +693,13 @@ def _told(judged: Sequence[_Judged], form: str) -> Validation:
     for number, each in enumerate(judged):
         findings += [_placed(finding, form, number) for finding in each.all]
         unknown += each.unknown or []
+    findings = list(dict.fromkeys(findings))
+    found_in = {
+        number: each.source.header.version
+        for number, each in enumerate(judged)
+        if not each.belongs and each.concept is not None and each.source is not None and each.coding.version is None
+        if each.source.header.version is not None
+    }
     errors = [finding for finding in findings if finding.severity == "error"]
     whole = form == "CodeableConcept"
     best = next((each for each in judged if each.belongs), None)
@@ -656,7 +711,8 @@ def _told(judged: Sequence[_Judged], form: str) -> Validation:
     belongs = best is not None and best.belongs is not False
     result = belongs and not errors
     if chosen is None:
-        return Validation(result, message, None, tuple(findings), None, unknown=tuple(dict.fromkeys(unknown)))
+        told = tuple(findings), None
+        return Validation(result, message, None, *told, unknown=tuple(dict.fromkeys(unknown)), found_in=found_in)
     concept = chosen.concept
     version = chosen.source.header.version if chosen.source is not None else None
     return Validation(
@@ -666,10 +722,18 @@ def _told(judged: Sequence[_Judged], form: str) -> Validation:
         tuple(findings),
         replace(chosen.coding, version=version),
         inactive=concept is not None and concept.inactive,
-        status=concept.status if concept is not None and (concept.inactive or concept.status == "deprecated") else None,
+        status=_told_status(concept),
         unknown=tuple(dict.fromkeys(unknown)),
         normalized=chosen.normalized,
+        found_in=found_in,
     )
+
+
+def _told_status(concept: Concept | None) -> str | None:
+    """The status to answer beside `inactive`, where it says more."""
+    if concept is None or concept.status in (None, "inactive"):
+        return None
+    return concept.status if concept.inactive or concept.status == "deprecated" else None
 
 
 def _placed(finding: Finding, form: str, number: int) -> Finding:

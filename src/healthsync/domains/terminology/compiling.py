@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from healthsync.domains.terminology.errors import Unusable
@@ -21,15 +22,26 @@ from healthsync.domains.terminology.model import (
     Property,
     Unmapped,
     ValueSet,
+    extension_value,
+    standards_status,
 )
 from healthsync.errors import InvalidInput
 
 Json = Mapping[str, Any]
 
 _STANDARD = "http://hl7.org/fhir/concept-properties#"
-_STATUS = "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status"
-_DEPRECATED = "http://hl7.org/fhir/StructureDefinition/valueset-deprecated"
-_SUPPLEMENT = "http://hl7.org/fhir/StructureDefinition/valueset-supplement"
+_EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
+_SUPPLEMENT = f"{_EXTENSIONS}valueset-supplement"
+_SUPPLEMENT_TYPE = f"{_EXTENSIONS}codesystem-supplement-type"
+_SHOWN = frozenset(
+    _EXTENSIONS + name
+    for name in (
+        *("codesystem-label", "codesystem-conceptOrder", "codesystem-alternate", "itemWeight"),
+        *("rendering-style", "rendering-xhtml", "coding-sctdescid"),
+    )
+)
+"""Extensions of a concept that an expansion tells."""
+_ABSTRACT = ("notSelectable", "not-selectable", "abstract")
 _INACTIVE_STATUSES = frozenset({"retired", "inactive", "withdrawn"})
 _NO_MATCH = "unmatched"
 
@@ -50,10 +62,11 @@ def code_system(resource: Json) -> CompiledCodeSystem:
             below, over = (code, other) if relation == "parent" else (other, code)
             parents.setdefault(below, []).append(over)
     concepts = [_under(concept, parents.get(code, ()), found) for code, concept in found.items()]
-    return CompiledCodeSystem(_header(resource), tuple(concepts))
+    return CompiledCodeSystem(header(resource), tuple(concepts))
 
 
-def _header(resource: Json) -> CodeSystem:
+def header(resource: Json) -> CodeSystem:
+    """What a code system says of itself."""
     return CodeSystem(
         url=resource["url"],
         version=resource.get("version"),
@@ -61,22 +74,16 @@ def _header(resource: Json) -> CodeSystem:
         title=resource.get("title"),
         status=resource.get("status", "active"),
         content=resource.get("content", "complete"),
-        case_sensitive=resource.get("caseSensitive", True),
+        case_sensitive=resource.get("caseSensitive", False),  # not said: codes in any case are accepted
         properties={p["code"]: p.get("type", "string") for p in resource.get("property", ())},
         language=resource.get("language"),
         experimental=resource.get("experimental", False),
-        standards_status=_extended(resource, _STATUS),
+        standards_status=standards_status(resource.get("extension", ())),
         supplements=resource.get("supplements"),
+        version_needed=resource.get("versionNeeded", False),
+        language_pack=extension_value(resource.get("extension", ()), _SUPPLEMENT_TYPE) == "lang-pack",
         property_uris={p["code"]: p["uri"] for p in resource.get("property", ()) if "uri" in p},
     )
-
-
-def _extended(element: Json, url: str) -> Any:
-    """The value of an extension; None without it."""
-    for extension in element.get("extension", ()):
-        if extension.get("url") == url:
-            return next((value for name, value in extension.items() if name.startswith("value")), None)
-    return None
 
 
 def _meaning(declared: Json) -> str:
@@ -96,7 +103,8 @@ def _walk(concepts: Sequence[Json]) -> Iterator[tuple[Json, str | None]]:
 
 def _concept(concept: Json, meanings: Mapping[str, str], ordinal: int) -> Concept:
     properties = tuple(_property(p) for p in concept.get("property", ()))
-    if (status := _extended(concept, _STATUS)) is not None and not any(p.code == "status" for p in properties):
+    extensions = concept.get("extension", ())
+    if (status := standards_status(extensions)) is not None and not any(p.code == "status" for p in properties):
         properties = (*properties, Property("status", "code", str(status)))
     said = {meanings.get(p.code, p.code): p.value for p in properties}
     return Concept(
@@ -105,9 +113,10 @@ def _concept(concept: Json, meanings: Mapping[str, str], ordinal: int) -> Concep
         definition=concept.get("definition"),
         ordinal=ordinal,
         inactive=said.get("inactive") == "true" or said.get("status") in _INACTIVE_STATUSES,
-        abstract=said.get("notSelectable") == "true",
+        abstract=any(said.get(name) == "true" for name in _ABSTRACT),
         designations=tuple(_designation(d) for d in concept.get("designation", ())),
         properties=properties,
+        extensions=tuple(each for each in extensions if each.get("url") in _SHOWN),
     )
 
 
@@ -122,7 +131,8 @@ def _property(entry: Json) -> Property:
 
 
 def _designation(entry: Json) -> Designation:
-    return Designation(entry["value"], entry.get("language"), entry.get("use"), _extended(entry, _STATUS))
+    status = standards_status(entry.get("extension", ()))
+    return Designation(entry["value"], entry.get("language"), entry.get("use"), status)
 
 
 def _relations(concept: Concept, meanings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -134,19 +144,7 @@ def _relations(concept: Concept, meanings: Mapping[str, str]) -> Iterator[tuple[
 
 def _under(concept: Concept, parents: Sequence[str], known: Mapping[str, Concept]) -> Concept:
     above = tuple(dict.fromkeys(parent for parent in parents if parent in known and parent != concept.code))
-    if not above:
-        return concept
-    return Concept(
-        concept.code,
-        concept.display,
-        concept.definition,
-        concept.ordinal,
-        concept.inactive,
-        concept.abstract,
-        above,
-        concept.designations,
-        concept.properties,
-    )
+    return replace(concept, parents=above) if above else concept
 
 
 def value_set(resource: Json) -> ValueSet:
@@ -163,11 +161,12 @@ def value_set(resource: Json) -> ValueSet:
         includes=includes,
         excludes=tuple(_part(part) for part in compose.get("exclude", ())),
         inactive=compose.get("inactive", True),
-        header=_said_of(resource),
+        header=resource,
+        obstacle=_obstacle(resource),
         language=resource.get("language"),
         display_language=_expansion_language(resource),
         experimental=resource.get("experimental", False),
-        standards_status=_extended(resource, _STATUS),
+        standards_status=standards_status(resource.get("extension", ())),
         supplements=tuple(
             extension["valueCanonical"]
             for extension in resource.get("extension", ())
@@ -178,17 +177,23 @@ def value_set(resource: Json) -> ValueSet:
             for inner in resource.get("contained", ())
             if inner.get("resourceType") == "ValueSet" and "id" in inner
         },
-        deprecated={
-            (part.get("system"), concept["code"]): str(status)
-            for part in compose.get("include", ())
-            for concept in part.get("concept", ())
-            if (status := _extended(concept, _STATUS) or _deprecated(concept)) is not None
-        },
     )
 
 
-def _deprecated(concept: Json) -> str | None:
-    return "deprecated" if _extended(concept, _DEPRECATED) in (True, "true") else None
+def _obstacle(resource: Json) -> str | None:
+    """What stands in a definition and would have to be understood to follow it (extensibility.html#modifierExtension,
+    ValueSet.compose.lockedDate)."""
+    compose = resource.get("compose", {})
+    parts = (*compose.get("include", ()), *compose.get("exclude", ()))
+    inner = [each for part in parts for each in (*part.get("concept", ()), *part.get("filter", ()))]
+    name = resource.get("url", "(unidentified)")
+    if any("modifierExtension" in each for each in (resource, compose, *parts, *inner)):
+        return f"Cannot process ValueSet {name} due to the presence of modifier extensions"
+    if "implicitRules" in resource:
+        return f"Cannot process ValueSet {name} due to the presence of implicitRules"
+    if "lockedDate" in compose:
+        return f"Cannot process ValueSet {name} due to the presence of a lockedDate on the compose"
+    return None
 
 
 _EXPANSION_PARAMETER = (
@@ -205,13 +210,6 @@ def _expansion_language(resource: Json) -> str | None:
             if said.get("name", {}).get("valueCode", said.get("name", {}).get("valueString")) == "displayLanguage":
                 return next((v for k, v in said.get("value", {}).items() if k.startswith("value")), None)
     return None
-
-
-_SAID = ("id", "name", "title", "status", "experimental", "date", "publisher", "language")
-
-
-def _said_of(resource: Json) -> Json:
-    return {name: resource[name] for name in _SAID if name in resource}
 
 
 def _part(part: Json) -> Part:
@@ -231,7 +229,8 @@ def _part(part: Json) -> Part:
 
 def _listed_concept(concept: Json, ordinal: int) -> Concept:
     designations = tuple(_designation(d) for d in concept.get("designation", ()))
-    return Concept(concept["code"], concept.get("display"), ordinal=ordinal, designations=designations)
+    stated = tuple(concept.get("extension", ()))
+    return Concept(concept["code"], concept.get("display"), ordinal=ordinal, designations=designations, stated=stated)
 
 
 def filter_of(entry: Json, system: str = "") -> Filter:
@@ -245,6 +244,7 @@ def filter_of(entry: Json, system: str = "") -> Filter:
         raise Unusable(
             f"The system {system} filter with property = {entry['property']}, op = {operator} has no value",
             kind="vs-invalid",
+            message_id="UNABLE_TO_HANDLE_SYSTEM_FILTER_WITH_NO_VALUE",
         )
     return Filter(entry["property"], operator, entry["value"])
 

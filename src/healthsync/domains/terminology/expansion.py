@@ -11,13 +11,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cmp_to_key
 
-from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, UnknownTerminology, circular
+from healthsync.domains.terminology import versions
+from healthsync.domains.terminology.errors import TooCostly, UnknownCodeSystem, Unusable, circular, unknown_value_set
 from healthsync.domains.terminology.model import Concept, Expansion, Member, Part, ValueSet
 from healthsync.domains.terminology.sources import Source, folded
 
 MAX_EXPANSION = 10_000
 """Most concepts that are listed for one question."""
+
+MAX_DEPTH = 50
+"""Longest chain of value sets that import each other."""
 
 MAX_STEPS = 5_000
 """Most parts of value sets that are visited for one question: bounds imports that fan out again and again."""
@@ -62,6 +67,7 @@ class Expander:
         self._systems: dict[tuple[str, str | None], Source | None] = {}
         self._value_sets: dict[str, ValueSet] = {}
         self._contained: dict[str, ValueSet] = {}
+        self._is_repeated = False
 
     async def keep(self, value_set: ValueSet, system: str | None, codes: Collection[str]) -> dict[str, Concept]:
         """Those of the codes that belong, with their concepts. Raises UnknownCodeSystem, TooCostly, InvalidInput."""
@@ -84,13 +90,16 @@ class Expander:
         total = len(members) if is_whole and len(members) <= MAX_EXPANSION else None
         if total is None and (count is None or offset >= MAX_EXPANSION):
             raise TooCostly(
-                f"this expansion has more than {MAX_EXPANSION} concepts; filter it, or ask for pages (count)"
+                f"The value set '{value_set.canonical}' expansion has too many codes to display (>{MAX_EXPANSION});"
+                " filter it, or ask for pages (count)",
+                message_id="VALUESET_TOO_COSTLY",
             )
         shown = members[offset : MAX_EXPANSION if count is None else min(offset + count, MAX_EXPANSION)]
         if details:
             shown = await self._detailed(shown)
         used = tuple({s.header.canonical: s.header for s in self._systems.values() if s is not None}.values())
-        return Expansion(value_set, shown, total, self._versions_used(), used)
+        is_tree = total == len(shown) and not self._is_repeated and _may_be_tree(value_set, shown)
+        return Expansion(value_set, shown, total, self._versions_used(), used, is_tree=is_tree)
 
     def _enough(self, asked: int) -> int:
         """How many members are counted for a page: all, unless the definition is broad."""
@@ -166,8 +175,11 @@ class Expander:
         if source is None:
             return {c.code: c for c in listed}
         known = await source.details([c.code for c in listed])
+        if not source.header.case_sensitive:
+            others = {c.code: await source.resolve(c.code) for c in listed if c.code not in known}
+            known |= {code: replace(found, code=code) for code, found in others.items() if found is not None}
         # What a complete system does not have is no concept of it.
-        is_whole = source.header.content == "complete" and source.header.case_sensitive
+        is_whole = source.header.content == "complete"
         return {c.code: preferred(c, known.get(c.code)) for c in listed if not is_whole or c.code in known}
 
     # --- from the definition
@@ -180,9 +192,10 @@ class Expander:
         def key(member: Member) -> tuple[str | None, str, str | None]:
             return member.system, member.concept.code, member.version if member.system in mixed else None
 
-        for part in value_set.includes:
+        for part in _newest_first(value_set.includes):
             async for chunk in self._walk_part(part, wanted, path):
                 fresh = [m for m in chunk if key(m) not in seen]
+                self._is_repeated |= len(fresh) < len(chunk)
                 seen.update(map(key, fresh))
                 kept = await self._not_excluded(value_set, fresh, path)
                 kept = [m for m in kept if value_set.inactive or not m.concept.inactive]
@@ -208,7 +221,7 @@ class Expander:
             for start in range(0, len(listed), _CHUNK):
                 concepts = (await self._completed(part, listed[start : start + _CHUNK])).values()
                 found = [c for c in concepts if all(word in folded(c) for word in wanted.words)]
-                yield [Member(part.system, version, c, True) for c in found]
+                yield [Member(part.system, version, c) for c in found]
             return
         source, after = await self._source(part.system, part.version), -1
         limit = _CHUNK
@@ -234,7 +247,10 @@ class Expander:
         for part in value_set.excludes:
             for system, codes in _by_system(members).items():
                 gone = await self._in_part(part, system, codes, path)
-                only = part.version if system in value_set.mixed else None
+                only = None
+                if gone and system in value_set.mixed and not value_set.excludes_any_version:
+                    source = await self._known(system, part.version) if part.system == system else None
+                    only = source.header.version if source is not None else part.version
                 members = [
                     m
                     for m in members
@@ -249,6 +265,7 @@ class Expander:
         name = value_set.canonical if value_set.url is not None else f"#{id(value_set)}"
         if name in path:
             raise circular(name, path)
+        check_usable(value_set, path)
         self._contained |= value_set.contained
         return (*path, name)
 
@@ -268,7 +285,7 @@ class Expander:
         if url not in self._value_sets:
             found = await self._find_value_set(url)
             if found is None:
-                raise UnknownTerminology(f"A definition for the value Set '{url}' could not be found")
+                raise unknown_value_set(url)
             self._value_sets[url] = found
             self.imported.append(found)
         return self._value_sets[url]
@@ -282,8 +299,37 @@ class Expander:
     async def _source(self, url: str, version: str | None) -> Source:
         source = await self._known(url, version)
         if source is None:
-            raise UnknownCodeSystem(url)
+            raise UnknownCodeSystem(url, version)
         return source
+
+
+def check_usable(value_set: ValueSet, path: Sequence[str]) -> None:
+    """Raises Unusable for a value set that cannot be followed, TooCostly for one that is reached over too many."""
+    if value_set.obstacle is not None:
+        raise Unusable(value_set.obstacle, kind="vs-invalid", code="business-rule")
+    if len(path) >= MAX_DEPTH:
+        raise TooCostly(f"value sets import each other more than {MAX_DEPTH} times over")
+
+
+def _newest_first(parts: Sequence[Part]) -> list[Part]:
+    """The includes in order, of two that name versions of one system the newer first."""
+
+    def order(one: Part, other: Part) -> int:
+        if one.system != other.system or one.version is None or other.version is None:
+            return 0
+        mine, others = versions.age(one.version), versions.age(other.version)
+        return (mine < others) - (mine > others)
+
+    return sorted(parts, key=cmp_to_key(order))
+
+
+def _may_be_tree(value_set: ValueSet, members: Sequence[Member]) -> bool:
+    """Whether the definition follows the hierarchy of its systems, and no member stands in two places of it."""
+    parts = (*value_set.includes, *value_set.excludes)
+    if any(part.concepts is not None or part.value_sets or len(part.filters) > 1 for part in parts):
+        return False
+    whole = {part.system for part in value_set.includes if not part.filters}
+    return not any(len(m.concept.parents) > 1 for m in members if m.system in whole)
 
 
 def _by_system(members: Sequence[Member]) -> dict[str | None, list[str]]:
@@ -301,4 +347,5 @@ def preferred(listed: Concept, known: Concept | None) -> Concept:
         known,
         display=listed.display or known.display,
         designations=(*listed.designations, *(d for d in known.designations if d not in listed.designations)),
+        stated=listed.stated,
     )

@@ -32,7 +32,12 @@ def wanted(text: str | None) -> Wanted | None:
     for part in text.split(","):
         match = _RANGE.fullmatch(part.strip())
         if match is None:
-            raise Unusable(f"Invalid displayLanguage: '{text}'", kind="invalid-display", code="processing")
+            raise Unusable(
+                f"Invalid displayLanguage: '{text}'",
+                kind="invalid-display",
+                code="processing",
+                message_id="INVALID_DISPLAY_NAME",
+            )
         weight = float(match[2]) if match[2] else 1.0
         if match[1] == "*":
             others = weight > 0

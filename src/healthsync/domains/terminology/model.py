@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+_STATUS = "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status"
+_DEPRECATED = "http://hl7.org/fhir/StructureDefinition/valueset-deprecated"
+
+
+def extension_value(extensions: Iterable[Mapping[str, Any]], url: str) -> Any:
+    """The value of the extension of this URL; None without it."""
+    for extension in extensions:
+        if extension.get("url") == url:
+            return next((value for name, value in extension.items() if name.startswith("value")), None)
+    return None
+
+
+def standards_status(extensions: Iterable[Mapping[str, Any]]) -> str | None:
+    """draft, withdrawn, deprecated …: how far a definition, a concept or a text of it may be relied on."""
+    return extension_value(extensions, _STATUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +63,11 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A concept of a code system. `ordinal` is its place in the order in which the system lists its concepts."""
+    """A concept of a code system. `ordinal` is its place in the order in which the system lists its concepts.
+
+    extensions  those of the code system that concern how a concept is shown and ordered
+    stated      those of the value set that lists the concept
+    """
 
     code: str
     display: str | None = None
@@ -58,11 +78,17 @@ class Concept:
     parents: tuple[str, ...] = ()
     designations: tuple[Designation, ...] = ()
     properties: tuple[Property, ...] = ()
+    extensions: tuple[Mapping[str, Any], ...] = ()
+    stated: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def status(self) -> str | None:
-        """The code of its property `status`."""
-        return next((p.value for p in self.properties if p.code == "status"), None)
+        """The code of its property `status`, else what says that it should not be used."""
+        said = {p.code: p.value for p in reversed(self.properties)}
+        if "status" in said:
+            return said["status"]
+        told = next((name for name in ("deprecated", "inactive", "retired") if said.get(name) == "true"), None)
+        return told or ("inactive" if self.inactive else None)
 
     def display_in(self, language: str | None) -> str | None:
         """The display, in a language where there is a designation in it or in a dialect of it (RFC 4647 §3.3.1)."""
@@ -80,6 +106,8 @@ class CodeSystem:
 
     standards_status  draft, withdrawn, deprecated … by the extension of that name
     supplements       canonical of the system that this one supplements
+    language_pack     is a supplement that is used for its languages without being asked for
+    version_needed    its codes are to be sent with a version
     is_shipped        came with the hub: one that was loaded goes before it
     names_only        is there for the names of some concepts, and says nothing of which there are
     """
@@ -98,6 +126,8 @@ class CodeSystem:
     supplements: str | None = None
     is_shipped: bool = False
     names_only: bool = False
+    version_needed: bool = False
+    language_pack: bool = False
     property_uris: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -108,9 +138,7 @@ class CodeSystem:
     @property
     def has_members(self) -> bool:
         """Whether it can be asked which concepts belong to a value set: a system of names only does not."""
-        return self.content not in ("not-present", "supplement") and not (
-            self.is_shipped and self.content == "fragment"
-        )
+        return self.content in ("complete", "fragment") and not self.names_only
 
     @property
     def standing(self) -> tuple[str | None, str]:
@@ -169,7 +197,8 @@ class ValueSet:
     display_language  languages that it asks to be shown in (extension valueset-expansion-parameter)
     supplements  canonicals of code system supplements that it needs (extension valueset-supplement)
     contained    `#id` -> value sets inside it
-    deprecated   (system, code) -> status of concepts whose place in it is deprecated or withdrawn
+    header       the resource that it was compiled from
+    obstacle     why it cannot be followed, None when it can
     """
 
     url: str | None
@@ -184,7 +213,7 @@ class ValueSet:
     standards_status: str | None = None
     supplements: tuple[str, ...] = ()
     contained: Mapping[str, ValueSet] = field(default_factory=dict)
-    deprecated: Mapping[tuple[str | None, str], str] = field(default_factory=dict)
+    obstacle: str | None = None
 
     @property
     def canonical(self) -> str:
@@ -192,24 +221,45 @@ class ValueSet:
         return f"{self.url}|{self.version}" if self.version else self.url or "(unidentified)"
 
     @property
-    def mixed(self) -> frozenset[str]:
-        """Code systems of which it includes several versions: there a code is a member once for each."""
-        stated: dict[str, set[str | None]] = {}
+    def status(self) -> str:
+        """Its publication status."""
+        return self.header.get("status", "unknown")
+
+    def given_up(self, system: str | None, code: str) -> str | None:
+        """`deprecated` or `withdrawn` where it lists a concept that it will not list for ever."""
         for part in self.includes:
+            if part.system == system and (listed := (part.concepts or {}).get(code)) is not None:
+                deprecated = extension_value(listed.stated, _DEPRECATED) in (True, "true")
+                status = standards_status(listed.stated) or ("deprecated" if deprecated else None)
+                if status in ("deprecated", "withdrawn"):
+                    return status
+        return None
+
+    @property
+    def mixed(self) -> frozenset[str]:
+        """Code systems of which it names several versions: there a code is a member once for each."""
+        stated: dict[str, set[str | None]] = {}
+        for part in (*self.includes, *self.excludes):
             if part.system is not None:
                 stated.setdefault(part.system, set()).add(part.version)
         return frozenset(system for system, versions in stated.items() if len(versions) > 1)
 
+    @property
+    def excludes_any_version(self) -> bool:
+        """Whether it takes codes of one system by what other versions of it have: then the version is no matter."""
+        parts = (*self.includes, *self.excludes)
+        mine, others = ({part.version for part in each} for each in (self.includes, self.excludes))
+        is_one_system = len({part.system for part in parts}) == 1 and all(part.version for part in parts)
+        return bool(self.excludes) and is_one_system and mine.isdisjoint(others)
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A concept that belongs to a value set. `concept.display` is the text that the value set prefers; `is_listed`,
-    whether the value set names it."""
+    """A concept that belongs to a value set. `concept.display` is the text that the value set prefers."""
 
     system: str | None
     version: str | None
     concept: Concept
-    is_listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +267,7 @@ class Expansion:
     """A page of the members of a value set. `total` is None when it was not counted to the end.
 
     versions and systems are those of the code systems that were used; imported, the value sets; supplements, theirs
+    is_tree says whether each member has one place below the others, so that they can be told nested
     """
 
     value_set: ValueSet
@@ -226,6 +277,7 @@ class Expansion:
     systems: tuple[CodeSystem, ...] = ()
     imported: tuple[ValueSet, ...] = ()
     supplements: tuple[str, ...] = ()
+    is_tree: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +311,7 @@ class Validation:
     unknown     (parameter, canonical): code systems that are missing here, x-caused-by-unknown-system when the value
                 set needs them and x-unknown-system when only the coding names them
     normalized  the code as its system writes it, where that differs
+    found_in    number of a coding that does not belong and names no version -> the version that has its code
     """
 
     result: bool
@@ -270,6 +323,7 @@ class Validation:
     status: str | None = None
     unknown: tuple[tuple[str, str], ...] = ()
     normalized: str | None = None
+    found_in: Mapping[int, str] = field(default_factory=dict)
 
 
 class Subsumption(StrEnum):

@@ -38,9 +38,18 @@ INSERT INTO terminology_map (origin, url, version, status, source, target, unmap
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING key;
 
 -- name: code_systems
--- The loaded code systems of a URL, those loaded last first.
+-- The loaded code systems of a URL and the language packs that supplement them, those loaded last first.
 SELECT key, url, version, name, title, status, content, case_sensitive, properties, said
-FROM terminology_code_system WHERE url = $1 ORDER BY loaded_at DESC, key DESC;
+FROM terminology_code_system
+WHERE url = $1
+    OR (content = 'supplement' AND said @> '{"language_pack": true}'
+        AND (said ->> 'supplements' = $1 OR starts_with(said ->> 'supplements', $1 || '|')))
+ORDER BY loaded_at DESC, key DESC;
+
+-- name: all_code_systems
+-- Every loaded code system, those loaded last first.
+SELECT key, url, version, name, title, status, content, case_sensitive, properties, said
+FROM terminology_code_system ORDER BY loaded_at DESC, key DESC;
 
 -- name: code_system_by_origin
 -- The code system that came from one resource.

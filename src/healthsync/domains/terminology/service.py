@@ -14,7 +14,14 @@ from urllib.parse import quote
 
 from healthsync.domains.terminology import compiling, grammars, shipped, store, translation, versions
 from healthsync.domains.terminology.checking import Asked, Judge
-from healthsync.domains.terminology.errors import NotAsOf, TooCostly, UnknownCodeSystem, UnknownTerminology, Unusable
+from healthsync.domains.terminology.errors import (
+    NotAsOf,
+    TooCostly,
+    UnknownCodeSystem,
+    UnknownTerminology,
+    Unusable,
+    unknown_value_set,
+)
 from healthsync.domains.terminology.expansion import MAX_EXPANSION, Expander, Only, Wanted
 from healthsync.domains.terminology.local_maps import concept_map
 from healthsync.domains.terminology.model import (
@@ -55,6 +62,9 @@ MAX_WORK_ITEMS = 100_000
 
 LOOK_EVERY = timedelta(seconds=1)
 """How often the maps are asked whether they have changed."""
+
+EVERYTHING = "http://hl7.org/fhir/ValueSet/@all"
+"""The value set of every code of every system, by which validators ask whether a code exists at all."""
 
 ANY = Asked()
 """Asked about nothing but what is always asked."""
@@ -158,7 +168,7 @@ class TerminologyService:
             await store.replace_code_system(tx, origin, compiling.code_system(resource), self._clock.now())
         elif resource_type == "ValueSet":
             compiling.value_set(resource)
-            kept = {name: value for name, value in resource.items() if name in _VALUE_SET_KEPT}
+            kept = {name: value for name, value in resource.items() if name not in ("text", "meta")}
             await store.replace_value_set(tx, origin, kept, self._clock.now())
         else:
             compiled = compiling.concept_map(resource)
@@ -296,7 +306,10 @@ class TerminologyService:
         used = await self._supplements(tx, (*compiled.supplements, *supplements))
         expander = self._expander(tx, used)
         found = await expander.page(compiled, wanted, offset=offset, count=count, details=details)
-        return replace(found, imported=tuple(expander.imported), supplements=tuple(s.header.canonical for s in used))
+        for url in dict.fromkeys(header.url for header in found.systems):
+            used += self._packs(await store.code_systems(tx, url), url)
+        names = tuple(dict.fromkeys(each.header.canonical for each in used))
+        return replace(found, imported=tuple(expander.imported), supplements=names)
 
     async def members(self, tx: Transaction, value_set: str) -> frozenset[tuple[str | None, str]] | None:
         """The (system, code) pairs of a value set, for `:in` and `:not-in`; None when it is not known here.
@@ -325,6 +338,9 @@ class TerminologyService:
         Raises UnknownTerminology for a value set that is not known, InvalidInput or TooCostly for one that cannot be
         followed.
         """
+        if value_set == EVERYTHING:
+            language = replace(asked, language=asked.language or header_language)
+            return await self.validate_in_system(tx, codings, language, form=form, supplements=supplements)
         compiled = await self._given(tx, value_set)
         used = await self._supplements(tx, (*compiled.supplements, *supplements))
         language = asked.language or compiled.display_language or header_language or compiled.language
@@ -357,6 +373,18 @@ class TerminologyService:
 
     # --- code systems
 
+    async def systems(self, tx: Transaction) -> dict[str, list[str]]:
+        """URL of each code system whose members are known -> its versions, the one meant without a version first."""
+        found: dict[str, list[CodeSystem]] = {}
+        for header in (*await store.headers(tx), *shipped.headers(), *grammars.SYSTEMS.values()):
+            if header.has_members:
+                found.setdefault(header.url, []).append(header)
+        newest_first = {url: versions.by_age(headers, _standing) for url, headers in found.items()}
+        return {
+            url: list(dict.fromkeys(header.version for header in headers if header.version))
+            for url, headers in newest_first.items()
+        }
+
     async def code_system_of(self, tx: Transaction, id_: str) -> CodeSystem | None:
         """The code system that came from CodeSystem/id, for operations on an instance."""
         found = await store.code_system_url(tx, f"CodeSystem/{id_}")
@@ -373,20 +401,27 @@ class TerminologyService:
         """All that is known of a concept. Raises UnknownTerminology when the system or the code is not known."""
         used = await self._supplements(tx, supplements)
         source = await self._required(tx, coding.system, coding.version)
-        if used:
-            source = SupplementedSystem(source, [s for s in used if _is_of(s.header, source.header.url)])
+        if more := [s for s in used if _is_of(s.header, source.header.url) and not s.header.language_pack]:
+            source = SupplementedSystem(source, more)
         concept = await source.resolve(coding.code)
         if concept is None:
             raise UnknownTerminology(f"the code is not in the code system {source.header.url}")
         return source.header, (await source.details([concept.code])).get(concept.code, concept)
 
-    async def children(self, tx: Transaction, header: CodeSystem, code: str) -> list[str]:
-        """The codes right below a concept, a thousand at most."""
+    async def around(
+        self, tx: Transaction, header: CodeSystem, concept: Concept
+    ) -> tuple[dict[str, str | None], dict[str, str | None]]:
+        """The codes right above a concept and, a thousand at most, those right below it, with their displays."""
         source = await self._required(tx, header.url, header.version)
         if isinstance(source, GrammarSystem):
-            return []
-        child_of = compiling.filter_of({"property": "parent", "op": "=", "value": code})
-        return [concept.code for concept in await source.select([child_of], limit=1000)]
+            return {}, {}
+        above = await source.details(concept.parents)
+        child_of = compiling.filter_of({"property": "parent", "op": "=", "value": concept.code})
+        below = await source.select([child_of], limit=1000)
+        return (
+            {code: above[code].display if code in above else None for code in concept.parents},
+            {each.code: each.display for each in below},
+        )
 
     async def subsumes(self, tx: Transaction, system: str, version: str | None, a: str, b: str) -> Subsumption:
         """How code `a` stands to code `b`. Raises UnknownTerminology for a system or code that is not known."""
@@ -696,7 +731,7 @@ class TerminologyService:
             if found is None and wanted is not None and any(s.header.has_members for s in await self._sources(tx, url)):
                 raise UnknownCodeSystem(url, wanted, [s.header.version or "" for s in await self._sources(tx, url)])
             if found is not None and (why := policy.refusal(url, found.header.version)) is not None:
-                raise Unusable(why, kind="version-error", code="exception")
+                raise Unusable(why, kind="version-error", code="exception", message_id="VALUESET_VERSION_CHECK")
             return found
 
         async def value_set(url: str) -> ValueSet | None:
@@ -711,12 +746,19 @@ class TerminologyService:
         await self._check_age(tx, url)
         found: list[Source] = list(self._question.systems.get(url, []))
         known = {source.header.version for source in found}
-        found += [s for s in await store.code_systems(tx, url) if s.header.version not in known]
+        stored = await store.code_systems(tx, url)
+        found += [s for s in stored if s.header.url == url and s.header.version not in known]
         own = shipped.code_system(url)
         if own is not None and all(source.header.version != own.header.version for source in found):
             found.append(own)
-        fitting = [s for s in supplements if _is_of(s.header, url)]
-        return [SupplementedSystem(source, fitting) for source in found] if fitting else found
+        fitting = {s.header.canonical: s for s in (*self._packs(stored, url), *supplements) if _is_of(s.header, url)}
+        return [SupplementedSystem(source, list(fitting.values())) for source in found] if fitting else found
+
+    def _packs(self, stored: Sequence[Source], url: str) -> list[Source]:
+        """Supplements of a code system, of those stored and those that came along, that are used without being asked
+        for: they bring languages."""
+        along = [each for known in self._question.systems.values() for each in known]
+        return [each for each in (*stored, *along) if each.header.language_pack and _is_of(each.header, url)]
 
     async def _supplements(self, tx: Transaction, wanted: Sequence[str]) -> list[Source]:
         """The supplements of these canonicals. Raises Unusable for one that is not known."""
@@ -726,7 +768,12 @@ class TerminologyService:
             known = [s for s in await self._sources(tx, url) if s.header.content == "supplement"]
             one = versions.chosen(known, version, _said_of)
             if one is None:
-                raise Unusable(f"Required supplement not found: {reference}", kind="not-found", code="business-rule")
+                raise Unusable(
+                    f"Required supplement not found: {reference}",
+                    kind="not-found",
+                    code="business-rule",
+                    message_id="VALUESET_SUPPLEMENT_MISSING",
+                )
             found.append(one)
         return found
 
@@ -738,7 +785,7 @@ class TerminologyService:
             url, version = versions.canonical(value_set)
             version = version or self._question.policy.value_sets.get(url)
             asked = f"{url}|{version}" if version else url
-            raise UnknownTerminology(f"A definition for the value Set '{asked}' could not be found")
+            raise unknown_value_set(asked)
         return found
 
     async def _required(self, tx: Transaction, url: str | None, version: str | None) -> Source:
@@ -746,7 +793,8 @@ class TerminologyService:
             raise InvalidInput("name the code system: a code means nothing without it", code="required")
         source = await self._system(tx, url, version)
         if source is None:
-            raise UnknownCodeSystem(url)
+            name = f"{url}|{version}" if version else url
+            raise UnknownTerminology(f"A definition for CodeSystem '{name}' could not be found: load it, or a package")
         return source
 
     async def _system(self, tx: Transaction, url: str, version: str | None) -> Source | None:
@@ -765,12 +813,6 @@ _SNOMED = "http://snomed.info/sct"
 _SNOMED_IMPLICIT = re.compile(r"http://snomed\.info/sct\?fhir_vs(?:=isa/(?P<concept>\d{6,18}))?")
 _LOCAL_VALUE_SET = re.compile(r"ValueSet/[A-Za-z0-9.-]{1,64}")
 _LOCAL_MAP = re.compile(r"ConceptMap/[A-Za-z0-9.-]{1,64}")
-_VALUE_SET_KEPT = frozenset(
-    {
-        *("resourceType", "id", "url", "version", "name", "title", "status", "experimental", "date", "publisher"),
-        *("language", "extension", "contained", "compose", "expansion"),
-    }
-)
 
 
 def _local_url(partner: str | None) -> str:
@@ -791,6 +833,10 @@ def _release_origin(kind: str, version: str, url: str) -> str:
 
 def _package(name: str) -> str:
     return f"package:{name}/"
+
+
+def _standing(header: CodeSystem) -> tuple[str | None, str | None]:
+    return header.standing
 
 
 def _said_of(source: Source) -> tuple[str | None, str | None]:

@@ -52,6 +52,13 @@ def code_system(url: str) -> MemorySystem | None:
     return MemorySystem(replace(compiled, header=replace(compiled.header, is_shipped=True)))
 
 
+@lru_cache(maxsize=1)
+def headers() -> tuple[CodeSystem, ...]:
+    """What is said of each code system of R4."""
+    documents = [published.resource("CodeSystem", url) for url in published.index()["CodeSystem"]]
+    return tuple(replace(compiling.header(each), is_shipped=True) for each in documents if each is not None)
+
+
 @lru_cache(maxsize=128)
 def value_set(url: str) -> ValueSet | None:
     """A value set of R4."""

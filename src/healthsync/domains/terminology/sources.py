@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from healthsync.domains.terminology import grammars
-from healthsync.domains.terminology.errors import TooCostly
+from healthsync.domains.terminology.errors import TooCostly, Unusable
 from healthsync.domains.terminology.model import (
     CodeSystem,
     CompiledCodeSystem,
@@ -21,7 +21,7 @@ from healthsync.errors import InvalidInput
 from healthsync.standards import ucum
 
 STANDARD_PROPERTIES = frozenset(
-    {"concept", "code", "display", "definition", "parent", "child", "inactive", "notSelectable"}
+    {"concept", "code", "display", "definition", "parent", "child", "inactive", "notSelectable", "status", "deprecated"}
 )
 """Properties that every code system has (codesystem.html#defined-props)."""
 
@@ -99,16 +99,21 @@ def words_of(text: str | None) -> tuple[str, ...]:
 
 
 def check_filters(filters: Sequence[Filter], header: CodeSystem) -> None:
-    """Raises InvalidInput for a property that the system does not define, or an operator that does not fit it."""
+    """Raises Unusable for a property that the system does not define, or an operator that does not fit it."""
     if len(filters) > MOST_FILTERS:
         raise TooCostly(f"an include has {MOST_FILTERS} filters at most")
     for entry in filters:
-        if entry.property not in STANDARD_PROPERTIES and entry.property not in header.properties:
-            raise InvalidInput(f"the code system {header.url} defines no property that this filter names")
-        if entry.operator in HIERARCHICAL and entry.property not in ("concept", "code"):
-            raise InvalidInput(f"the operator {entry.operator} is for the property 'concept'")
-        if entry.operator is FilterOperator.EXISTS and entry.value not in ("true", "false"):
-            raise InvalidInput("the operator exists takes 'true' or 'false'")
+        is_known = entry.property in STANDARD_PROPERTIES or entry.property in header.properties
+        if entry.operator in HIERARCHICAL:
+            is_known = entry.property in ("concept", "code")
+        if not is_known or (entry.operator is FilterOperator.EXISTS and entry.value not in ("true", "false")):
+            told = f'The filter "{entry.property} {entry.operator} {entry.value}"'
+            raise Unusable(
+                f"{told} was not understood in the context of {header.url}",
+                kind="vs-invalid",
+                code="not-supported",
+                message_id="FILTER_NOT_UNDERSTOOD",
+            )
         if entry.operator is FilterOperator.REGEX:
             pattern(entry.value)
 
@@ -256,7 +261,9 @@ class GrammarSystem:
     ) -> list[Concept]:
         """See Source. The one filter known is UCUM's `canonical =`: units comparable with the value."""
         if codes is None:
-            raise TooCostly(f"{self.header.url} has no end of codes; list the ones wanted")
+            raise TooCostly(
+                f'The code System "{self.header.url}" has a grammar, and cannot be enumerated directly; list the codes'
+            )
         for entry in filters:
             if self.header.url != grammars.UCUM or (entry.property, entry.operator) != ("canonical", "="):
                 raise InvalidInput(

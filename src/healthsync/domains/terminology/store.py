@@ -69,7 +69,10 @@ async def _add_system(tx: Transaction, origin: str, header: CodeSystem, now: dat
     )
 
 
-_SAID = ("language", "experimental", "standards_status", "supplements", "property_uris")
+_SAID = (
+    *("language", "experimental", "standards_status", "supplements", "version_needed", "language_pack"),
+    "property_uris",
+)
 
 
 async def _add_concepts(tx: Transaction, key: int, concepts: Sequence[Concept]) -> None:
@@ -132,6 +135,9 @@ async def releases(tx: Transaction) -> list[LoadedRelease]:
     return [LoadedRelease(**row) for row in await tx.fetch(_SQL.releases)]
 
 
+_EXTENSION = "extension"
+"""The kind of a row that is no property, but an extension of the concept."""
+
 _PORTION = 20_000
 """Rows that are held at one time."""
 
@@ -191,9 +197,9 @@ def _rows(key: int, concepts: Iterable[Concept]) -> dict[str, list[tuple[Any, ..
         )
         rows["edge"].extend((key, c.code, parent) for parent in c.parents)
         rows["designation"].extend((key, c.code, n, *_designation(d)) for n, d in enumerate(c.designations))
+        told = (*c.properties, *(Property(e["url"], _EXTENSION, "", e) for e in c.extensions))
         rows["property"].extend(
-            (key, c.code, n, p.code, p.kind, p.value, _json(p.coding) if p.coding else None)
-            for n, p in enumerate(c.properties)
+            (key, c.code, n, p.code, p.kind, p.value, _json(p.coding) if p.coding else None) for n, p in enumerate(told)
         )
     return rows
 
@@ -290,8 +296,13 @@ async def unload(tx: Transaction, prefix: str) -> None:
 
 
 async def code_systems(tx: Transaction, url: str) -> list[StoredSystem]:
-    """The loaded code systems of a URL."""
+    """The loaded code systems of a URL, and the language packs for them."""
     return [StoredSystem(tx, row["key"], _header(row)) for row in await tx.fetch(_SQL.code_systems, url)]
+
+
+async def headers(tx: Transaction) -> list[CodeSystem]:
+    """What is said of every loaded code system."""
+    return [_header(row) for row in await tx.fetch(_SQL.all_code_systems)]
 
 
 async def code_system_url(tx: Transaction, origin: str) -> tuple[str, str | None] | None:
@@ -511,7 +522,7 @@ class StoredSystem:
         wanted = list(codes)
         concepts = {row["code"]: _concept(row) for row in await self._tx.fetch(_SQL.concepts, self._key, wanted)}
         gathered: dict[str, dict[str, list[Any]]] = {
-            code: {"parents": [], "designations": [], "properties": []} for code in concepts
+            code: {"parents": [], "designations": [], "properties": [], "extensions": []} for code in concepts
         }
         for row in await self._tx.fetch(_SQL.parents, self._key, wanted):
             gathered[row["child"]]["parents"].append(row["parent"])
@@ -520,6 +531,9 @@ class StoredSystem:
             gathered[row["code"]]["designations"].append(Designation(row["value"], row["language"], use, row["status"]))
         for row in await self._tx.fetch(_SQL.properties, self._key, wanted):
             coding = msgspec.json.decode(row["coding"]) if row["coding"] else None
+            if row["kind"] == _EXTENSION:
+                gathered[row["code"]]["extensions"].append(coding)
+                continue
             gathered[row["code"]]["properties"].append(Property(row["property"], row["kind"], row["value"], coding))
         return {
             code: replace(concept, **{name: tuple(values) for name, values in gathered[code].items()})

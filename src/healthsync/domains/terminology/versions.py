@@ -75,7 +75,12 @@ class Policy:
         )
 
 
-def _age(version: str | None, status: str | None) -> tuple[bool, list[tuple[int, int, str]]]:
-    """Retired ones last; numbers in a version are numbers (2.10 after 2.9)."""
+def age(version: str | None) -> list[tuple[int, int, str]]:
+    """What versions are in order by; numbers in a version are numbers (2.10 after 2.9)."""
     parts = re.findall(r"\d+|[A-Za-z]+", version or "")
-    return status != "retired", [*((1, int(p), "") if p.isdecimal() else (0, 0, p) for p in parts), _END]
+    return [*((1, int(p), "") if p.isdecimal() else (0, 0, p) for p in parts), _END]
+
+
+def _age(version: str | None, status: str | None) -> tuple[bool, list[tuple[int, int, str]]]:
+    """Retired ones last."""
+    return status != "retired", age(version)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from healthsync import __version__
 from healthsync.errors import InvalidInput
 from healthsync.exchange.operations.subscription_operations import SUBSCRIPTION_PROFILE, websocket_url
+from healthsync.exchange.operations.terminology import EXPANSION_PARAMETERS
 from healthsync.exchange.surfaces import Surface
 from healthsync.standards.fhir import json
 from healthsync.standards.fhir.capability import (
@@ -53,6 +54,7 @@ _KEPT_TEXTS = 8
 """Statements kept as text: 0.7 MB each, one for each address that senders know the server by."""
 
 _HL7 = "http://hl7.org/fhir"
+_TERMINOLOGY_SERVER = f"{_HL7}/CapabilityStatement/terminology-server"
 _DEFINITIONS = {
     ("", "export"): f"{_HL7}/uv/bulkdata/OperationDefinition/export",
     ("Patient", "export"): f"{_HL7}/uv/bulkdata/OperationDefinition/patient-export",
@@ -116,15 +118,17 @@ class CapabilityRoutes:
         if mode not in ("full", "normative", "terminology"):
             raise InvalidInput("mode is full, normative or terminology", code="value")
         reduced = answers.reduction(request.query_params)
-        text = self._text(base_of(request), mode == "terminology", revision())
+        base = base_of(request)
+        if mode == "terminology":
+            systems = await self._hub.terminology_operations.systems()
+            text = json.dump(terminology_capabilities(self._server(base), systems, EXPANSION_PARAMETERS))
+        else:
+            text = self._text(base, revision())
         return answers.fhir(json.dump(reduced(json.parse(text))) if reduced else text)
 
-    def _written(self, base: str, terminology: bool, parameters: int) -> bytes:
+    def _written(self, base: str, parameters: int) -> bytes:
         """`parameters` is the revision of the search parameters, for which a text is kept."""
-        server = self._server(base)
-        return json.dump(
-            terminology_capabilities(server) if terminology else capability_statement(server, self._supported)
-        )
+        return json.dump(capability_statement(self._server(base), self._supported))
 
     def _server(self, base: str) -> Server:
         return Server(
@@ -134,6 +138,7 @@ class CapabilityRoutes:
             interactions=self._codes(_OF_SYSTEM),
             operations=tuple(operation for operation in self._operations if operation.system),
             patch_formats=PATCH_TYPES[:2],
+            instantiates=(_TERMINOLOGY_SERVER,) if self._fhir.offer.includes("ValueSet") else (),
             security="Authorization: Bearer with an API key or a signed token (RS256, ES384).",
             cors=bool(self._hub.settings.http.origins),
             oauth=self._hub.settings.authentication.jwt is not None,

@@ -17,6 +17,9 @@ from .router import Handler, Router
 
 Operation = Callable[..., Awaitable[dict[str, Any]]]
 
+_SOLE = {"ValueSet": "valueSet", "CodeSystem": "codeSystem", "ConceptMap": "conceptMap"}
+"""The parameter that is a resource, of the operations on a type."""
+
 
 class TerminologyRoutes:
     """The handlers of terminology. `begin` authenticates and checks the address, as for every FHIR request."""
@@ -43,10 +46,11 @@ class TerminologyRoutes:
 
     def _handler(self, resource_type: str, operation: Operation) -> Handler:
         speaks = "header_language" in inspect.signature(operation).parameters
+        sole = _SOLE.get(resource_type)
 
         async def handle(request: Request, names: Mapping[str, str]) -> Response:
             await self._begin(request, {"type": resource_type, **names}, "read")
-            asked = await parameters_of(request)
+            asked = await parameters_of(request, sole=sole)
             instance = (names["id"],) if "id" in names else ()
             spoken = {"header_language": request.headers.get("accept-language")} if speaks else {}
             return answers.fhir(json.dump(await operation(asked, *instance, **spoken)))

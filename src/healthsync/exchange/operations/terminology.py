@@ -21,6 +21,9 @@ from typing import Any
 
 from healthsync.domains.access import Requester
 from healthsync.domains.terminology import (
+    EVERYTHING,
+    MAX_EXPANSION,
+    STANDARD_PROPERTIES,
     TX_ISSUE_TYPE,
     Asked,
     CodeSystem,
@@ -45,40 +48,81 @@ from healthsync.exchange.ingest import InvalidResource
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database
 from healthsync.standards.fhir import dates, validate
-from healthsync.standards.fhir.outcome import from_error, operation_outcome
+from healthsync.standards.fhir.outcome import MESSAGE_ID, from_error, operation_outcome
 from healthsync.standards.fhir.parameters import LONGEST, Parameters, answer, parts
 
+_WITHOUT_EFFECT = {
+    *("cache-id", "x-system-cache-id", "no-cache", "uuid", "profile-url", "diagnostics", "default-to-latest-version"),
+    "excludePostCoordinated",
+}
+"""What validators send and nothing hangs on here: nothing is cached between questions, the latest version is meant
+anyway, and no code is post-coordinated."""
 _QUESTION = {
-    *("tx-resource", "cache-id", "system-version", "check-system-version", "force-system-version"),
-    *("default-valueset-version", "useSupplement", "displayLanguage", "uuid", "profile-url"),
+    *("tx-resource", "system-version", "check-system-version", "force-system-version", "default-valueset-version"),
+    *("useSupplement", "displayLanguage", "defaultDisplayLanguage"),
+    *_WITHOUT_EFFECT,
 }
-"""What every question may bring along: resources, versions, supplements. `cache-id` and `uuid` change nothing here."""
-_EXPAND = {
-    *("url", "valueSet", "valueSetVersion", "filter", "date", "offset", "count", "includeDesignations"),
-    *("activeOnly", "excludeNested", "excludeNotForUI", "includeDefinition", "property", "designation"),
-    *_QUESTION,
+"""What every question may bring along: resources, versions, supplements, languages."""
+_SHAPE = {
+    *("offset", "count", "includeDesignations", "activeOnly", "excludeNested", "excludeNotForUI", "includeDefinition"),
+    *(
+        "excludePostCoordinated",
+        "property",
+        "designation",
+        "limitedExpansion",
+        "incomplete-ok",
+        "_incomplete",
+        "_limit",
+    ),
 }
+"""How an expansion is told. Validators send these with every question, whatever it is."""
+_CUT_SHORT = ("limitedExpansion", "incomplete-ok", "_incomplete")
+"""Whether the beginning of an expansion that is too long will do."""
+_EXPAND = {"url", "valueSet", "valueSetVersion", "filter", "date", *_SHAPE, *_QUESTION}
+EXPANSION_PARAMETERS = frozenset(_EXPAND - _WITHOUT_EFFECT)
+"""The parameters of $expand that change its answer."""
 _CODE = {
-    *("code", "display", "coding", "codeableConcept", "date", "abstract", "activeOnly", "inferSystem"),
+    *("code", "display", "coding", "codeableConcept", "date", "abstract", "inferSystem"),
     *("lenient-display-validation", "valueset-membership-only", "mode", "valueSetMode"),
+    *_SHAPE,
     *_QUESTION,
 }
 _VALIDATE_IN_SET = {*_CODE, "url", "valueSet", "valueSetVersion", "system", "systemVersion"}
-_VALIDATE_IN_SYSTEM = {*_CODE, "url", "version"}
+_VALIDATE_IN_SYSTEM = {*_CODE, "url", "version", "codeSystem", "system", "systemVersion"}
 _LOOKUP = {"code", "system", "version", "coding", "date", "property", *_QUESTION}
 _SUBSUMES = {"codeA", "codeB", "system", "version", "codingA", "codingB", *_QUESTION}
 _TRANSLATE = {
     *("url", "conceptMap", "conceptMapVersion", "code", "system", "version", "source", "coding", "codeableConcept"),
     *("target", "targetsystem", "dependency", "reverse"),
-    *("sourceSystem", "sourceCode", "targetSystem", "targetCode"),  # as R5 calls them
+    *("sourceSystem", "sourceCode", "sourceCoding", "sourceCodeableConcept", "sourceVersion", "sourceScope"),
+    *("targetSystem", "targetCode", "targetCoding", "targetCodeableConcept", "targetScope"),
+    "targetVersion",  # as R5 calls them
     *_QUESTION,
 }
 _PROPERTY = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.contains.property"
 _PROPERTY_DEFINED = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.property"
 """R5 tells properties of concepts in an expansion; R4 has them as these extensions."""
-_MESSAGE_ID = "http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id"
-_DEPRECATED = "http://hl7.org/fhir/StructureDefinition/valueset-deprecated"
-_UNCLOSED = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
+_EXTENSIONS = "http://hl7.org/fhir/StructureDefinition/"
+_UNCLOSED = f"{_EXTENSIONS}valueset-unclosed"
+_TOO_COSTLY = f"{_EXTENSIONS}valueset-toocostly"
+_STANDARDS_STATUS = f"{_EXTENSIONS}structuredefinition-standards-status"
+_ECHOED = frozenset(
+    _EXTENSIONS + name
+    for name in (
+        *("coding-sctdescid", "rendering-style", "rendering-xhtml", "codesystem-alternate", "valueset-supplement"),
+        *("valueset-deprecated", "structuredefinition-standards-status", "valueset-concept-definition"),
+    )
+)
+"""Extensions of a concept that its entry of an expansion repeats."""
+_AS_PROPERTIES = (
+    ("label", "label", "String", ("codesystem-label", "valueset-label")),
+    ("order", "order", "Decimal", ("codesystem-conceptOrder", "valueset-conceptOrder")),
+    ("weight", "itemWeight", "Decimal", ("itemWeight",)),
+)
+"""Those that it tells as properties: code, name among the standard ones, type, extensions."""
+_CONCEPT_PROPERTIES = "http://hl7.org/fhir/concept-properties#"
+_FORMS = ("Code", "Coding", "CodeableConcept")
+"""How R5 names what is translated, behind `source` or `target`."""
 MOST_CONCEPTS = 1000
 """Concepts that are added to a closure table at a time."""
 MOST_RESOURCES = 200
@@ -101,6 +145,9 @@ class TerminologyOperations:
         asked.only(_EXPAND)
         told_designations = asked.flag("includeDesignations", False)
         offset, count = asked.number("offset") or 0, asked.number("count")
+        limited = count is None and any(
+            asked.flag(n, False) for n in ("limitedExpansion", "incomplete-ok", "_incomplete")
+        )
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
             found = await terminology.expand(
@@ -110,19 +157,21 @@ class TerminologyOperations:
                 active_only=asked.flag("activeOnly", False),
                 selectable_only=asked.flag("excludeNotForUI", False),
                 offset=offset,
-                count=count,
+                count=min(asked.number("_limit") or MAX_EXPANSION, MAX_EXPANSION)
+                if limited and count is None
+                else count,
                 details=True,
                 supplements=_texts(asked, "useSupplement"),
             )
         value_set = found.value_set
         said = asked.text("displayLanguage") or value_set.display_language or _readable(header_language)
+        said = said or _readable(asked.text("defaultDisplayLanguage"))
         language = languages.wanted(said or value_set.language)
         told = _Told(
             systems={header.canonical: header for header in found.systems},
             language=language,
             designations=_designations_wanted(asked) if told_designations or asked.all("designation") else None,
             properties=tuple(_texts(asked, "property")),
-            deprecated=value_set.deprecated,
             versioned=value_set.mixed,
         )
         expansion: dict[str, Any] = {
@@ -135,13 +184,21 @@ class TerminologyOperations:
             expansion["offset"] = offset
         if shaped := _expansion_parameters(asked, found, said):
             expansion["parameter"] = shaped
-        if extensions := _expansion_extensions(found, told):
+        extensions = _expansion_extensions(found, told)
+        if limited and found.total != offset + len(found.members):
+            extensions.append({"url": _TOO_COSTLY, "valueBoolean": True})
+        if extensions:
             expansion["extension"] = extensions
         if found.members:
-            nested = asked.all("excludeNested") and not asked.flag("excludeNested", True)
-            is_whole = not offset and found.total == len(found.members)
-            expansion["contains"] = told.nested(found.members) if nested and is_whole else told.flat(found.members)
-        return {**_described(found), "expansion": expansion}
+            nested = found.is_tree and not asked.flag("excludeNested", False)
+            nested = nested and not offset and (count is None or count > len(found.members))
+            expansion["contains"] = told.nested(found.members) if nested else told.flat(found.members)
+        return {**_described(value_set, whole=asked.flag("includeDefinition", False)), "expansion": expansion}
+
+    async def systems(self) -> dict[str, list[str]]:
+        """The code systems that can be asked here -> their versions, the one meant without a version first."""
+        async with self._database.transaction(read_only=True) as tx:
+            return await self._terminology.systems(tx)
 
     async def validate_in_value_set(
         self, asked: Parameters, id_: str | None = None, *, header_language: str | None = None
@@ -151,9 +208,10 @@ class TerminologyOperations:
         codings = _codings(asked, asked.text("system"), asked.text("systemVersion"))
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
+            named = _value_set(asked, id_)
             verdict = await terminology.validate_code(
                 tx,
-                _value_set(asked, id_),
+                EVERYTHING if asked.text("valueSetMode") == "NO_MEMBERSHIP_CHECK" else named,
                 codings,
                 _how(asked),
                 form=_form(asked),
@@ -186,10 +244,15 @@ class TerminologyOperations:
         asked.only(_VALIDATE_IN_SYSTEM)
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
-            url, version = asked.text("url"), asked.text("version")
+            url = asked.text("url") or asked.text("system")
+            version = asked.text("version") or asked.text("systemVersion")
             if id_ is not None:
                 system = await self._system(tx, id_)
                 url, version = system.url, system.version
+            if (given := asked.object("codeSystem")) is not None:
+                _checked(given, "CodeSystem")
+                terminology = self._asked(asked, given)
+                url, version = given.get("url"), given.get("version")
             codings = _codings(asked, url, version)
             if url is not None and any(coding.system not in (None, url) for coding in codings):
                 raise InvalidInput("the coding is of another code system than the one asked", code="value")
@@ -214,7 +277,7 @@ class TerminologyOperations:
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
             system, concept = await terminology.lookup(tx, codings[0], supplements)
-            children = await terminology.children(tx, system, concept.code)
+            above, below = await terminology.around(tx, system, concept)
         told = [
             ("name", "valueString", system.name or system.title or system.url),
             ("version", "valueString", system.version),
@@ -227,7 +290,7 @@ class TerminologyOperations:
         told += [("used-supplement", "valueCanonical", name) for name in _used(concept)]
         if not wanted or "designation" in wanted:
             told += [("designation", "part", _designation_parts(d)) for d in _all_texts(concept, system)]
-        properties = [*_own_properties(concept, children), *(_property(p) for p in concept.properties)]
+        properties = [*_own_properties(concept, above, below), *(_property(p) for p in concept.properties)]
         told += [
             ("property", "part", p) for name, p in properties if name in wanted or (not wanted and name != "definition")
         ]
@@ -253,9 +316,12 @@ class TerminologyOperations:
     async def translate(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
         """ConceptMap/$translate (conceptmap-operation-translate.html); also asked with the parameters of R5."""
         asked.only(_TRANSLATE)
-        reverse = asked.flag("reverse", False) or bool(asked.all("targetCode"))
-        codings, target_system = _to_translate(asked), asked.text("targetsystem") or asked.text("targetSystem")
-        if asked.all("targetCode"):
+        backwards = any(asked.all(f"target{form}") for form in _FORMS)
+        is_r5 = backwards or any(asked.all(f"source{form}") for form in _FORMS)
+        reverse = asked.flag("reverse", False) or backwards
+        codings = _to_translate(asked, "target" if backwards else "source")
+        target_system = asked.text("targetsystem") or asked.text("targetSystem")
+        if backwards:
             target_system = asked.text("sourceSystem")
         terminology = self._asked(asked)
         async with self._database.transaction(read_only=True) as tx:
@@ -263,8 +329,8 @@ class TerminologyOperations:
                 tx,
                 codings,
                 concept_map=_concept_map(asked, id_),
-                source=asked.text("source"),
-                target=asked.text("target"),
+                source=asked.text("source") or asked.text("sourceScope"),
+                target=asked.text("target") or asked.text("targetScope"),
                 target_system=target_system,
                 dependencies=_dependencies(asked),
                 reverse=reverse,
@@ -273,7 +339,6 @@ class TerminologyOperations:
             ("result", "valueBoolean", found.result),
             ("message", "valueString", found.message),
         ]
-        is_r5 = bool(asked.all("sourceCode") or asked.all("targetCode"))
         for match in found.matches:
             products = [("product", "part", _product_parts(product)) for product in match.products]
             target = _coding_json(match.target) if match.target else None
@@ -315,9 +380,9 @@ class TerminologyOperations:
                 await self._terminology.begin_closure(tx, owner, name)
         return _closure_map(name, version, lines, self._clock.now())
 
-    def _asked(self, asked: Parameters) -> TerminologyService:
+    def _asked(self, asked: Parameters, *more: Mapping[str, Any]) -> TerminologyService:
         """The terminology for one question: as of a date, with the resources and versions that it brings."""
-        resources = asked.all("tx-resource")
+        resources = [*more, *asked.all("tx-resource")]
         if len(resources) > MOST_RESOURCES:
             raise InvalidInput(f"a question brings {MOST_RESOURCES} resources at most (tx-resource)", code="too-costly")
         for resource in resources:
@@ -377,17 +442,22 @@ def _codings(asked: Parameters, system: str | None, version: str | None) -> list
     if given == ["code"]:
         return [Coding(system, _code(asked.text("code")), asked.text("display"), version)]
     value = asked.object(given[0]) or {}
-    codings = value.get("coding", []) if given == ["codeableConcept"] else [value]
-    if not isinstance(codings, list) or not all(isinstance(c, Mapping) and "code" in c for c in codings) or not codings:
-        raise InvalidInput("each coding has a code", code="required")
-    return [_coding(c, system, version) for c in codings]
+    if given == ["coding"]:
+        return [_coding(value, system, version)]
+    codings = value.get("coding", [])
+    if not isinstance(codings, list) or not all(isinstance(c, Mapping) for c in codings):
+        raise InvalidInput("the codings of a codeableConcept are Codings", code="structure")
+    if not codings and not value.get("text"):
+        raise InvalidInput("a codeableConcept has codings", code="required")
+    return [_coding(c, system, version, needs_code=False) for c in codings]
 
 
-def _coding(value: Mapping[str, Any], system: str | None, version: str | None) -> Coding:
+def _coding(value: Mapping[str, Any], system: str | None, version: str | None, *, needs_code: bool = True) -> Coding:
     texts = {name: value.get(name) for name in ("system", "code", "display", "version")}
     if not all(text is None or isinstance(text, str) for text in texts.values()):
         raise InvalidInput("system, code, display and version of a coding are texts", code="structure")
-    return Coding(texts["system"] or system, _code(texts["code"]), texts["display"], texts["version"] or version)
+    code = _code(texts["code"]) if needs_code or texts["code"] else ""
+    return Coding(texts["system"] or system, code, texts["display"], texts["version"] or version)
 
 
 def _code(text: str | None) -> str:
@@ -403,12 +473,13 @@ def _date(asked: Parameters) -> datetime | None:
 
 
 def _how(asked: Parameters) -> Asked:
+    modes = {asked.text("mode"), asked.text("valueSetMode")}
     return Asked(
         abstract=asked.flag("abstract", True),
         language=asked.text("displayLanguage"),
         active_only=asked.flag("activeOnly", False),
-        lenient=asked.flag("lenient-display-validation", False),
-        membership_only=asked.flag("valueset-membership-only", False),
+        lenient=asked.flag("lenient-display-validation", False) or "lenient-display-validation" in modes,
+        membership_only=asked.flag("valueset-membership-only", False) or "CHECK_MEMBERSHIP_ONLY" in modes,
         infer_system=asked.flag("inferSystem", False),
     )
 
@@ -443,11 +514,15 @@ def _designations_wanted(asked: Parameters) -> tuple[str, ...]:
     return tuple(text.removeprefix("urn:ietf:bcp:47|").lower() for text in _texts(asked, "designation"))
 
 
-def _to_translate(asked: Parameters) -> list[Coding]:
-    if (code := asked.text("sourceCode")) is not None:
-        return [Coding(asked.text("sourceSystem") or asked.text("system"), _code(code))]
-    if (code := asked.text("targetCode")) is not None:
-        return [Coding(asked.text("targetSystem"), _code(code))]
+def _to_translate(asked: Parameters, side: str) -> list[Coding]:
+    """What is to be translated, by the names of R5 (`side` is source or target) or of R4."""
+    if (code := asked.text(f"{side}Code")) is not None:
+        system = asked.text(f"{side}System") or asked.text("system")
+        return [Coding(system, _code(code), None, asked.text(f"{side}Version"))]
+    if (coding := asked.object(f"{side}Coding")) is not None:
+        return [_coding(coding, None, None)]
+    if (concept := asked.object(f"{side}CodeableConcept")) is not None:
+        return _codings(Parameters({"codeableConcept": [concept]}), None, None)
     return _codings(asked, asked.text("system"), asked.text("version"))
 
 
@@ -475,11 +550,17 @@ def _dependencies(asked: Parameters) -> dict[str, str]:
 # --- what is answered
 
 
-def _described(found: Expansion) -> dict[str, Any]:
-    value_set = found.value_set
-    header = {"resourceType": "ValueSet", "status": "unknown", **value_set.header}
-    said = {"url": value_set.url, "version": value_set.version}
-    return header | {name: value for name, value in said.items() if value is not None}
+_DEFINITION = frozenset(
+    {"compose", "purpose", "description", "copyright", "publisher", "extension", "contained", "modifierExtension"}
+)
+"""What a value set says of its definition, told where that is asked for."""
+
+
+def _described(value_set: ValueSet, *, whole: bool) -> dict[str, Any]:
+    """What is said of a value set beside its expansion. It is no resource that is stored, so that it has no id."""
+    left_out = {"id", "meta", "text", "expansion", *(() if whole else _DEFINITION)}
+    said = {name: value for name, value in value_set.header.items() if name not in left_out}
+    return {"resourceType": "ValueSet", "status": "unknown", **said}
 
 
 def _expansion_parameters(asked: Parameters, found: Expansion, language: str | None) -> list[dict[str, Any]]:
@@ -488,7 +569,9 @@ def _expansion_parameters(asked: Parameters, found: Expansion, language: str | N
     told += [("displayLanguage", "valueCode", language)]
     told += [(name, "valueInteger", asked.number(name)) for name in ("offset", "count")]
     flags = ("activeOnly", "includeDesignations", "includeDefinition", "excludeNotForUI", "excludeNested")
+    flags = (*flags, "excludePostCoordinated", "limitedExpansion", "incomplete-ok")
     told += [(name, "valueBoolean", asked.flag(name, False)) for name in flags if asked.all(name)]
+    told += [("versionsMatch", "valueBoolean", found.value_set.excludes_any_version or None)]
     told += [("designation", "valueString", text) for text in _texts(asked, "designation")]
     told += [("date", "valueDateTime", asked.text("date"))]
     told += [("force-system-version", "valueUri", text) for text in _texts(asked, "force-system-version")]
@@ -512,13 +595,19 @@ def _expansion_parameters(asked: Parameters, found: Expansion, language: str | N
 
 
 def _warning(used: CodeSystem | ValueSet, found: Expansion) -> str | None:
-    if used.standards_status in ("draft", "deprecated", "withdrawn"):
+    """What is to be said of the state of something that an expansion used: nothing that the value set says itself."""
+    source = found.value_set
+    if used.standards_status in ("deprecated", "withdrawn"):
         return used.standards_status
-    if not isinstance(used, CodeSystem):
+    if used is source:
         return None
-    if used.status == "draft":
+    if used.status == "retired":
+        return None if source.status == "retired" else "retired"
+    if used.experimental:
+        return None if source.experimental else "experimental"
+    if "draft" in (used.status, used.standards_status) and "draft" not in (source.status, source.standards_status):
         return "draft"
-    return "experimental" if used.experimental and not found.value_set.experimental else None
+    return None
 
 
 def _expansion_extensions(found: Expansion, told: _Told) -> list[dict[str, Any]]:
@@ -529,11 +618,16 @@ def _expansion_extensions(found: Expansion, told: _Told) -> list[dict[str, Any]]
             extensions.append({"url": _UNCLOSED, "valueBoolean": True})
             extensions.append({"url": f"{_UNCLOSED}-reason", "valueString": reason})
     for name in dict.fromkeys(told.told_properties(found.members)):
-        uri = next((h.property_uris[name] for h in found.systems if name in h.property_uris), None)
-        uri = uri or f"http://hl7.org/fhir/concept-properties#{name}"
-        inner = [{"url": "code", "valueCode": name}, {"url": "uri", "valueUri": uri}]
+        uri = next((h.property_uris[name] for h in found.systems if name in h.property_uris), _STANDARD_URIS.get(name))
+        inner = [{"url": "code", "valueCode": name}, *([{"url": "uri", "valueUri": uri}] if uri is not None else [])]
         extensions.append({"url": _PROPERTY_DEFINED, "extension": inner})
     return extensions
+
+
+_STANDARD_URIS = {
+    **{name: f"{_CONCEPT_PROPERTIES}{name}" for name in STANDARD_PROPERTIES},
+    **{code: f"{_CONCEPT_PROPERTIES}{name}" for code, name, *_ in _AS_PROPERTIES},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,7 +638,6 @@ class _Told:
     language: languages.Wanted | None
     designations: tuple[str, ...] | None
     properties: tuple[str, ...]
-    deprecated: Mapping[tuple[str | None, str], str]
     versioned: frozenset[str]
 
     def flat(self, members: Sequence[Member]) -> list[dict[str, Any]]:
@@ -552,12 +645,12 @@ class _Told:
         return [self._entry(member) for member in members]
 
     def nested(self, members: Sequence[Member]) -> list[dict[str, Any]]:
-        """Entries inside those of their parents, where a definition does not list them itself."""
+        """Entries inside those of their parents."""
         entries = {(m.system, m.version, m.concept.code): self._entry(m) for m in members}
         roots: list[dict[str, Any]] = []
         for member in members:
             entry = entries[member.system, member.version, member.concept.code]
-            above = [] if member.is_listed else [(member.system, member.version, p) for p in member.concept.parents]
+            above = [(member.system, member.version, p) for p in member.concept.parents]
             inside = next((entries[key] for key in above if key in entries and entries[key] is not entry), None)
             (roots if inside is None else inside.setdefault("contains", [])).append(entry)
         return roots
@@ -582,21 +675,25 @@ class _Told:
         return {name: value for name, value in entry.items() if value not in (None, [])}
 
     def _extensions(self, member: Member) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        if (status := self.deprecated.get((member.system, member.concept.code))) is not None:
-            found.append({"url": _DEPRECATED, "valueBoolean": status in ("deprecated", "withdrawn")})
-        for name, key, value in self._properties(member.concept):
+        concept = member.concept
+        found = [dict(each) for each in (*concept.extensions, *concept.stated) if each.get("url") in _ECHOED]
+        for name, key, value in self._properties(concept):
             inner = [{"url": "code", "valueCode": name}, {"url": "value", key: value}]
             found.append({"url": _PROPERTY, "extension": inner})
         return found
 
     def _properties(self, concept: Concept) -> list[tuple[str, str, Any]]:
         found: list[tuple[str, str, Any]] = []
+        if concept.status not in (None, "active"):
+            found.append(("status", "valueCode", concept.status))
+        said = {each.get("url"): each for each in (*concept.extensions, *concept.stated)}
+        for code, _, kind, names in _AS_PROPERTIES:
+            told = [said[_EXTENSIONS + name] for name in names if _EXTENSIONS + name in said]
+            found += [(code, f"value{kind}", each.get(f"value{kind}")) for each in told[-1:]]
         if "definition" in self.properties and concept.definition is not None:
             found.append(("definition", "valueString", concept.definition))
-        if "status" not in self.properties and concept.status is not None and _is_told(concept):
-            found.append(("status", "valueCode", concept.status))
-        return found + [(each.code, *_value_of(each)) for each in concept.properties if each.code in self.properties]
+        wanted = [each for each in concept.properties if each.code in self.properties and each.code != "status"]
+        return found + [(each.code, *_value_of(each)) for each in wanted]
 
     def _designations(self, concept: Concept, own: str | None, shown: str | None) -> list[dict[str, Any]]:
         if self.designations is None:
@@ -620,10 +717,6 @@ _PREFERRED = {
 }
 
 
-def _is_told(concept: Concept) -> bool:
-    return concept.inactive or concept.status in ("deprecated", "retired", "withdrawn", "inactive")
-
-
 def _is_wanted(designation: Designation, wanted: Sequence[str]) -> bool:
     use = designation.use or {}
     token = f"{use.get('system', '')}|{use.get('code', '')}".lower()
@@ -641,7 +734,10 @@ def _all_texts(concept: Concept, system: CodeSystem) -> list[Designation]:
 
 
 def _designation_json(designation: Designation) -> dict[str, Any]:
-    entry = {"language": designation.language, "use": designation.use, "value": designation.value}
+    entry: dict[str, Any] = {}
+    if designation.status is not None:
+        entry["extension"] = [{"url": _STANDARDS_STATUS, "valueCode": designation.status}]
+    entry |= {"language": designation.language, "use": designation.use, "value": designation.value}
     return {name: value for name, value in entry.items() if value is not None}
 
 
@@ -656,16 +752,19 @@ def _designation_parts(designation: Designation) -> list[dict[str, Any]]:
     )
 
 
-def _own_properties(concept: Concept, children: Sequence[str]) -> list[tuple[str, list[dict[str, Any]]]]:
+def _own_properties(
+    concept: Concept, above: Mapping[str, str | None], below: Mapping[str, str | None]
+) -> list[tuple[str, list[dict[str, Any]]]]:
     """The properties that every code system has (codesystem.html#defined-props), unless it states them itself."""
     stated = {p.code for p in concept.properties}
-    told: list[tuple[str, str, Any]] = [("definition", "valueString", concept.definition)]
-    told += [("parent", "valueCode", parent) for parent in concept.parents]
-    told += [("child", "valueCode", child) for child in children]
-    told += [("inactive", "valueBoolean", concept.inactive), ("notSelectable", "valueBoolean", concept.abstract)]
+    told: list[tuple[str, str, Any, str | None]] = [("definition", "valueString", concept.definition, None)]
+    told += [("parent", "valueCode", code, display) for code, display in above.items()]
+    told += [("child", "valueCode", code, display) for code, display in below.items()]
+    told.append(("inactive", "valueBoolean", concept.inactive, None))
+    told.append(("notSelectable", "valueBoolean", concept.abstract, None))
     return [
-        (name, parts([("code", "valueCode", name), ("value", key, value)]))
-        for name, key, value in told
+        (name, parts([("code", "valueCode", name), ("value", key, value), ("description", "valueString", display)]))
+        for name, key, value, display in told
         if (value not in (None, False) or name == "inactive") and name not in stated
     ]
 
@@ -725,7 +824,7 @@ def _verdict(asked: Parameters, verdict: Validation) -> dict[str, Any]:
             ("version", "valueString", coding.version),
         ]
     told += [
-        ("codeableConcept", "valueCodeableConcept", asked.object("codeableConcept")),
+        ("codeableConcept", "valueCodeableConcept", _with_versions(asked.object("codeableConcept"), verdict)),
         ("inactive", "valueBoolean", verdict.inactive or None),
         ("status", "valueCode", verdict.status),
         ("normalized-code", "valueCode", verdict.normalized),
@@ -737,14 +836,20 @@ def _verdict(asked: Parameters, verdict: Validation) -> dict[str, Any]:
     return answer(told)
 
 
+def _with_versions(concept: Mapping[str, Any] | None, verdict: Validation) -> Mapping[str, Any] | None:
+    """The CodeableConcept that was judged, its codings with the version in which a code was found."""
+    if concept is None or not verdict.found_in:
+        return concept
+    found = verdict.found_in
+    codings = [{**c, "version": found[n]} if n in found else c for n, c in enumerate(concept["coding"])]
+    return {**concept, "coding": codings}
+
+
 def _issue(finding: Finding) -> dict[str, Any]:
     details = {"coding": [{"system": TX_ISSUE_TYPE, "code": finding.kind}], "text": finding.text}
-    issue: dict[str, Any] = {
-        "extension": [{"url": _MESSAGE_ID, "valueString": finding.message_id}],
-        "severity": finding.severity,
-        "code": finding.code,
-        "details": details,
-    }
+    issue: dict[str, Any] = {"severity": finding.severity, "code": finding.code, "details": details}
+    if finding.message_id:
+        issue = {"extension": [{"url": MESSAGE_ID, "valueString": finding.message_id}], **issue}
     if finding.at is not None:
         issue |= {"location": [finding.at], "expression": [finding.at]}
     return issue

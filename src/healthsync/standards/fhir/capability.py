@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,7 @@ class Server:
     operations: tuple[Operation, ...] = ()
     patch_formats: tuple[str, ...] = ()
     implementation_guides: tuple[str, ...] = ()
+    instantiates: tuple[str, ...] = ()
     security: str = ""
     oauth: bool = False
     cors: bool = False
@@ -94,22 +95,50 @@ def capability_statement(server: Server, resources: Iterable[ResourceSupport]) -
         "fhirVersion": FHIR_VERSION,
         "format": list(FORMATS),
     }
+    _add(statement, "instantiates", list(server.instantiates))
     _add(statement, "patchFormat", list(server.patch_formats))
     _add(statement, "implementationGuide", list(server.implementation_guides))
     return {**statement, "rest": [rest]}
 
 
-def terminology_capabilities(server: Server) -> dict[str, Any]:
-    """What `GET metadata?mode=terminology` answers (terminologycapabilities.html)."""
+def terminology_capabilities(
+    server: Server, systems: Mapping[str, Sequence[str]], parameters: Iterable[str]
+) -> dict[str, Any]:
+    """What `GET metadata?mode=terminology` answers (terminologycapabilities.html).
+
+    `systems` are the code systems whose members are known here, each with its versions, the one that is meant without a
+    version first; `parameters` are those of $expand that have an effect.
+    """
     return {
         "resourceType": "TerminologyCapabilities",
+        "url": f"{server.base_url}/metadata?mode=terminology",
+        "version": server.software_version,
+        "name": "HealthSyncTerminology",
+        "title": "HealthSync terminology service",
         "status": "active",
         "date": server.published,
         "kind": "instance",
         **_about(server),
         "lockedDate": False,
+        "codeSystem": [_code_system(url, systems[url]) for url in sorted(systems)],
+        "expansion": {
+            "hierarchical": True,
+            "paging": True,
+            "incomplete": True,
+            "parameter": [{"name": name} for name in sorted(parameters)],
+            "textFilter": "Each word is looked for in the display and the code, whatever the case of its letters.",
+        },
         "codeSearch": "explicit",
+        "validateCode": {"translations": True},
+        "translation": {"needsMap": False},
+        "closure": {"translation": False},
     }
+
+
+def _code_system(url: str, versions: Sequence[str]) -> dict[str, Any]:
+    told: dict[str, Any] = {"uri": url}
+    _add(told, "version", [{"code": version, "isDefault": n == 0} for n, version in enumerate(versions)])
+    return {**told, "subsumption": True}
 
 
 def _about(server: Server) -> dict[str, Any]:
@@ -124,6 +153,8 @@ def _security(server: Server) -> dict[str, Any]:
     if server.oauth:
         coding = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "OAuth"}
         security["service"] = [{"coding": [coding]}]
+    elif server.security:  # R4 has no code for a key
+        security["service"] = [{"text": "API key as a bearer token"}]
     if server.security:
         security["description"] = server.security
     return security

@@ -42,13 +42,16 @@ _STATUS = {
     "exception": 500,
 }
 
+MESSAGE_ID = "http://hl7.org/fhir/StructureDefinition/operationoutcome-message-id"
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:
     """One finding. `code` is from http://hl7.org/fhir/issue-type, `expression` a FHIRPath such as `Patient.name[0]`.
 
     `diagnostics` is a sentence for the person who must act; it never holds a value of the resource. `details` is a
-    CodeableConcept where a specification has codes for what is wrong.
+    CodeableConcept where a specification has codes for what is wrong, `message_id` the name by which validators know
+    the sentence.
     """
 
     severity: str  # fatal | error | warning | information
@@ -56,6 +59,7 @@ class Issue:
     expression: str | None
     diagnostics: str
     details: Mapping[str, Any] | None = None
+    message_id: str | None = None
 
     @property
     def is_error(self) -> bool:
@@ -72,6 +76,8 @@ class Issue:
             issue["expression"] = [self.expression]
         if self.details:
             issue["details"] = dict(self.details)
+        if self.message_id:
+            issue["extension"] = [{"url": MESSAGE_ID, "valueString": self.message_id}]
         return issue
 
 
@@ -81,8 +87,8 @@ def error(code: str, diagnostics: str, expression: str | None = None) -> Issue:
 
 def from_error(problem: HealthSyncError) -> Issue:
     """The issue that an error of ours means; its message is written for strangers, so it may go out."""
-    told = getattr(problem, "expression", None), str(problem), getattr(problem, "details", None)
-    return Issue("error", problem.code, *told)
+    told = (getattr(problem, name, None) for name in ("details", "message_id"))
+    return Issue("error", problem.code, getattr(problem, "expression", None), str(problem), *told)
 
 
 def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:
