@@ -547,6 +547,18 @@ def _us_core() -> dict[str, Any]:
     }
 
 
+NAMED = {
+    "resourceType": "StructureDefinition", "id": "named", "url": "http://example.org/fhir/named", "name": "Named",
+    "status": "active", "kind": "resource", "abstract": False, "type": "Patient", "derivation": "constraint",
+    "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+    "differential": {"element": [{"id": "Patient.contact", "path": "Patient.contact", "min": 1}]},
+}  # fmt: skip
+
+
+def _refuses(answer: httpx.Response) -> bool:
+    return any(issue["severity"] == "error" for issue in answer.json()["issue"])
+
+
 PROBES: dict[str, dict[str, Ask]] = {
     "Interactions": {
         "read": get("/Patient/p1"),
@@ -754,6 +766,10 @@ PROBES: dict[str, dict[str, Ask]] = {
         "Patient/$everything": get("/Patient/p1/$everything", holds("p1", "v1", "e1")),
         "Encounter/$everything": get("/Encounter/e1/$everything", holds("e1", "v1")),
         "$validate": every(post("/Patient/$validate", _patient(gender="female")), get("/Patient/p1/$validate")),
+        "$validate by stored profiles": every(
+            Probe("PUT", "/StructureDefinition/named", NAMED, status=(201,)),
+            post("/Patient/$validate", _patient(meta={"profile": [NAMED["url"]]}), _refuses),
+        ),
         "$meta": get("/Patient/p1/$meta"),
         "$meta of a type or the system": every(get("/Patient/$meta"), get("/$meta")),
         "$meta-add": post(
