@@ -369,6 +369,24 @@ QuestionnaireResponse?questionnaire=http://acme.org/q|1.2.0 -> qr1
 QuestionnaireResponse?questionnaire=http://acme.org/q|1.9 ->
 QuestionnaireResponse?questionnaire:below=http://acme.org/q|1.2 -> qr1
 Observation?subject:Device=p1&code=A ->
+Organization?partof:below=org1 -> org2 org3
+Organization?partof:below=Organization/org2 -> org3
+Organization?partof:below=org3 ->
+Organization?partof:below={base}/Organization/org1 -> org2 org3
+Organization?partof:below=nobody ->
+Organization?partof:above=org3 -> org2 org3
+Patient?organization:below=org1 -> p1 p3
+Patient?organization:below=Organization/org2 -> p1
+Patient?organization:above=org2 -> p1 p3
+Patient?organization:above=org1 -> p3
+Patient?organization:below=org2,org1 -> p1 p3
+Patient?general-practitioner:below=Organization/org1 -> p2
+Location?partof:below=near -> far
+Encounter?part-of:below=e1 -> e2
+Observation?encounter:below=e1 -> t-1
+Observation?patient.organization:below=org1 -> t-1 t-3 t-7
+Patient?_has:Observation:patient:encounter:below=e1 -> p1
+Observation?subject:below=Patient/p1 -> 400
 Observation?subject:Nonsense=p1 -> 400
 Observation?subject:Medication=p1 -> 400
 """

@@ -724,6 +724,8 @@ PROBES: dict[str, dict[str, Ask]] = {
         ":below of uri": search("ValueSet?url:below=http://example.org/fhir/", "vs"),
         ":above of token": search("Condition?code:above=http://example.org/fhir/CodeSystem/kinds|a1", "c2"),
         ":below of token": search("Condition?code:below=http://example.org/fhir/CodeSystem/kinds|a", "c2"),
+        ":above of reference": search("Patient?organization:above=o1&_id=p1", "p1"),
+        ":below of reference": search("Patient?organization:below=o2&_id=p1", "p1"),
         ":identifier": search("Observation?subject:identifier=urn:oid:1.2.3|MRN-1", "b1"),
         ":of-type": search("Patient?identifier:of-type=http://terminology.hl7.org/CodeSystem/v2-0203|MR|MRN-1", "p1"),
         ":[type]": search("Observation?subject:Patient=p1&code=8867-4", "v1"),
