@@ -454,7 +454,32 @@ Observation?code=A,a&subject._id=p2 -> t-2
 Observation?performer.name=holbrook -> t-2
 Observation?performer:Practitioner.name=aldous -> t-1
 Observation?performer.identifier=D1 -> t-1
-Observation?performer:Practitioner.family=innerdoc ->
+Observation?performer:Practitioner.family=innerdoc -> t-8
+Observation?performer.name=inner -> t-8
+Observation?performer:Practitioner.family:exact=Innerdoc -> t-8
+Observation?performer:Practitioner.family:contains=nnerdo -> t-8
+Observation?performer:Practitioner.family=in -> t-8
+Observation?performer:Practitioner.family=aldous,innerdoc -> t-1 t-8
+Observation?performer:Practitioner.identifier=IN-1 -> t-8
+Observation?performer:Practitioner.identifier=urn:docs| -> t-1 t-8
+Observation?performer:Practitioner.identifier:not=IN-1 -> t-1
+Observation?performer:Practitioner.gender:missing=true -> t-1
+Observation?performer:Practitioner.gender=female -> t-8
+Observation?performer:Practitioner.identifier=D1 -> t-1
+Observation?performer:PractitionerRole.organization.name=weir -> t-9
+Observation?performer:PractitionerRole.organization=org2 -> t-9
+Observation?performer:PractitionerRole.specialty=heart&performer:PractitionerRole.specialty=lung ->
+Observation?performer:PractitionerRole.date=2021-05 -> t-9
+Observation?performer:Organization.name=innerdoc ->
+Observation?subject:Patient.name=innerdoc ->
+Observation?performer:Practitioner._id=dr ->
+Practitioner?family=innerdoc ->
+Observation?performer:missing=true&code=inner ->
+Observation?performer:missing=false&code=inner -> t-8 t-9
+Observation?has-member.performer:Practitioner.family=innerdoc -> t-10
+Observation?_has:Observation:has-member:code=outer&performer:Practitioner.family=innerdoc -> t-8
+Patient?_has:Observation:patient:performer:Practitioner.family=innerdoc -> p4
+Observation?performer:Practitioner.family=innerdoc&status=final&code=inner -> t-8
 Observation?encounter.service-provider.name=weir -> t-1
 Observation?encounter:Encounter.part-of:missing=true -> t-1
 Observation?has-member.code=A -> t-4

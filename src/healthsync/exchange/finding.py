@@ -16,6 +16,7 @@ from healthsync.domains.access import Interaction, Requester, RolePolicy, grante
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.records import (
     Codes,
+    Contained,
     Keys,
     Page,
     Position,
@@ -531,12 +532,25 @@ class _Resolving:
         if not open_:
             raise Refused("the roles of this client do not allow search on what the chain leads to")
         inner = [(each, await self.resolved((each,), node)) for each, node in open_]
+        beside = await self._contained(types, Contained(chain.parameter, tuple(inner)))
         if all(self._terms.term((each,), node).exact for each, node in inner):
-            return Chain(chain.parameter, tuple(inner))  # type: ignore[arg-type]
-        keys: set[int] = set()
-        for each, node in inner:
-            keys |= {self._records.index.key(row.reference) for row in await self._all(each, node)}
-        return Targets(chain.parameter, frozenset(keys))
+            found: Resolved = Chain(chain.parameter, tuple(inner))  # type: ignore[arg-type]
+        else:
+            found = Targets(chain.parameter, frozenset([key for each in inner for key in await self._keys(*each)]))
+        return found if beside is None else Or((found, beside))  # type: ignore[arg-type]
+
+    async def _contained(self, types: Sequence[str], node: Contained) -> Resolved | None:
+        """The same chain into resources that contain what they refer to; None where there are none, as mostly."""
+        if not all(self._finder._shows_all(self._requester, each) for each in types):
+            return None
+        if not await self._records.any_token(self._tx, self._terms.contained_tokens(types, node)):
+            return None
+        if self._terms.term(types, node).exact:
+            return node
+        return Keys(frozenset([key for each in types for key in await self._keys(each, node)]))
+
+    async def _keys(self, resource_type: str, node: Resolved) -> list[int]:
+        return [self._records.index.key(row.reference) for row in await self._all(resource_type, node)]
 
     async def _has(self, has: Has) -> Resolved:
         if not self._may_search(has.type):
