@@ -965,3 +965,23 @@ def test_a_page_of_another_origin_may_ask_and_read_the_answer(fhir: httpx.Client
     assert "Access-Control-Allow-Credentials" not in fhir.get(f"Patient/{stored}", headers=page).headers
     assert "Access-Control-Allow-Origin" not in fhir.get(f"Patient/{stored}").headers
     assert fhir.get("metadata").json()["rest"][0]["security"]["cors"] is True
+
+
+# --- the statement of what is served ------------------------------------------------------------------------------
+
+
+def test_the_statement_names_what_r4_asks_of_a_server(fhir: httpx.Client) -> None:
+    """capabilitystatement.html: compartments by the canonical URLs of their definitions (compartmentdefinition.html)."""
+    statement = fhir.get("metadata").json()
+    (rest,) = statement["rest"]
+    kinds = ("device", "encounter", "patient", "practitioner", "relatedperson")
+    assert rest["compartment"] == [f"http://hl7.org/fhir/CompartmentDefinition/{kind}" for kind in kinds]
+    assert {"transaction", "batch", "search-system", "history-system"} <= {each["code"] for each in rest["interaction"]}
+    assert (statement["kind"], statement["fhirVersion"]) == ("instance", "4.0.1")
+    assert {"software", "implementation", "date", "format", "patchFormat"} <= statement.keys()
+    (of_patients,) = (each for each in rest["resource"] if each["type"] == "Patient")
+    told = {
+        "versioning", "readHistory", "updateCreate", "conditionalCreate", "conditionalRead", "conditionalUpdate",
+        "conditionalDelete", "referencePolicy", "searchInclude", "searchRevInclude", "searchParam", "operation",
+    }  # fmt: skip
+    assert told <= of_patients.keys()

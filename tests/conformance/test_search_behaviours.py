@@ -193,6 +193,7 @@ def test_lenient_handling_never_widens_what_was_asked_for(world: httpx.Client, q
         ("_summary=false", {"name", "text", "maritalStatus"}, set()),
         ("_elements=gender,birthDate", {"gender", "birthDate", "meta"}, {"name", "text"}),
         ("_elements=Patient.gender", {"gender"}, {"name"}),
+        ("_elements=name.family", {"name"}, {"gender"}),
     ],
 )
 def test_a_search_shows_as_much_as_was_asked_for(
