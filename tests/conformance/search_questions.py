@@ -369,6 +369,24 @@ QuestionnaireResponse?questionnaire=http://acme.org/q|1.2.0 -> qr1
 QuestionnaireResponse?questionnaire=http://acme.org/q|1.9 ->
 QuestionnaireResponse?questionnaire:below=http://acme.org/q|1.2 -> qr1
 Observation?subject:Device=p1&code=A ->
+Organization?partof:below=org1 -> org2 org3
+Organization?partof:below=Organization/org2 -> org3
+Organization?partof:below=org3 ->
+Organization?partof:below={base}/Organization/org1 -> org2 org3
+Organization?partof:below=nobody ->
+Organization?partof:above=org3 -> org2 org3
+Patient?organization:below=org1 -> p1 p3
+Patient?organization:below=Organization/org2 -> p1
+Patient?organization:above=org2 -> p1 p3
+Patient?organization:above=org1 -> p3
+Patient?organization:below=org2,org1 -> p1 p3
+Patient?general-practitioner:below=Organization/org1 -> p2
+Location?partof:below=near -> far
+Encounter?part-of:below=e1 -> e2
+Observation?encounter:below=e1 -> t-1
+Observation?patient.organization:below=org1 -> t-1 t-3 t-7
+Patient?_has:Observation:patient:encounter:below=e1 -> p1
+Observation?subject:below=Patient/p1 -> 400
 Observation?subject:Nonsense=p1 -> 400
 Observation?subject:Medication=p1 -> 400
 """
@@ -436,7 +454,32 @@ Observation?code=A,a&subject._id=p2 -> t-2
 Observation?performer.name=holbrook -> t-2
 Observation?performer:Practitioner.name=aldous -> t-1
 Observation?performer.identifier=D1 -> t-1
-Observation?performer:Practitioner.family=innerdoc ->
+Observation?performer:Practitioner.family=innerdoc -> t-8
+Observation?performer.name=inner -> t-8
+Observation?performer:Practitioner.family:exact=Innerdoc -> t-8
+Observation?performer:Practitioner.family:contains=nnerdo -> t-8
+Observation?performer:Practitioner.family=in -> t-8
+Observation?performer:Practitioner.family=aldous,innerdoc -> t-1 t-8
+Observation?performer:Practitioner.identifier=IN-1 -> t-8
+Observation?performer:Practitioner.identifier=urn:docs| -> t-1 t-8
+Observation?performer:Practitioner.identifier:not=IN-1 -> t-1
+Observation?performer:Practitioner.gender:missing=true -> t-1
+Observation?performer:Practitioner.gender=female -> t-8
+Observation?performer:Practitioner.identifier=D1 -> t-1
+Observation?performer:PractitionerRole.organization.name=weir -> t-9
+Observation?performer:PractitionerRole.organization=org2 -> t-9
+Observation?performer:PractitionerRole.specialty=heart&performer:PractitionerRole.specialty=lung ->
+Observation?performer:PractitionerRole.date=2021-05 -> t-9
+Observation?performer:Organization.name=innerdoc ->
+Observation?subject:Patient.name=innerdoc ->
+Observation?performer:Practitioner._id=dr ->
+Practitioner?family=innerdoc ->
+Observation?performer:missing=true&code=inner ->
+Observation?performer:missing=false&code=inner -> t-8 t-9
+Observation?has-member.performer:Practitioner.family=innerdoc -> t-10
+Observation?_has:Observation:has-member:code=outer&performer:Practitioner.family=innerdoc -> t-8
+Patient?_has:Observation:patient:performer:Practitioner.family=innerdoc -> p4
+Observation?performer:Practitioner.family=innerdoc&status=final&code=inner -> t-8
 Observation?encounter.service-provider.name=weir -> t-1
 Observation?encounter:Encounter.part-of:missing=true -> t-1
 Observation?has-member.code=A -> t-4

@@ -763,6 +763,34 @@ def test_a_transaction_that_fails_stores_nothing_of_it(
     assert fhir.get(f"Patient/{id_}").headers["ETag"] == 'W/"1"'
 
 
+def test_a_transaction_deletes_before_it_looks_for_what_exists(fhir: httpx.Client, made: Callable[..., str]) -> None:
+    """http.html#trules: first DELETE, then POST, whatever the order of the entries."""
+    system = f"urn:x:{uuid.uuid4()}"
+    mine = patient(identifier=[{"system": system, "value": "1"}])
+    old, condition = made(identifier=mine["identifier"]), f"identifier={system}|1"
+    answer = fhir.post(
+        "",
+        json=bundle(
+            "transaction",
+            entry("GET", f"Patient?{condition}"),
+            entry("POST", "Patient", mine, ifNoneExist=condition),
+            entry("DELETE", f"Patient/{old}"),
+        ),
+    )
+    found, created, deleted = answer.json()["entry"]
+    assert [each["response"]["status"][:3] for each in (created, deleted)] == ["201", "204"]
+    (only,) = found["resource"]["entry"]
+    assert only["resource"]["id"] in created["response"]["location"]
+
+
+def test_two_entries_of_a_transaction_may_not_create_by_the_same_condition_of_an_update(fhir: httpx.Client) -> None:
+    system = f"urn:x:{uuid.uuid4()}"
+    mine = patient(identifier=[{"system": system, "value": "1"}])
+    twice = [entry("PUT", f"Patient?identifier={system}|1", mine) for _ in range(2)]
+    assert fhir.post("", json=bundle("transaction", *twice)).status_code in INVALID
+    assert fhir.get("Patient", params={"identifier": f"{system}|"}).json()["total"] == 0
+
+
 def test_what_only_answers_may_be_posted_in_a_transaction_and_sees_what_it_stored(fhir: httpx.Client) -> None:
     """http.html#trules. The transaction among the examples of R4 has such an entry."""
     system = f"urn:x:{uuid.uuid4()}"
@@ -915,6 +943,13 @@ def test_a_search_by_post_takes_the_url_and_the_form_together(
     assert (answer.status_code, answer.json().get("total")) == ((200, found) if found is not None else (415, None))
 
 
+def test_the_format_of_a_search_by_post_may_stand_in_its_form(fhir: httpx.Client) -> None:
+    """http.html#parameters: a client that can set no header asks for it there."""
+    for wanted, status in (("json", 200), ("application/fhir+json", 200), ("xml", 406)):
+        answer = fhir.post("Patient/_search", data={"_format": wanted, "_count": "1"}, headers=_FORM)
+        assert answer.status_code == status
+
+
 def test_a_page_of_another_origin_may_ask_and_read_the_answer(fhir: httpx.Client, stored: str) -> None:
     """security.html#cors. The browser asks first, without a credential."""
     page = {"Origin": "https://app.example.org"}
@@ -930,3 +965,23 @@ def test_a_page_of_another_origin_may_ask_and_read_the_answer(fhir: httpx.Client
     assert "Access-Control-Allow-Credentials" not in fhir.get(f"Patient/{stored}", headers=page).headers
     assert "Access-Control-Allow-Origin" not in fhir.get(f"Patient/{stored}").headers
     assert fhir.get("metadata").json()["rest"][0]["security"]["cors"] is True
+
+
+# --- the statement of what is served ------------------------------------------------------------------------------
+
+
+def test_the_statement_names_what_r4_asks_of_a_server(fhir: httpx.Client) -> None:
+    """capabilitystatement.html: compartments by the canonical URLs of their definitions (compartmentdefinition.html)."""
+    statement = fhir.get("metadata").json()
+    (rest,) = statement["rest"]
+    kinds = ("device", "encounter", "patient", "practitioner", "relatedperson")
+    assert rest["compartment"] == [f"http://hl7.org/fhir/CompartmentDefinition/{kind}" for kind in kinds]
+    assert {"transaction", "batch", "search-system", "history-system"} <= {each["code"] for each in rest["interaction"]}
+    assert (statement["kind"], statement["fhirVersion"]) == ("instance", "4.0.1")
+    assert {"software", "implementation", "date", "format", "patchFormat"} <= statement.keys()
+    (of_patients,) = (each for each in rest["resource"] if each["type"] == "Patient")
+    told = {
+        "versioning", "readHistory", "updateCreate", "conditionalCreate", "conditionalRead", "conditionalUpdate",
+        "conditionalDelete", "referencePolicy", "searchInclude", "searchRevInclude", "searchParam", "operation",
+    }  # fmt: skip
+    assert told <= of_patients.keys()

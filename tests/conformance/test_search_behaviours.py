@@ -193,6 +193,7 @@ def test_lenient_handling_never_widens_what_was_asked_for(world: httpx.Client, q
         ("_summary=false", {"name", "text", "maritalStatus"}, set()),
         ("_elements=gender,birthDate", {"gender", "birthDate", "meta"}, {"name", "text"}),
         ("_elements=Patient.gender", {"gender"}, {"name"}),
+        ("_elements=name.family", {"name"}, {"gender"}),
     ],
 )
 def test_a_search_shows_as_much_as_was_asked_for(
@@ -299,6 +300,21 @@ def test_what_was_deleted_is_no_end_of_a_chain_and_is_not_included(world: httpx.
     assert _ids(_bundle(world, "Organization?partof.name=goneville")) == []
     assert _ids(_bundle(world, "Organization?_id=gone&_revinclude=Organization:partof"), "include") == []
     assert world.delete("Organization/gone").status_code in (200, 204)
+
+
+def test_a_hierarchy_that_leads_in_a_circle_ends_and_one_that_was_deleted_leads_nowhere(world: httpx.Client) -> None:
+    def part(id_: str, of: str) -> dict[str, Any]:
+        return {"resourceType": "Location", "id": id_, "partOf": {"reference": f"Location/{of}"}}
+
+    _put(world, part("ring-1", "ring-3"), part("ring-2", "ring-1"), part("ring-3", "ring-2"))
+    ring = ["ring-1", "ring-2", "ring-3"]
+    for question in ("partof:below=ring-1", "partof:above=ring-1"):
+        assert sorted(_ids(_bundle(world, f"Location?{question}"))) == ring
+    assert world.delete("Location/ring-2").status_code in (200, 204)
+    assert _ids(_bundle(world, "Location?partof:below=ring-1")) == []
+    assert _ids(_bundle(world, "Location?partof:below=ring-3")) == ["ring-1"]
+    for id_ in ("ring-1", "ring-3"):
+        assert world.delete(f"Location/{id_}").status_code in (200, 204)
 
 
 def test_last_updated_is_compared_as_an_instant(world: httpx.Client) -> None:

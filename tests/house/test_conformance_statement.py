@@ -547,6 +547,18 @@ def _us_core() -> dict[str, Any]:
     }
 
 
+NAMED = {
+    "resourceType": "StructureDefinition", "id": "named", "url": "http://example.org/fhir/named", "name": "Named",
+    "status": "active", "kind": "resource", "abstract": False, "type": "Patient", "derivation": "constraint",
+    "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+    "differential": {"element": [{"id": "Patient.contact", "path": "Patient.contact", "min": 1}]},
+}  # fmt: skip
+
+
+def _refuses(answer: httpx.Response) -> bool:
+    return any(issue["severity"] == "error" for issue in answer.json()["issue"])
+
+
 PROBES: dict[str, dict[str, Ask]] = {
     "Interactions": {
         "read": get("/Patient/p1"),
@@ -712,6 +724,8 @@ PROBES: dict[str, dict[str, Ask]] = {
         ":below of uri": search("ValueSet?url:below=http://example.org/fhir/", "vs"),
         ":above of token": search("Condition?code:above=http://example.org/fhir/CodeSystem/kinds|a1", "c2"),
         ":below of token": search("Condition?code:below=http://example.org/fhir/CodeSystem/kinds|a", "c2"),
+        ":above of reference": search("Patient?organization:above=o1&_id=p1", "p1"),
+        ":below of reference": search("Patient?organization:below=o2&_id=p1", "p1"),
         ":identifier": search("Observation?subject:identifier=urn:oid:1.2.3|MRN-1", "b1"),
         ":of-type": search("Patient?identifier:of-type=http://terminology.hl7.org/CodeSystem/v2-0203|MR|MRN-1", "p1"),
         ":[type]": search("Observation?subject:Patient=p1&code=8867-4", "v1"),
@@ -754,6 +768,10 @@ PROBES: dict[str, dict[str, Ask]] = {
         "Patient/$everything": get("/Patient/p1/$everything", holds("p1", "v1", "e1")),
         "Encounter/$everything": get("/Encounter/e1/$everything", holds("e1", "v1")),
         "$validate": every(post("/Patient/$validate", _patient(gender="female")), get("/Patient/p1/$validate")),
+        "$validate by stored profiles": every(
+            Probe("PUT", "/StructureDefinition/named", NAMED, status=(201,)),
+            post("/Patient/$validate", _patient(meta={"profile": [NAMED["url"]]}), _refuses),
+        ),
         "$meta": get("/Patient/p1/$meta"),
         "$meta of a type or the system": every(get("/Patient/$meta"), get("/$meta")),
         "$meta-add": post(

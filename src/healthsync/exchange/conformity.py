@@ -32,8 +32,13 @@ class Conformity:
         self._conformance, self._clock, self._required, self._policy = conformance, clock, required, policy
 
     async def profiles(self, tx: Transaction) -> Profiles:
-        """The profiles that are loaded."""
+        """The profiles that are loaded or stored."""
         return await self._conformance.profiles(tx)
+
+    async def take(self, tx: Transaction, resource: Mapping[str, Any], *, counts: bool) -> None:
+        """A resource by which others may be judged was stored, or (`counts` False) no longer counts."""
+        if resource["resourceType"] in ConformanceService.RESOURCE_TYPES:
+            await self._conformance.take(tx, resource, counts=counts)
 
     def at_the_gate(self, profiles: Profiles, resource: dict[str, Any], *, is_snapshot: bool = False) -> list[Issue]:
         """What hinders a resource from being stored, and as warnings what does not."""
@@ -65,7 +70,7 @@ class Conformity:
                 if profiles.is_loaded(url):
                     issues += profiles.check(inner, url, path, now)
                 else:
-                    told = f"{url} is not loaded, so it was not checked; try: healthsync package add"
+                    told = f"{url} is not loaded, so it was not checked; {_REMEDY}"
                     issues.append(Issue("warning", "structure", f"{path}.meta.profile[{position}]", told))
         return list(dict.fromkeys(issues))
 
@@ -80,12 +85,15 @@ class Conformity:
         return [issue for url in loaded for issue in _errors(profiles.check(resource, url, now=now))]
 
 
+_REMEDY = "try: healthsync package add, or store its StructureDefinition"
+
+
 def _errors(issues: list[Issue]) -> list[Issue]:
     return [issue for issue in issues if issue.is_error]
 
 
 def _held_to(profiles: Profiles, resource: dict[str, Any], url: str, now: datetime) -> list[Issue]:
     if profiles.type_of(url) is None:
-        told = f"the profile {url} is not loaded; try: healthsync package add"
+        told = f"the profile {url} is not loaded; {_REMEDY}"
         return [Issue("error", "not-found", resource["resourceType"], told)]
     return profiles.check(resource, url, now=now)

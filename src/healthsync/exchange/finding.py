@@ -16,6 +16,7 @@ from healthsync.domains.access import Interaction, Requester, RolePolicy, grante
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.records import (
     Codes,
+    Contained,
     Keys,
     Page,
     Position,
@@ -41,6 +42,7 @@ from healthsync.standards.fhir.query_values import (
     LONGEST_VALUE,
     MOST_VALUES,
     Modifier,
+    ReferenceValue,
     TokenValue,
     UriValue,
     Value,
@@ -49,6 +51,8 @@ from healthsync.standards.fhir.query_values import (
 
 MOST_INNER = 5_000
 """Hits of a chain's end that are carried over when only decryption can tell them."""
+MOST_LEVELS = 50
+"""Of a hierarchy that is followed."""
 MOST_INCLUDED = 1_000
 """Resources that one page includes; more are left out with a warning."""
 MOST_COUNTED = 100
@@ -397,6 +401,21 @@ def _media(criterion: Criterion) -> bool:
     return criterion.modifier is Modifier.BELOW and all(is_media_type(value) for value in criterion.values)
 
 
+def _resources(criterion: Criterion) -> list[str]:
+    """The `Type/id` of a criterion that is about references to resources; none where it is about canonicals."""
+    values = [value for value in criterion.values if isinstance(value, ReferenceValue) and value.url is None]
+    return [target for value in values for target in value.targets] if len(values) == len(criterion.values) else []
+
+
+def _part_of(target: str) -> search_parameters.Parameter | None:
+    """The parameter by which resources of this type are part of others of it."""
+    resource_type = target.partition("/")[0]
+    for name in ("partof", "part-of"):
+        if (parameter := search_parameters.definition(resource_type, name)) and resource_type in parameter.targets:
+            return parameter
+    return None
+
+
 class _Resolving:
     """One search whose criteria are looked up."""
 
@@ -436,6 +455,8 @@ class _Resolving:
                 return Not(Codes(criterion.parameter, await self._value_sets(criterion.values)))  # type: ignore[arg-type]
             case Modifier.ABOVE | Modifier.BELOW if criterion.parameter.type == "token" and not _media(criterion):
                 return Codes(criterion.parameter, await self._hierarchy(criterion.modifier, criterion.values))
+            case Modifier.ABOVE | Modifier.BELOW if targets := _resources(criterion):
+                return Targets(criterion.parameter, await self._relatives(criterion.modifier, targets))
         return criterion
 
     async def _value_sets(self, values: Sequence[Value]) -> frozenset[tuple[str | None, str]]:
@@ -460,18 +481,76 @@ class _Resolving:
             codes |= set(await ask(self._tx, value.system, value.code)) | {(value.system, value.code)}
         return frozenset(codes)
 
+    async def _relatives(self, modifier: Modifier, targets: Sequence[str]) -> frozenset[int]:
+        """The keys of resources and of what lies below or above them, by what each is part of (search.html)."""
+        frontier = [target for target in targets if _part_of(target) is not None]
+        if not frontier:
+            told = "':above' and ':below' take references to what may be part of its like, such as Location"
+            raise InvalidInput(told, code="not-supported")
+        frontier = [target for target in frontier if self._may_search(target.partition("/")[0])]
+        if not frontier:
+            raise Refused("the roles of this client do not allow search on what the reference leads to")
+        found = dict.fromkeys(targets)
+        for _ in range(MOST_LEVELS):
+            by_type: dict[str, list[str]] = {}
+            for target in frontier:
+                by_type.setdefault(target.partition("/")[0], []).append(target)
+            near = [each for kind, known in by_type.items() for each in await self._next_level(modifier, kind, known)]
+            frontier = [target for target in dict.fromkeys(near) if target not in found]
+            found.update(dict.fromkeys(frontier))
+            if not frontier:
+                return frozenset(self._records.index.key(target) for target in found)
+            if len(found) > MOST_INNER:
+                break
+        told = f"the hierarchy has more than {MOST_LEVELS} levels or {MOST_INNER} members; begin nearer to its end"
+        raise InvalidInput(told, code="too-costly")
+
+    async def _next_level(self, modifier: Modifier, resource_type: str, known: Sequence[str]) -> list[str]:
+        """What is part of some resources of a type (BELOW), or what they are part of (ABOVE)."""
+        parameter = _part_of(known[0])
+        assert parameter is not None
+        self._finder._refuse_hidden(self._requester, (resource_type,), parameter)
+        if modifier is Modifier.BELOW:
+            places = [(resource_type, path) for path in parameter.paths]
+            rows = await self._records.referring(
+                self._tx, known, places, [resource_type], self._visibility, limit=MOST_INNER + 1
+            )
+            return [row.reference for row in rows if row.permitted and not row.deleted]
+        named = [(resource_type, target.partition("/")[2]) for target in known]
+        rows = await self._records.read_many(self._tx, named, self._visibility)
+        shown = [row for row in rows if row.permitted and not row.deleted]
+        above = [
+            target
+            for document in await self._finder._vault.open(self._tx, shown)
+            for target in search_parameters.referenced_under(document, frozenset({parameter.name}))
+        ]
+        return [target for target in above if target.partition("/")[0] == resource_type]
+
     async def _chain(self, types: Sequence[str], chain: Chain) -> Resolved:
         self._finder._refuse_hidden(self._requester, types, chain.parameter)
         open_ = [each for each in chain.inner if self._may_search(each[0])]
         if not open_:
             raise Refused("the roles of this client do not allow search on what the chain leads to")
         inner = [(each, await self.resolved((each,), node)) for each, node in open_]
+        beside = await self._contained(types, Contained(chain.parameter, tuple(inner)))
         if all(self._terms.term((each,), node).exact for each, node in inner):
-            return Chain(chain.parameter, tuple(inner))  # type: ignore[arg-type]
-        keys: set[int] = set()
-        for each, node in inner:
-            keys |= {self._records.index.key(row.reference) for row in await self._all(each, node)}
-        return Targets(chain.parameter, frozenset(keys))
+            found: Resolved = Chain(chain.parameter, tuple(inner))  # type: ignore[arg-type]
+        else:
+            found = Targets(chain.parameter, frozenset([key for each in inner for key in await self._keys(*each)]))
+        return found if beside is None else Or((found, beside))  # type: ignore[arg-type]
+
+    async def _contained(self, types: Sequence[str], node: Contained) -> Resolved | None:
+        """The same chain into resources that contain what they refer to; None where there are none, as mostly."""
+        if not all(self._finder._shows_all(self._requester, each) for each in types):
+            return None
+        if not await self._records.any_token(self._tx, self._terms.contained_tokens(types, node)):
+            return None
+        if self._terms.term(types, node).exact:
+            return node
+        return Keys(frozenset([key for each in types for key in await self._keys(each, node)]))
+
+    async def _keys(self, resource_type: str, node: Resolved) -> list[int]:
+        return [self._records.index.key(row.reference) for row in await self._all(resource_type, node)]
 
     async def _has(self, has: Has) -> Resolved:
         if not self._may_search(has.type):

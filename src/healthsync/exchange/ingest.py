@@ -26,6 +26,7 @@ from uuid import UUID
 
 from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
+from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentService
 from healthsync.domains.identity import IdentityService, ReviewService, SourcePatient
 from healthsync.domains.privacy import DataKey
@@ -674,11 +675,10 @@ class Ingest:
             elif resource_type == "Subscription":
                 requester, source, deleted = submission.requester, submission.source, written.change.deleted
                 await self._subscribing.apply(tx, written.resource, requester, source, deleted)
-            elif resource_type in TerminologyService.RESOURCE_TYPES:
-                trusted = submission.requester is None or ADMINISTRATOR in submission.requester.roles
-                await self._terminology.take(tx, written.resource, deleted=written.change.deleted, applied=trusted)
             elif resource_type == "SearchParameter":
                 await self._take_parameter(tx, submission, work, written)
+            elif resource_type in TerminologyService.RESOURCE_TYPES | ConformanceService.RESOURCE_TYPES:
+                await self._take_definition(tx, submission, written)
         return linked
 
     async def _register(
@@ -724,6 +724,14 @@ class Ingest:
         rows = await self._records.current(tx, [("Patient", id_) for id_ in ids if id_ not in held])
         former = [await self._records.vread(tx, "Patient", id_, version, EVERYTHING) for id_, version in held.items()]
         return [*rows.values(), *(row for row in former if row is not None)]
+
+    async def _take_definition(self, tx: Transaction, submission: Submission, written: _Written) -> None:
+        """What defines codes is compiled for all; an administrator alone decides what is standardised or valid."""
+        resource, deleted = written.resource, written.change.deleted
+        trusted = submission.requester is None or ADMINISTRATOR in submission.requester.roles
+        if written.change.resource_type in TerminologyService.RESOURCE_TYPES:
+            await self._terminology.take(tx, resource, deleted=deleted, applied=trusted)
+        await self._conformity.take(tx, resource, counts=trusted and not deleted)
 
     async def _take_parameter(self, tx: Transaction, submission: Submission, work: _Work, written: _Written) -> None:
         """A SearchParameter is a document that anyone may keep here; whether searches use it is another question."""

@@ -179,3 +179,90 @@ async def test_an_unknown_modifier_extension_is_refused_at_the_gate(admin, patie
     )
     assert answer.status_code == 422
     assert answer.json()["issue"][0]["code"] == "extension"
+
+
+# --- profiles that are stored here as resources -------------------------------------------------------------------
+
+OWN = "http://example.org/fhir/StructureDefinition/named-patient"
+
+
+def named_patient(**elements: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "StructureDefinition", "id": "named-patient", "url": OWN, "name": "Named", "status": "active",
+        "kind": "resource", "abstract": False, "type": "Patient", "derivation": "constraint",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+        "differential": {"element": [{"id": "Patient.name", "path": "Patient.name", "min": 1}]},
+        **elements,
+    }  # fmt: skip
+
+
+async def faults(client: Any, resource: dict[str, Any]) -> list[str]:
+    return [issue["severity"] for issue in await asked(client, "Patient/$validate", resource)]
+
+
+async def test_a_stored_profile_is_one_to_validate_against_until_it_goes(admin):
+    claiming = {"resourceType": "Patient", "meta": {"profile": [OWN]}}
+    assert await faults(admin, claiming) == ["warning"]
+    for written, expected in (
+        (named_patient(), ["error"]),
+        (named_patient(status="retired"), ["warning"]),
+        (named_patient(status="draft"), ["error"]),
+        (named_patient(differential={"element": [{"id": "Patient", "path": "Patient"}]}), ["information"]),
+        (named_patient(url=OWN + "-2"), ["warning"]),
+    ):
+        assert (await admin.put("/fhir/StructureDefinition/named-patient", json=written)).status_code in (200, 201)
+        assert await faults(admin, claiming) == expected
+    await admin.put("/fhir/StructureDefinition/named-patient", json=named_patient())
+    assert await faults(admin, {**claiming, "name": [{"family": "x"}]}) == ["information"]
+    assert (await admin.delete("/fhir/StructureDefinition/named-patient")).status_code == 204
+    assert await faults(admin, claiming) == ["warning"]
+
+
+async def test_a_stored_value_set_and_extension_count_for_a_stored_profile(admin):
+    codes = {
+        "resourceType": "ValueSet", "id": "states", "url": "http://example.org/fhir/ValueSet/states",
+        "status": "active", "compose": {"include": [{"system": "urn:own", "concept": [{"code": "M"}]}]},
+    }  # fmt: skip
+    bound = {"path": "Patient.maritalStatus", "binding": {"strength": "required", "valueSet": codes["url"]}}
+    assert (await admin.put("/fhir/ValueSet/states", json=codes)).status_code == 201
+    profile = named_patient(differential={"element": [{"id": "Patient.maritalStatus", **bound}]})
+    assert (await admin.put("/fhir/StructureDefinition/named-patient", json=profile)).status_code == 201
+
+    def married(code: str) -> dict[str, Any]:
+        state = {"coding": [{"system": "urn:own", "code": code}]}
+        return {"resourceType": "Patient", "meta": {"profile": [OWN]}, "maritalStatus": state}
+
+    assert "error" not in await faults(admin, married("M"))
+    assert "error" in await faults(admin, married("X"))
+
+    modifier = {
+        "resourceType": "StructureDefinition", "id": "not-really", "url": "http://example.org/fhir/not-really",
+        "name": "NotReally", "status": "active", "kind": "complex-type", "abstract": False, "type": "Extension",
+        "context": [{"type": "element", "expression": "Patient"}], "derivation": "constraint",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Extension",
+        "differential": {"element": [{"id": "Extension", "path": "Extension", "isModifier": True, "isModifierReason": "no"}]},
+    }  # fmt: skip
+    changed = {
+        "resourceType": "Patient",
+        "modifierExtension": [{"url": "http://example.org/fhir/not-really", "valueBoolean": True}],
+    }
+    assert (await admin.post("/fhir/Patient", json=changed)).status_code == 422
+    assert (await admin.put("/fhir/StructureDefinition/not-really", json=modifier)).status_code == 201
+    assert (await admin.post("/fhir/Patient", json=changed)).status_code == 201
+
+
+async def test_only_an_administrator_decides_what_is_valid_here(admin, client_as):
+    system = await client_as("system")
+    claiming = {"resourceType": "Patient", "meta": {"profile": [OWN]}}
+    assert (await system.put("/fhir/StructureDefinition/named-patient", json=named_patient())).status_code == 201
+    assert await faults(admin, claiming) == ["warning"]
+    rewritten = named_patient(name="NamedPatient")
+    assert (await admin.put("/fhir/StructureDefinition/named-patient", json=rewritten)).status_code == 200
+    assert await faults(admin, claiming) == ["error"]
+
+
+async def test_a_package_outranks_what_is_stored_under_the_same_url_and_version(hub, admin, us_core):
+    url = US_CORE + "us-core-patient"
+    mine = named_patient(url=url, version="3.1.1", differential={"element": [{"id": "Patient", "path": "Patient"}]})
+    assert (await admin.put("/fhir/StructureDefinition/named-patient", json=mine)).status_code == 201
+    assert "error" in await faults(admin, {"resourceType": "Patient", "meta": {"profile": [url]}})

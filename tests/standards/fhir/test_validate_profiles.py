@@ -81,6 +81,18 @@ def test_each_kind_of_demand_is_made(element: dict[str, Any], good: Any, bad: An
     assert errors(bad, profile("Patient", element)) == [fault]
 
 
+def test_a_differential_need_not_name_the_type_itself() -> None:
+    (named := profile("Patient", {"path": "Patient.name", "min": 1}))["differential"]["element"].pop(0)
+    assert errors(patient(), named) == [("structure", "Patient")]
+    assert errors(patient(name=[{"family": "x"}]), named) == []
+
+
+def test_a_profile_of_endless_depth_is_said_to_be_unchecked() -> None:
+    deep = profile("Patient", {"path": "Patient" + ".contact" * 5_000, "min": 1})
+    (issue,) = told(patient(), deep)
+    assert (issue.severity, issue.code) == ("warning", "processing")
+
+
 def test_a_demand_of_a_part_is_made_only_where_its_whole_is_there() -> None:
     demand = profile("Patient", {"path": "Patient.contact.name", "min": 1})
     assert errors(patient(active=True), demand) == []

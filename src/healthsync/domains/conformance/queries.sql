@@ -37,9 +37,25 @@ SELECT resource_type, url, r.version, compact
 FROM conformance_resource r JOIN conformance_package p ON p.name = r.package AND p.version = r.package_version
 WHERE compact IS NOT NULL ORDER BY p.loaded_at, p.name, p.version;
 
+-- name: stored_for_validation
+-- The same of what is stored here as resources.
+SELECT resource_type, url, version, compact FROM conformance_stored ORDER BY resource_type, resource_id;
+
+-- name: store
+-- What a stored resource defines now.
+INSERT INTO conformance_stored (resource_type, resource_id, url, version, compact, is_modifier)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (resource_type, resource_id)
+DO UPDATE SET url = $3, version = $4, compact = $5, is_modifier = $6;
+
+-- name: forget
+-- It defines nothing any longer; the type when it did.
+DELETE FROM conformance_stored WHERE resource_type = $1 AND resource_id = $2 RETURNING resource_type;
+
 -- name: modifiers
 -- Modifier extensions that are understood.
-SELECT DISTINCT url FROM conformance_resource WHERE is_modifier ORDER BY url;
+SELECT url FROM conformance_resource WHERE is_modifier
+UNION SELECT url FROM conformance_stored WHERE is_modifier ORDER BY url;
 
 -- name: search_parameters
 -- The search parameters of all packages, the last loaded last.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,14 +11,17 @@ from healthsync.domains.conformance.model import LoadedPackage
 from healthsync.errors import Conflict, NotFound
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Transaction
-from healthsync.standards.fhir.profiles import Library, Package, Profiles
+from healthsync.standards.fhir.profiles import Library, Package, Profiles, is_kept
 
 LOOK_EVERY = timedelta(seconds=1)
 """How often the packages are asked whether they have changed."""
 
 
 class ConformanceService:
-    """The packages of one hub and the profiles compiled from them."""
+    """The packages of one hub, what is stored in it, and the profiles compiled from both."""
+
+    RESOURCE_TYPES = frozenset({"StructureDefinition", "ValueSet", "CodeSystem"})
+    """Resources by which the validator judges when they are stored here."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -50,12 +54,25 @@ class ConformanceService:
             await store.remove(tx, package.name, package.version)
         return gone
 
+    async def take(self, tx: Transaction, resource: Mapping[str, Any], *, counts: bool) -> None:
+        """A resource of these types was stored, or (`counts` False) deleted or written by one who may not decide what
+        is valid here: what the validator knows follows."""
+        if counts and resource.get("status") != "retired" and is_kept(resource):
+            await store.store(tx, resource)
+        else:
+            await store.forget(tx, resource["resourceType"], resource["id"])
+        if resource["resourceType"] == "StructureDefinition":  # asked for at once; value sets follow within a second
+            tx.after_commit(self._look_soon)
+
+    def _look_soon(self) -> None:
+        self._look_at = None
+
     async def search_parameters(self, tx: Transaction) -> dict[str, dict[str, Any]]:
         """Url -> SearchParameter of the packages that are loaded; of several versions what was loaded last."""
         return await store.search_parameters(tx)
 
     async def profiles(self, tx: Transaction) -> Profiles:
-        """The compiled profiles, of the packages as they were a second ago at the latest."""
+        """The compiled profiles, as they were defined a second ago at the latest."""
         now = self._clock.now()
         if self._look_at is None or now >= self._look_at:
             revision = await store.revision(tx)

@@ -1,7 +1,8 @@
-"""Rows of packages and their resources."""
+"""Rows of packages and their resources, and of what stored resources define."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from healthsync.domains.conformance.model import LoadedPackage
@@ -36,7 +37,7 @@ async def add(tx: Transaction, package: LoadedPackage, digest: bytes, resources:
     return True
 
 
-def _compact(resource: dict[str, Any]) -> str | None:
+def _compact(resource: Mapping[str, Any]) -> str | None:
     small = compact(resource)
     return None if small is None else json.dump(small).decode()
 
@@ -70,9 +71,30 @@ async def revision(tx: Transaction) -> int:
 
 
 async def for_validation(tx: Transaction) -> list[Entry]:
-    """The resources that the validator may need, unread; of one canonical and version, what was loaded last wins."""
-    rows = await tx.fetch(_SQL.for_validation)
+    """The resources that the validator may need, unread; of one canonical and version, what was loaded last wins, and
+    what a package brought over what is stored here."""
+    rows = [*await tx.fetch(_SQL.stored_for_validation), *await tx.fetch(_SQL.for_validation)]
     return [Entry(row["resource_type"], row["url"], row["version"], row["compact"].encode()) for row in rows]
+
+
+async def store(tx: Transaction, resource: Mapping[str, Any]) -> None:
+    """Write what a stored resource defines."""
+    await tx.execute(
+        _SQL.store,
+        resource["resourceType"],
+        resource["id"],
+        resource["url"],
+        resource.get("version", ""),
+        _compact(resource),
+        is_modifier(resource),
+    )
+    await tx.execute(_SQL.raise_revision)
+
+
+async def forget(tx: Transaction, resource_type: str, id_: str) -> None:
+    """Delete what a stored resource defined, if it did."""
+    if await tx.fetchval(_SQL.forget, resource_type, id_) is not None:
+        await tx.execute(_SQL.raise_revision)
 
 
 async def search_parameters(tx: Transaction) -> dict[str, dict[str, Any]]:
@@ -81,5 +103,5 @@ async def search_parameters(tx: Transaction) -> dict[str, dict[str, Any]]:
 
 
 async def modifiers(tx: Transaction) -> frozenset[str]:
-    """The urls of modifier extensions that the packages define."""
+    """The urls of modifier extensions that are defined here."""
     return frozenset(row["url"] for row in await tx.fetch(_SQL.modifiers))

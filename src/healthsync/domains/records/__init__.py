@@ -11,13 +11,14 @@ from healthsync.domains.records.history import HistoryOfOne, HistoryQuery
 from healthsync.domains.records.index import IndexRows, RecordIndex
 from healthsync.domains.records.model import EVERYTHING, Change, Page, StoredResource, Visibility, Wanted
 from healthsync.domains.records.search import Position, SearchPlan, plan_search
-from healthsync.domains.records.search_terms import Codes, Keys, Resolved, Targets, TermMaker
+from healthsync.domains.records.search_terms import Codes, Contained, Keys, Resolved, Targets, TermMaker
 from healthsync.domains.records.service import Look, RecordsService
 
 __all__ = [
     "EVERYTHING",
     "Change",
     "Codes",
+    "Contained",
     "HistoryOfOne",
     "HistoryQuery",
     "IndexRows",

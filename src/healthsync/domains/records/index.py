@@ -312,6 +312,11 @@ def present(resource_type: str, values: IndexValues) -> bytes:
             set_ |= bits.get(entry[0], 0)
             if entry[0].endswith(":identifier"):  # a logical reference is a value of its parameter too
                 set_ |= sum(bit for bit, _ in references.get(entry[0].removesuffix(":identifier"), ()))
+    for path, _, kind in values.tokens if values.local else ():
+        if path.endswith(search_parameters.CONTAINED):  # so is what is contained
+            for bit, allowed in references.get(path.removesuffix(search_parameters.CONTAINED), ()):
+                if not allowed or kind in allowed:
+                    set_ |= bit
     for path, target in values.references:
         kind = target.rpartition("/")[0].rpartition("/")[2]
         for bit, allowed in references.get(path, ()):

@@ -75,3 +75,8 @@ WHERE EXISTS (SELECT FROM resource r WHERE r.resource_type = wanted.resource_typ
 -- name: deleted_types
 -- Those of some types of which resources were deleted since an instant.
 SELECT DISTINCT resource_type FROM resource WHERE deleted AND updated_at >= $2 AND resource_type = ANY ($1::text[]);
+
+-- name: any_token
+-- Whether some resource is indexed under one of some tokens: a lookup for each until one is found.
+SELECT EXISTS (SELECT 1 FROM unnest($1::bigint[]) AS wanted (hash)
+               CROSS JOIN LATERAL (SELECT 1 FROM index_token t WHERE t.hash = wanted.hash LIMIT 1) found);

@@ -16,7 +16,7 @@ from typing import Any
 
 from healthsync.domains.records.index import RecordIndex
 from healthsync.domains.records.model import StoredResource, Visibility
-from healthsync.domains.records.search_terms import Codes, Keys, Resolved, Sql, Targets, Term, TermMaker
+from healthsync.domains.records.search_terms import Codes, Contained, Keys, Resolved, Sql, Targets, Term, TermMaker
 from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import matching, search_parameters
 from healthsync.standards.fhir.criteria import And, Criterion, Not, Or
@@ -177,6 +177,14 @@ class SearchPlan:
                 return any(pair in codes or (None, pair[1]) in codes for pair in found)
             case Targets(parameter=parameter, keys=keys):
                 return any(p in parameter.paths and self.index.key(target) in keys for p, target in values.references)
+            case Contained(parameter=parameter, inner=inner):
+                own = search_parameters.definition(resource["resourceType"], parameter.name) or parameter
+                return any(
+                    self._holds(rest, each, search_parameters.index(each, whole=True))
+                    for each in matching.contained(resource, own, values)
+                    for kind, rest in inner
+                    if kind == each["resourceType"]
+                )
             case Keys(keys=keys):
                 return self.index.key(f"{resource['resourceType']}/{resource['id']}") in keys
             case _:
@@ -209,7 +217,12 @@ def _named(node: Resolved) -> Iterator[str]:
                 yield from _named(each)
         case Not(node=inner):
             yield from _named(inner)
-        case Criterion(parameter=parameter) | Codes(parameter=parameter) | Targets(parameter=parameter):
+        case (
+            Criterion(parameter=parameter)
+            | Codes(parameter=parameter)
+            | Targets(parameter=parameter)
+            | Contained(parameter=parameter)
+        ):
             yield parameter.name
 
 

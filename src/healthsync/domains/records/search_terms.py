@@ -46,7 +46,7 @@ from healthsync.standards.fhir.query_values import (
     UriValue,
     Value,
 )
-from healthsync.standards.fhir.search_parameters import Parameter
+from healthsync.standards.fhir.search_parameters import CONTAINED, Parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,16 @@ class Keys:
     keys: frozenset[int]
 
 
-Resolved = Node | Codes | Targets | Keys
+@dataclass(frozen=True, slots=True)
+class Contained:
+    """A chain into the resource itself: a contained one that `parameter` refers to is of a type and satisfies the node
+    beside it (search.html#contained)."""
+
+    parameter: Parameter
+    inner: tuple[tuple[str, Resolved], ...]
+
+
+Resolved = Node | Codes | Targets | Keys | Contained
 
 
 class Sql:
@@ -197,6 +206,8 @@ class TermMaker:
                 return self._chain(types, node)
             case Has():
                 return self._has(node)
+            case Contained(parameter=parameter, inner=inner):
+                return _any([self._contained(types, parameter, *each) for each in inner])
             case Targets(parameter=parameter, keys=keys):
                 return self._references(types, parameter, keys)
             case Keys(keys=keys):
@@ -482,7 +493,10 @@ class TermMaker:
         return _any([self._words(words) for words in alternatives])
 
     def _present(self, types: Sequence[str], parameter: Parameter) -> Term:
-        """Resources that have a value for a parameter."""
+        """Resources that have a value for a parameter; of a parameter of what is contained, those that contain such."""
+        if any(CONTAINED in path for path in parameter.paths):
+            within = {path.partition(CONTAINED)[::2] for path in parameter.paths}
+            return self._containing(types, [(path, rest.partition(".")[0]) for path, rest in sorted(within)])
         if parameter.name in ("_id", "_lastUpdated"):
             return _TRUE
         if parameter.type == "composite":
@@ -526,6 +540,27 @@ class TermMaker:
 
         return Term(test, all(term.exact for _, term in branches), rows)
 
+    def _contained(self, types: Sequence[str], parameter: Parameter, target: str, inner: Resolved) -> Term:
+        """What a contained resource is found by stands in the index of the one around it."""
+        paths = list(dict.fromkeys(path for each in types for path in self._paths(each, parameter)))
+        moved = _moved(inner, [f"{path}{CONTAINED}{target}." for path in paths])
+        if moved is None:
+            return _inexact(self._containing(types, [(path, target) for path in paths]))
+        return self.term(types, moved)
+
+    def _containing(self, types: Sequence[str], places: Sequence[tuple[str, str]]) -> Term:
+        """Resources that refer under a path to a contained one of a type."""
+        return _token_rows(self.containing(types, places))
+
+    def containing(self, types: Sequence[str], places: Sequence[tuple[str, str]]) -> list[int]:
+        """The tokens of resources that refer under a path to a contained one of a type."""
+        return [self._index.token(each, f"{path}{CONTAINED}", target) for each in types for path, target in places]
+
+    def contained_tokens(self, types: Sequence[str], node: Contained) -> list[int]:
+        """One of these stands in the index of each resource into which a chain leads."""
+        paths = dict.fromkeys(path for each in types for path in self._paths(each, node.parameter))
+        return self.containing(types, [(path, target) for path in paths for target, _ in node.inner])
+
     def _has(self, has: Has) -> Term:
         """Some resource refers here, satisfies the criterion, and is visible itself."""
         inner = self.term((has.type,), has.inner)
@@ -542,6 +577,25 @@ class TermMaker:
         return Term(test, inner.exact)
 
 
+def _moved(node: Resolved, places: Sequence[str]) -> Resolved | None:
+    """A node about a contained resource as one about that around it; None where only the resource itself can tell."""
+    match node:
+        case And(nodes=nodes) | Or(nodes=nodes):
+            moved = [_moved(each, places) for each in nodes]
+            return None if None in moved else type(node)(tuple(moved))  # type: ignore[arg-type]
+        case Keys() | Has() | ThisResource():
+            return _NOTHING  # nothing refers to what is contained, and it has no address
+        case Criterion(parameter=parameter) if parameter.name in ("_id", "_lastUpdated"):
+            return _NOTHING
+        case Criterion(modifier=Modifier.NOT | Modifier.MISSING) | Criterion(parameter=Parameter(type="composite")):
+            return None
+        case Criterion() | Codes() | Targets() | Chain():
+            paths = tuple(f"{place}{path}" for place in places for path in node.parameter.paths)
+            return replace(node, parameter=replace(node.parameter, paths=paths))
+    return None
+
+
+_NOTHING = Or(())
 _NARROW_TARGETS = {("Patient",), ("Encounter",)}
 _TRUE = Term(lambda sql, alias: "true")
 

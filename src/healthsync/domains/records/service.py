@@ -275,6 +275,10 @@ class RecordsService:
         numbers = None if paths is None else [self.index.path(*path) for path in paths]
         return await store.referring(tx, keys, numbers, types, visibility, limit=limit)
 
+    async def any_token(self, tx: Transaction, hashes: Sequence[int]) -> bool:
+        """Whether any resource is indexed under one of these tokens."""
+        return await store.any_token(tx, hashes)
+
     async def stream(
         self, tx: Transaction, wanted: Wanted, visibility: Visibility, *, after: int
     ) -> AsyncIterator[list[StoredResource]]:

@@ -171,6 +171,11 @@ async def read_one(tx: Transaction, address: Address, visibility: Visibility) ->
     return _stored(rows[0]) if rows else None
 
 
+async def any_token(tx: Transaction, hashes: Sequence[int]) -> bool:
+    """Whether any resource is indexed under one of these tokens."""
+    return bool((await tx.look(_SQL.any_token, list(hashes)))[0][0])
+
+
 async def referring(
     tx: Transaction,
     keys: Sequence[int],

@@ -85,8 +85,18 @@ def negotiate(request: Request) -> None:
     `_format` outranks Accept. Quality 0 means not this one (RFC 9110 §12.4.2); Accept-Charset is passed over, as
     FHIR is always UTF-8.
     """
-    wanted = request.query_params.get("_format")
-    accepted = wanted.replace(" ", "+") if wanted else _accepted(request)
+    if wanted := request.query_params.get("_format"):
+        check_format(wanted)
+    else:
+        _check_ranges(_accepted(request))
+
+
+def check_format(wanted: str) -> None:
+    """The value of a `_format`, where a `+` may have been read as a blank. Raises NotAcceptable."""
+    _check_ranges(wanted.replace(" ", "+"))
+
+
+def _check_ranges(accepted: str) -> None:
     offers = list(_media_ranges(accepted))
     if offers and not any(name in _JSON and _weighs(params) and _is_r4(params) for name, params in offers):
         raise NotAcceptable("this server answers in application/fhir+json; XML and Turtle are not supported")

@@ -26,7 +26,7 @@ from healthsync.standards.fhir.summary import reduce
 
 from . import answers
 from .paging import MAX_COUNT, Pages, page_size, whole_number
-from .requests import FHIR_TYPES, base_of, check_media_type, content_of
+from .requests import FHIR_TYPES, base_of, check_format, check_media_type, content_of
 from .router import Router
 
 _Pairs = Sequence[tuple[str, str]]
@@ -185,7 +185,9 @@ async def _form(request: Request) -> list[tuple[str, str]]:
     """The parameters of the URL and of the body; a body that is not there needs no media type."""
     if form := await content_of(request):
         check_media_type(request, (_FORM,))
-    return [*request.query_params.multi_items(), *parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True)]
+    fields = parse_qsl(form.decode("utf-8", "replace"), keep_blank_values=True)
+    check_format(dict(fields).get("_format", ""))
+    return [*request.query_params.multi_items(), *fields]
 
 
 _FORM = "application/x-www-form-urlencoded"

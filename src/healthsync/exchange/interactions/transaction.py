@@ -7,7 +7,7 @@ entries, not with its square: conditions are looked up once each, whatever numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -121,23 +121,26 @@ class RunTransaction:
         self, tx: Transaction, requester: Requester, entries: Sequence[Entry], known: Found
     ) -> list[_Planned]:
         created: dict[Condition, _Planned] = {}
+        gone: set[str] = set()
         named = [(str(e.type), e.id) for e in entries if e.id is not None and self._asks_for_state(e)]
         states = await self.write.states(tx, requester, named) if named else {}
         plans = []
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: entry.method is not Method.DELETE):  # R4 deletes first
             plan = _Planned(entry)
             with _told_of(entry):
                 match entry.method:
                     case Method.DELETE:
                         await self._plan_delete(tx, requester, plan, known, states)
+                        gone.update(f"{entry.type}/{id_}" for id_ in plan.ids)
                     case Method.POST:
-                        _plan_create(plan, known, created)
+                        _plan_create(plan, known, created, gone)
                     case Method.PUT:
                         await self._plan_update(tx, requester, plan, known, states)
+                        _refuse_twice(plan, known, created)
                     case _:
                         await self._plan_patch(tx, requester, plan, known)
             plans.append(plan)
-        return plans
+        return sorted(plans, key=lambda plan: plan.entry.position)
 
     def _asks_for_state(self, entry: Entry) -> bool:
         return entry.method is Method.DELETE or (entry.method is Method.PUT and not self.write.update_create)
@@ -187,12 +190,22 @@ class RunTransaction:
             plan.incoming = [after]
 
 
-def _plan_create(plan: _Planned, known: Found, created: dict[Condition, _Planned]) -> None:
+def _refuse_twice(plan: _Planned, known: Found, created: dict[Condition, _Planned]) -> None:
+    """Two entries whose condition finds nothing yet would create what each should have updated of the other."""
+    if plan.entry.id is None and not known[condition := _asked(plan.entry, plan.entry.query)]:
+        if condition in created:
+            told = "two entries have the same condition; send what each resource shall be once"
+            raise InvalidInput(told, code="invalid")
+        created[condition] = plan
+
+
+def _plan_create(plan: _Planned, known: Found, created: dict[Condition, _Planned], gone: Container[str]) -> None:
+    """`gone` are the references of what the transaction deletes, before it creates."""
     entry = plan.entry
     if entry.if_none_exist is not None:
         condition = _asked(entry, entry.if_none_exist)
         match = one(known[condition])
-        if match is not None:
+        if match is not None and match.reference not in gone:
             plan.ids, plan.answer = [match.id], Answer(entry.position, found(match), is_whole=False)
             return
         first = created.setdefault(condition, plan)

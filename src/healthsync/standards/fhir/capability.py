@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from healthsync.standards.fhir.definitions import FHIR_VERSION, resource_types
+from healthsync.standards.fhir.definitions import FHIR_VERSION, compartments, resource_types
 from healthsync.standards.fhir.search_parameters import Parameter, definitions, is_indexed, until_used
 
 FORMATS = ("application/fhir+json", "json")
 EVERY_TYPE = ("*",)
 _WEBSOCKET = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket"
+_COMPARTMENT = "http://hl7.org/fhir/CompartmentDefinition/"
 _TOPIC = (
     "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
 )
@@ -85,6 +86,8 @@ def capability_statement(server: Server, resources: Iterable[ResourceSupport]) -
     if "search-system" in server.interactions:
         _add(rest, "searchParam", [_parameter(each) for each in _searchable("Resource")])
     _add(rest, "operation", _operations(server.operations))
+    if any("search-type" in support.interactions for support in resources):
+        _add(rest, "compartment", [f"{_COMPARTMENT}{kind.lower()}" for kind in sorted(compartments())])
     statement = {
         "resourceType": "CapabilityStatement",
         "status": "active",

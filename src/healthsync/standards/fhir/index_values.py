@@ -36,7 +36,7 @@ class IndexValues:
 
     What only exact comparison needs is filled when `whole` is asked for: `exact` (strings as written), `texts` (display
     and text beside codes; where there is no code, always), `typed` (identifiers with the system and code of their
-    type). `positions` are latitude and longitude.
+    type). `positions` are latitude and longitude, `local` the ids of contained resources that are referred to.
     """
 
     whole: bool = False
@@ -50,6 +50,7 @@ class IndexValues:
     translations: list[tuple[str, Bound, Bound, str]] = field(default_factory=list)
     exact: list[tuple[str, str]] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
+    local: list[tuple[str, str]] = field(default_factory=list)
     typed: list[tuple[str, str | None, str, str]] = field(default_factory=list)
     positions: list[tuple[str, Decimal, Decimal]] = field(default_factory=list)
 
@@ -204,8 +205,11 @@ def _timing(value: dict[str, Any], path: str, values: IndexValues) -> None:
 
 def _reference(value: dict[str, Any], path: str, values: IndexValues) -> None:
     text = value.get("reference")
-    if type(text) is str and not text.startswith("#"):
-        values.references.append((path, references.parse(text).target))
+    if type(text) is str:
+        if text.startswith("#"):
+            values.local.append((path, text[1:]))
+        else:
+            values.references.append((path, references.parse(text).target))
     if "identifier" in value:
         _identifier(value["identifier"], f"{path}:identifier", values)
 

@@ -11,7 +11,7 @@ references) is asked `elsewhere`, what needs a terminology is asked `codes`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Context, Decimal
@@ -150,7 +150,11 @@ class _Matcher:
                 )
             case "reference":
                 logical = {f"{path}:identifier" for path in paths}
-                return bool(_targets(parameter, values)) or any(path in logical for path, *_ in values.tokens)
+                return (
+                    bool(_targets(parameter, values))
+                    or any(path in logical for path, *_ in values.tokens)
+                    or any(True for _ in contained(self.resource, parameter, values))
+                )
             case "token":
                 return any(path in paths for entries in (values.tokens, values.texts) for path, *_ in entries)
             case "special":
@@ -266,6 +270,14 @@ class _Matcher:
             if present.issuperset(alternative) and all(_contains_phrase(texts, phrase) for phrase in phrases):
                 return True
         return False
+
+
+def contained(resource: dict[str, Any], parameter: Parameter, values: IndexValues) -> Iterator[dict[str, Any]]:
+    """The contained resources that a reference parameter leads to."""
+    ids = {id_ for path, id_ in values.local if path in parameter.paths}
+    for each in resource.get("contained", ()) if ids else ():
+        if each.get("id") in ids and (not parameter.targets or each["resourceType"] in parameter.targets):
+            yield each
 
 
 _KINDS = {"string": "strings", "date": "dates", "uri": "uris", "number": "numbers", "quantity": "quantities"}

@@ -330,7 +330,7 @@ def _read_elements(query: SearchQuery, value: str, _: bool) -> None:
         too_costly(f"'_elements' has more than {MOST_ELEMENTS} names")
     query.elements.extend(dict.fromkeys(name for name in names if name))
     known = _elements_of(query.types or ((query.type,) if query.type else ()))
-    unknown = [name for name in query.elements if name.rpartition(".")[2] not in known]
+    unknown = [name for name in query.elements if known.isdisjoint(name.split(".")[:2])]
     if known and unknown:
         query.warnings.append("'_elements' names an element that the resource type does not have")
 

@@ -32,6 +32,7 @@ from healthsync.standards.fhir.index_values import (
 )
 
 __all__ = [
+    "CONTAINED",
     "IndexValues",
     "Parameter",
     "combines_root_elements",
@@ -124,8 +125,30 @@ def index(resource: dict[str, Any], *, whole: bool = False, leaving: bool = Fals
     values = IndexValues(whole)
     compiled = _compiled(resource["resourceType"])
     (compiled.leaving if leaving else compiled.root).visit(resource, values)
+    if values.local and not whole:
+        _index_contained(resource, values)
     values.deduplicate()
     return values
+
+
+CONTAINED = ">"
+"""Between the path of a reference to a contained resource, the type of that, and the path of a value in it:
+`subject>Patient.name.family`. The type itself is a token under `subject>`."""
+
+_CHAINED = ("tokens", "strings", "dates", "references", "uris", "numbers", "quantities", "translations")
+
+
+def _index_contained(resource: dict[str, Any], values: IndexValues) -> None:
+    """What a chain may ask about contained resources (search.html#contained)."""
+    inner = {each["id"]: each for each in resource.get("contained", ()) if "id" in each}
+    for path, id_ in dict.fromkeys(values.local):
+        if (found := inner.get(id_)) is not None:
+            kind, own = found["resourceType"], IndexValues()
+            _compiled(kind).root.visit(found, own)
+            values.tokens.append((f"{path}{CONTAINED}", None, kind))
+            for name in _CHAINED:
+                entries = getattr(own, name)
+                getattr(values, name).extend((f"{path}{CONTAINED}{kind}.{at}", *rest) for at, *rest in entries)
 
 
 def index_of(resource: dict[str, Any], names: frozenset[str], *, whole: bool = False) -> IndexValues:

@@ -42,7 +42,7 @@ def reduce(resource: Json, summary: str | None = None, elements: Sequence[str] =
     true     elements that the definition marks as summary, at every level, and mandatory ones
     text     narrative, id, meta and mandatory elements
     data     all but the narrative
-    elements those named and mandatory ones
+    elements those named and mandatory ones; of a name with a dot (`name.family`) the element at the root
     """
     kind = resource["resourceType"]
     if kind not in structures():
@@ -57,7 +57,7 @@ def reduce(resource: Json, summary: str | None = None, elements: Sequence[str] =
         case _:
             reduced = resource
     if elements:
-        wanted = frozenset(name.removeprefix(f"{kind}.") for name in elements)
+        wanted = frozenset(name.removeprefix(f"{kind}.").partition(".")[0] for name in elements)
         reduced = _kept(reduced, _ALWAYS | _mandatory(kind) | wanted | _choices(kind, wanted))
     return reduced if reduced is resource else subsetted(reduced)
 

@@ -11,6 +11,6 @@ resource could break.
 
 from healthsync.standards.fhir.profiles.checking import Profiles, declared
 from healthsync.standards.fhir.profiles.library import Library
-from healthsync.standards.fhir.profiles.packages import Package, compact, is_modifier, read
+from healthsync.standards.fhir.profiles.packages import Package, compact, is_kept, is_modifier, read
 
-__all__ = ["Library", "Package", "Profiles", "compact", "declared", "is_modifier", "read"]
+__all__ = ["Library", "Package", "Profiles", "compact", "declared", "is_kept", "is_modifier", "read"]

@@ -10,7 +10,7 @@ import io
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,7 @@ def read(data: bytes) -> Package:
             manifest = _document(content, path)
         elif _is_resource(path):
             resource = _document(content, path)
-            if _is_kept(resource):
+            if is_kept(resource):
                 resources.append(resource)
     if manifest is None:
         raise InvalidInput("the file holds no package/package.json; give a FHIR package (.tgz)", code="structure")
@@ -77,7 +77,7 @@ def _is_resource(path: str) -> bool:
     return folder == "package" and file.endswith(".json") and not file.startswith(".")
 
 
-def _is_kept(resource: dict[str, Any]) -> bool:
+def is_kept(resource: Mapping[str, Any]) -> bool:
     """A type of R4 is known already, so that of StructureDefinitions only profiles and extensions are news."""
     if resource.get("resourceType") not in KEPT or type(resource.get("url")) is not str:
         return False
@@ -92,7 +92,7 @@ def _document(content: bytes, path: str) -> dict[str, Any]:
         raise InvalidInput(f"{path}: {problem}", code=problem.code) from None
 
 
-def is_modifier(resource: dict[str, Any]) -> bool:
+def is_modifier(resource: Mapping[str, Any]) -> bool:
     """Whether it defines a modifier extension."""
     if resource.get("type") != "Extension":
         return False
@@ -100,7 +100,7 @@ def is_modifier(resource: dict[str, Any]) -> bool:
     return bool(listed and listed[0].get("isModifier"))
 
 
-def compact(resource: dict[str, Any]) -> dict[str, Any] | None:
+def compact(resource: Mapping[str, Any]) -> dict[str, Any] | None:
     """What validation reads of a resource; None when it reads nothing of it. A tenth of what the package holds."""
     if resource["resourceType"] not in _VALIDATING:
         return None

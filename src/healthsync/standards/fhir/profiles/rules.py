@@ -18,7 +18,7 @@ from healthsync.standards.fhir.profiles.library import STRUCTURE_DEFINITION, Lib
 from healthsync.standards.fhir.schema import content_of, elements
 
 DEEPEST = 20
-"""Profiles that may build on each other in a chain."""
+"""Profiles that may build on each other in a chain, and elements that may lie within each other."""
 
 MANY = 1_000_000
 
@@ -94,7 +94,13 @@ class Rule:
 
 def tree(library: Library, definition: dict[str, Any]) -> Rule:
     """The rules of a profile. Raises InvalidInput when a base is not loaded or bases lead in a circle."""
-    return _reduced(_nested(_elements(library, definition, 0)), definition["type"], inside_slice=False)
+    by_id = _elements(library, definition, 0)
+    if not by_id:
+        raise InvalidInput("the profile has neither a snapshot nor a differential", code="required")
+    if any(id_.count(".") > DEEPEST for id_ in by_id):
+        raise InvalidInput(f"an element lies more than {DEEPEST} steps deep", code="too-costly")
+    kind = definition["type"]  # a differential may leave out the element of the type itself
+    return _reduced(_nested({kind: {"path": kind}, **by_id}), kind, inside_slice=False)
 
 
 # --- from profile and base to one list of elements ----------------------------------------------------------------
@@ -222,8 +228,7 @@ def _nested(by_id: dict[str, dict[str, Any]]) -> Rule:
             plain.slices.append(rule)
         else:
             _parent(rules, above).children.append(rule)
-    if root is None:
-        raise InvalidInput("the profile has neither a snapshot nor a differential", code="required")
+    assert root is not None
     return root
 
 
