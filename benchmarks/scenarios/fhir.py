@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import random
 import sys
@@ -19,7 +20,7 @@ from benchmarks.fhir.client import Target, connections
 from benchmarks.fhir.measuring import WORKLOADS, Figure, Plan, run_workload
 from benchmarks.fhir.population import Population
 from benchmarks.fhir.without import PROTECTIONS
-from benchmarks.fhir.workloads import Tally
+from benchmarks.fhir.workloads import Tally, run
 from benchmarks.harness import Aim, Options, Result, percentiles, scenario
 from benchmarks.hubs import HEALTHSYNC, RunningHub, running_hub
 
@@ -88,6 +89,30 @@ async def tax(options: Options) -> AsyncIterator[Result]:
             _TAX if missing == "all" else None,
             details={"ms with": round(with_it, 3), "ms without": round(without, 3)}, load_average=os.getloadavg()[0],
         )  # fmt: skip
+
+
+@scenario("fhir_floor")
+async def floor(options: Options) -> AsyncIterator[Result]:
+    """What no hub goes below: the same web server, driver and PostgreSQL without a hub, one statement a request."""
+    body, seconds = json.dumps(_population(options).one_of_each(("Observation",))["Observation"]).encode(), 10
+    async with running_hub(command=(sys.executable, "-m", "benchmarks.fhir.floor")) as server:
+        target = Target(f"http://{server.http}/fhir")
+        for title, request, status in (
+            ("a durable create", target.request("POST", "Observation", body), 201),
+            ("a read", target.request("GET", "Observation/1"), 200),
+        ):
+
+            async def once(connection, tally: Tally, request: bytes = request, status: int = status) -> None:
+                await tally.ask(connection, "request", request, (status,))
+
+            await run(target, 8, once, 1)
+            before = server.cpu.read()
+            tally = await run(target, 8, once, 2 if options.quick else seconds)
+            spent = {part: s for part, s in server.cpu.since(before).items() if part != "client"}
+            done = tally.requests - tally.failures.total()
+            yield Result("fhir_floor", f"{title}, a CPU second", done / sum(spent.values()), "requests",
+                         details={part: f"{1e6 * s / done:.0f} µs" for part, s in spent.items()},
+                         load_average=os.getloadavg()[0])  # fmt: skip
 
 
 @scenario("fhir_mixed")

@@ -107,8 +107,8 @@ class ReferencePolicy:
             for key, resource in arriving.items()
             if resource is not None and self.mode_of(key[0]) is not ReferenceIntegrity.OFF
         }
-        found = {key: _references(resource) for key, resource in judged.items()}
-        if faults := [fault for key, each in found.items() for fault in _contradictions(judged[key], each)]:
+        found = {key: references.texts(resource) for key, resource in judged.items()}
+        if faults := [fault for resource in judged.values() for fault in _contradictions(resource)]:
             return Verdict(faults)
         targets = {target for key, each in found.items() for target in self._asked(key, each, patients)}
         missing = await _missing(targets, arriving, existing)
@@ -165,17 +165,17 @@ class ReferencePolicy:
         """Whether what others refer to may ever not be deleted."""
         return ReferenceIntegrity.ENFORCE in (self.mode, *self.by_type.values())
 
-    def _asked(self, key: Key, found: Sequence[dict[str, Any]], patients: Collection[str]) -> Iterator[Key]:
+    def _asked(self, key: Key, found: Sequence[str], patients: Collection[str]) -> Iterator[Key]:
         """The targets of a resource that must be looked for."""
         settled = patients if self.mode_of(key[0]) is not ReferenceIntegrity.ENFORCE else ()
-        for reference in found:
-            target = self._target(reference)
+        for text in found:
+            target = self._target(text)
             if target is not None and not (target[0] == "Patient" and target[1] in settled):
                 yield target
 
-    def _target(self, reference: dict[str, Any]) -> Key | None:
+    def _target(self, text: str) -> Key | None:
         """The resource of this hub that a reference names, if it names one."""
-        parsed = references.parse(reference["reference"])
+        parsed = references.parse(text)
         if parsed.type is None or parsed.id is None or parsed.type in NOT_STORED:
             return None
         here = parsed.kind is references.Kind.RELATIVE or parsed.base == self.base
@@ -183,8 +183,11 @@ class ReferencePolicy:
 
     def _pointers(self, resource: dict[str, Any], missing: set[Key]) -> list[Pointer]:
         """Where a resource names one of those that are missing."""
-        places = _placed(resource, resource["resourceType"])
-        return [Pointer(path, target) for path, each in places if (target := self._target(each)) in missing and target]
+        return [
+            Pointer(path, target)
+            for path, each in _placed(resource, resource["resourceType"])
+            if (target := self._target(each["reference"])) in missing and target
+        ]
 
 
 def _stands_in(mode: ReferenceIntegrity, resource_type: str) -> bool:
@@ -201,21 +204,9 @@ async def _missing(targets: set[Key], arriving: Mapping[Key, dict[str, Any] | No
     return leaving | set(outside).difference(await existing(outside) if outside else ())
 
 
-def _references(resource: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every Reference with a literal, contained resources included. Each write pays for this walk: a plain loop."""
-    found: list[dict[str, Any]] = []
-    parts: list[Any] = [resource]
-    for part in parts:  # grows while it is walked
-        if type(part) is dict:
-            if type(part.get("reference")) is str:
-                found.append(part)
-            part = part.values()
-        parts.extend([child for child in part if type(child) is dict or type(child) is list])
-    return found
-
-
 def _placed(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The same with their FHIRPaths: walked only when something is to be said about them."""
+    """Every Reference with a literal, contained resources included, and its FHIRPath: walked only when something may
+    have to be said about one."""
     if type(value) is dict:
         if type(value.get("reference")) is str:
             yield path, value
@@ -226,9 +217,9 @@ def _placed(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _placed(child, f"{path}[{position}]")
 
 
-def _contradictions(resource: dict[str, Any], found: Sequence[dict[str, Any]]) -> Iterator[Issue]:
+def _contradictions(resource: dict[str, Any]) -> Iterator[Issue]:
     """References whose `type` names another type than the literal beside it (references.html#Reference.type)."""
-    if not any(map(_contradicts, found)):
+    if not references.may_state_types(resource):
         return
     told = "the type of a reference must be that of the resource which it names"
     for path, each in _placed(resource, resource["resourceType"]):

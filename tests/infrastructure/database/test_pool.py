@@ -205,3 +205,38 @@ async def test_a_listener_is_woken_by_notify_and_again_after_a_lost_connection(d
         await tx.execute("NOTIFY testing, 'three'")
         await asyncio.sleep(0.05)
     assert heard.empty()
+
+
+async def test_who_asks_next_gets_the_connection_used_last(database):
+    async with database.connection() as tx:
+        first = await tx.fetchval("SELECT pg_backend_pid()")
+    async with database.connection() as tx, database.connection() as other:
+        assert await tx.fetchval("SELECT pg_backend_pid()") == first
+        assert await other.fetchval("SELECT pg_backend_pid()") != first
+
+
+async def test_whoever_waits_is_served_though_others_go_on_asking(narrow):
+    """One connection and several users who each come back at once: none is left waiting for another to have enough."""
+    served = [0] * 4
+
+    async def user(number: int) -> None:
+        while min(served) < 5:
+            async with narrow.connection() as tx:
+                await tx.fetchval("SELECT 1")
+            served[number] += 1
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*map(user, range(4)))
+    assert min(served) >= 5
+
+
+async def test_closing_waits_for_who_still_uses_a_connection(database_url):
+    database = await Database.connect(database_url, max_size=2)
+    async with database.connection() as tx:
+        await tx.fetchval("SELECT 1")  # one lies at hand from here on
+    async with database.connection() as tx:
+        closing = asyncio.create_task(database.close())
+        assert await tx.fetchval("SELECT pg_sleep(0.05)::text") == ""
+        assert not closing.done()
+    async with asyncio.timeout(30):
+        await closing

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from healthsync.standards.fhir import references
 from healthsync.standards.fhir.references import Kind, Reference
@@ -114,3 +116,31 @@ def test_the_servers_own_address_is_taken_off_references_and_no_other() -> None:
     ]
     assert local["note"] is resource["note"]
     assert references.localise(resource, ["/fhir"]) is resource
+
+
+_TEXT = st.text(st.sampled_from('ab:/#"\\é{}, '), max_size=12)
+_NAMES = st.sampled_from(["reference", "display", "type", "extension"])
+_ELEMENT = st.recursive(
+    st.one_of(_TEXT, st.integers(), st.none(), st.lists(_TEXT, max_size=2)),
+    lambda inner: st.one_of(
+        element := st.dictionaries(_NAMES, inner, max_size=3),
+        st.lists(element, max_size=3),
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(_NAMES, _ELEMENT, max_size=3))
+def test_the_references_found_in_the_json_are_those_of_the_document(resource) -> None:
+    """Whatever texts hold that look like JSON themselves."""
+    assert references.texts(resource) == [text for _, text in references.referenced(resource)]
+    if any(type(each) is str for each in _values_of("type", resource)):
+        assert references.may_state_types(resource)
+
+
+def _values_of(name: str, value):
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from _values_of(name, child)
+    if isinstance(value, dict) and name in value:
+        yield value[name]

@@ -47,11 +47,11 @@ def demographics_of(patient: Mapping[str, Any], *, today: date | None = None) ->
     With `today`, birth dates in the future and of people older than 120 years are missing too.
     """
     names = [parts for name in _objects(patient.get("name")) if (parts := _name(name))]
-    identifiers = list(_objects(patient.get("identifier")))
+    ssns, identifiers = numbers_of(patient)
     birth_date = _birth_date(patient.get("birthDate"), today)
     return Demographics(
-        identifiers=frozenset(personal_identifiers(identifiers)),
-        ssns=frozenset(ssn for identifier in identifiers if is_ssn(identifier) and (ssn := _ssn(identifier))),
+        identifiers=identifiers,
+        ssns=ssns,
         names=frozenset((family, first) for family, first, _ in names if family and first),
         families=frozenset(family for family, _, _ in names if family),
         first_names=frozenset(first for _, first, _ in names if first),
@@ -65,6 +65,13 @@ def demographics_of(patient: Mapping[str, Any], *, today: date | None = None) ->
         phones=frozenset(filter(None, map(phone_of, _telecoms(patient, "phone", "sms")))),
         emails=frozenset(filter(None, map(email_of, _telecoms(patient, "email")))),
     )
+
+
+def numbers_of(patient: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[PatientIdentifier]]:
+    """The social security numbers of a Patient, and the other numbers that name one person."""
+    identifiers = list(_objects(patient.get("identifier")))
+    ssns = frozenset(ssn for identifier in identifiers if is_ssn(identifier) and (ssn := _ssn(identifier)))
+    return ssns, frozenset(personal_identifiers(identifiers))
 
 
 def personal_identifiers(identifiers: Iterable[Mapping[str, Any]]) -> Iterator[PatientIdentifier]:

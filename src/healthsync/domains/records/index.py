@@ -21,7 +21,7 @@ from healthsync.standards.fhir import search_parameters
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.index_values import UCUM, Bound, IndexValues
 from healthsync.standards.fhir.search_parameters import is_official_path, until_used
-from healthsync.standards.fhir.words import content_texts, words
+from healthsync.standards.fhir.words import content_texts, words, words_of
 
 PERSON_TYPES = frozenset({"Patient", "RelatedPerson", "Person", "Practitioner"})
 CLEAR_STRING_TYPES = frozenset(
@@ -44,6 +44,9 @@ INDEXED_CHARACTERS = 200
 
 INDEXED_WORDS = 2_000
 """Of one resource: a longer text is found by its first words."""
+
+RECURRING_CHARACTERS = 200
+"""Displays recur, and the same text has the same tokens. Longer texts are not remembered."""
 
 _KEPT_TOKENS = 8_192
 _SEALED_DATES = frozenset({"birthDate", "deceasedDateTime"})
@@ -86,6 +89,7 @@ class RecordIndex:
         self.pair = lru_cache(_KEPT_TOKENS)(self._pair)
         self._nested = lru_cache(_KEPT_TOKENS)(self._nested_tokens)
         self._word = lru_cache(_KEPT_TOKENS)(self._word_token)
+        self._text = lru_cache(_KEPT_TOKENS)(self._text_words)
         self.system = lru_cache(_KEPT_TOKENS)(self._system)
 
     def rows(self, resource: dict[str, Any], *, leaving: bool = False) -> IndexRows:
@@ -227,8 +231,15 @@ class RecordIndex:
             yield self.pair(resource["resourceType"], place, code), _least(low), _most(high)
 
     def _words(self, resource: dict[str, Any]) -> tuple[int, ...]:
-        distinct = dict.fromkeys((word, names) for names, text in content_texts(resource) for word in text)
-        return tuple(sorted({self._word(*each) for each in list(distinct)[:INDEXED_WORDS]}))
+        found: dict[int, None] = {}
+        for names, is_narrative, text in content_texts(resource):
+            of_text = self._text if len(text) <= RECURRING_CHARACTERS else self._text_words
+            found |= of_text(names, is_narrative, text)
+        return tuple(sorted(found if len(found) <= INDEXED_WORDS else list(found)[:INDEXED_WORDS]))
+
+    def _text_words(self, names: bool, is_narrative: bool, text: str) -> dict[int, None]:
+        """The tokens of the words of a text, each once and in their order. Nobody may change the answer."""
+        return dict.fromkeys(self._word(word, names) for word in dict.fromkeys(words_of(is_narrative, text)))
 
     def _word_token(self, word: str, names: bool) -> int:
         """A word that may name a person tells no more than the tokens of the name do."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -39,6 +40,8 @@ _Columns = list[list[Any]]
 
 _HEAD = ("pid bigint", "key bigint", "resource_type text", "id text", "version int", "updated_at timestamptz",
          "patient_key bigint", "deleted boolean", "digest bytea", "present bytea")  # fmt: skip
+_REPLACES = "replaces int"
+_SENT_AS_THEY_ARE = frozenset({"text", "bytea"})
 _CONTENT = ("packed bytea", "identity bytea", "narrative bytea", "key_scope text", "key_version int")
 _WORDS = "words text"
 """The text of an array, since arrays of different length cannot be sent as one; none for no words."""
@@ -46,14 +49,15 @@ _WORDS = "words text"
 
 def _inserted(changes: Sequence[Change]) -> Parts:
     alone = len(changes) == 1
-    parameters = _sent([*_heads(changes), *_contents(changes)])
+    parameters = _sent((*_HEAD, *_CONTENT, _WORDS), [*_heads(changes), *_contents(changes)])
     touched = _add_rows(parameters, ((c.pid, c.index, EMPTY) for c in changes), alone)
     return Parts(_insertion(alone, touched), parameters)
 
 
 def _succeeded(changes: Sequence[Change]) -> Parts:
     alone = len(changes) == 1
-    parameters = _sent([*_heads(changes), [c.replaces for c in changes], *_contents(changes)])
+    columns = [*_heads(changes), [c.replaces for c in changes], *_contents(changes)]
+    parameters = _sent((*_HEAD, _REPLACES, *_CONTENT, _WORDS), columns)
     gone = _add_rows(parameters, ((c.pid, c.index_before, c.index) for c in changes), alone)
     come = _add_rows(parameters, ((c.pid, c.index, c.index_before) for c in changes), alone)
     parts = _succession(alone, gone, come)
@@ -63,8 +67,8 @@ def _succeeded(changes: Sequence[Change]) -> Parts:
 
 def _indexed(rows: Sequence[tuple[int, int, IndexRows]]) -> Parts:
     parameters: list[Any] = [
-        [pid for pid, _, _ in rows],
-        [key for _, key, _ in rows],
+        _array("bigint", [pid for pid, _, _ in rows]),
+        _array("bigint", [key for _, key, _ in rows]),
         [index.present for _, _, index in rows],
         [_words(index) for _, _, index in rows],
     ]
@@ -77,10 +81,10 @@ def _add_rows(parameters: list[Any], pairs: Iterable[tuple[int, IndexRows, Index
     that a statement names: of a single resource those that it touches, else all, so that there are few statements."""
     several, named = list(pairs), []
     for place, table in enumerate(INDEX_TABLES):
-        columns = _rows(table, several)
-        if not alone or len(columns[0]) > len("{}"):
+        rows = [(*row, pid) for pid, one, other in several for row in table.rows(one) - table.rows(other)]
+        if rows or not alone:
             named.append(place)
-            parameters += columns
+            parameters += _columns(table, rows)
     return tuple(named)
 
 
@@ -109,9 +113,11 @@ INDEXING = Writer(_indexed)
 """Writes key and index rows for resources, (pid, key, rows), that have none."""
 
 
-def _sent(columns: _Columns) -> list[Any]:
+def _sent(names: Sequence[str], columns: _Columns) -> list[Any]:
     """Columns as they are sent: a single row goes as plain values, which cost less than arrays of one."""
-    return [column[0] for column in columns] if len(columns[0]) == 1 else list(columns)
+    if len(columns[0]) == 1:
+        return [column[0] for column in columns]
+    return [_array(name.split(" ")[1], column) for name, column in zip(names, columns, strict=True)]
 
 
 def _heads(changes: Sequence[Change]) -> _Columns:
@@ -140,9 +146,8 @@ def _contents(changes: Sequence[Change]) -> _Columns:
     ]
 
 
-def _rows(table: IndexTable, pairs: Iterable[tuple[int, IndexRows, IndexRows]]) -> _Columns:
-    """The rows that stand in the first of each pair and not in the second, as columns with their pid."""
-    rows = [(*row, pid) for pid, one, other in pairs for row in table.rows(one) - table.rows(other)]
+def _columns(table: IndexTable, rows: list[tuple[Any, ...]]) -> _Columns:
+    """Rows with their pid, as columns."""
     kinds = (*table.types, "bigint")
     # In the order of the index: neighbours are written together.
     columns = zip(*sorted(rows), strict=True) if rows else ((),) * len(kinds)
@@ -152,9 +157,10 @@ def _rows(table: IndexTable, pairs: Iterable[tuple[int, IndexRows, IndexRows]]) 
 def _array(kind: str, column: Iterable[Any]) -> Any:
     """A column as it is sent. Arrays of numbers and times go as text: the driver looks at each element of others three
     times before it writes it."""
-    if kind == "text":
+    if kind in _SENT_AS_THEY_ARE:
         return list(column)
-    return "{" + ",".join([each.isoformat() if kind == "timestamptz" else repr(each) for each in column]) + "}"
+    written = datetime.isoformat if kind == "timestamptz" else repr
+    return "{" + ",".join(["NULL" if each is None else written(each) for each in column]) + "}"
 
 
 def _words(index: IndexRows) -> str | None:
@@ -167,11 +173,11 @@ class _Places:
     def __init__(self) -> None:
         self._next = 1
 
-    def unnest(self, columns: Sequence[str], *, as_text: bool = False) -> str:
-        """`unnest($1::bigint[], …) AS new (pid, …)` of columns written `name type`; arrays may come `as_text`."""
+    def unnest(self, columns: Sequence[str]) -> str:
+        """`unnest($1::text::bigint[], …) AS new (pid, …)` of columns written `name type`, as `_array` sends them."""
         types = [column.split(" ")[1] for column in columns]
         names = ", ".join(column.split(" ")[0] for column in columns)
-        casts = [f"text::{kind}[]" if as_text and kind != "text" else f"{kind}[]" for kind in types]
+        casts = [f"{kind}[]" if kind in _SENT_AS_THEY_ARE else f"text::{kind}[]" for kind in types]
         places = ", ".join(f"${self._next + place}::{cast}" for place, cast in enumerate(casts))
         self._next += len(types)
         return f"unnest({places}) AS new ({names})"
@@ -212,7 +218,7 @@ def _succession(single: bool, gone: tuple[int, ...], come: tuple[int, ...]) -> t
     content = ", ".join(column.split(" ")[0] for column in _CONTENT)
     # Every part sees the rows as they were before the statement: history takes the old version from there.
     parts = [
-        f"next_rows AS MATERIALIZED ({places.rows((*_HEAD, 'replaces int', *_CONTENT, _WORDS), single)})",
+        f"next_rows AS MATERIALIZED ({places.rows((*_HEAD, _REPLACES, *_CONTENT, _WORDS), single)})",
         "next_moved AS (UPDATE resource r SET version = new.version, updated_at = new.updated_at,"
         " deleted = new.deleted, patient_key = new.patient_key, digest = new.digest, present = new.present"
         " FROM next_rows new WHERE r.pid = new.pid AND r.version = new.replaces RETURNING r.pid)",
@@ -228,7 +234,7 @@ def _succession(single: bool, gone: tuple[int, ...], come: tuple[int, ...]) -> t
     for place in gone:
         table = INDEX_TABLES[place]
         same = " AND ".join(f"i.{name} = new.{name}" for name in (*table.columns, "pid"))
-        rows = places.unnest(_of(table), as_text=True)
+        rows = places.unnest(_of(table))
         parts.append(f"{table.name}_gone AS (DELETE FROM {table.name} i USING {rows} WHERE {same})")
     parts += [_index_insertion(INDEX_TABLES[place], places, "next") for place in come]
     return tuple(parts)
@@ -251,6 +257,6 @@ def _indexing(touched: tuple[int, ...]) -> tuple[str, ...]:
 
 def _index_insertion(table: IndexTable, places: _Places, prefix: str) -> str:
     names = ", ".join((*table.columns, "pid"))
-    rows = places.unnest(_of(table), as_text=True)
+    rows = places.unnest(_of(table))
     insertion = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {rows} ON CONFLICT DO NOTHING"
     return f"{prefix}_{table.name} AS ({insertion})"

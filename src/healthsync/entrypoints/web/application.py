@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,8 @@ class Application:
         if scope["method"] == "HEAD":
             response.body = b""  # the head is that of a GET, with its Content-Length (RFC 9110 §9.3.2)
         await response(scope, receive, send)
-        _requests.labels(surface=name, status=str(response.status_code)).inc()
-        _seconds.labels(surface=name).observe(time.perf_counter() - started)
+        _counted(name, response.status_code).inc()
+        _timed(name).observe(time.perf_counter() - started)
 
     async def _socket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["path"] in self._socket_paths:
@@ -150,6 +151,16 @@ class Application:
         checks: dict[str, bool] = await self._ready()
         return answers.plain({"status": "ready" if all(checks.values()) else "not ready", "checks": checks},
                              200 if all(checks.values()) else 503)  # fmt: skip
+
+
+@cache
+def _counted(surface: str, status: int) -> Any:
+    return _requests.labels(surface=surface, status=str(status))
+
+
+@cache
+def _timed(surface: str) -> Any:
+    return _seconds.labels(surface=surface)
 
 
 _OF_THE_PROCESS = frozenset({"metrics", "livez", "readyz"})

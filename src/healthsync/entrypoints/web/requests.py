@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from starlette.requests import ClientDisconnect, Request
@@ -97,7 +98,7 @@ def check_format(wanted: str) -> None:
 
 
 def _check_ranges(accepted: str) -> None:
-    offers = list(_media_ranges(accepted))
+    offers = _media_ranges(accepted)
     if offers and not any(name in _JSON and _weighs(params) and _is_r4(params) for name, params in offers):
         raise NotAcceptable("this server answers in application/fhir+json; XML and Turtle are not supported")
 
@@ -116,12 +117,12 @@ def _accepted(request: Request) -> str:
 
 def media_type_in(request: Request) -> str:
     """The media type of the body as it was written, "" for none."""
-    return next((name for name, _ in _media_ranges(request.headers.get("content-type", ""))), "")
+    return next((name for name, _ in _content_type(request)), "")
 
 
 def media_type_of(request: Request) -> str:
     """The media type of the body, "" for none. Raises UnsupportedMediaType for another charset or FHIR release."""
-    name, params = next(_media_ranges(request.headers.get("content-type", "")), ("", {}))
+    name, params = next(iter(_content_type(request)), ("", {}))
     if params.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("FHIR is written in UTF-8 (http.html#mime-type)")
     if not _is_r4(params):
@@ -177,8 +178,21 @@ def _too_long() -> InvalidInput:
     return InvalidInput(f"a request may have {MAX_BODY_BYTES} bytes at most", code="too-long")
 
 
-def _media_ranges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """(type, parameters) of a list of media ranges; parameters in lower case, without quotes."""
+def _content_type(request: Request) -> _MediaRanges:
+    return _media_ranges(request.headers.get("content-type", ""))
+
+
+_MediaRanges = tuple[tuple[str, Mapping[str, str]], ...]
+
+
+@lru_cache(64)
+def _media_ranges(text: str) -> _MediaRanges:
+    """(type, parameters) of a list of media ranges; parameters in lower case, without quotes. A client sends the same
+    list with each request."""
+    return tuple(_read_media_ranges(text))
+
+
+def _read_media_ranges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     for part in text.split(","):
         name, *rest = (piece.strip() for piece in part.split(";"))
         if name:
@@ -186,14 +200,14 @@ def _media_ranges(text: str) -> Iterator[tuple[str, dict[str, str]]]:
             yield name.lower(), {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
 
 
-def _weighs(params: dict[str, str]) -> bool:
+def _weighs(params: Mapping[str, str]) -> bool:
     try:
         return float(params.get("q", "1")) > 0
     except ValueError:
         return True
 
 
-def _is_r4(params: dict[str, str]) -> bool:
+def _is_r4(params: Mapping[str, str]) -> bool:
     return params.get("fhirversion", "4.0") in ("4.0", "4.0.1")
 
 

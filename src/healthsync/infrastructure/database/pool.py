@@ -23,6 +23,9 @@ _LISTEN_AGAIN_SECONDS = 0.5
 _MOST_ROWS_TOGETHER = 100
 """Rows of a unit of work that may travel with those of others: a large one would keep them waiting."""
 _MOST_UNITS, _MOST_LOOKUPS = 50, 200
+_AT_HAND = 4
+"""Connections that go from one user to the next without asyncpg's pool, whose giving and taking back costs as much as a
+small statement; those beyond are the pool's, which closes what is idle for long."""
 _MOST_PLACES = 20
 _STATEMENTS_AT_ONCE = 2
 _LOCK_PATIENCE_MS = 200
@@ -57,6 +60,38 @@ class _Connection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         """No session state is ever set (see the package docstring), so there is nothing to reset."""
         return ""
+
+
+class _Connections:
+    """A pool of which the connections last used lie at hand. Whoever waits for the pool is served first."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._at_hand: list[Any] = []
+        self._waiting = 0
+
+    async def take(self) -> Any:
+        while self._at_hand:
+            if not _is_closed(connection := self._at_hand.pop()):  # the pool drops the others by itself
+                return connection
+        self._waiting += 1
+        try:
+            return await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
+        finally:
+            self._waiting -= 1
+
+    async def give_back(self, connection: Any, *, is_clean: bool) -> None:
+        """`is_clean`: its last statement ended and no transaction is open, so that the next may have it as it is."""
+        if is_clean and not self._waiting and len(self._at_hand) < _AT_HAND and not _is_closed(connection):
+            self._at_hand.append(connection)
+        else:
+            await self._pool.release(connection)
+
+    async def close(self) -> None:
+        self._waiting += 1  # what is still in use goes back to the pool, which waits for it
+        while self._at_hand:
+            await self._pool.release(self._at_hand.pop())
+        await self._pool.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,7 +269,7 @@ class Database:
     """The connections to one PostgreSQL database."""
 
     def __init__(self, pool: asyncpg.Pool, shared: asyncpg.Pool, url: str) -> None:
-        self._pool, self._shared = pool, shared
+        self._pool, self._shared = _Connections(pool), _Connections(shared)
         self.url = url
         self._listeners: set[_Listener] = set()
         self._writing = Together(self._write_together, most=_MOST_UNITS, at_once=_STATEMENTS_AT_ONCE)
@@ -379,13 +414,15 @@ class Database:
         return self._acquired_of(self._pool)
 
     @asynccontextmanager
-    async def _acquired_of(self, pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    async def _acquired_of(self, pool: _Connections) -> AsyncIterator[asyncpg.Connection]:
         try:
-            connection = await pool.acquire(timeout=_ACQUIRE_SECONDS)
+            connection = await pool.take()
         except _TROUBLE as error:
             raise _unavailable(error) from error
+        is_clean = False
         try:
-            yield connection  # type: ignore[misc]
+            yield connection
+            is_clean = True
         except _TROUBLE as error:
             if isinstance(error, _PERHAPS_GONE) and not _is_closed(connection):
                 raise
@@ -395,7 +432,7 @@ class Database:
             raise _unavailable(error) from error
         finally:
             with suppress(*_PERHAPS_GONE):  # a lost connection is dropped by the pool
-                await pool.release(connection)
+                await pool.give_back(connection, is_clean=is_clean)
 
 
 async def _pool(url: str, settings: Mapping[str, str], min_size: int, max_size: int) -> asyncpg.Pool:

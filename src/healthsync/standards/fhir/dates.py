@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
+from functools import lru_cache
 from typing import NoReturn
 
 from healthsync.errors import InvalidInput
@@ -22,6 +23,8 @@ END = datetime.max.replace(tzinfo=UTC)
 _DATE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
 )
+_LONGEST = len("2019-12-31T20:00:00.123456789+00:00")
+"""Longer fractions are written by nobody twice, and would fill the memory."""
 _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
@@ -48,6 +51,10 @@ def interval(text: str) -> Interval:
     Precision beyond microseconds is cut off; what lies beyond the years 1 to 9999 is held at `BEGINNING` or `END`.
     Raises InvalidInput (`value`) for anything that is not a date of the calendar.
     """
+    return _interval(text) if len(text) <= _LONGEST else _read(text)
+
+
+def _read(text: str) -> Interval:
     match = _DATE.fullmatch(text)
     if match is None:
         _not_a_date()
@@ -59,6 +66,10 @@ def interval(text: str) -> Interval:
         return _clock_interval(start, second, fraction)
     except ValueError:
         _not_a_date()
+
+
+_interval = lru_cache(4_096)(_read)
+"""The resources of a message or a visit repeat its times."""
 
 
 def period(start: str | None, end: str | None) -> Interval:

@@ -9,6 +9,7 @@ from enum import Enum
 from functools import cache, lru_cache
 from typing import Any
 
+from healthsync.standards.fhir import json
 from healthsync.standards.fhir.definitions import json_name, structures
 
 _RESTFUL = re.compile(
@@ -17,6 +18,8 @@ _RESTFUL = re.compile(
 )
 
 _URI = re.compile(r"urn:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986 §3
+_LITERAL = b'"reference":"'  # as JSON is written here; inside a text its quotes are escaped
+_STATED_TYPE = b'"type":"'
 _LINK = re.compile(r"""((?:href|src)\s*=\s*["'])(urn:[^"']+)""")
 
 
@@ -75,18 +78,18 @@ def parse(text: str) -> Reference:
 
 
 def texts(resource: dict[str, Any]) -> list[str]:
-    """Every Reference.reference, contained resources included, in no particular order: a plain loop, because each
-    write pays for it. `referenced` also says where they stand."""
-    found: list[str] = []
-    parts: list[Any] = [resource]
-    for part in parts:  # grows while it is walked
-        if type(part) is dict:
-            text = part.get("reference")
-            if type(text) is str:
-                found.append(text)
-            part = part.values()
-        parts.extend([child for child in part if type(child) is dict or type(child) is list])
-    return found
+    """Every Reference.reference, contained resources included, in document order. `referenced` also says where they
+    stand. Each write asks for it several times: its JSON is written and looked through faster than it is walked."""
+    _, *parts = json.dump(resource).split(_LITERAL)
+    found = [part.partition(b'"')[0] for part in parts]
+    if any(b"\\" in text for text in found):
+        return [text for _, text in referenced(resource)]
+    return [text.decode() for text in found]
+
+
+def may_state_types(resource: dict[str, Any]) -> bool:
+    """Whether any element is called `type` and has text, as Reference.type has."""
+    return _STATED_TYPE in json.dump(resource)
 
 
 def referenced(resource: dict[str, Any]) -> list[tuple[str, str]]:
@@ -111,8 +114,8 @@ def localise(resource: dict[str, Any], bases: Sequence[str]) -> dict[str, Any]:
         return resource
     own = {
         text: text.removeprefix(f"{parsed.base}/")
-        for _, text in referenced(resource)
-        if (parsed := parse(text)).kind is Kind.ABSOLUTE and parsed.base in own_bases
+        for text in texts(resource)
+        if "://" in text and (parsed := parse(text)).kind is Kind.ABSOLUTE and parsed.base in own_bases
     }
     return rewrite(resource, own)
 
@@ -131,23 +134,43 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
                 yield from _walk(child, f"{path}[{position}]")
 
 
-def _rewrite(value: Any, mapping: Mapping[str, str], name: str = "") -> Any:
-    kind = type(value)
-    if kind is str:
-        return _rewrite_text(value, mapping, name)
+def _rewrite(value: dict[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    for name, child in value.items():
+        kind = type(child)
+        if kind is str:
+            if name != "reference" and "urn:" not in child:
+                continue
+            new = _rewrite_text(child, mapping, name)
+        elif kind is dict:
+            new = _rewrite(child, mapping)
+        elif kind is list:
+            new = _rewrite_items(child, mapping, name)
+        else:
+            continue
+        if new is not child:
+            changed[name] = new
+    return {**value, **changed} if changed else value
+
+
+def _rewrite_items(items: list[Any], mapping: Mapping[str, str], name: str) -> list[Any]:
+    changed = [_rewrite_item(item, mapping, name) for item in items]
+    return changed if any(new is not old for new, old in zip(changed, items, strict=True)) else items
+
+
+def _rewrite_item(item: Any, mapping: Mapping[str, str], name: str) -> Any:
+    kind = type(item)
     if kind is dict:
-        changed = {key: new for key, child in value.items() if (new := _rewrite(child, mapping, key)) is not child}
-        return {**value, **changed} if changed else value
+        return _rewrite(item, mapping)
     if kind is list:
-        items = [_rewrite(child, mapping, name) for child in value]
-        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
-    return value
+        return _rewrite_items(item, mapping, name)
+    return _rewrite_text(item, mapping, name) if kind is str else item
 
 
 def _rewrite_text(text: str, mapping: Mapping[str, str], name: str) -> str:
     if name == "reference":
         return mapping.get(text, text)
-    if name == "div" and "urn:" in text:
+    if name == "div":
         linked = _LINK.sub(lambda link: link[1] + mapping.get(link[2], link[2]), text)
         return text if linked == text else linked
     if text.startswith("urn:") and name in _uri_properties():

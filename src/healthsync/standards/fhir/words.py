@@ -6,7 +6,6 @@ A word is a run of letters, digits or underscores, compared without case and acc
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from html import unescape
 from typing import Any
 
@@ -40,13 +39,14 @@ def narrative_words(resource: dict[str, Any]) -> list[str]:
 
 def content_words(resource: dict[str, Any]) -> list[list[str]]:
     """The words of each text in a resource, narrative included, contained resources too, in no particular order."""
-    return [found for _, found in content_texts(resource)]
+    return [words_of(is_narrative, text) for _, is_narrative, text in content_texts(resource)]
 
 
-def content_texts(resource: dict[str, Any]) -> list[tuple[bool, list[str]]]:
-    """The same, each with whether it may name a person: it stands in a resource about one, in a part of a name or
-    address, in a narrative, or beside a reference. Each write pays for this walk: a plain loop."""
-    found: list[tuple[bool, list[str]]] = []
+def content_texts(resource: dict[str, Any]) -> list[tuple[bool, bool, str]]:
+    """The texts of a resource, each with whether it may name a person (it stands in a resource about one, in a part of
+    a name or address, in a narrative, or beside a reference) and whether it is a narrative. Each write pays for this
+    walk: a plain loop."""
+    found: list[tuple[bool, bool, str]] = []
     parts: list[tuple[dict[str, Any], bool]] = [(resource, False)]
     for part, inside in parts:  # grows while it is walked
         naming = inside or part.get("resourceType") in _PERSONS
@@ -55,7 +55,7 @@ def content_texts(resource: dict[str, Any]) -> list[tuple[bool, list[str]]]:
             if kind is str:
                 if name in _READABLE:
                     names = naming or name in _NAMING or (name == "display" and "reference" in part)
-                    found.append((names, _words_of(name, value)))
+                    found.append((names, name == "div", value))
             elif kind is dict:
                 parts.append((value, naming or name in _NAMING))
             elif kind is list:
@@ -64,15 +64,10 @@ def content_texts(resource: dict[str, Any]) -> list[tuple[bool, list[str]]]:
                     if type(item) is dict:
                         parts.append((item, names))
                     elif type(item) is str and name in _READABLE:
-                        found.append((names, _words_of(name, item)))
+                        found.append((names, name == "div", item))
     return found
 
 
-def _words_of(name: str, text: str) -> list[str]:
-    return words(unescape(_TAG.sub(" ", text))) if name == "div" else _words(text)
-
-
-@lru_cache(8_192)
-def _words(text: str) -> list[str]:
-    """Displays recur: what they are made of is worth remembering. Nobody may change the answer."""
-    return words(text)
+def words_of(is_narrative: bool, text: str) -> list[str]:
+    """The words of one of `content_texts`."""
+    return words(unescape(_TAG.sub(" ", text)) if is_narrative else text)

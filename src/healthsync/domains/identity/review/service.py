@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from healthsync.domains.identity.demographics import demographics_of, is_insurance, member_number
+from healthsync.domains.identity.demographics import demographics_of, is_insurance, member_number, numbers_of
 from healthsync.domains.identity.links import BY_RULES
 from healthsync.domains.identity.matching import Agreement, agreements, compare
 from healthsync.domains.identity.model import Flag, LoadPatients, SourcePatient, pair
@@ -111,11 +111,11 @@ class ReviewService:
     ) -> None:
         """Note under which keyed numbers of one person (SSN, insurance) a patient goes, for the report of those that
         several persons use."""
-        said = demographics_of(patient)
-        numbers = [("ssn", self._index.token("identity/ssn", ssn)) for ssn in sorted(said.ssns)]
+        ssns, identifiers = numbers_of(patient)
+        numbers = [("ssn", self._index.token("identity/ssn", ssn)) for ssn in sorted(ssns)]
         numbers += [
             ("insurance", self._index.token("identity/insurance", member_number(one)))
-            for one in sorted(said.identifiers, key=member_number)
+            for one in sorted(identifiers, key=member_number)
             if is_insurance(one)
         ]
         store.keep_numbers(tx, patient_key, numbers, is_new=is_new)
