@@ -815,8 +815,15 @@ class Disclose:
         concerns: Callable[[dict[str, Any]], bool],
         references_of: Callable[[dict[str, Any]], Sequence[tuple[str, str]]],
         also: Sequence[tuple[str, str]] = (),
+        beside: tuple[Sequence[str], Callable[[dict[str, Any], dict[str, Any]], bool]] = (
+            (),
+            lambda _root, _each: False,
+        ),
     ) -> Composed | Refusal | None:
         """A version (None: the newest) for a message to `requester`, with what it refers to, `also` beside it.
+
+        `beside` are types of resources of the same patient that come along without a reference, where the function
+        says so of the root and the resource.
 
         As `notify`, for a whole message: one event names all that leaves. What roles or consent withhold of what it
         refers to is left out; what it is about itself is refused. `references_of` names what a resource needs.
@@ -837,7 +844,8 @@ class Disclose:
             is_permitted = row.permitted and current.permitted
             others, rows = {}, [row]
             if is_permitted:
-                others, found = await self._around(tx, requester, [*references_of(root), *also], references_of)
+                told = await self._beside(tx, requester, current.patient_key, root, *beside)
+                others, found = await self._around(tx, requester, [*references_of(root), *also, *told], references_of)
                 rows += found
             patients = await self._patients(tx, *rows)
         if not is_permitted:
@@ -846,6 +854,27 @@ class Disclose:
         await self._permit(requester, interaction, [row.reference, *others], patients)
         keys = sorted({each.patient_key for each in rows if each.patient_key is not None})
         return Composed(root, others, tuple(keys))
+
+    async def _beside(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        patient_key: int | None,
+        root: dict[str, Any],
+        types: Sequence[str],
+        belongs: Callable[[dict[str, Any], dict[str, Any]], bool],
+    ) -> list[tuple[str, str]]:
+        """What the requester may see of these types of a patient, and belongs to the root."""
+        opened = [each for each in types if granted(self._roles, requester, Interaction.READ, each)]
+        if not opened or patient_key is None:
+            return []
+        visibility = self.visibility(requester)
+        page = await self._records.compartment(
+            tx, [patient_key], visibility, types=opened, after=None, count=_MOST_OTHERS
+        )
+        shown = [row for row in page.rows if row.permitted and not row.deleted]
+        resources = [json.parse(each.text.encode()) for each in await self._show(tx, requester, shown)]
+        return [(each["resourceType"], each["id"]) for each in resources if belongs(root, each)]
 
     async def _around(
         self,

@@ -40,7 +40,15 @@ from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import EventLog, StoredEvent
 from healthsync.infrastructure.events.log import CHANNEL as EVENT_CHANNEL
 from healthsync.infrastructure.telemetry import logger, metrics
-from healthsync.standards.maps.outbound import Content, Header, build, references_of, untellable
+from healthsync.standards.maps.outbound import (
+    Content,
+    Header,
+    beside,
+    build,
+    is_beside,
+    references_of,
+    untellable,
+)
 
 WAKE_CHANNEL = EVENT_CHANNEL
 """NOTIFY on this channel says that something may have to be sent."""
@@ -175,8 +183,9 @@ class SendMessage:
             return trigger is None or trigger.concerns(resource, now)
 
         return await self._disclose.compose(
-            requester_of(destination), resource_type, id_, occasion.version, concerns, references_of, retired
-        )
+            requester_of(destination), resource_type, id_, occasion.version, concerns, references_of, retired,
+            (beside(occasion.type), is_beside),
+        )  # fmt: skip
 
     def _built(
         self, destination: Destination, occasion: Occasion, found: Composed, control_id: str, occurred_at: datetime

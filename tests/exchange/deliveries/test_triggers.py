@@ -242,6 +242,58 @@ async def test_visits_become_admissions_registrations_and_discharges_by_class(hu
     ]  # fmt: skip
 
 
+async def test_an_admission_tells_allergies_insurance_and_procedures_that_are_so(hub, client, rig, partner):
+    receiver = await partner()
+    await rig.destination(receiver, messages=["ADT^A01"])
+    patient, stranger = await store(client, PATIENT), await store(client, PATIENT)
+    about = {"reference": f"Patient/{patient['id']}"}
+    clinical, verified = ("http://terminology.hl7.org/CodeSystem/allergyintolerance-" + name
+                          for name in ("clinical", "verification"))  # fmt: skip
+    for name, of, known in (
+        ("Pollen", about, "confirmed"),
+        ("Latex", about, "refuted"),
+        ("Nuts", _ref(stranger), "confirmed"),
+    ):
+        await store(client, {
+            "resourceType": "AllergyIntolerance", "patient": of, "code": {"text": name},
+            "clinicalStatus": {"coding": [{"system": clinical, "code": "active"}]},
+            "verificationStatus": {"coding": [{"system": verified, "code": known}]},
+        })  # fmt: skip
+    for status, policy in (("active", "P-1"), ("cancelled", "P-2")):
+        await store(client, {
+            "resourceType": "Coverage", "status": status, "beneficiary": about, "payor": [{"display": "Acme Mutual"}],
+            "identifier": [{"system": "urn:oid:1.2.3.5", "value": policy}], "policyHolder": {"display": "Harbor Works"},
+        })  # fmt: skip
+    visit = {
+        "resourceType": "Encounter", "status": "in-progress", "subject": about,
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
+    }  # fmt: skip
+    before = await store(client, visit | {"status": "planned"})
+    admitted = await client.put("/fhir/Encounter/adm-1", json=visit | {"id": "adm-1"})
+    assert admitted.status_code == 201
+    for name, of, status in (
+        ("Suture", admitted.json(), "completed"),
+        ("Cast", admitted.json(), "not-done"),
+        ("Scan", before, "completed"),
+    ):
+        await store(client, {
+            "resourceType": "Procedure", "status": status, "subject": about, "encounter": _ref(of),
+            "code": {"text": name}, "performedDateTime": "2026-05-06T09:30:00Z",
+        })  # fmt: skip
+    await queue(hub)
+    await rig.deliver()
+    (message,) = [Message.parse(each) for each in receiver.got]
+    assert [al1.get(3, 1, 2) for al1 in message.all("AL1")] == ["Pollen"]
+    assert [pr1.get(3, 1, 2) for pr1 in message.all("PR1")] == ["Suture"]
+    assert [in1.get(36) for in1 in message.all("IN1")] == ["P-1"] and message.get("IN2-69") == "Harbor Works"
+    disclosed = [name for _, _, entities, _ in await audited(hub) for name in entities]
+    assert sum(name.startswith(("AllergyIntolerance/", "Procedure/", "Coverage/")) for name in disclosed) == 3
+
+
+def _ref(resource: dict[str, Any]) -> dict[str, str]:
+    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
+
+
 async def test_what_came_from_the_partner_is_not_sent_back_to_it(hub, client, rig):
     await rig.destination(1, messages=["ADT^A28"], not_from=[client.name])
     await store(client, PATIENT)

@@ -29,7 +29,7 @@ _ABOUT = {
     "SIU": ("Appointment", ("SIU^S12",)), "MDM": ("DocumentReference", ("MDM^T02",)),
     "DFT": ("ChargeItem", ("DFT^P03",)), "VXU": ("Immunization", ("VXU^V04",)),
 }  # fmt: skip
-_OF_AN_ADT = ("Encounter", "Patient", "Observation", "AllergyIntolerance", "Condition", "Coverage")
+_OF_AN_ADT = ("Encounter", "Patient", "Observation", "AllergyIntolerance", "Condition", "Coverage", "Procedure")
 
 
 def contents(message: Message, conversion: Conversion) -> Iterator[tuple[str, Content]]:

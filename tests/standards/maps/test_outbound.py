@@ -92,6 +92,25 @@ def test_a_place_keeps_its_state_and_the_number_beside_its_path():
         assert f"|I|4N^12^A^&2.4.4&ISO^suspended{number}|" in raw, "PL.10 came with v2.5"
 
 
+def test_who_took_part_stands_in_prt_where_the_fields_of_v2_were_withdrawn():
+    doctor = {"reference": "Practitioner/doc"}
+    surgeon = {"coding": [{"system": "http://snomed.info/sct", "code": "304292004"}]}
+    other = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "PART"}]}
+    visit = RESOURCES["Encounter/enc"] | {"participant": [{"type": [other], "individual": doctor}]}
+    done = {
+        "resourceType": "Procedure", "id": "op", "status": "completed", "encounter": {"reference": "Encounter/enc"},
+        "code": {"text": "Suture"}, "performer": [{"function": surgeon, "actor": doctor}],
+        "performedPeriod": {"start": "2026-05-06T08:00:00Z", "end": "2026-05-06T08:45:00Z"},
+    }  # fmt: skip
+    told = Content(visit, RESOURCES | {"Procedure/op": done})
+    old, new = (Message.parse(build("ADT^A01", told, replace(HEADER, version=version))) for version in ("2.6", "2.8"))
+    assert [old.get(path) for path in ("PD1-4.2", "PV1-52.2", "PR1-11.2", "PR1-7")] == [*["Okafor"] * 3, "45"]
+    assert [new.get(path) for path in ("PD1-4.2", "PV1-52.2", "PR1-11.2", "PR1-7")] == [*[""] * 3, "45"]
+    assert not old.all("PRT")
+    assert [prt.get(4) for prt in new.all("PRT")] == ["PP", "PART", "304292004"]
+    assert {prt.get(5, 1, 2) for prt in new.all("PRT")} == {"Okafor"}
+
+
 def test_a_single_result_goes_out_under_a_request_of_its_own():
     observation = RESOURCES["Observation/obs"] | {"subject": {"reference": "Patient/pat"}}
     message = Message.parse(build("ORU^R01", Content(observation, RESOURCES), HEADER))

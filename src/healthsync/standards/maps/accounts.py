@@ -31,14 +31,12 @@ def account(pid: Segment, patient: Draft, scribe: Scribe) -> Draft | None:
     return draft
 
 
-def cover(account: Draft, coverage: Draft) -> None:
+def cover(account: Draft, coverage: Draft, scribe: Scribe) -> None:
     """IN1 in the message of an account: what is paid by whom first (IN1-22, else its order)."""
     entry: Resource = {"coverage": coverage.reference}
     if order := coverage.resource.get("order"):
         entry["priority"] = order
-    entries = account.resource.setdefault("coverage", [])
-    if entry not in entries:
-        entries.append(entry)
+    scribe.add_once(account.resource.setdefault("coverage", []), entry)
 
 
 def guarantor(gt1: Segment, program: Program, patient: Draft, account: Draft | None, scribe: Scribe) -> None:
@@ -51,9 +49,7 @@ def guarantor(gt1: Segment, program: Program, patient: Draft, account: Draft | N
         scribe.unmapped["GT1"] += 1
         return
     if account is not None:
-        entries = account.resource.setdefault("guarantor", [])
-        if all(entry["party"] != party for entry in entries):
-            entries.append({"party": party})
+        scribe.add_once(account.resource.setdefault("guarantor", []), {"party": party})
 
 
 def _party(gt1: Segment, program: Program, patient: Draft, scribe: Scribe) -> Resource | None:
@@ -72,6 +68,5 @@ def _party(gt1: Segment, program: Program, patient: Draft, scribe: Scribe) -> Re
     draft = scribe.draft("RelatedPerson", f"{patient.key}|guarantor|{told}")
     program.run(gt1, draft, scribe)
     draft.resource["patient"] = patient.reference
-    pays = concept("v3-RoleClass", "GUAR")
-    draft.resource["relationship"] = [*draft.resource.get("relationship", ()), pays]
+    scribe.add_once(draft.resource.setdefault("relationship", []), concept("v3-RoleClass", "GUAR"))
     return draft.reference

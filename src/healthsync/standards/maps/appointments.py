@@ -16,7 +16,7 @@ from healthsync.standards.maps.encounter import first_repetition
 from healthsync.standards.maps.identifiers import ei_identifier, identifier, key_of
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import location, practitioner
-from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
+from healthsync.standards.maps.scribe import LOOKED_AT, Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import code_system
 from healthsync.standards.maps.tables import Booking, tables
 
@@ -151,12 +151,13 @@ def settle(draft: Draft, segments: Iterable[Segment], booking: Booking, scribe: 
         draft.unless["participant"] = ("*",)
 
 
-def takes_part(draft: Draft, actor: Resource, status: str = "accepted", **more: Resource) -> None:
-    """A participant, once."""
+def takes_part(draft: Draft, actor: Resource, scribe: Scribe, status: str = "accepted", **more: Resource) -> None:
+    """A participant, once; of very many (`LOOKED_AT`) once for each status."""
     participants = draft.resource.setdefault("participant", [])
     entry: Resource = {**{name: value for name, value in more.items() if value}, "actor": actor, "status": status}
-    if all(known.get("actor") != actor or known.get("type") != entry.get("type") for known in participants):
-        participants.append(entry)
+    looked_at = participants[:LOOKED_AT]
+    if all(known.get("actor") != actor or known.get("type") != entry.get("type") for known in looked_at):
+        scribe.add_once(participants, entry)
 
 
 def service(ais: Segment, draft: Draft, booking: Booking, scribe: Scribe) -> None:
@@ -167,9 +168,7 @@ def service(ais: Segment, draft: Draft, booking: Booking, scribe: Scribe) -> Non
     if told and _is_taken_out(ais, 10, booking):
         draft.cleared += [f"serviceType.{coding['code']}" for coding in told.get("coding", ())]
     elif told:
-        services = draft.resource.setdefault("serviceType", [])
-        if told not in services:
-            services.append(told)
+        scribe.add_once(draft.resource.setdefault("serviceType", []), told)
     _tell_offset(ais, draft, 4, 7, scribe)
     _count(ais, {1, 2, 3, 4, 5, 6, 7, 8, 10}, scribe)
 
@@ -184,7 +183,7 @@ def resource_booked(segment: Segment, draft: Draft, booking: Booking, scribe: Sc
     scribe.path = f"{segment.name}-3"
     for rep in segment.field(3).repetitions:
         if rep.raw and not rep.is_null and (actor := at.actor(rep, scribe)):
-            takes_part(draft, actor, status, type=types)  # type: ignore[arg-type]
+            takes_part(draft, actor, scribe, status, type=types)  # type: ignore[arg-type]
     _tell_offset(segment, draft, at.start, at.start + 3, scribe)
     _count(segment, {1, 2, 3, at.kind, *range(at.start, at.start + 5), at.filler_status}, scribe)
 

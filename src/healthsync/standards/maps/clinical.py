@@ -71,8 +71,8 @@ def _tell_contact_of_organization(nk1: Segment, scribe: Scribe) -> None:
         if told:
             contact[name] = told if name == "telecom" else told[0]
     contacts = draft.resource.setdefault("contact", [])
-    if contact and contact not in contacts:
-        contacts.append(contact)
+    if contact:
+        scribe.add_once(contacts, contact)
     if not contacts:
         del draft.resource["contact"]
 
@@ -113,8 +113,9 @@ def insurance(in1: Segment, programs: Mapping[str, Program], patient: Draft, scr
     company, policy = first_repetition(in1, 3), clean(in1.get(36)).strip()
     told = [part(company, 1) if company else "", policy or clean(in1.get(49) or in1.get(2))]
     draft = scribe.draft("Coverage", f"{patient.key}|" + ("|".join(told) if any(told) else f"#{clean(in1.get(1))}"))
-    programs["IN1[Coverage]"].run(in1, draft, scribe)
     resource = draft.resource
+    classes = resource.pop("class", [])
+    programs["IN1[Coverage]"].run(in1, draft, scribe)
     resource["status"] = "active"
     resource["beneficiary"] = patient.reference
     if in1.get(17) in SELF:
@@ -131,8 +132,11 @@ def insurance(in1: Segment, programs: Mapping[str, Program], patient: Draft, scr
             of_group["name"] = name
     if order := numbers.positive_int(in1.get(22) or in1.get(1)):
         resource["order"] = order
-    if not _has_plan_value(resource):
-        resource.pop("class", None)
+    for told_now in resource.pop("class", ()):
+        if told_now.get("value"):  # Coverage.class needs it
+            scribe.add_once(classes, told_now)
+    if classes:
+        resource["class"] = classes
     return draft
 
 
@@ -146,14 +150,6 @@ def _insured(in1: Segment, program: Program, patient: Draft, scribe: Scribe) -> 
     draft.resource["patient"] = patient.reference
     program.run(in1, draft, scribe, again=True)
     return draft
-
-
-def _has_plan_value(resource: Resource) -> bool:
-    """Coverage.class needs its value."""
-    classes = [entry for entry in resource.get("class", ()) if entry.get("value")]
-    if classes:
-        resource["class"] = classes
-    return bool(classes)
 
 
 def _payor(in1: Segment, scribe: Scribe) -> Resource:

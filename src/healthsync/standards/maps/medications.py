@@ -158,9 +158,7 @@ def component(rxc: Segment, draft: Draft, scribe: Scribe) -> None:
         ingredient["isActive"] = rxc.get(1) == "A"
     if amount := quantity(rxc, 3, 4, scribe):
         ingredient["strength"] = {"numerator": amount, "denominator": {"value": 1}}
-    ingredients = medication.resource.setdefault("ingredient", [])
-    if ingredient not in ingredients:
-        ingredients.append(ingredient)
+    scribe.add_once(medication.resource.setdefault("ingredient", []), ingredient)
     resource["medicationReference"] = medication.reference
     for number in range(5, len(rxc) + 1):
         if rxc.raw_field(number):

@@ -31,12 +31,12 @@ def tell(prt: Segment, about: Draft | None, order: Draft | None, device: Program
             return False
         ordered.resource["requester"] = who
     elif kind == "DiagnosticReport":
-        _add(about, "resultsInterpreter" if role == INTERPRETING else "performer", who)
+        _add(about, "resultsInterpreter" if role == INTERPRETING else "performer", who, scribe)
     elif kind == "Observation":
-        _add(about, "performer", who)
+        _add(about, "performer", who, scribe)
     elif kind == "Immunization":
         function = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0443", "code": role}]}
-        _add(about, "performer", {**({"function": function} if role else {}), "actor": who})
+        _add(about, "performer", {**({"function": function} if role else {}), "actor": who}, scribe)
     else:
         return False
     return True
@@ -51,10 +51,8 @@ def _who(prt: Segment, scribe: Scribe) -> Resource | None:
     return None
 
 
-def _add(draft: Draft, element: str, entry: Resource) -> None:
-    entries = draft.resource.setdefault(element, [])
-    if entry not in entries:
-        entries.append(entry)
+def _add(draft: Draft, element: str, entry: Resource, scribe: Scribe) -> None:
+    scribe.add_once(draft.resource.setdefault(element, []), entry)
 
 
 def _device(prt: Segment, about: Draft, program: Program, scribe: Scribe) -> bool:

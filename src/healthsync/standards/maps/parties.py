@@ -305,9 +305,7 @@ def location(rep: Repetition, scribe: Scribe) -> Resource | None:
     if len(rep.components) > 9 and (number := part(rep, 10)):
         namespace, universal_id = part(rep, 10, 2) or part(rep, 11), part(rep, 10, 3) or part(rep, 11, 2)
         comprehensive = identifier(number, namespace, universal_id, "", scribe)
-        numbers_told = resource.setdefault("identifier", [])
-        if comprehensive not in numbers_told:
-            numbers_told.append(comprehensive)
+        scribe.add_once(resource.setdefault("identifier", []), comprehensive)
     return draft.reference
 
 

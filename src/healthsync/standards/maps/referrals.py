@@ -58,9 +58,7 @@ def provider(segment: Segment, request: Draft | None, scribe: Scribe) -> None:
     if "RP" in roles:
         request.resource["requester"] = who
     elif "RT" in roles or "CP" in roles:
-        performers = request.resource.setdefault("performer", [])
-        if who not in performers:
-            performers.append(who)
+        scribe.add_once(request.resource.setdefault("performer", []), who)
 
 
 def contact(ctd: Segment, scribe: Scribe) -> None:

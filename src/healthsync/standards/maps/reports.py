@@ -86,11 +86,9 @@ def _tell_parent(txa: Segment, relation: str, draft: Draft, patient: Draft, scri
     draft.resource["relatesTo"] = [{"code": relation, "target": parent.reference}]
 
 
-def relate(draft: Draft, other: Draft) -> None:
+def relate(draft: Draft, other: Draft, scribe: Scribe) -> None:
     """What the document is about: its order, a result in it."""
-    related = draft.resource.setdefault("context", {}).setdefault("related", [])
-    if other.reference not in related:
-        related.append(other.reference)
+    scribe.add_once(draft.resource.setdefault("context", {}).setdefault("related", []), other.reference)
 
 
 def _tell_no_content(draft: Draft) -> None:

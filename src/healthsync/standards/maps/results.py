@@ -79,8 +79,9 @@ class Results:
         key = f"{named}|{test}|{clean(obx.get(4))}"
         self._seen[key] += 1
         if self._seen[key] > 1:
-            key = f"{key}|#{self._seen[key]}"
-        draft = scribe.draft("Observation", key)
+            draft = scribe.draft("Observation", f"{key}|#{self._seen[key]}")
+        else:
+            draft = scribe.tested[f"{test}|{clean(obx.get(4))}"] = scribe.draft("Observation", key)
         resource = draft.resource
         self._tell_status(obx, draft)
         self._program.run(obx, draft, scribe)
@@ -152,15 +153,13 @@ def parent_result(obr: Segment, scribe: Scribe) -> Draft | None:
         key = f"{number['system']}|{number['value']}|{wanted}"
         if scribe.known("Observation", key):
             return scribe.draft("Observation", key)
-    found = [d for (kind, key), d in scribe.drafts.items() if kind == "Observation" and key.endswith(f"|{wanted}")]
-    return found[-1] if found and not orders else None
+    return None if orders else scribe.tested.get(wanted)
 
 
-def link_to_parent(child: Draft, parent: Draft) -> None:
+def link_to_parent(child: Draft, parent: Draft, scribe: Scribe) -> None:
     """The parent has the child as a member, and the child is derived from the parent."""
-    members = parent.resource.setdefault("hasMember", [])
-    if child is not parent and child.reference not in members:
-        members.append(child.reference)
+    if child is not parent:
+        scribe.add_once(parent.resource.setdefault("hasMember", []), child.reference)
         child.resource["derivedFrom"] = [parent.reference]
 
 

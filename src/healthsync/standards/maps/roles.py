@@ -16,7 +16,7 @@ from healthsync.standards.maps.encounter import first_repetition
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import address, contact_point, organization, practitioner
 from healthsync.standards.maps.periods import period_of
-from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
+from healthsync.standards.maps.scribe import LOOKED_AT, Draft, Scribe, clean, part
 
 if TYPE_CHECKING:
     from healthsync.standards.maps.reading import Reading
@@ -96,7 +96,7 @@ def tell(about: Draft, role: Role, reading: Reading) -> bool:
         return False
     match about.resource["resourceType"]:
         case "Patient" if role.code in _PRIMARY_CARE and not role.has_left:
-            _append(about.resource, "generalPractitioner", who)
+            _add(about, "generalPractitioner", who, reading)
         case "Patient":
             _tell_care_team(about, role, who, reading)
         case "Encounter" | "Condition" | "Goal" if role.person is None:
@@ -105,13 +105,13 @@ def tell(about: Draft, role: Role, reading: Reading) -> bool:
             _tell_participant(about, role, who, reading)
         case "Procedure":
             entry = {"function": role.concept, "actor": who, "onBehalfOf": role.person and role.organisation}
-            _append(about.resource, "performer", {name: value for name, value in entry.items() if value})
+            _add(about, "performer", {name: value for name, value in entry.items() if value}, reading)
         case "Condition":
             about.resource.setdefault("asserter", who)
         case "Goal":
             about.resource.setdefault("expressedBy", who)
         case "CarePlan":
-            _append(about.resource, "contributor", who)
+            _add(about, "contributor", who, reading)
         case _:
             return False
     return True
@@ -120,15 +120,13 @@ def tell(about: Draft, role: Role, reading: Reading) -> bool:
 def _tell_participant(visit: Draft, role: Role, who: Resource, reading: Reading) -> None:
     """PV1 may have named him already: then the role adds since when."""
     participants = visit.resource.setdefault("participant", [])
-    codes = _codes(role.concept)
-    for entry in participants:
+    codes, period = _codes(role.concept), _period(role, reading)
+    for entry in participants[:LOOKED_AT]:
         if entry.get("individual") == who and codes & {code for kind in entry.get("type", ()) for code in _codes(kind)}:
-            break
-    else:
-        entry = {"individual": who, **({"type": [role.concept]} if role.concept else {})}
-        participants.append(entry)
-    if period := _period(role, reading):
-        entry["period"] = period
+            entry.update({"period": period} if period else {})
+            return
+    entry = {"individual": who, "type": role.concept and [role.concept], "period": period}
+    reading.scribe.add_once(participants, {name: value for name, value in entry.items() if value})
 
 
 def _tell_care_team(patient: Draft, role: Role, who: Resource, reading: Reading) -> None:
@@ -141,7 +139,7 @@ def _tell_care_team(patient: Draft, role: Role, who: Resource, reading: Reading)
         entry["onBehalfOf"] = role.organisation
     if period := _period(role, reading):
         entry["period"] = period
-    _append(team.resource, "participant", entry)
+    _add(team, "participant", entry, reading)
 
 
 def _period(role: Role, reading: Reading) -> Resource | None:
@@ -158,7 +156,5 @@ def _codes(concept: Resource | None) -> set[str]:
     return {coding["code"] for coding in (concept or {}).get("coding", ())}
 
 
-def _append(resource: Resource, name: str, entry: Resource) -> None:
-    entries = resource.setdefault(name, [])
-    if entry not in entries:
-        entries.append(entry)
+def _add(draft: Draft, name: str, entry: Resource, reading: Reading) -> None:
+    reading.scribe.add_once(draft.resource.setdefault(name, []), entry)

@@ -27,7 +27,8 @@ part = Repetition.part
 """A component's text without surrounding blanks; the null `""` inside a repetition says nothing."""
 
 
-_LONG = 100
+LOOKED_AT = 100
+"""So many entries of a list are compared one by one; no message may take time by the square."""
 
 
 class Draft:
@@ -76,6 +77,7 @@ class Scribe:
         "practitioners",
         "separator",
         "source",
+        "tested",
         "unmapped",
         "zone",
     )  # fmt: skip
@@ -90,6 +92,8 @@ class Scribe:
         """Devices by their number as it was sent: an analyser names itself in each of its results."""
         self.practitioners: dict[str, Draft] = {}
         """Persons as they were sent: the one who orders is told with the order and with its test."""
+        self.tested: dict[str, Draft] = {}
+        """The last Observation of a test (OBX-3, OBX-4): what came of it may name it."""
         self._named: dict[str, Draft] = {}
         self._long_lists: dict[int, tuple[list[Any], set[str]]] = {}
         self.unmapped: Counter[str] = Counter()
@@ -119,8 +123,8 @@ class Scribe:
         return self._named.get(reference.get("reference", ""))
 
     def add_once(self, entries: list[Any], entry: Any) -> None:
-        """Add what is not there yet; to a long list by its text, for no message may take time by the square."""
-        if len(entries) < _LONG:
+        """Add what is not there yet; to a long list by its text."""
+        if len(entries) < LOOKED_AT:
             if entry not in entries:
                 entries.append(entry)
             return

@@ -82,9 +82,7 @@ def disability(db1: Segment, patient: Draft, scribe: Scribe) -> None:
         return
     url = "http://hl7.org/fhir/StructureDefinition/patient-disability"
     entry = {"url": url, "valueCodeableConcept": {"text": "disabled"}}
-    entries = patient.resource.setdefault("extension", [])
-    if entry not in entries:
-        entries.append(entry)
+    scribe.add_once(patient.resource.setdefault("extension", []), entry)
     for number in _valued(db1, {1, 2, 4}):
         scribe.unmapped[f"DB1-{number}"] += 1
 

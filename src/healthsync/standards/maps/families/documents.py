@@ -48,7 +48,7 @@ class Documents(Orders):
         program = self.programs["TXA[DocumentReference]"]
         self.document = reports.document(txa, event, program, self.patient, self.visit, self.scribe)
         for order in self.ordered:
-            reports.relate(self.document, order)
+            reports.relate(self.document, order, self.scribe)
         self.order = None
         self.noted = self.told_of = None
 
@@ -59,7 +59,7 @@ class Documents(Orders):
             return
         super()._obx(obx)
         if self.document and self.noted:
-            reports.relate(self.document, self.noted)
+            reports.relate(self.document, self.noted, self.scribe)
 
     def _end_document(self) -> None:
         if self.document:

@@ -106,9 +106,7 @@ class Orders(Results):
     def _specimen_of_order(self, draft: Draft) -> None:
         assert self.order
         if _is_service(self.order):
-            specimens = self.order.resource.setdefault("specimen", [])
-            if draft.reference not in specimens:
-                specimens.append(draft.reference)
+            self.scribe.add_once(self.order.resource.setdefault("specimen", []), draft.reference)
 
     def _spm(self, spm: Segment) -> None:
         assert self.patient
@@ -131,17 +129,15 @@ class Orders(Results):
         seen = self.noted
         if self.order and seen and seen.resource["resourceType"] == "Observation":
             element = _SUPPORT.get(self.order.resource["resourceType"])
-            if element and seen.reference not in (told := self.order.resource.setdefault(element, [])):
-                told.append(seen.reference)
+            if element:
+                self.scribe.add_once(self.order.resource.setdefault(element, []), seen.reference)
 
     def _dg1(self, dg1: Segment) -> None:
         assert self.patient
         program = self.programs["DG1[Condition]"]
         draft = clinical.diagnosis(dg1, program, self.patient, self.visit, self.scribe)
         if draft and self.order and self.order.resource["resourceType"] in _SUPPORT:
-            reasons = self.order.resource.setdefault("reasonReference", [])
-            if draft.reference not in reasons:
-                reasons.append(draft.reference)
+            self.scribe.add_once(self.order.resource.setdefault("reasonReference", []), draft.reference)
         self.noted = None
 
     # --- medicines and diets ---

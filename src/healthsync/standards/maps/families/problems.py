@@ -28,8 +28,16 @@ class Problems(Registration):
         self.plan: Draft | None = None
         self.problem: Draft | None = None
         self.cared_for: Draft | None = None
-        self.goals: list[Draft] = []
-        self.problems: list[Draft] = []
+        self.goals: dict[str, Draft] = {}
+        self.problems: dict[str, Draft] = {}
+
+    def _pid(self, pid: Segment) -> None:
+        self._join()
+        super()._pid(pid)
+
+    def finish(self) -> None:
+        self._join()
+        super().finish()
 
     def _began(self, draft: Draft | None) -> None:
         self.noted = self.cared_for = draft
@@ -41,27 +49,27 @@ class Problems(Registration):
         program = self.programs["PRB[Condition]"]
         self.problem = problems.problem(prb, program, self.patient, self.visit, self.trigger, self.scribe)
         self._began(self.problem)
-        if self.problem and self.problem not in self.problems:
-            self.problems.append(self.problem)
-        self._join()
+        if self.problem:
+            self.problems[self.problem.name] = self.problem
 
     def _gol(self, gol: Segment) -> None:
         assert self.patient
         made = problems.goal(gol, self.programs["GOL[Goal]"], self.patient, self.trigger, self.scribe)
         self._began(made)
-        if made and made not in self.goals:
-            self.goals.append(made)
-        self._join()
+        if made:
+            self.goals[made.name] = made
 
     def _pth(self, pth: Segment) -> None:
         assert self.patient
+        if self.plan:
+            self._join()
         program = self.programs["PTH[CarePlan]"]
         self.plan = problems.pathway(pth, program, self.patient, self.visit, self.trigger, self.scribe)
         self._began(self.plan)
-        self._join()
 
     def _join(self) -> None:
-        problems.join(self.plan, self.goals, self.problems)
+        """What a goal or a plan is for; told when all have come, or another plan comes."""
+        problems.join(self.plan, self.goals.values(), self.problems.values())
 
     def _var(self, var: Segment) -> None:
         if self.cared_for is None or not problems.variance(var, self.cared_for, self.scribe):
@@ -72,9 +80,7 @@ class Problems(Registration):
         super()._obx(obx)
         if self.problem and self.cared_for is self.problem and self.report is None and self.noted:
             evidence = self.problem.resource.setdefault("evidence", [])
-            entry = {"detail": [self.noted.reference]}
-            if entry not in evidence:
-                evidence.append(entry)
+            self.scribe.add_once(evidence, {"detail": [self.noted.reference]})
 
     def about(self) -> Draft | None:
         return self.cared_for if self.before in ("PRB", "GOL", "PTH") else super().about()

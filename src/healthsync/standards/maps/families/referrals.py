@@ -75,9 +75,7 @@ class Referrals(Registration):
         super()._dg1(dg1)
         reason = first_repetition(dg1, 3)
         if self.request and reason and (told := codeable_concept(reason, self.scribe)):
-            reasons = self.request.resource.setdefault("reasonCode", [])
-            if told not in reasons:
-                reasons.append(told)
+            self.scribe.add_once(self.request.resource.setdefault("reasonCode", []), told)
 
     handlers: ClassVar[Mapping[str, Handler]] = {
         **Registration.handlers,

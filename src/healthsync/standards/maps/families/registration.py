@@ -41,7 +41,7 @@ class Registration(Results):
     def _in1(self, in1: Segment) -> None:
         super()._in1(in1)
         if self.account and self.coverage:
-            accounts.cover(self.account, self.coverage)
+            accounts.cover(self.account, self.coverage, self.scribe)
 
     def _in2(self, in2: Segment) -> None:
         if self.coverage is None:

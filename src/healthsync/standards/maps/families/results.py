@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from itertools import pairwise
 from typing import ClassVar
 
 from healthsync.standards.hl7v2 import Message, Segment
@@ -42,7 +43,17 @@ class Results(Reading):
         bar = message.separators.field
         self.has_samples = any(f"{bar}{kind}{bar}".encode() in message.raw for kind in waveforms.SAMPLES)
         self.orc_follows = message.message_code == "OUL" and trigger != "R21"
-        self.last_specimen = max((at for at, seg in enumerate(message.segments) if seg.name == "SPM"), default=-1)
+        self.behind: dict[int, str] = {}
+        """Which OBR of the message → the name of the segment behind it."""
+        self.with_specimen: set[int] = set()
+        """The OBR that have an SPM before the next one."""
+        last = 0
+        for segment, following in pairwise(message.segments):
+            if segment.name == "OBR":
+                self.behind[segment.index] = following.name
+                last = segment.index
+            if following.name == "SPM":
+                self.with_specimen.add(last)
 
     def begin_patient(self) -> None:
         super().begin_patient()
@@ -165,7 +176,7 @@ class Results(Reading):
         if self.report:
             self._result_of_report(obx, draft, self.report)
         if self.parent:
-            results.link_to_parent(draft, self.parent)
+            results.link_to_parent(draft, self.parent, self.scribe)
         if specimen := self.specimen or self.about_specimen:
             draft.resource["specimen"] = specimen.reference
         self.noted = self.told_of = draft
@@ -215,25 +226,15 @@ class Results(Reading):
 
     def _specimen_of_report(self, draft: Draft) -> None:
         assert self.report
-        specimens = self.report.resource.setdefault("specimen", [])
-        if draft.reference not in specimens:
-            specimens.append(draft.reference)
+        self.scribe.add_once(self.report.resource.setdefault("specimen", []), draft.reference)
 
     def _specimen_follows(self, obr: Segment) -> bool:
         """Whether an SPM stands before the next OBR."""
-        if self.last_specimen < 0:
-            return False
-        segments = self.message.segments
-        for at in range(segments.index(obr) + 1, len(segments)):
-            if segments[at].name in ("SPM", "OBR"):
-                return segments[at].name == "SPM"
-        return False
+        return obr.index in self.with_specimen
 
-    def _next_to(self, segment: Segment) -> str:
-        """The name of the segment behind this one."""
-        segments = self.message.segments
-        at = segments.index(segment) + 1
-        return segments[at].name if at < len(segments) else ""
+    def _next_to(self, obr: Segment) -> str:
+        """The name of the segment behind an OBR."""
+        return self.behind.get(obr.index, "")
 
     def _specimen_of_obr(self, obr: Segment) -> None:
         assert self.patient

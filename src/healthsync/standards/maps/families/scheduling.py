@@ -65,14 +65,14 @@ class Scheduling(Registration):
         draft.as_of = times.date_time(self.event_text, self.scribe.zone) or ""
         self.programs[f"{sch.name}[Appointment]"].run(sch, draft, self.scribe)
         if self.patient:
-            appointments.takes_part(draft, self.patient.reference)
+            appointments.takes_part(draft, self.patient.reference, self.scribe)
         return draft
 
     def _pid(self, pid: Segment) -> None:
         super()._pid(pid)
         assert self.patient
         if self.appointment:
-            appointments.takes_part(self.appointment, self.patient.reference)
+            appointments.takes_part(self.appointment, self.patient.reference, self.scribe)
 
     def _pv1(self, pv1: Segment) -> None:
         super()._pv1(pv1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -476,6 +477,15 @@ def minutes(count: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None:
     return [str(count), ["min", "minute", "UCUM"]]
 
 
+def minutes_of(period: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
+    """How long a period of hours and minutes is (PR1-7)."""
+    try:
+        start, end = (datetime.fromisoformat(period[name]) for name in ("start", "end"))
+        return nm((end - start) // timedelta(minutes=1), pen) if "T" in period["start"] else None
+    except (KeyError, ValueError, TypeError):  # without an end, or only one of them with an offset
+        return None
+
+
 def price(money: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """Money as CP: an MO of amount and currency. That it is given back says FT1-6."""
     return [[str(nm(abs(money["value"]), pen)), money.get("currency", "")]] if "value" in money else None
@@ -516,7 +526,8 @@ def thing(reference: Any, _pen: Pen, _vocabulary: str = "") -> Repetition | None
 WRITERS: Mapping[str, Writer] = {
     "DTM": dtm, "DT": dt, "DR": date_range, "TM": time_of_day, "NM": nm, "ST": st, "ID": code, "YN": yes_no,
     "CWE": cwe, "CWE-thing": thing, "CWE-coding": coding_alone, "CWE-code": code_of_concept, "CWE-kin": kin,
-    "CWE-contact": contact_role, "CWE-text": text_as_concept, "CWE-unit": unit, "CWE-organization": coded_organization,
+    "NM-minutes": minutes_of, "CWE-contact": contact_role, "CWE-text": text_as_concept, "CWE-unit": unit,
+    "CWE-organization": coded_organization,
     "CX": cx, "CX-own": cx_own, "CX-organization": number_of_organization, "EI": ei, "EI-own": ei_own,
     "EIP-specimen": eip, "XPN": xpn, "XPN-family": xpn_family, "XAD": xad, "XTN": xtn, "XCN": xcn, "XCN-text": xcn_text,
     "NDL": ndl, "XON": xon, "XON-name": name_of_organization, "PL": pl, "LA2": la2, "CQ": quantity,

@@ -16,7 +16,7 @@ from healthsync.standards.maps.outbound.datatypes import WRITERS, Pen, Repetitio
 from healthsync.standards.maps.outbound.orders import ORDER_WRITERS
 from healthsync.standards.maps.outbound.paths import values
 from healthsync.standards.maps.outbound.results import RESULT_WRITERS, pieces, told
-from healthsync.standards.maps.outbound.scene import Subjects, repeated, subjects
+from healthsync.standards.maps.outbound.scene import BESIDE, Subjects, repeated, subjects
 from healthsync.standards.maps.outbound.tables import (
     Group,
     Line,
@@ -45,6 +45,12 @@ class Header:
     receiving_facility: str = ""
     processing_id: str = "P"
     character_encoding: str = "UNICODE UTF-8"
+
+
+def beside(message_type: str) -> tuple[str, ...]:
+    """Types of what such a message tells of the patient although its root does not refer to it: see `is_beside`."""
+    groups = (part.each for part in message_map(message_type).parts if isinstance(part, Group))
+    return tuple(each.removeprefix("$") for each in groups if each in BESIDE)
 
 
 def untellable(message_type: str, root: Resource, changed: str = "UPDATE") -> str | None:

@@ -62,7 +62,7 @@ def repeated(each: str, content: Content, now: Subjects) -> list[Resource]:
     found = content.of_type(each.removeprefix("$"))
     if each == "$Condition":
         return [made for each in found if (made := _diagnosis(each, now.get("Encounter", {})))]
-    return [each for each in found if not _is_past(each)] if each == "$AllergyIntolerance" else found
+    return [each for each in found if is_beside(content.root, each)] if each in BESIDE else found
 
 
 def _reports(content: Content, _now: Subjects) -> list[Resource]:
@@ -213,9 +213,27 @@ def _diagnosis(condition: Resource, visit: Resource) -> Resource | None:
     return {**condition, **told}
 
 
-def _is_past(allergy: Resource) -> bool:
-    """AL1 has no status: it says that the patient is allergic, now."""
-    return bool(_codes(allergy, "verificationStatus") & {"refuted", "entered-in-error"}) or _is_over(allergy)
+BESIDE = frozenset({"$AllergyIntolerance", "$Coverage", "$Procedure"})
+"""What an ADT tells of the patient beside its root, which does not refer to it."""
+
+
+def is_beside(root: Resource, each: Resource) -> bool:
+    """Whether it may be told beside the root: what AL1, IN1 and PR1, which have no status, would say of it is so.
+
+    A procedure belongs to the visit that the message is about, or to none where it is about the person.
+    """
+    match each["resourceType"]:
+        case "AllergyIntolerance":  # the patient is allergic, now
+            gone = _codes(each, "verificationStatus") & {"refuted", "entered-in-error"}
+            return not gone and not _is_over(each)
+        case "Coverage":
+            return each.get("status") == "active"
+        case "Procedure":
+            visit = f"Encounter/{root.get('id')}" if root["resourceType"] == "Encounter" else None
+            was_done = each.get("status") in ("completed", "entered-in-error")
+            return was_done and each.get("encounter", {}).get("reference") == visit
+        case _:
+            return False
 
 
 def _is_over(resource: Resource) -> bool:
