@@ -713,11 +713,11 @@ class Ingest:
 
     async def _spoken_for(self, tx: Transaction, work: _Work, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What stands for patients: what this submission brings, what is in store, or the version before one that is
-        held."""
+        held. It is kept opened, and nobody may change it."""
         held = await self._reviews.held_versions(tx, ids)
         own = {id_: w.resource for (_, id_), w in work.written.items() if id_ in ids and id_ not in held}
         rows = await self._speaking(tx, [id_ for id_ in ids if id_ not in own], held)
-        return own | {document["id"]: document for document in await self._vault.open(tx, rows)}
+        return own | {opened.stored.id: opened.document for opened in await self._vault.look(tx, rows)}
 
     async def _speaking(self, tx: Transaction, ids: Sequence[str], held: Mapping[str, int]) -> list[StoredResource]:
         """The versions that stand for patients in store: the newest, or of those that are held the one before."""

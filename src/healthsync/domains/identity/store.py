@@ -87,7 +87,7 @@ async def persons_of(tx: Transaction, keys: Collection[int], also: Collection[in
     """All members of the persons of `keys`, with these persons locked, and of those of `also` as they are now."""
     wanted = list(keys)
     locked: set[UUID] = set()
-    while rows := await tx.fetch(_SQL.lock_persons, wanted):
+    while wanted and (rows := await tx.fetch(_SQL.lock_persons, wanted)):
         locked |= {row["enterprise_id"] for row in rows}
         members = [_member(row) for row in await tx.fetch(_SQL.members_with, [*wanted, *also])]
         if {member.enterprise_id for member in members if member.key in keys} <= locked:  # nobody moved meanwhile
