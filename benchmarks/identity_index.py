@@ -130,8 +130,7 @@ async def _fill(hub: Hub, persons: int, questions: int) -> _Questions:
     for number in range(questions):
         at = number * len(people) // questions
         again.append((population.registered_again(people[at]), f"bench-{_FIRST + at}"))
-    global _HUB
-    _HUB = hub
+    _OPEN.append(hub)
     fork = multiprocessing.get_context("fork")  # the rows need the hub's keys, and no connection
     batches = [(people[first : first + _BATCH], _FIRST + first) for first in range(0, len(people), _BATCH)]
     loop = asyncio.get_running_loop()
@@ -155,7 +154,8 @@ async def _fill(hub: Hub, persons: int, questions: int) -> _Questions:
     return again
 
 
-_HUB: Hub
+_OPEN: list[Hub] = []
+"""The hub, for the processes that make rows."""
 _COLUMNS = {
     "data_key": ("scope", "version", "wrapped_by", "wrapped"),
     "resource": ("pid", "key", "resource_type", "id", "version", "updated_at", "patient_key", "digest"),
@@ -168,8 +168,8 @@ _COLUMNS = {
 
 def _rows(people: Sequence[Person], first: int) -> dict[str, tuple[Sequence[str], list[tuple[Any, ...]]]]:
     """What the gate would have written of these people, beside the index of searches."""
-    index, vault, now = _HUB.identity._index, _HUB.ingest._vault, datetime.now(UTC)
-    key_of, wrap = _HUB.ingest._records.index.key, _HUB.keyring.wrap
+    hub, now = _OPEN[0], datetime.now(UTC)
+    index, vault, key_of, wrap = hub.identity._index, hub.ingest._vault, hub.ingest._records.index.key, hub.keyring.wrap
     rows: _Rows = {table: [] for table in _COLUMNS}
     for pid, person in enumerate(people, first):
         id_ = f"bench-{pid}"

@@ -699,7 +699,7 @@ class Ingest:
         outcome = await self._identity.register(
             tx, key, patient.patient_id, patient.source, resource, load, is_new=is_new
         )
-        await self._reviews.take(tx, outcome.flags)
+        self._reviews.take(tx, outcome.flags, patient.source)
         if outcome.is_held and replaces is not None:
             await self._reviews.hold(tx, key, replaces)
             return [Event(EventName.PATIENT_HELD, told, {"speaks": f"{told}/_history/{replaces}"})]
@@ -782,7 +782,7 @@ class Ingest:
         survivor, retired = decided.patient, decided.other
         outcome = await self._identity.merge(tx, survivor, retired, decided.by, decided.reason)
         await self._reviews.settled_elsewhere(tx, survivor, retired, decided.by, decided.reason)
-        await self._reviews.take(tx, outcome.flags)
+        self._reviews.take(tx, outcome.flags)
         await self._align_consents(tx, outcome.enterprise_id)
         if outcome.retired is not None:
             retiring = {} if is_told else {outcome.retired: outcome.survivor.patient_id}
@@ -867,7 +867,7 @@ class Ingest:
             decide = self._identity.link if decided.kind == "link" else self._identity.unlink
             outcome = await decide(tx, one, other, decided.by, decided.reason)
             await self._reviews.settled_elsewhere(tx, one, other, decided.by, decided.reason)
-        await self._reviews.take(tx, outcome.flags)
+        self._reviews.take(tx, outcome.flags)
         persons = {*before.values(), *(await self._identity.enterprise_ids(tx, both)).values()}
         for person in persons:
             await self._align_consents(tx, UUID(person))
