@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import pickle
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ _PROCESSES = 2
 _FIRST = 10_000_000
 _LEAKAGE = 100_000
 _CLIENTS = 16
+_WARMING = 50
 _DESK = Requester(client_id="desk", roles=("admin",), purpose_of_use="TREAT")
 _Rows = dict[str, list[tuple[Any, ...]]]
 _Questions = list[tuple[Person, str]]
@@ -63,18 +65,15 @@ def main(persons: int, questions: int, folder: Path | None, leakage: bool) -> No
 
 
 async def _measure(persons: int, questions: int, folder: Path | None) -> None:
-    async with _hub_folder(folder) as data:
-        kept = data.parent / "questions.pickle"  # written by this command, of people who do not exist
-        is_filled = kept.exists()
-        async with open_hub(data) as hub:
-            again = pickle.loads(kept.read_bytes()) if is_filled else await _fill(hub, persons, questions)
-            kept.write_bytes(pickle.dumps(again))
-            await _tell_sizes(hub)
-            postgres = await _postgres_of(hub)
-            fresh = iter(again[questions // 2 :])
-            await _ask(hub, again, postgres)
-            await _register(hub, [person for person, _ in again[: questions // 2]], postgres, clients=1)
-            await _register(hub, [person for person, _ in fresh], postgres, clients=_CLIENTS)
+    async with _hub_folder(folder) as data, open_hub(data) as hub:
+        again = await _fill(hub, persons, questions, data.parent / "questions.pickle")
+        await _index(hub, *_MADE, *(f"ANALYZE {table}" for table in _COLUMNS))
+        await _tell_sizes(hub)
+        postgres = await _postgres_of(hub)
+        fresh = iter(again[questions // 2 :])
+        await _ask(hub, again, postgres)
+        await _register(hub, [person for person, _ in again[: questions // 2]], postgres, clients=1)
+        await _register(hub, [person for person, _ in fresh], postgres, clients=_CLIENTS)
 
 
 @asynccontextmanager
@@ -122,36 +121,54 @@ def fhir(person: Person) -> dict[str, Any]:
 # Filling
 
 
-async def _fill(hub: Hub, persons: int, questions: int) -> _Questions:
-    began = time.perf_counter()
-    population = Population(seed=4)
+async def _fill(hub: Hub, persons: int, questions: int, kept: Path) -> _Questions:
+    """Load what is not there yet, so that a run that was ended goes on; answers whom to ask for."""
+    async with hub.database.connection() as tx:
+        done = await tx.fetchval("SELECT count(*) FROM identity_patient WHERE source = 'bench'")
+    if kept.exists() and done >= persons:
+        return pickle.loads(kept.read_bytes())
+    began, population = time.perf_counter(), Population(seed=4)
     people = population.records(persons, repeated=0.0)
-    again = []
-    for number in range(questions):
-        at = number * len(people) // questions
-        again.append((population.registered_again(people[at]), f"bench-{_FIRST + at}"))
+    places = [number * len(people) // questions for number in range(questions)]
+    again = [(population.registered_again(people[at]), f"bench-{_FIRST + at}") for at in places]
+    kept.write_bytes(pickle.dumps(again))  # of people who do not exist, read by this command alone
     _OPEN.append(hub)
     fork = multiprocessing.get_context("fork")  # the rows need the hub's keys, and no connection
-    batches = [(people[first : first + _BATCH], _FIRST + first) for first in range(0, len(people), _BATCH)]
+    batches = [(people[first : first + _BATCH], _FIRST + first) for first in range(done, len(people), _BATCH)]
     loop = asyncio.get_running_loop()
-    with (
-        ProcessPoolExecutor(_PROCESSES, mp_context=fork) as others,
-        click.progressbar(length=len(people), label="persons") as bar,
-    ):
-        async with hub.database.transaction() as tx, _without_indexes(tx.connection):
-            ahead = [loop.run_in_executor(others, _rows, *batch) for batch in batches[: 2 * _PROCESSES]]
-            for number in range(len(batches)):
-                rows = await ahead.pop(0)
-                if number + 2 * _PROCESSES < len(batches):
-                    ahead.append(loop.run_in_executor(others, _rows, *batches[number + 2 * _PROCESSES]))
+    with ProcessPoolExecutor(_PROCESSES, mp_context=fork) as others, click.progressbar(length=len(batches)) as bar:
+        if done == 0:
+            await _index(hub, *_DROPPED)  # to keep eleven random entries a person in order takes longer
+        ahead = [loop.run_in_executor(others, _rows, *batch) for batch in batches[: 2 * _PROCESSES]]
+        for number in range(len(batches)):
+            rows = await ahead.pop(0)
+            if number + 2 * _PROCESSES < len(batches):
+                ahead.append(loop.run_in_executor(others, _rows, *batches[number + 2 * _PROCESSES]))
+            async with hub.database.transaction() as tx:
                 for table, (columns, of_table) in rows.items():
                     await tx.connection.copy_records_to_table(table, columns=columns, records=of_table)
-                bar.update(_BATCH)
-    async with hub.database.connection() as tx:
-        for table in _COLUMNS:
-            await tx.execute(f"ANALYZE {table}", timeout=600)
+            bar.update(1)
+            if not sys.stdout.isatty() and number % 20 == 19:
+                click.echo(f"{done + (number + 1) * _BATCH} persons, {time.perf_counter() - began:.0f} s")
     click.echo(f"{len(people)} persons loaded in {time.perf_counter() - began:.0f} s")
     return again
+
+
+_DROPPED = (
+    "DROP INDEX IF EXISTS identity_block_key_patient",
+    "ALTER TABLE identity_block_key DROP CONSTRAINT IF EXISTS identity_block_key_pkey",
+)
+_MADE = (
+    "CREATE UNIQUE INDEX IF NOT EXISTS identity_block_key_pkey ON identity_block_key (token, patient_key)",
+    "CREATE INDEX IF NOT EXISTS identity_block_key_patient ON identity_block_key (patient_key)",
+)
+
+
+async def _index(hub: Hub, *statements: str) -> None:
+    async with hub.database.transaction() as tx:
+        await tx.execute("SET LOCAL statement_timeout = 0; SET LOCAL maintenance_work_mem = '512MB'")
+        for statement in statements:
+            await tx.execute(statement, timeout=1800)
 
 
 _OPEN: list[Hub] = []
@@ -186,19 +203,6 @@ def _rows(people: Sequence[Person], first: int) -> dict[str, tuple[Sequence[str]
         rows["identity_patient"].append((pid, id_, "bench", enterprise, fingerprint, VERSION))
         rows["identity_block_key"] += [(token, pid) for token in tokens_of(index, pid, "bench", said).block_keys]
     return {table: (columns, rows[table]) for table, columns in _COLUMNS.items()}
-
-
-@asynccontextmanager
-async def _without_indexes(connection: Any) -> AsyncIterator[None]:
-    """The index of block keys is built at the end: to keep eleven random entries a person in order takes longer."""
-    await connection.execute("DROP INDEX identity_block_key_patient")
-    await connection.execute("ALTER TABLE identity_block_key DROP CONSTRAINT identity_block_key_pkey")
-    yield
-    await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL maintenance_work_mem = '512MB'")
-    await connection.execute("ALTER TABLE identity_block_key ADD PRIMARY KEY (token, patient_key)", timeout=1200)
-    await connection.execute(
-        "CREATE INDEX identity_block_key_patient ON identity_block_key (patient_key)", timeout=1200
-    )
 
 
 # Measuring
@@ -277,6 +281,9 @@ async def _open(hub: Hub, tx: Any, ids: Sequence[str]) -> Mapping[str, Any]:
 
 async def _register(hub: Hub, people: Sequence[Person], postgres: Callable[[], float], *, clients: int) -> None:
     """Through the gate: validated, sealed, indexed, matched, audited."""
+    for person in people[:_WARMING]:
+        await hub.write.create(_DESK, fhir(person))
+    people = people[_WARMING:]
     waiting: Iterator[Person] = iter(people)
     wall: list[float] = []
 
