@@ -182,8 +182,8 @@ def remembering(compare: Compare) -> Compare:
 
 def are_two(one: Demographics, other: Demographics, how: Comparison) -> bool:
     """Whether nobody need look at two records, compared by the rules, whatever else they share: one authority gave them
-    two numbers, and birth dates and a name are different ones. They live or work together, or their telephone is that
-    of an office."""
+    two numbers, and birth dates and a name are different ones. They live or work together, or their telephone is an
+    office's (decision 31)."""
     return (
         how.rule is None
         and SECOND_NUMBER in how.vetoes

@@ -80,9 +80,8 @@ class ReviewService:
     ) -> None:
         """A patient was registered anew with these flags: close what has no ground any more, and release him when what
         he says now agrees with what is known."""
-        tasks = await store.waiting_tasks_of(tx, self._terms, patient_key)
-        flagged = frozenset(pair(flag.patient_key, flag.other_patient_key) for flag in flags)
-        store.change_tasks(tx, [store.Doubts(patient_key, flagged, LASTING)])
+        flagged = {pair(flag.patient_key, flag.other_patient_key) for flag in flags}
+        tasks = await self._waiting(tx, patient_key, flagged)
         doubtful = [task for task in tasks if pair(task.one.patient_key, task.other.patient_key) not in flagged]
         others = {_partner(task, patient_key).patient_id for task in doubtful if task.kind is not TaskKind.OVERLAY}
         loaded = await load(sorted(others)) if others else {}
@@ -95,9 +94,8 @@ class ReviewService:
 
     async def forget(self, tx: Transaction, patient_key: int) -> None:
         """The record of a patient was deleted: nothing is left to decide about it."""
-        for task in await store.waiting_tasks_of(tx, self._terms, patient_key):
+        for task in await self._waiting(tx, patient_key, ()):
             await self._close(tx, task, "record-deleted")
-        store.change_tasks(tx, [store.Doubts(patient_key, frozenset())])
         await self.release(tx, patient_key)
         store.keep_numbers(tx, patient_key, [], is_new=False)
 
@@ -206,6 +204,13 @@ class ReviewService:
         found = compare(demographics_of(patient, today=today), demographics_of(other, today=today))
         reasons = {*found.reasons, *(found.vetoes if task.kind is TaskKind.CONTRADICTION else ())}
         return not reasons.isdisjoint(task.reasons)
+
+    async def _waiting(self, tx: Transaction, patient_key: int, flagged: Collection[tuple[int, int]]) -> list[Task]:
+        """What nobody has decided about a patient; what this unit of work raised itself is among it unless it is
+        `flagged` again."""
+        if store.raised_with(tx, patient_key).difference(flagged):
+            await tx.flush()
+        return await store.waiting_tasks_of(tx, self._terms, patient_key)
 
     async def _close(self, tx: Transaction, task: Task, why: str) -> None:
         place = pair(task.one.patient_key, task.other.patient_key)

@@ -47,23 +47,21 @@ class Closed:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Doubts:
-    """A patient was registered anew, and only these pairs are in doubt because of him; `lasting` reasons stay."""
-
-    patient_key: int
-    places: frozenset[tuple[int, int]]
-    lasting: frozenset[str] = frozenset()
-
-
-def change_tasks(tx: Transaction, changes: Sequence[Raised | Closed | Doubts]) -> None:
+def change_tasks(tx: Transaction, changes: Sequence[Raised | Closed]) -> None:
     """Raise and close tasks at the end of the unit of work: what it says of a pair last stands, and all who change the
     same tasks come to them in one order."""
     if changes:
         tx.at_end(_TASKS, changes)
 
 
-def _changed(changes: Sequence[Raised | Closed | Doubts]) -> Parts:
+def raised_with(tx: Transaction, patient_key: int) -> set[tuple[int, int]]:
+    """The pairs of a patient that this unit of work raises a task about at its end."""
+    raised = (each for each in tx.kept_for_end(_TASKS) if isinstance(each, Raised))
+    places = {(each.patient_key, each.other_patient_key) for each in raised}
+    return {place for place in places if patient_key in place}
+
+
+def _changed(changes: Sequence[Raised | Closed]) -> Parts:
     raised: dict[tuple[int, int], Raised] = {}
     closed: dict[tuple[int, int], Closed] = {}
     for change in changes:
@@ -76,10 +74,6 @@ def _changed(changes: Sequence[Raised | Closed | Doubts]) -> Parts:
                 closed.pop(place, None)
             case Closed():
                 closed[change.place] = change
-            case Doubts():
-                for place in [place for place in raised if change.patient_key in place and place not in change.places]:
-                    if change.lasting.isdisjoint(raised[place].reasons):
-                        del raised[place]
     texts, parameters = [], []
     for names, rows in (("raised", list(raised.values())), ("closed", list(closed.values()))):
         if rows:
