@@ -1,59 +1,92 @@
-"""The master patient index at size: `python -m benchmarks.identity_index --persons 100000`
+"""The master patient index at size: `python -m benchmarks.identity_index --persons 1000000 --folder /tmp/mpi`
 
-Loads generated households directly: sealed Patients under keys of their own, real tokens, a person each. Then it asks
-who erroneous second registrations are (`match`: candidates, opening, comparing), and registers them. CPU is that of
-this process; wall time has PostgreSQL's share and whatever else the machine does. At last it tells how large blocks
-are, and how many tokens somebody would recover who knows how frequent each value is and ranks the tokens by frequency.
+Loads generated households directly (COPY): sealed Patients under keys of their own, real tokens, a person each. Then it
+asks who erroneous second registrations are (`match`: candidates, opening, comparing), and registers them through the
+gate with everything on, one after the other and by 16 clients at once. CPU is that of this process, and of PostgreSQL
+where it is said; wall time has whatever else the machine does. At last it tells how large blocks are, and how many
+tokens somebody would recover who knows how frequent each value is and ranks the tokens by frequency.
+
+With `--folder` the hub stays there, and the next run measures it again without loading.
 """
 
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import pickle
+import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from statistics import quantiles
 from typing import Any
 from uuid import uuid4
 
 import click
+import psutil
 
-from benchmarks.inside import open_fresh_hub
-from healthsync.bootstrap import Hub
+from benchmarks.hubs import data_folder, run_command
+from healthsync.bootstrap import Hub, open_hub
+from healthsync.domains.access import Requester
 from healthsync.domains.identity import demographics_of
 from healthsync.domains.identity.block_keys import VERSION, block_keys
 from healthsync.domains.identity.linkage.population import Person, Population
+from healthsync.domains.identity.service import LARGEST_BLOCK
 from healthsync.domains.identity.tokens import fingerprint_of, tokens_of
-from healthsync.domains.records.model import Change
-from healthsync.infrastructure.crypto.blind_index import BlindIndex
 
-_BATCH = 1000
+_BATCH = 5_000
+_PROCESSES = 2
 _FIRST = 10_000_000
+_LEAKAGE = 100_000
+_CLIENTS = 16
+_WARMING = 50
+_DESK = Requester(client_id="desk", roles=("admin",), purpose_of_use="TREAT")
+_Rows = dict[str, list[tuple[Any, ...]]]
+_Questions = list[tuple[Person, str]]
+"""Second registrations, and the id of whom each is."""
 
 
 @click.command()
 @click.option("--persons", default=20_000, show_default=True)
 @click.option("--questions", default=1_000, show_default=True)
-def main(persons: int, questions: int) -> None:
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Keep the hub here.")
+@click.option("--leakage/--no-leakage", default=True, help="Count what ranking tokens by frequency tells.")
+def main(persons: int, questions: int, folder: Path | None, leakage: bool) -> None:
     """Measure matching and registering in an index of PERSONS."""
-    asyncio.run(_measure(persons, questions))
+    asyncio.run(_measure(persons, questions, folder))
+    if leakage:
+        population = Population(seed=4)
+        people = population.records(min(persons, _LEAKAGE), repeated=0.0)
+        _tell_leakage(people, population.records(len(people), repeated=0.0))
 
 
-async def _measure(persons: int, questions: int) -> None:
-    population = Population(seed=4)
-    people = population.records(persons, repeated=0.0)
-    again = [population.registered_again(people[at * len(people) // questions]) for at in range(questions)]
-    async with open_fresh_hub() as hub:
-        started = time.process_time()
-        for first in range(0, len(people), _BATCH):
-            await _load(hub, people[first : first + _BATCH], _FIRST + first)
-        click.echo(f"{len(people)} persons loaded, {1e6 * (time.process_time() - started) / len(people):.0f} µs each")
-        async with hub.database.connection() as tx:
-            await tx.execute("ANALYZE identity_block_key; ANALYZE identity_patient; ANALYZE resource")
-        await _ask(hub, again, people)
-        await _register(hub, again)
-    _tell_leakage(people, population.records(persons, repeated=0.0))
+async def _measure(persons: int, questions: int, folder: Path | None) -> None:
+    async with _hub_folder(folder) as data, open_hub(data) as hub:
+        again = await _fill(hub, persons, questions, data.parent / "questions.pickle")
+        await _index(hub, *_MADE, *(f"ANALYZE {table}" for table in _COLUMNS))
+        await _tell_sizes(hub)
+        postgres = await _postgres_of(hub)
+        fresh = iter(again[questions // 2 :])
+        await _ask(hub, again, postgres)
+        await _register(hub, [person for person, _ in again[: questions // 2]], postgres, clients=1)
+        await _register(hub, [person for person, _ in fresh], postgres, clients=_CLIENTS)
+
+
+@asynccontextmanager
+async def _hub_folder(folder: Path | None) -> AsyncIterator[Path]:
+    if folder is None:
+        async with data_folder() as data:
+            yield data
+        return
+    folder.mkdir(exist_ok=True, parents=True)
+    folder.chmod(0o755)
+    if not (folder / "hub").exists():
+        await run_command("init", str(folder / "hub"), "--development")
+    yield folder / "hub"
 
 
 def fhir(person: Person) -> dict[str, Any]:
@@ -64,7 +97,16 @@ def fhir(person: Person) -> dict[str, Any]:
         "name": [{"family": person.family, "given": [part for part in (person.given, person.middle) if part]}],
         "birthDate": person.birth_date.isoformat(),
         "address": [
-            {"line": [person.street], "city": person.city, "state": person.state, "postalCode": person.postal_code}
+            {
+                name: value
+                for name, value in (
+                    ("line", [person.street] if person.street else None),
+                    ("city", person.city),
+                    ("state", person.state),
+                    ("postalCode", person.postal_code),
+                )
+                if value
+            }
         ],
         "telecom": [
             {"system": system, "value": value}
@@ -73,50 +115,139 @@ def fhir(person: Person) -> dict[str, Any]:
         ],
         "identifier": [{"system": "http://hl7.org/fhir/sid/us-ssn", "value": person.ssn}] if person.ssn else [],
     }
-    return said | ({"gender": sex} if sex else {})
+    return {name: value for name, value in said.items() if value} | ({"gender": sex} if sex else {})
 
 
-async def _load(hub: Hub, people: Sequence[Person], first: int) -> None:
-    index: BlindIndex = hub.identity._index
-    vault, records, now = hub.ingest._vault, hub.ingest._records, datetime.now(UTC)
-    rows: dict[str, list[tuple[Any, ...]]] = {"enterprise": [], "patient": [], "block_key": []}
-    changes, keys = [], []
-    for key, person in enumerate(people, first):
-        id_ = f"bench-{key}"
-        resource = {"id": id_, "meta": {"versionId": "1", "lastUpdated": now.isoformat()}, **fhir(person)}
-        said, enterprise = demographics_of(resource), uuid4()
-        tokens = tokens_of(index, key, "bench", said)
-        data_key = vault.fresh_key(key)
-        keys.append(data_key)
-        changes.append(
-            Change(
-                key,
-                records.index.key(f"Patient/{id_}"),
-                "Patient",
-                id_,
-                1,
-                now,
-                key,
-                b"",
-                vault.seal(resource, data_key),
-            )
-        )
-        rows["enterprise"].append((enterprise, None, now))
-        rows["patient"].append(
-            (key, id_, "bench", enterprise, None, None, list(fingerprint_of(index, key, said)), VERSION)
-        )
-        rows["block_key"] += [(token, key) for token in tokens.block_keys]
+# Filling
+
+
+async def _fill(hub: Hub, persons: int, questions: int, kept: Path) -> _Questions:
+    """Load what is not there yet, so that a run that was ended goes on; answers whom to ask for."""
+    async with hub.database.connection() as tx:
+        done = await tx.fetchval("SELECT count(*) FROM identity_patient WHERE source = 'bench'")
+    if kept.exists() and done >= persons:
+        return pickle.loads(kept.read_bytes())
+    began, population = time.perf_counter(), Population(seed=4)
+    people = population.records(persons, repeated=0.0)
+    places = [number * len(people) // questions for number in range(questions)]
+    again = [(population.registered_again(people[at]), f"bench-{_FIRST + at}") for at in places]
+    kept.write_bytes(pickle.dumps(again))  # of people who do not exist, read by this command alone
+    _OPEN.append(hub)
+    fork = multiprocessing.get_context("fork")  # the rows need the hub's keys, and no connection
+    batches = [(people[first : first + _BATCH], _FIRST + first) for first in range(done, len(people), _BATCH)]
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(_PROCESSES, mp_context=fork) as others, click.progressbar(length=len(batches)) as bar:
+        if done == 0:
+            await _index(hub, *_DROPPED)  # to keep eleven random entries a person in order takes longer
+        ahead = [loop.run_in_executor(others, _rows, *batch) for batch in batches[: 2 * _PROCESSES]]
+        for number in range(len(batches)):
+            rows = await ahead.pop(0)
+            if number + 2 * _PROCESSES < len(batches):
+                ahead.append(loop.run_in_executor(others, _rows, *batches[number + 2 * _PROCESSES]))
+            async with hub.database.transaction() as tx:
+                for table, (columns, of_table) in rows.items():
+                    await tx.connection.copy_records_to_table(table, columns=columns, records=of_table)
+            bar.update(1)
+            if not sys.stdout.isatty() and number % 20 == 19:
+                click.echo(f"{done + (number + 1) * _BATCH} persons, {time.perf_counter() - began:.0f} s")
+    click.echo(f"{len(people)} persons loaded in {time.perf_counter() - began:.0f} s")
+    return again
+
+
+_DROPPED = (
+    "DROP INDEX IF EXISTS identity_block_key_patient",
+    "ALTER TABLE identity_block_key DROP CONSTRAINT IF EXISTS identity_block_key_pkey",
+)
+_MADE = (
+    "CREATE UNIQUE INDEX IF NOT EXISTS identity_block_key_pkey ON identity_block_key (token, patient_key)",
+    "CREATE INDEX IF NOT EXISTS identity_block_key_patient ON identity_block_key (patient_key)",
+)
+
+
+async def _index(hub: Hub, *statements: str) -> None:
     async with hub.database.transaction() as tx:
-        vault.keep_keys(tx, keys)
-        records.write(tx, changes)
-        for name, of_table in rows.items():
-            await tx.connection.copy_records_to_table(f"identity_{name}", records=of_table)
+        await tx.execute("SET LOCAL statement_timeout = 0; SET LOCAL maintenance_work_mem = '512MB'")
+        for statement in statements:
+            await tx.execute(statement, timeout=1800)
 
 
-async def _ask(hub: Hub, again: Sequence[Person], people: Sequence[Person]) -> None:
-    truth = {f"bench-{_FIRST + at}": person.truth for at, person in enumerate(people)}
+_OPEN: list[Hub] = []
+"""The hub, for the processes that make rows."""
+_COLUMNS = {
+    "data_key": ("scope", "version", "wrapped_by", "wrapped"),
+    "resource": ("pid", "key", "resource_type", "id", "version", "updated_at", "patient_key", "digest"),
+    "resource_content": ("pid", "packed", "identity", "narrative", "key_scope", "key_version"),
+    "identity_enterprise": ("enterprise_id", "merged_into", "created_at"),
+    "identity_patient": ("patient_key", "patient_id", "source", "enterprise_id", "fingerprint", "keys_version"),
+    "identity_block_key": ("token", "patient_key"),
+}
+
+
+def _rows(people: Sequence[Person], first: int) -> dict[str, tuple[Sequence[str], list[tuple[Any, ...]]]]:
+    """What the gate would have written of these people, beside the index of searches."""
+    hub, now = _OPEN[0], datetime.now(UTC)
+    index, vault, key_of, wrap = hub.identity._index, hub.ingest._vault, hub.ingest._records.index.key, hub.keyring.wrap
+    rows: _Rows = {table: [] for table in _COLUMNS}
+    for pid, person in enumerate(people, first):
+        id_ = f"bench-{pid}"
+        resource = {"id": id_, "meta": {"versionId": "1", "lastUpdated": now.isoformat()}, **fhir(person)}
+        said, enterprise, data_key = demographics_of(resource), uuid4(), vault.fresh_key(pid)
+        sealed = vault.seal(resource, data_key)
+        rows["data_key"].append((data_key.scope, data_key.version, *wrap(data_key.key)))
+        rows["resource"].append((pid, key_of(f"Patient/{id_}"), "Patient", id_, 1, now, pid, b""))
+        rows["resource_content"].append(
+            (pid, sealed.packed, sealed.identity, sealed.narrative, sealed.key_scope, sealed.key_version)
+        )
+        rows["identity_enterprise"].append((enterprise, None, now))
+        fingerprint = list(fingerprint_of(index, pid, said))
+        rows["identity_patient"].append((pid, id_, "bench", enterprise, fingerprint, VERSION))
+        rows["identity_block_key"] += [(token, pid) for token in tokens_of(index, pid, "bench", said).block_keys]
+    return {table: (columns, rows[table]) for table, columns in _COLUMNS.items()}
+
+
+# Measuring
+
+
+async def _tell_sizes(hub: Hub) -> None:
+    async with hub.database.connection() as tx:
+        persons = await tx.fetchval("SELECT count(*) FROM identity_patient")
+        for table, bytes_ in await tx.fetch(
+            "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relname = ANY($1) ORDER BY 1",
+            list(_COLUMNS),
+        ):
+            click.echo(f"{table}: {bytes_ / persons:.0f} bytes a person")
+        sizes = await tx.fetch(
+            "SELECT size, count(*) AS blocks FROM"
+            " (SELECT count(*) AS size FROM identity_block_key GROUP BY token) AS block GROUP BY 1 ORDER BY 1",
+        )
+    keys = sum(row["size"] * row["blocks"] for row in sizes)
+    pairs = sum(row["size"] * min(row["size"] - 1, LARGEST_BLOCK) for row in sizes)
+    hot = sum(row["size"] * row["blocks"] for row in sizes if row["size"] > LARGEST_BLOCK)
+    click.echo(
+        f"{persons} persons, {keys / persons:.1f} keys each; blocks: largest {sizes[-1]['size']}, "
+        f"{hot / keys:.5f} of the keys in blocks of more than {LARGEST_BLOCK}"
+    )
+    met = sum(row["size"] * (row["size"] - 1) * row["blocks"] for row in sizes if row["size"] <= LARGEST_BLOCK)
+    click.echo(f"met under a key, on average: {met / persons:.2f} others ({pairs} sizes weighed)")
+
+
+async def _postgres_of(hub: Hub) -> Callable[[], float]:
+    async with hub.database.connection() as tx:
+        backend = psutil.Process(await tx.fetchval("SELECT pg_backend_pid()"))
+    server = backend.parent()
+    assert server is not None
+
+    def spent() -> float:
+        """CPU seconds of its sessions: those of one that ended are gone."""
+        return sum(sum(process.cpu_times()[:2]) for process in server.children())
+
+    return spent
+
+
+async def _ask(hub: Hub, again: _Questions, postgres: Callable[[], float]) -> None:
     cpu, wall, opened, right, wrong = [], [], [], 0, 0
-    for number, person in enumerate(again):
+    before = postgres()
+    for number, (person, true) in enumerate(again):
         async with hub.database.transaction(read_only=True) as tx:
             counted = 0
 
@@ -131,12 +262,14 @@ async def _ask(hub: Hub, again: Sequence[Person], people: Sequence[Person]) -> N
                 cpu.append(time.process_time() - at)
                 wall.append(time.perf_counter() - began)
                 opened.append(counted)
-        certain = [one for one in found if one.comparison.links]
-        right += any(truth[one.patient.patient_id] == person.truth for one in certain)
-        wrong += any(truth[one.patient.patient_id] != person.truth for one in certain)
+        certain = [one for one in found if one.comparison.links and one.patient.source == "bench"]
+        right += any(one.patient.patient_id == true for one in certain)
+        wrong += any(one.patient.patient_id != true for one in certain)
     _tell("match, CPU", cpu)
     _tell("match, wall", wall)
-    click.echo(f"opened for a match: {sum(opened) / len(opened):.1f} on average, {max(opened)} at most")
+    click.echo(f"match, database: mean {1000 * (postgres() - before) / len(again):.2f} ms of CPU")
+    cuts = quantiles(opened, n=100)
+    click.echo(f"opened for a match: p50 {cuts[49]:.0f}, p99 {cuts[98]:.0f}, at most {max(opened)}")
     click.echo(f"links: {right / len(again):.3f} of the true ones, {wrong} false")
 
 
@@ -146,19 +279,29 @@ async def _open(hub: Hub, tx: Any, ids: Sequence[str]) -> Mapping[str, Any]:
     return {document["id"]: document for document in documents}
 
 
-async def _register(hub: Hub, again: Sequence[Person]) -> None:
-    cpu, wall = [], []
-    for key, person in enumerate(again, 1):
-        resource, at, began = fhir(person), time.process_time(), time.perf_counter()
-        async with hub.database.transaction() as tx:
-            await hub.identity.register(
-                tx, key, f"again-{key}", "again", resource, lambda ids, tx=tx: _open(hub, tx, ids), is_new=True
-            )
-        if key > len(again) // 10:
-            cpu.append(time.process_time() - at)
+async def _register(hub: Hub, people: Sequence[Person], postgres: Callable[[], float], *, clients: int) -> None:
+    """Through the gate: validated, sealed, indexed, matched, audited."""
+    for person in people[:_WARMING]:
+        await hub.write.create(_DESK, fhir(person))
+    people = people[_WARMING:]
+    waiting: Iterator[Person] = iter(people)
+    wall: list[float] = []
+
+    async def client() -> None:
+        for person in waiting:
+            began = time.perf_counter()
+            await hub.write.create(_DESK, fhir(person))
             wall.append(time.perf_counter() - began)
-    _tell("register and link, CPU", cpu)
-    _tell("register and link, wall", wall)
+
+    cpu, database, began = time.process_time(), postgres(), time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    took, cpu, database = time.perf_counter() - began, time.process_time() - cpu, postgres() - database
+    count = len(people)
+    _tell(f"register, {clients} at once, wall", wall)
+    click.echo(
+        f"register, {clients} at once: {count / took:.0f}/s; CPU of this process {1000 * cpu / count:.2f} ms, of the "
+        f"database {1000 * database / count:.2f} ms each: {count / (cpu + database):.0f} for a second of CPU"
+    )
 
 
 def _tell(what: str, seconds: Sequence[float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -417,3 +418,40 @@ async def test_confirmed_duplicates_are_the_creation_rate_and_a_number_that_was_
 async def test_an_empty_hub_has_no_rates(hub: Hub) -> None:
     told = document(await hub.report_identity(ANN))
     assert set(told["rates"].values()) == {None}
+
+
+async def test_two_units_of_work_that_doubt_the_same_pairs_in_opposite_order_both_commit(hub: Hub) -> None:
+    # Two workers with a batch each. Of two pairs of namesakes each says now that he was born when the other was: either
+    # puts the pair in doubt, and neither sees what the other's worker is about to store.
+    early, late = "1967-12-13", "1991-01-01"
+    for id_, facts, born in (("p0", JANE, early), ("p1", JANE, late), ("q0", JOHN, early), ("q1", JOHN, late)):
+        await put(hub, person(id_, id_, **{**facts, "born": born}))
+    assert await tasks(hub) == []
+    met = asyncio.Barrier(2)
+
+    async def work(first: dict[str, Any], second: dict[str, Any]) -> None:
+        async with hub.database.transaction() as tx:
+            for change in (first, second):
+                audit = submission_audit(Action.UPDATE, "update")
+                await hub.ingest(tx, Submission("east", [Incoming(change, "update")], audit))
+                await met.wait()  # each has brought its first, then its second change
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(
+            work(person("p0", "p0", **{**JANE, "born": late}), person("q0", "q0", **{**JOHN, "born": late})),
+            work(person("q1", "q1", **{**JOHN, "born": early}), person("p1", "p1", **{**JANE, "born": early})),
+        )
+    assert {(task.one.patient_id, task.other.patient_id) for task in await tasks(hub)} == {("p0", "p1"), ("q0", "q1")}
+    assert await log_is_the_tables(hub)
+
+
+async def test_a_doubt_that_arises_and_goes_in_one_unit_of_work_leaves_no_task_that_waits(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "2", born="1991-01-01"))
+    async with hub.database.transaction() as tx:
+        for born in ("1967-12-13", "1991-01-01"):  # now it might be a, and now not any more
+            audit = submission_audit(Action.UPDATE, "update")
+            await hub.ingest(tx, Submission("east", [Incoming(person("b", "2", born=born), "update")], audit))
+    assert await tasks(hub) == []
+    assert [task.state for task in await tasks(hub, TaskState.CLOSED)] == [TaskState.CLOSED]
+    assert await log_is_the_tables(hub)

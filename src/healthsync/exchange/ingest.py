@@ -699,7 +699,7 @@ class Ingest:
         outcome = await self._identity.register(
             tx, key, patient.patient_id, patient.source, resource, load, is_new=is_new
         )
-        await self._reviews.take(tx, outcome.flags)
+        self._reviews.take(tx, outcome.flags, patient.source)
         if outcome.is_held and replaces is not None:
             await self._reviews.hold(tx, key, replaces)
             return [Event(EventName.PATIENT_HELD, told, {"speaks": f"{told}/_history/{replaces}"})]
@@ -713,11 +713,11 @@ class Ingest:
 
     async def _spoken_for(self, tx: Transaction, work: _Work, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What stands for patients: what this submission brings, what is in store, or the version before one that is
-        held."""
+        held. It is kept opened, and nobody may change it."""
         held = await self._reviews.held_versions(tx, ids)
         own = {id_: w.resource for (_, id_), w in work.written.items() if id_ in ids and id_ not in held}
         rows = await self._speaking(tx, [id_ for id_ in ids if id_ not in own], held)
-        return own | {document["id"]: document for document in await self._vault.open(tx, rows)}
+        return own | {opened.stored.id: opened.document for opened in await self._vault.look(tx, rows)}
 
     async def _speaking(self, tx: Transaction, ids: Sequence[str], held: Mapping[str, int]) -> list[StoredResource]:
         """The versions that stand for patients in store: the newest, or of those that are held the one before."""
@@ -790,7 +790,7 @@ class Ingest:
         survivor, retired = decided.patient, decided.other
         outcome = await self._identity.merge(tx, survivor, retired, decided.by, decided.reason)
         await self._reviews.settled_elsewhere(tx, survivor, retired, decided.by, decided.reason)
-        await self._reviews.take(tx, outcome.flags)
+        self._reviews.take(tx, outcome.flags)
         await self._align_consents(tx, outcome.enterprise_id)
         if outcome.retired is not None:
             retiring = {} if is_told else {outcome.retired: outcome.survivor.patient_id}
@@ -875,7 +875,7 @@ class Ingest:
             decide = self._identity.link if decided.kind == "link" else self._identity.unlink
             outcome = await decide(tx, one, other, decided.by, decided.reason)
             await self._reviews.settled_elsewhere(tx, one, other, decided.by, decided.reason)
-        await self._reviews.take(tx, outcome.flags)
+        self._reviews.take(tx, outcome.flags)
         persons = {*before.values(), *(await self._identity.enterprise_ids(tx, both)).values()}
         for person in persons:
             await self._align_consents(tx, UUID(person))

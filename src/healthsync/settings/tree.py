@@ -383,7 +383,8 @@ class Fhir:
         maximum=1_000_000,
     )
     opened_megabytes: int = setting(
-        "Memory of each process for resources that searches opened (decrypted) a moment ago; 0 keeps none.",
+        "Memory of each process for resources that searches and the patient index opened (decrypted) a moment ago; "
+        "0 keeps none.",
         default=64,
         minimum=0,
         maximum=100_000,

@@ -21,7 +21,7 @@ import yaml
 from rapidfuzz.distance import JaroWinkler, Levenshtein
 
 from healthsync.domains.identity.levels import names_of
-from healthsync.domains.identity.matching import Comparison, Rule, compare
+from healthsync.domains.identity.matching import Comparison, Rule, are_two, compare
 from healthsync.domains.identity.model import Address, Demographics
 from healthsync.domains.identity.weighing import Step, Weights
 from healthsync.errors import InvalidInput
@@ -50,7 +50,7 @@ class ByWeights:
     def __call__(self, one: Demographics, other: Demographics) -> Comparison:
         """Compare two records."""
         by_rules = compare(one, other)
-        if by_rules.links and not by_rules.flags:
+        if (by_rules.links and not by_rules.flags) or are_two(one, other, by_rules):
             return by_rules
         weighed = self.weights.weigh(one, other)
         likely, reasons = weighed.probability, weighed.reasons

@@ -180,16 +180,30 @@ def remembering(compare: Compare) -> Compare:
     return compared
 
 
-def _rule(agreeing: set[str]) -> Rule | None:
-    table = (
-        (Rule.IDENTIFIER, {"identifier"}),
-        (Rule.SSN_FIRST_NAME, {"ssn", "first-name"}),
-        (Rule.SSN_BIRTH_DATE, {"ssn", "birth-date"}),
-        (Rule.NAME_BIRTH_DATE_SEX, {"name", "birth-date", "sex"}),
-        (Rule.SSN, {"ssn"}),
-        (Rule.NAME_BIRTH_DATE, {"name", "birth-date"}),
+def are_two(one: Demographics, other: Demographics, how: Comparison) -> bool:
+    """Whether nobody need look at two records, compared by the rules, whatever else they share: one authority gave them
+    two numbers, and birth dates and a name are different ones. They live or work together, or their telephone is an
+    office's (decision 31)."""
+    return (
+        how.rule is None
+        and SECOND_NUMBER in how.vetoes
+        and "demographics-disagree" in how.gates
+        and _nearly(one.birth_dates, other.birth_dates, _may_be_one_date) is Agreement.DIFFERS
     )
-    return next((rule for rule, needed in table if needed <= agreeing), None)
+
+
+_RULES: Sequence[tuple[Rule, set[str]]] = (
+    (Rule.IDENTIFIER, {"identifier"}),
+    (Rule.SSN_FIRST_NAME, {"ssn", "first-name"}),
+    (Rule.SSN_BIRTH_DATE, {"ssn", "birth-date"}),
+    (Rule.NAME_BIRTH_DATE_SEX, {"name", "birth-date", "sex"}),
+    (Rule.SSN, {"ssn"}),
+    (Rule.NAME_BIRTH_DATE, {"name", "birth-date"}),
+)
+
+
+def _rule(agreeing: set[str]) -> Rule | None:
+    return next((rule for rule, needed in _RULES if needed <= agreeing), None)
 
 
 def _vetoes(one: Demographics, other: Demographics, fields: Mapping[str, Agreement]) -> Iterable[str]:
@@ -348,14 +362,17 @@ def resolve(
         flags += reasons
     together = [[newcomer, *persons.get(own, ())]] if own else []
     together += [persons[match.person] for match in matches]
-    if any(_apart(one, other, decisions) for one, other in combinations(together, 2)):
+    if any(_apart(one, other, decisions, compare) for one, other in combinations(together, 2)):
         flags += [(match.patient_key, ("ambiguous-persons",)) for match in matches]
         matches = []
     return Resolution(tuple(matches), tuple(flags))
 
 
 def vetoes_between(
-    one: Sequence[Profile], other: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]
+    one: Sequence[Profile],
+    other: Sequence[Profile],
+    decisions: Mapping[tuple[int, int], Decision],
+    compare: Compare = compare,
 ) -> dict[tuple[int, int], tuple[str, ...]]:
     """What forbids that two persons are one, by pair of members; what a person decided to link is not questioned.
 
@@ -381,13 +398,12 @@ def _best(
 ) -> tuple[Match | None, list[Reasons]]:
     """The strongest link with a person unless any member vetoes it, and what to look at."""
     said = newcomer.demographics
-    vetoes = sorted({veto for of_pair in vetoes_between([newcomer], profiles, decisions).values() for veto in of_pair})
-    compared = [
-        (key, replace(how, vetoes=tuple(vetoes)))
-        for profile in profiles
-        for key, how in _compared(said, profile, compare)
-        if how.rule
-    ]
+    alike = [found for profile in profiles for found in _compared(said, profile, compare) if found[1].rule]
+    if not alike:
+        return None, []
+    forbidding = vetoes_between([newcomer], profiles, decisions, compare).values()
+    vetoes = tuple(sorted({veto for of_pair in forbidding for veto in of_pair}))
+    compared = [(key, replace(how, vetoes=vetoes)) for key, how in alike]
     linking = [found for found in compared if found[1].links]
     if linking:
         key, how = min(linking, key=lambda found: (found[1].strength, len(found[1].reasons), found[0]))
@@ -411,9 +427,14 @@ def _all_of(said: Iterable[Demographics]) -> Demographics:
     return reduce(or_, each) if each else Demographics()
 
 
-def _apart(one: Sequence[Profile], other: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]) -> bool:
+def _apart(
+    one: Sequence[Profile],
+    other: Sequence[Profile],
+    decisions: Mapping[tuple[int, int], Decision],
+    compare: Compare,
+) -> bool:
     """Whether a decision or a veto between any two members keeps two persons apart."""
-    return _forbidden(one, other, decisions) or bool(vetoes_between(one, other, decisions))
+    return _forbidden(one, other, decisions) or bool(vetoes_between(one, other, decisions, compare))
 
 
 def _forbidden(one: Sequence[Profile], other: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision]) -> bool:

@@ -102,10 +102,11 @@ SELECT * FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, other_pa
 ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET kind = EXCLUDED.kind
 
 -- name: save_flagged
--- Pairs to be looked at.
+-- Pairs to be looked at, in one order: two who flag the same pairs wait for each other, and not in a circle.
 INSERT INTO identity_review (patient_key, other_patient_key, reasons, raised_at)
 SELECT * FROM jsonb_to_recordset($1::jsonb)
     AS row (patient_key bigint, other_patient_key bigint, reasons text[], raised_at timestamptz)
+ORDER BY patient_key, other_patient_key
 ON CONFLICT (patient_key, other_patient_key) DO UPDATE SET reasons = EXCLUDED.reasons, raised_at = EXCLUDED.raised_at
 
 -- name: save_settled
@@ -257,26 +258,47 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]) ON CONFLICT DO NOTH
 DELETE FROM identity_number WHERE patient_key = ANY ($1::bigint[]) AND (patient_key, kind, token) NOT IN (
     SELECT * FROM unnest($2::bigint[], $3::text[], $4::bigint[]))
 
--- name: raise_tasks
+-- name: tasks_said
+-- The tasks that pairs ask for and do not have, in one order. Of a patient who is stored by the same statement the row
+-- knows the source.
+SELECT row.*, coalesce(p.source, row.source) = coalesce(o.source, row.source) AS is_of_one_source
+FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, other_patient_key bigint, kind text, reasons text[],
+    source text, rules text, at timestamptz)
+LEFT JOIN identity_patient p ON p.patient_key = row.patient_key
+LEFT JOIN identity_patient o ON o.patient_key = row.other_patient_key
+WHERE NOT EXISTS (SELECT FROM identity_task t
+    WHERE t.patient_key = row.patient_key AND t.other_patient_key = row.other_patient_key
+        AND t.state IN ('open', 'claimed', 'second') AND t.reasons @> row.reasons)
+
+-- name: tasks_raised
 -- A task for each pair; one that is waiting already grows by the reasons that are new.
-WITH said AS (
-    SELECT row.*, p.source = o.source AS is_of_one_source, p.source
-    FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, other_patient_key bigint, kind text, reasons text[])
-    JOIN identity_patient p ON p.patient_key = row.patient_key
-    JOIN identity_patient o ON o.patient_key = row.other_patient_key
-), raised AS (
-    INSERT INTO identity_task (patient_key, other_patient_key, kind, reasons, rules, owner, state, raised_at)
-    SELECT patient_key, other_patient_key,
-        CASE WHEN kind <> 'match' THEN kind WHEN is_of_one_source THEN 'duplicate' ELSE 'linkage' END,
-        reasons, $2, CASE WHEN is_of_one_source THEN source END, 'open', $3
-    FROM said
-    ON CONFLICT (patient_key, other_patient_key) WHERE state IN ('open', 'claimed', 'second') DO UPDATE
-        SET reasons = ARRAY(SELECT DISTINCT unnest(identity_task.reasons || EXCLUDED.reasons) ORDER BY 1)
-        WHERE NOT identity_task.reasons @> EXCLUDED.reasons
-    RETURNING task, xmax = 0 AS is_new, kind
-)
+INSERT INTO identity_task (patient_key, other_patient_key, kind, reasons, rules, owner, state, raised_at)
+SELECT patient_key, other_patient_key,
+    CASE WHEN kind <> 'match' THEN kind WHEN is_of_one_source THEN 'duplicate' ELSE 'linkage' END,
+    reasons, rules, CASE WHEN is_of_one_source THEN source END, 'open', at
+FROM identity_tasks_said ORDER BY patient_key, other_patient_key
+ON CONFLICT (patient_key, other_patient_key) WHERE state IN ('open', 'claimed', 'second') DO UPDATE
+    SET reasons = ARRAY(SELECT DISTINCT unnest(identity_task.reasons || EXCLUDED.reasons) ORDER BY 1)
+    WHERE NOT identity_task.reasons @> EXCLUDED.reasons
+RETURNING task, patient_key, other_patient_key, xmax = 0 AS is_new, identity_task.kind
+
+-- name: tasks_raised_steps
+-- Their history.
 INSERT INTO identity_task_step (task, at, act, code, reason, by)
-SELECT task, $3, CASE WHEN is_new THEN 'raised' ELSE 'grown' END, kind, '', 'rules' FROM raised;
+SELECT r.task, s.at, CASE WHEN r.is_new THEN 'raised' ELSE 'grown' END, r.kind, '', 'rules'
+FROM identity_tasks_raised r JOIN identity_tasks_said s USING (patient_key, other_patient_key)
+
+-- name: tasks_closed
+-- What has no ground any more, unless somebody has decided about it meanwhile.
+UPDATE identity_task SET state = 'closed', settled_at = row.at, claimed_by = NULL, claimed_at = NULL
+FROM jsonb_to_recordset($1::jsonb) AS row (task bigint, at timestamptz, why text)
+WHERE identity_task.task = row.task AND identity_task.state IN ('open', 'claimed', 'second')
+RETURNING identity_task.task, row.at, row.why
+
+-- name: tasks_closed_steps
+-- Its history.
+INSERT INTO identity_task_step (task, at, act, code, reason, by)
+SELECT task, at, 'closed', why, '', 'rules' FROM identity_tasks_closed
 
 -- name: tasks
 -- Tasks, the oldest first.
@@ -297,14 +319,14 @@ JOIN identity_patient o ON o.patient_key = t.other_patient_key
 WHERE t.task = $1 FOR UPDATE OF t;
 
 -- name: waiting_tasks_of
--- What is still to be decided about a patient, locked: who decides just now comes first.
+-- What is still to be decided about a patient.
 SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
 FROM identity_task t
 JOIN identity_patient p ON p.patient_key = t.patient_key
 JOIN identity_patient o ON o.patient_key = t.other_patient_key
 WHERE (t.patient_key = $1 OR t.other_patient_key = $1)
     AND (t.state IN ('open', 'claimed') OR t.state = 'second' AND t.kind = 'overlay')
-ORDER BY t.task FOR UPDATE OF t;
+ORDER BY t.task;
 
 -- name: in_doubt_about
 -- The patients of other persons that a waiting task compares with a member of these, except those whose newest version

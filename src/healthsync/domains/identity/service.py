@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -64,6 +65,9 @@ MOST_CANDIDATES = 60
 NOBODY = 0
 """The key of a record that is not registered."""
 
+_KEPT_READINGS = 2_000
+"""Patients whose reading is kept in memory, with the document: about 10 kB each."""
+
 _hot_keys = metrics.counter(
     "healthsync_identity_hot_keys", "Block keys passed over because too many patients have them."
 )
@@ -97,6 +101,7 @@ class IdentityService:
         self._clock = clock
         self._survivorship = survivorship or Survivorship()
         self._compare = deciding or ByRules()
+        self._read = _Readings(clock)
         self._own_keys, self._keys_version = tuple(own_keys), version_of(own_keys)
 
     async def find_source_patient(
@@ -147,10 +152,10 @@ class IdentityService:
             return IdentityOutcome(before, created=False)
 
         # (2) Everyone it could be, and what was decided about them.
-        compare, read = remembering(self._compare), _Readings(self._today())
-        near = {} if alone else await self._alike(tx, said, tokens, load, compare, read)
+        compare, seen = remembering(self._compare), dict[str, Demographics]()
+        near = {} if alone else await self._alike(tx, said, tokens, load, compare, seen)
         keys = {key for key, how in near.items() if how.links} | (set() if is_new else {patient_key})
-        ledger, members, others = await self._those(tx, keys, near, load, read, patient_key)
+        ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key)
 
         # (3) Another person under the old number is looked at before anything is linked.
         changed = contradicted(known_as, fingerprint)
@@ -161,7 +166,7 @@ class IdentityService:
             matches, flags = _judge(patient_key, said, others, ledger.state, compare)
             while unlocked := _unlocked(matches, members, keys):  # what its records say together made the link
                 keys |= unlocked
-                ledger, members, others = await self._those(tx, keys, near, load, read, patient_key)
+                ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key)
                 matches, flags = _judge(patient_key, said, others, ledger.state, compare)
 
         # (4) Link, flag, save. Of what is held nothing enters the index: the patient goes on as he was known.
@@ -205,9 +210,9 @@ class IdentityService:
         found: dict[int, Candidate] = {}
         against: dict[UUID, set[str]] = {}
         for each in near:
-            if each.patient.patient_id not in loaded:
+            if (id_ := each.patient.patient_id) not in loaded:
                 continue
-            how = self._compare(said, demographics_of(loaded[each.patient.patient_id], today=self._today()))
+            how = self._compare(said, self._read(id_, loaded[id_]))
             against.setdefault(each.enterprise_id, set()).update(how.vetoes)
             shown = active.get(each.patient.patient_key, each.patient)
             other = found.get(shown.patient_key)
@@ -403,15 +408,17 @@ class IdentityService:
         tokens: Tokens,
         load: LoadPatients,
         compare: Compare,
-        read: _Readings,
+        seen: dict[str, Demographics],
     ) -> dict[int, Comparison]:
-        """Those among who shares a token with a record that a link or a flag may concern, by key."""
+        """Those among who shares a token with a record that a link or a flag may concern, by key; `seen` gets what all
+        of them say."""
         near = await self._near(tx, tokens)
         loaded = await load([each.patient.patient_id for each in near]) if near else {}
+        seen |= {id_: self._read(id_, patient) for id_, patient in loaded.items()}
         return {
             each.patient.patient_key: how
             for each in near
-            if (id_ := each.patient.patient_id) in loaded and (how := compare(said, read(id_, loaded[id_]))).rule
+            if (id_ := each.patient.patient_id) in seen and (how := compare(said, seen[id_])).rule
         }
 
     async def _those(
@@ -420,14 +427,25 @@ class IdentityService:
         keys: Collection[int],
         near: Collection[int],
         load: LoadPatients,
-        read: _Readings,
+        seen: Mapping[str, Demographics],
         but: int,
     ) -> tuple[Ledger, list[Member], dict[int, Demographics]]:
         """The persons of `keys`, which are locked, and of `near`, which are not: whom nothing will be linked with is
-        only told about, and households that arrive together need not wait for each other."""
+        only told about, and households that arrive together need not wait for each other. `seen` is what candidates
+        said before anything was locked."""
         members = await store.persons_of(tx, keys, near) if keys or near else []
-        speaking = [member for member in members if member.fingerprint]  # of a deleted record nothing is left
-        others = await self._demographics(speaking, load, read, but)
+        locked = {member.enterprise_id for member in members if member.key in keys}
+        speaking = {
+            member.patient.patient_id: member
+            for member in members
+            if member.fingerprint and member.key != but  # of a deleted record nothing is left
+        }
+        # Who is locked now may have changed since he was opened.
+        opened = {id_: seen[id_] for id_, one in speaking.items() if id_ in seen and one.enterprise_id not in locked}
+        wanted = [id_ for id_ in speaking if id_ not in opened]
+        loaded = await load(wanted) if wanted else {}
+        opened |= {id_: self._read(id_, patient) for id_, patient in loaded.items()}
+        others = {speaking[id_].key: said for id_, said in opened.items()}
         return await self._ledger(tx, members, BY_RULES), members, others
 
     def _today(self) -> date:
@@ -452,13 +470,6 @@ class IdentityService:
         if members:
             await store.add_decisions_and_reviews(tx, state)
         return Ledger(state, at=self._clock.now(), decided_by=decided_by)
-
-    async def _demographics(
-        self, members: Sequence[Member], load: LoadPatients, read: _Readings, but: int
-    ) -> dict[int, Demographics]:
-        keys = {member.patient.patient_id: member.key for member in members if member.key != but}
-        patients = await load(list(keys)) if keys else {}
-        return {keys[id_]: read(id_, patient) for id_, patient in patients.items()}
 
     def _save(
         self,
@@ -503,17 +514,23 @@ class IdentityService:
 
 
 class _Readings:
-    """What patients say of themselves, each read once while it stays the same: candidates are opened again when the
-    persons they belong to are locked."""
+    """What patients said of themselves when they were opened last, each read once while the same document comes again:
+    those that share keys with many (a household, an employer's telephone) are candidates again and again."""
 
-    def __init__(self, today: date) -> None:
-        self._today = today
-        self._known: dict[str, tuple[Mapping[str, Any], Demographics]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._day: date | None = None
+        self._known: OrderedDict[str, tuple[Mapping[str, Any], Demographics]] = OrderedDict()
 
     def __call__(self, id_: str, patient: Mapping[str, Any]) -> Demographics:
+        if self._day != (today := self._clock.now().date()):
+            self._day, self._known = today, OrderedDict()
         known = self._known.get(id_)
-        if known is None or known[0] != patient:
-            known = self._known[id_] = patient, demographics_of(patient, today=self._today)
+        if known is None or (known[0] is not patient and known[0] != patient):
+            known = self._known[id_] = patient, demographics_of(patient, today=today)
+        self._known.move_to_end(id_)
+        if len(self._known) > _KEPT_READINGS:
+            self._known.popitem(last=False)
         return known[1]
 
 
@@ -534,7 +551,7 @@ def _judge(
     persons = _persons(profiles, state)
     found = resolve(itself, persons, decisions, own=own, compare=compare)
     flags = [Flag(key, other, reasons) for other, reasons in found.flags]
-    against = vetoes_between([itself], persons.get(own, ()) if own else (), decisions)
+    against = vetoes_between([itself], persons.get(own, ()) if own else (), decisions, compare)
     return found.matches, flags + [Flag(*place, ("link-contradicted", *vetoes)) for place, vetoes in against.items()]
 
 

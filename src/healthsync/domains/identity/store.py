@@ -87,7 +87,7 @@ async def persons_of(tx: Transaction, keys: Collection[int], also: Collection[in
     """All members of the persons of `keys`, with these persons locked, and of those of `also` as they are now."""
     wanted = list(keys)
     locked: set[UUID] = set()
-    while rows := await tx.fetch(_SQL.lock_persons, wanted):
+    while wanted and (rows := await tx.fetch(_SQL.lock_persons, wanted)):
         locked |= {row["enterprise_id"] for row in rows}
         members = [_member(row) for row in await tx.fetch(_SQL.members_with, [*wanted, *also])]
         if {member.enterprise_id for member in members if member.key in keys} <= locked:  # nobody moved meanwhile
@@ -115,6 +115,9 @@ async def add_decisions_and_reviews(tx: Transaction, state: LinkState) -> None:
             state.decisions[place] = Decision(row["kind"])
         else:
             state.reviews[place] = frozenset(row["reasons"])
+    for place, reasons, _ in tx.kept_for_end(_REVIEWS):
+        if state.person_of.keys() >= set(place):
+            state.reviews[place] = frozenset(reasons)
 
 
 def save(tx: Transaction, change: Change, tokens: Tokens | None = None, *, is_new: bool = False) -> None:
@@ -128,15 +131,12 @@ def save(tx: Transaction, change: Change, tokens: Tokens | None = None, *, is_ne
         members=[_member_row(member) for member in change.members],
         events=change.events,
         decisions=[_paired(place, kind=kind) for place, kind in change.decisions.items()],
-        flagged=[
-            _paired(place, reasons=sorted(reasons), raised_at=at)
-            for place, reasons in change.reviews.items()
-            if reasons
-        ],
-        settled=[] if is_new else [_paired(place) for place, reasons in change.reviews.items() if not reasons],
         pinned=[pin for pin, holds in change.pins.items() if holds],
         unpinned=[pin for pin, holds in change.pins.items() if not holds],
     )
+    reviews = [(place, sorted(reasons), at) for place, reasons in change.reviews.items() if reasons or not is_new]
+    if reviews:
+        tx.at_end(_REVIEWS, reviews)
     if tokens:
         _save_tokens(tx, tokens, is_new=is_new)
 
@@ -168,6 +168,17 @@ def _writer(name: str, parameters: Callable[[Sequence[Any]], Sequence[Any]]) -> 
     return Writer(lambda rows: Parts((text,), parameters(rows)))
 
 
+def _reviewed(rows: Sequence[tuple[tuple[int, int], list[str], datetime]]) -> Parts:
+    """The last that was said of each pair stands."""
+    last = {place: (reasons, at) for place, reasons, at in rows}
+    flagged = [_paired(place, reasons=why, raised_at=at) for place, (why, at) in last.items() if why]
+    settled = [_paired(place) for place, (why, _) in last.items() if not why]
+    written = [("flagged", _SQL.save_flagged, flagged)] if flagged else []
+    written += [("settled", _SQL.save_settled, settled)] if settled else []
+    texts = (f"identity_{name} AS ({text.replace('$1', f'${at}')})" for at, (name, text, _) in enumerate(written, 1))
+    return Parts(tuple(texts), [_json(rows) for _, _, rows in written])
+
+
 def _columns(rows: Sequence[Sequence[Any]], count: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]
 
@@ -182,10 +193,7 @@ def _json(rows: object) -> str:
 
 
 _WRITERS = {
-    **{
-        name: _writer(name, lambda rows: [_json(rows)])
-        for name in ("persons", "members", "events", "decisions", "flagged", "settled")
-    },
+    **{name: _writer(name, lambda rows: [_json(rows)]) for name in ("persons", "members", "events", "decisions")},
     "identifiers": _writer("identifiers", lambda rows: _columns(rows, 3)),
     "block_keys": _writer("block_keys", lambda rows: _columns(rows, 2)),
     "pinned": _writer("pinned", lambda rows: _columns(rows, 2)),
@@ -197,6 +205,10 @@ _WRITERS = {
         for name in ("withdrawn_identifiers", "withdrawn_block_keys", "withdrawn_fingerprint")
     },
 }
+
+
+_REVIEWS = Writer(_reviewed)
+"""Pairs with why they are to be looked at, written at the end of the unit of work."""
 
 
 async def vacant_person(tx: Transaction, keys: Collection[int]) -> UUID | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from healthsync.standards.normalise import GENERATIONS
 
@@ -46,6 +47,9 @@ def normalised_name(text: object) -> str:
     """A name without case, accents, blanks and marks; "" when it is not text."""
     if not isinstance(text, str):
         return ""
+    if text.isascii():  # nearly always
+        lower = text.lower()
+        return lower if lower.isalnum() else "".join(filter(str.isalnum, lower))
     decomposed = unicodedata.normalize("NFKD", text.casefold()).translate(_LETTERS)
     return "".join(letter for letter in decomposed if letter.isalnum())
 
@@ -152,6 +156,7 @@ def postal_code_of(text: str) -> str:
     return "" if not code or set(code) <= {"0"} or set(code) == {"9"} or is_nobody(code) else code
 
 
+@lru_cache(16384)
 def place_of(text: str) -> str:
     """A city, state or second line of an address: words in their short form."""
     words = [_ABBREVIATIONS.get(word, word) for word in text_of(text).split()]

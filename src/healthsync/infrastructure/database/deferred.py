@@ -93,7 +93,8 @@ def _text(made: tuple[tuple[tuple[str, ...], str, int], ...]) -> str:
         if final:
             last.append(_moved(final, first))
         first += count
-    return f"WITH {', '.join(parts)} SELECT {', '.join(last) or '1'}"
+    written = f"WITH {', '.join(parts)} " if parts else ""  # a writer may find that its rows come to nothing
+    return f"{written}SELECT {', '.join(last) or '1'}"
 
 
 def _moved(text: str, first: int) -> str:

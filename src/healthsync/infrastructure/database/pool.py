@@ -119,12 +119,15 @@ class Transaction:
 
     `later` keeps rows for the end of the unit, where all that were kept are written by one statement. Whatever else is
     asked of the transaction in between is asked after they were written, so that nothing can tell the difference.
+    `at_end` keeps rows that nothing else in the unit reads for its very end: rows that others may write at the same
+    time are then locked by one statement, in the writer's order, and not for longer than the commit takes.
     """
 
     def __init__(self, connection: asyncpg.Connection | None) -> None:
         self._connection = connection
         self._after_commit: list[Callable[[], None]] = []
         self._waiting: Waiting = {}
+        self._ends: Waiting = {}
 
     @property
     def connection(self) -> asyncpg.Connection:
@@ -176,9 +179,23 @@ class Transaction:
         """Keep rows for the end of the unit of work."""
         self._waiting.setdefault(writer, []).extend(rows)
 
+    def at_end(self, writer: Writer, rows: Sequence[Any]) -> None:
+        """Keep rows for the commit, in order; what is asked before does not see them."""
+        self._ends.setdefault(writer, []).extend(rows)
+
+    def kept_for_end(self, writer: Writer) -> Sequence[Any]:
+        """The rows that wait for the commit."""
+        return self._ends.get(writer, ())
+
     async def flush(self) -> None:
-        """Write now what waits."""
+        """Write now what waits, also for the commit."""
+        self._end()
         await self._ready()
+
+    def _end(self) -> None:
+        """What waited for the commit is written with the rest."""
+        if self._ends:
+            self._waiting, self._ends = deferred.merged([self._waiting, self._ends]), {}
 
     async def _ready(self) -> None:
         if self._waiting:
@@ -199,14 +216,14 @@ class Transaction:
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail alone: an exception undoes the part and travels on."""
         await self._ready()
-        kept = len(self._after_commit)
+        kept, ends = len(self._after_commit), {writer: list(rows) for writer, rows in self._ends.items()}
         try:
             async with self.connection.transaction():
                 yield
                 await self._ready()
         except BaseException:
             del self._after_commit[kept:]
-            self._waiting = {}
+            self._waiting, self._ends = {}, ends
             raise
 
 
@@ -245,6 +262,7 @@ class _UnitOfWork(Transaction):
 
     async def end(self) -> None:
         """Write what waits and commit. What was only kept for the end travels with that of other units."""
+        self._end()
         if self._began is not None:
             await super()._ready()
             await self._began.commit()
@@ -255,7 +273,7 @@ class _UnitOfWork(Transaction):
 
     async def undo(self) -> None:
         """Nothing of it happened."""
-        self._waiting = {}
+        self._waiting, self._ends = {}, {}
         if self._began is not None:
             await self._began.rollback()
 

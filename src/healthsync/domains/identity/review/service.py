@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -52,10 +52,10 @@ class ReviewService:
 
     # --- what registrations and merges bring
 
-    async def take(self, tx: Transaction, flags: Iterable[Flag]) -> None:
-        """What was flagged becomes work, once for each pair."""
-        if raised := rules.raised(flags):
-            await store.raise_tasks(tx, raised, RULES_VERSION, self._clock.now())
+    def take(self, tx: Transaction, flags: Iterable[Flag], source: str | None = None) -> None:
+        """What was flagged becomes work, once for each pair; `source` is that of a patient who was just registered."""
+        now = self._clock.now()
+        store.change_tasks(tx, [store.Raised(*each, source, RULES_VERSION, now) for each in rules.raised(flags)])
 
     async def hold(self, tx: Transaction, patient_key: int, version: int) -> None:
         """An update was flagged as of somebody else: `version`, the one before it, speaks for the patient until
@@ -80,8 +80,8 @@ class ReviewService:
     ) -> None:
         """A patient was registered anew with these flags: close what has no ground any more, and release him when what
         he says now agrees with what is known."""
-        tasks = await store.waiting_tasks_of(tx, self._terms, patient_key)
         flagged = {pair(flag.patient_key, flag.other_patient_key) for flag in flags}
+        tasks = await self._waiting(tx, patient_key, flagged)
         doubtful = [task for task in tasks if pair(task.one.patient_key, task.other.patient_key) not in flagged]
         others = {_partner(task, patient_key).patient_id for task in doubtful if task.kind is not TaskKind.OVERLAY}
         loaded = await load(sorted(others)) if others else {}
@@ -94,7 +94,7 @@ class ReviewService:
 
     async def forget(self, tx: Transaction, patient_key: int) -> None:
         """The record of a patient was deleted: nothing is left to decide about it."""
-        for task in await store.waiting_tasks_of(tx, self._terms, patient_key):
+        for task in await self._waiting(tx, patient_key, ()):
             await self._close(tx, task, "record-deleted")
         await self.release(tx, patient_key)
         store.keep_numbers(tx, patient_key, [], is_new=False)
@@ -205,10 +205,16 @@ class ReviewService:
         reasons = {*found.reasons, *(found.vetoes if task.kind is TaskKind.CONTRADICTION else ())}
         return not reasons.isdisjoint(task.reasons)
 
+    async def _waiting(self, tx: Transaction, patient_key: int, flagged: Collection[tuple[int, int]]) -> list[Task]:
+        """What nobody has decided about a patient; what this unit of work raised itself is among it unless it is
+        `flagged` again."""
+        if store.raised_with(tx, patient_key).difference(flagged):
+            await tx.flush()
+        return await store.waiting_tasks_of(tx, self._terms, patient_key)
+
     async def _close(self, tx: Transaction, task: Task, why: str) -> None:
-        now = self._clock.now()
-        closed = replace(task, state=TaskState.CLOSED, claimed_by=None, claimed_at=None, settled_at=now)
-        await store.set_task(tx, closed, Step(now, "closed", why, "", BY_RULES))
+        place = pair(task.one.patient_key, task.other.patient_key)
+        store.change_tasks(tx, [store.Closed(task.number, place, why, self._clock.now())])
         await self.settle(tx, task, BY_RULES, why)
 
     async def _task(self, tx: Transaction, number: int) -> Task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,13 +24,71 @@ from healthsync.infrastructure.database import Parts, Queries, Transaction, Writ
 _SQL = Queries("healthsync.domains.identity")
 
 
-async def raise_tasks(
-    tx: Transaction, raised: Sequence[tuple[int, int, str, tuple[str, ...]]], rules: str, at: datetime
-) -> None:
-    """A task for each (lower key, higher key, kind, reasons) that has none waiting."""
-    names = ("patient_key", "other_patient_key", "kind", "reasons")
-    rows = [dict(zip(names, each, strict=True)) for each in raised]
-    await tx.execute(_SQL.raise_tasks, msgspec.json.encode(rows).decode(), rules, at)
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A pair, the lower key first, that asks for a task. `source` is that of the patient who was registered."""
+
+    patient_key: int
+    other_patient_key: int
+    kind: str
+    reasons: tuple[str, ...]
+    source: str | None
+    rules: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A task of a pair has no ground any more."""
+
+    task: int
+    place: tuple[int, int]
+    why: str
+    at: datetime
+
+
+def change_tasks(tx: Transaction, changes: Sequence[Raised | Closed]) -> None:
+    """Raise and close tasks at the end of the unit of work: what it says of a pair last stands, and all who change the
+    same tasks come to them in one order."""
+    if changes:
+        tx.at_end(_TASKS, changes)
+
+
+def raised_with(tx: Transaction, patient_key: int) -> set[tuple[int, int]]:
+    """The pairs of a patient that this unit of work raises a task about at its end."""
+    raised = (each for each in tx.kept_for_end(_TASKS) if isinstance(each, Raised))
+    places = {(each.patient_key, each.other_patient_key) for each in raised}
+    return {place for place in places if patient_key in place}
+
+
+def _changed(changes: Sequence[Raised | Closed]) -> Parts:
+    raised: dict[tuple[int, int], Raised] = {}
+    closed: dict[tuple[int, int], Closed] = {}
+    for change in changes:
+        match change:
+            case Raised():
+                place = (change.patient_key, change.other_patient_key)
+                before = raised.get(place)
+                reasons = (*before.reasons, *change.reasons) if before else change.reasons
+                raised[place] = replace(change, reasons=tuple(dict.fromkeys(reasons)))
+                closed.pop(place, None)
+            case Closed():
+                closed[change.place] = change
+    texts, parameters = [], []
+    for names, rows in (("raised", list(raised.values())), ("closed", list(closed.values()))):
+        if rows:
+            parameters.append(msgspec.json.encode(rows).decode())
+            texts += [text.replace("$1", f"${len(parameters)}") for text in _PARTS[names]]
+    return Parts(tuple(texts), parameters)
+
+
+_PARTS = {
+    "raised": [
+        f"identity_{name} AS ({getattr(_SQL, name)})" for name in ("tasks_said", "tasks_raised", "tasks_raised_steps")
+    ],
+    "closed": [f"identity_{name} AS ({getattr(_SQL, name)})" for name in ("tasks_closed", "tasks_closed_steps")],
+}
+_TASKS = Writer(_changed)
 
 
 async def tasks(
@@ -52,7 +111,7 @@ async def task(tx: Transaction, terms: ReviewTerms, number: int) -> Task | None:
 
 
 async def waiting_tasks_of(tx: Transaction, terms: ReviewTerms, patient_key: int) -> list[Task]:
-    """What nobody has decided about a patient."""
+    """What nobody has decided about a patient, as it stood before this unit of work."""
     return [_task(row, terms) for row in await tx.fetch(_SQL.waiting_tasks_of, patient_key)]
 
 
@@ -72,6 +131,7 @@ async def steps(tx: Transaction, number: int) -> list[Step]:
 
 async def close_pair(tx: Transaction, place: tuple[int, int], at: datetime, reason: str, by: str) -> None:
     """Close what waits about a pair, because it was decided elsewhere."""
+    await tx.flush()
     await tx.execute(_SQL.close_pair, *place, at, reason, by)
 
 
@@ -94,6 +154,7 @@ async def patients_with_number(tx: Transaction, tokens: Sequence[int], types: Se
 
 async def in_doubt_about(tx: Transaction, persons: Collection[str]) -> list[SourcePatient]:
     """The patients of other persons that a waiting task compares with a member of these."""
+    await tx.flush()
     return [SourcePatient(*row) for row in await tx.fetch(_SQL.in_doubt_about, list(persons))]
 
 
