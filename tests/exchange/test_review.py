@@ -12,7 +12,7 @@ from healthsync.domains.audit import Action
 from healthsync.domains.identity import Task, TaskKind, UnknownPatient, UnknownTask, replay
 from healthsync.errors import Conflict, InvalidInput, NotFound
 from healthsync.exchange.administration.report_identity import document
-from healthsync.exchange.administration.steward_identity import Choice, Steward, TaskState
+from healthsync.exchange.administration.steward_identity import Choice, Steward, TaskState, view_document
 from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.disclose import Disclosed, Refusal
 from healthsync.exchange.ingest import Incoming, Submission, submission_audit
@@ -142,12 +142,69 @@ async def test_the_evidence_of_a_task_says_which_fields_agree_and_no_value(hub: 
     (task,) = await tasks(hub)
     view = await hub.steward_identity.show(ANN, task.number)
     assert task.kind is TaskKind.LINKAGE
-    assert (view.evidence["name"], view.evidence["birth-date"], view.evidence["sex"]) == ("agrees", "agrees", "missing")
+    fields = view.evidence.fields
+    assert (fields["name"], fields["birth-date"], fields["sex"]) == ("agrees", "agrees", "missing")
     assert [step.act for step in view.steps] == ["raised"]
     assert "Holm" not in str(view)
     async with hub.database.connection() as tx:
         interactions = [row.entry["interaction"] for row in await hub.audit.search(tx)]
     assert "identity-task" in interactions
+
+
+async def test_a_task_shows_its_waterfall_down_to_the_total_that_is_held_against_the_thresholds(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    told = view_document(await hub.steward_identity.show(ANN, task.number))
+    waterfall = told["waterfall"]
+    levels = {step["field"]: step["level"] for step in reversed(waterfall["steps"])}
+    assert (levels["given"], levels["birth_date"], levels["sex"], levels["ssn"]) == (
+        "exact",
+        "exact",
+        "missing",
+        "missing",
+    )
+    assert waterfall["steps"][-1]["total"] == waterfall["total"]
+    assert waterfall["total"] > waterfall["thresholds"]["review"]
+    assert waterfall["model"] == told["rules"] == "rules-1+online-1", "what raised it, and what explains it now"
+    assert "Holm" not in str(told)
+
+
+async def test_a_task_shows_what_happened_to_its_pair_before(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    for first in ("Signe", "Ragnhild", "Signe"):
+        await put(hub, person("b", "7", authority=CLINIC, family="Holn", first=first), source="west")
+    (task,) = await tasks(hub)
+    told = view_document(await hub.steward_identity.show(ANN, task.number))
+    assert [event["kind"] for event in told["pairHistory"]] == ["flagged", "resolved", "flagged"]
+    assert [(each["state"], each["decision"]) for each in told["earlierTasks"]] == [("closed", None)]
+
+
+async def test_a_second_reader_is_not_told_by_the_log_what_the_first_said(database: Database, tmp_path: Path) -> None:
+    hub = await opened(database, tmp_path, **{"mpi.review.second_reader_share": 1})
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    await hub.steward_identity.decide(ANN, task.number, Choice.LINK, "papers-seen")
+    shown = await hub.steward_identity.show(BOB, task.number)
+    assert [told.event.kind for told in shown.links] == ["linked", "flagged"]
+    await hub.steward_identity.decide(BOB, task.number, Choice.LINK, "papers-seen")
+    shown = await hub.steward_identity.show(BOB, task.number)
+    assert "must-link" in [told.event.kind for told in shown.links]
+    await hub.close()
+
+
+async def test_a_task_of_the_weights_stays_while_they_doubt(hub: Hub) -> None:
+    """What raised a task says too whether its ground is gone: a link stays no more than probable by a new number."""
+    await put(hub, person("a", "1"))
+    west = person("b", "7", authority=CLINIC, sex=None)
+    await put(hub, west, source="west")
+    assert [task.reasons for task in await tasks(hub)] == [("probable",)]
+    await put(hub, west | {"telecom": [{"system": "phone", "value": "8595550133"}]}, source="west")
+    assert [task.reasons for task in await tasks(hub)] == [("probable",)]
+    await put(hub, person("b", "7", ssn("219-09-1234"), authority=CLINIC), source="west")
+    await put(hub, person("a", "1", ssn("219-09-1234")))
+    assert await tasks(hub) == [], "now it is certain"
 
 
 async def test_records_of_a_task_are_read_through_the_gate_with_role_and_consent(hub: Hub) -> None:

@@ -23,7 +23,7 @@ from healthsync.domains.access import Interaction, Requester, RolePolicy, Stream
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentPolicy, ConsentService
-from healthsync.domains.identity import Agreement, GoldenRecord, Grade, IdentityService, ReviewService, SourcePatient
+from healthsync.domains.identity import Evidence, GoldenRecord, Grade, IdentityService, ReviewService, SourcePatient
 from healthsync.domains.records import (
     EVERYTHING,
     HistoryQuery,
@@ -744,7 +744,7 @@ class Disclose:
 
     async def agreement(
         self, one: tuple[str, int | None], other: tuple[str, int | None], event: AuditEvent
-    ) -> dict[str, Agreement]:
+    ) -> Evidence:
         """How two patients, each by id and version (None: the newest), compare field by field. Only that leaves: no
         value, and `event` is recorded first. A patient that is not there has no fields, so that all are missing."""
         await self._audit.record_and_commit(event)

@@ -128,6 +128,53 @@ def test_the_lines_of_a_waterfall_add_up_to_its_bits():
         assert sum(step.bits for step in weights.steps(weighed)) == pytest.approx(weighed.bits)
 
 
+@pytest.mark.parametrize(
+    "other", [{}, {"family": "Holmgreen", "phone": ""}, {"given": "Karen"}, {"email": "", "ssn": ""}]
+)
+def test_an_explanation_adds_up_to_what_the_pair_weighs_and_tells_every_field(other):
+    found = WEIGHTS.explain(said(), said(**other))
+    weighed = WEIGHTS.weights.weigh(said(), said(**other))
+    assert found.total == pytest.approx(found.prior + sum(step.bits for step in found.steps), abs=0.06)
+    assert found.total == pytest.approx(weighed.bits + WEIGHTS.weights.prior_bits, abs=2.6), "rounded, not another sum"
+    assert {step.about for step in found.steps} == {*LEVELS, "household"}
+    assert [found.model, found.unit] == ["rules-1+online-1", "bits"]
+    assert found.judged == WEIGHTS(said(), said(**other))
+
+
+def test_how_rare_a_value_is_comes_in_whole_bits_because_finer_ones_would_say_which_it_is():
+    for family in ("Smith", "Johnson", "Williams", "Holmgren"):
+        pair = said(family=family), said(family=family)
+        rarity = [s.bits for s in WEIGHTS.explain(*pair).steps if s.level.endswith("value") or s.about == "household"]
+        assert len(rarity) == 3
+        assert all(bits == round(bits) for bits in rarity)
+
+
+def test_the_thresholds_of_an_explanation_are_those_that_decide_in_bits():
+    found = ByWeights(shipped_weights(), link=0.5, review=0.25).explain(said(), said())
+    assert (found.link, found.review, found.certain) == (0.0, pytest.approx(-1.6), pytest.approx(8.4))
+    never = ByWeights(shipped_weights(), link=1.0, review=0.0).explain(said(), said())
+    assert (never.link, never.review) == (60, -60)
+
+
+def test_an_explanation_says_what_holds_a_pair_back_that_weighs_enough():
+    alone = {"ssn": "", "street": "", "city": "", "postal": "", "phone": "", "email": "", "middle": ""}
+    misspelt = WEIGHTS.explain(said(**alone), said(**alone, family="Holmgrem"))
+    assert (misspelt.total >= misspelt.link, misspelt.judged.links) == (True, False)
+    assert misspelt.against == ("nothing-else-agrees",)
+    assert WEIGHTS.explain(said(), said()).against == ()
+    assert "suffix-conflict" in WEIGHTS.explain(said(suffix="Jr"), said(suffix="Sr")).against
+
+
+def test_points_and_rules_explain_themselves_too():
+    found = points_of(S0).explain(said(), said(street="", given="Sigrid"))
+    assert (found.unit, found.link, found.review, found.probability) == ("points", 57.0, 45.0, None)
+    levels = {step.about: step.level for step in found.steps}
+    assert levels == {"ssn": "exact", "name": "alike", "dob": "exact", "address": "missing"}
+    assert found.total == pytest.approx(points_of(S0).percent(said(), said(street="", given="Sigrid")) * 0.6, abs=0.06)
+    alone = ByRules().explain(said(), said())
+    assert (alone.link, alone.model, bool(alone.steps)) == (None, "rules-1", True)
+
+
 def _fhir(person: Person) -> dict[str, Any]:
     return patient(
         given=person.given, middle=person.middle, family=person.family, suffix=person.suffix,

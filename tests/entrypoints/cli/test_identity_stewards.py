@@ -55,6 +55,7 @@ def test_a_task_is_listed_shown_claimed_and_decided_and_what_follows_is_told(fol
     number = str(json.loads(line)["id"])
     shown = call("review", "show", number)
     assert "agrees" in shown
+    assert all(word in shown for word in ("prior", "birth_date", "total", "certain from 8.4", "flagged"))
     assert "Quennell" not in shown
     assert "Quennell" in call("review", "show", number, "--values", "--json")
     assert "eight hours" in call("review", "claim", number)

@@ -42,6 +42,7 @@ async def test_a_steward_finds_looks_at_claims_and_decides_a_task(client_as: Any
     assert sorted(task["patients"]) == sorted(f"Patient/{id_}" for id_ in two)
     shown = (await steward.get(f"{BASE}/review/{task['id']}")).json()
     assert (shown["evidence"]["name"], shown["choices"]) == ("agrees", ["link", "apart", "not-sure"])
+    assert {step["field"] for step in shown["waterfall"]["steps"]} >= {"given", "birth_date", "ssn", "household"}
     assert "Quennell" not in str(shown)
     records = (await steward.get(f"{BASE}/review/{task['id']}/records")).json()["records"]
     assert [record["name"][0]["family"] for record in records] == ["Quennell", "Quennell"]

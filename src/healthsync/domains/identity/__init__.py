@@ -12,7 +12,15 @@ date stands in these tables, only keyed tokens.
 """
 
 from healthsync.domains.identity.block_keys import Block, checked
-from healthsync.domains.identity.deciding import ByPoints, ByRules, ByWeights, Decider, points_of, shipped_points
+from healthsync.domains.identity.deciding import (
+    ByPoints,
+    ByRules,
+    ByWeights,
+    Decider,
+    Explanation,
+    points_of,
+    shipped_points,
+)
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
@@ -32,7 +40,7 @@ from healthsync.domains.identity.model import (
 )
 from healthsync.domains.identity.review.reporting import IdentityReport, SharedNumber
 from healthsync.domains.identity.review.rules import Choice, ReviewTerms, Step, Task, TaskKind, TaskState, UnknownTask
-from healthsync.domains.identity.review.service import ReviewService, TaskHistory
+from healthsync.domains.identity.review.service import Evidence, ReviewService, TaskHistory
 from healthsync.domains.identity.scoring import Score, score
 from healthsync.domains.identity.service import IdentityService
 from healthsync.domains.identity.survivorship import Survivorship, load_rules, shipped_rules
@@ -50,6 +58,8 @@ __all__ = [
     "Decider",
     "Decision",
     "Demographics",
+    "Evidence",
+    "Explanation",
     "Flag",
     "GoldenRecord",
     "Grade",

@@ -13,26 +13,77 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from itertools import product
-from typing import Any
+from itertools import accumulate, product
+from math import log2
+from typing import Any, Literal
 
 import jellyfish
 import yaml
 from rapidfuzz.distance import JaroWinkler, Levenshtein
 
-from healthsync.domains.identity.levels import names_of
-from healthsync.domains.identity.matching import Comparison, Rule, compare
+from healthsync.domains.identity.levels import LEVELS, names_of
+from healthsync.domains.identity.matching import RULES_VERSION, Comparison, Rule, compare
 from healthsync.domains.identity.model import Address, Demographics
-from healthsync.domains.identity.weighing import Step, Weights
+from healthsync.domains.identity.weighing import Step, Weights, shipped_weights
 from healthsync.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why two records are judged as they are, for a person who has to decide: codes and numbers, never what they say.
+
+    The `steps` and the `prior` add up to a total in `unit`, which is held against the thresholds; None are those that a
+    hub has not. Bits that follow from how rare a value is are whole ones: finer, they would say which name it is.
+    """
+
+    model: str
+    unit: Literal["bits", "points"]
+    prior: float
+    steps: tuple[Step, ...]
+    review: float | None
+    link: float | None
+    certain: float | None
+    judged: Comparison
+
+    @property
+    def totals(self) -> tuple[float, ...]:
+        """The running total after each step."""
+        return tuple(round(total, 1) for total in accumulate((s.bits for s in self.steps), initial=self.prior))[1:]
+
+    @property
+    def total(self) -> float:
+        """What all of it comes to."""
+        return (self.prior, *self.totals)[-1]
+
+    @property
+    def probability(self) -> float | None:
+        """That the two are of one person, as the total says; points say none."""
+        return round(1 / (1 + 2**-self.total), 4) if self.unit == "bits" else None
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """What keeps the two from the tier that the total alone would give them."""
+        judged, weighs = self.judged, _bits_of(self.judged.score)
+        if judged.vetoes or judged.gates or self.link is None or self.certain is None:
+            return (*judged.vetoes, *judged.gates)
+        is_held_back = (weighs >= self.link and not judged.links) or (weighs >= self.certain and bool(judged.flags))
+        return ("nothing-else-agrees",) if is_held_back else ()
 
 
 class ByRules:
     """The rules alone."""
 
+    version = RULES_VERSION
+
     def __call__(self, one: Demographics, other: Demographics) -> Comparison:
         """Compare two records."""
         return compare(one, other)
+
+    def explain(self, one: Demographics, other: Demographics) -> Explanation:
+        """Nothing here is decided by weights; they are told all the same, for the eye of who decides."""
+        weights = shipped_weights()
+        steps, prior = _waterfall(weights, one, other), round(weights.prior_bits, 1)
+        return Explanation(self.version, "bits", prior, steps, None, None, None, self(one, other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +126,16 @@ class ByWeights:
         rule = Rule.PROBABLE if likely >= self.link and enough else Rule.POSSIBLE
         return Comparison(rule, evidence, (), (), (str(rule), *flags), likely)
 
-    def steps(self, one: Demographics, other: Demographics) -> list[Step]:
-        """What each field weighs, in bits."""
-        return self.weights.steps(self.weights.weigh(one, other))
+    @property
+    def version(self) -> str:
+        """Of the rules and the weights."""
+        return f"{RULES_VERSION}+{self.weights.version}"
+
+    def explain(self, one: Demographics, other: Demographics) -> Explanation:
+        """What each field weighs, in bits, and why the two are judged as they are."""
+        steps, prior = _waterfall(self.weights, one, other), round(self.weights.prior_bits, 1)
+        review, link, certain = map(_bits_of, (self.review, self.link, max(self.weights.certain, self.link)))
+        return Explanation(self.version, "bits", prior, steps, review, link, certain, self(one, other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +198,24 @@ class ByPoints:
         is_shown = not (found.vetoes or found.gates)  # as possible, and nobody need look at it
         return replace(found, rule=Rule.POSSIBLE) if is_shown else by_rules
 
-    def steps(self, one: Demographics, other: Demographics) -> list[Step]:
-        """The points of each field."""
-        return [Step(each.name, "points", each.points * _likeness(each, one, other)) for each in self.fields]
+    @property
+    def version(self) -> str:
+        """Of the rules; a table of points has no version of its own."""
+        return f"{RULES_VERSION}+points"
+
+    def explain(self, one: Demographics, other: Demographics) -> Explanation:
+        """The points of each field, and why the two are judged as they are; thresholds in points of the table."""
+        whole = sum(each.points for each in self.fields)
+        review, link = (round(percent * whole / 100, 1) for percent in (self.review, self.link))
+        steps = tuple(self._step(each, one, other) for each in self.fields)
+        return Explanation(self.version, "points", 0.0, steps, review, link, None, self(one, other))
+
+    def _step(self, field: PointField, one: Demographics, other: Demographics) -> Step:
+        values, likeness = _VALUES[field.name], _likeness(field, one, other)
+        if not values(one) or not values(other):
+            return Step(field.name, "missing", 0.0)
+        level = "exact" if likeness == 1 else "alike" if likeness else "differs"
+        return Step(field.name, level, round(field.points * likeness, 1))
 
 
 Decider = ByRules | ByWeights | ByPoints
@@ -164,6 +237,25 @@ def points_of(document: Mapping[str, Any]) -> ByPoints:
         for each in document["scoring"]["fields"]
     ]
     return ByPoints(fields, limits["auto_merge"], limits["review"], limits["no_match"])
+
+
+def _waterfall(weights: Weights, one: Demographics, other: Demographics) -> tuple[Step, ...]:
+    """What every field weighs, also those that a record does not tell."""
+    weighed = weights.weigh(one, other)
+    told = {field for field, _ in names_of(weighed.levels)}
+    levels = {level for field in LEVELS for level in LEVELS[field]}
+    steps = [
+        Step(step.about, step.level, round(step.bits, 1 if step.level in levels else 0))
+        for step in weights.steps(weighed)
+    ]
+    return (*steps, *(Step(field, "missing", 0.0) for field in LEVELS if field not in told))
+
+
+def _bits_of(probability: float) -> float:
+    """The log2 odds of a probability; for one that nothing reaches, or everything, as much as can be weighed."""
+    if 0 < probability < 1:
+        return round(log2(probability / (1 - probability)), 1)
+    return 60.0 if probability else -60.0
 
 
 def _likeness(field: PointField, one: Demographics, other: Demographics) -> float:

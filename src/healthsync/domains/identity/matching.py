@@ -32,6 +32,9 @@ from rapidfuzz.distance import OSA, JaroWinkler
 
 from healthsync.domains.identity.model import Decision, Demographics, SourcePatient, pair
 
+RULES_VERSION = "rules-1"
+"""What these rules are called in tasks and evidence; a change of theirs is a new number."""
+
 SAME_NAME_MISSPELT = 0.88
 """Jaro–Winkler similarity from which two names may be one."""
 

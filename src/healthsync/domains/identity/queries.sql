@@ -190,6 +190,12 @@ WHERE enterprise_id = $1 OR patient_key IN (SELECT patient_key FROM member)
     OR other_patient_key IN (SELECT patient_key FROM member)
 ORDER BY sequence;
 
+-- name: history_of_pair
+-- The log entries that name these two patients, in either order.
+SELECT kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by, at FROM identity_link_event
+WHERE (patient_key = $1 AND other_patient_key = $2) OR (patient_key = $2 AND other_patient_key = $1)
+ORDER BY sequence;
+
 -- name: log
 -- The whole log, to replay it.
 SELECT kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by, at
@@ -295,6 +301,15 @@ FROM identity_task t
 JOIN identity_patient p ON p.patient_key = t.patient_key
 JOIN identity_patient o ON o.patient_key = t.other_patient_key
 WHERE t.task = $1 FOR UPDATE OF t;
+
+-- name: earlier_tasks
+-- The other tasks that there were about a pair, the oldest first.
+SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key = t.patient_key
+JOIN identity_patient o ON o.patient_key = t.other_patient_key
+WHERE t.patient_key = $1 AND t.other_patient_key = $2 AND t.task < $3
+ORDER BY t.task;
 
 -- name: waiting_tasks_of
 -- What is still to be decided about a patient, locked: who decides just now comes first.

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from healthsync.domains.identity import store
 from healthsync.domains.identity.block_keys import Block, version_of
-from healthsync.domains.identity.deciding import ByRules, Decider
+from healthsync.domains.identity.deciding import ByRules, Decider, Explanation
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
@@ -379,6 +379,10 @@ class IdentityService:
         known = _uuid(enterprise_id)
         return await store.history(tx, known) if known else []
 
+    async def history_of_pair(self, tx: Transaction, one: SourcePatient, other: SourcePatient) -> list[LinkEvent]:
+        """What the log says of two patients, oldest first."""
+        return await store.history_of_pair(tx, one.patient_key, other.patient_key)
+
     async def log(self, tx: Transaction) -> list[LinkEvent]:
         """The whole log; `replay` turns it into the state that the tables hold."""
         return await store.log(tx)
@@ -386,6 +390,19 @@ class IdentityService:
     async def open_reviews(self, tx: Transaction, limit: int = 100) -> list[Flag]:
         """Pairs that a person should look at, oldest first."""
         return await store.open_reviews(tx, limit)
+
+    @property
+    def version(self) -> str:
+        """What decides here, by its version."""
+        return self._compare.version
+
+    def compare(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Comparison:
+        """How two Patients compare by what decides here."""
+        return self._compare(*(demographics_of(each, today=self._today()) for each in (one, other)))
+
+    def explain(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Explanation:
+        """Why two Patients are judged as they are; nothing of what they say."""
+        return self._compare.explain(*(demographics_of(each, today=self._today()) for each in (one, other)))
 
     def _tokens(self, patient_key: int, source: str, said: Demographics) -> Tokens:
         return tokens_of(self._index, patient_key, source, said, self._own_keys)

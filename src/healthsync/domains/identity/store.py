@@ -245,6 +245,11 @@ async def history(tx: Transaction, enterprise_id: UUID) -> list[LinkEvent]:
     return [_event(row) for row in await tx.fetch(_SQL.history, enterprise_id)]
 
 
+async def history_of_pair(tx: Transaction, one: int, other: int) -> list[LinkEvent]:
+    """The log entries that name both patients."""
+    return [_event(row) for row in await tx.fetch(_SQL.history_of_pair, one, other)]
+
+
 async def log(tx: Transaction) -> list[LinkEvent]:
     """The whole log."""
     return [_event(row) for row in await tx.fetch(_SQL.log)]

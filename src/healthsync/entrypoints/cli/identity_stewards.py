@@ -10,7 +10,7 @@ import getpass
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -101,7 +101,11 @@ def list_(state: str | None, kind: str | None, owner: str | None, limit: int, da
 @data_option
 @json_option
 def show(task: int, values: bool, role: str, data_folder: Path, as_json: bool) -> None:
-    """Why TASK is to be decided, how its two records compare field by field, and what happened to it."""
+    """Why TASK is to be decided, how its two records compare field by field, and what happened to it and its pair.
+
+    The waterfall tells what each field adds, in bits (or points): from the prior down to the total, which is held
+    against the thresholds. How rare a name is comes in whole bits, so that nobody reads the name from it.
+    """
 
     async def look(hub: Hub) -> tuple[dict, list[dict | None]]:
         view = await hub.steward_identity.show(_me(), task)
@@ -122,8 +126,15 @@ def show(task: int, values: bool, role: str, data_folder: Path, as_json: bool) -
     click.echo(f"records: {' and '.join(told['versions'])} ({', '.join(dict.fromkeys(told['sources']))})")
     for field, agreement in told["evidence"].items():
         click.echo(f"  {field:<12} {agreement}")
+    _tell_waterfall(told["waterfall"])
     for step in told["history"]:
         click.echo(f"{step['at'][:16]}  {step['act']} {step['code']} {step['reason']} by {step['by']}")
+    for each in told["earlierTasks"]:
+        click.echo(
+            f"an earlier task of the pair: {each['id']} {each['kind']}, {each['state']} {each['decision'] or ''}"
+        )
+    for event in told["pairHistory"]:
+        _tell_event(event)
     for record in records:
         shown = "withheld by the patient's consent or the role" if record is None else json.dump(record).decode()
         click.echo(shown)
@@ -225,10 +236,8 @@ def history(id_: str, data_folder: Path, as_json: bool) -> None:
     for event in events:
         if as_json:
             echo_json(event)
-            continue
-        pair = event["patient"] + (f" {event['other']}" if event["other"] else "")
-        why = " ".join((event["rule"], *event["evidence"]))
-        click.echo(f"{event['at'][:19]}  {event['kind']:<11} {pair}  {why}  by {event['by']}")
+        else:
+            _tell_event(event)
 
 
 @click.command()
@@ -283,6 +292,25 @@ def _tell(task: Task, as_json: bool) -> None:
         TaskState.SECOND: "a second person is asked",
     }
     click.echo(f"task {task.number} is {task.state}" + (f": {more[task.state]}" if task.state in more else ""))
+
+
+def _tell_event(event: dict[str, Any]) -> None:
+    pair = event["patient"] + (f" {event['other']}" if event["other"] else "")
+    why = " ".join((event["rule"], *event["evidence"]))
+    click.echo(f"{event['at'][:19]}  {event['kind']:<11} {pair}  {why}  by {event['by']}")
+
+
+def _tell_waterfall(told: dict[str, Any]) -> None:
+    table = Table("field", "level", told["unit"], "total", box=None)
+    table.add_row("prior", "", f"{told['prior']:+.1f}", f"{told['prior']:.1f}")
+    for step in told["steps"]:
+        table.add_row(step["field"], step["level"], f"{step['weight']:+.1f}", f"{step['total']:.1f}")
+    Console().print(table)
+    limits = ", ".join(f"{name} from {at:.1f}" for name, at in told["thresholds"].items() if at is not None)
+    against = f"; against it: {', '.join(told['against'])}" if told["against"] else ""
+    likely = "" if told["probability"] is None else f", probability {told['probability']:.4f}"
+    click.echo(f"total {told['total']:.1f} {told['unit']}{likely}; {limits or 'not decided by weights'}")
+    click.echo(f"{told['grade']} by {told['rule'] or 'nothing'}{against} ({told['model']})")
 
 
 def _id(text: str) -> str:

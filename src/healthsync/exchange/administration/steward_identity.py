@@ -14,8 +14,9 @@ from typing import Any, Literal
 from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.identity import (
-    Agreement,
     Choice,
+    Evidence,
+    Explanation,
     IdentityService,
     LinkEvent,
     ReviewService,
@@ -54,13 +55,15 @@ class Steward:
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """A task, its history, and how the two records compare field by field. `versions` say which are compared: of an
-    overlay, the version that is held and the one that speaks meanwhile."""
+    """A task, its history, that of its pair, and how the two records compare field by field. `versions` say which are
+    compared: of an overlay, the version that is held and the one that speaks meanwhile."""
 
     task: Task
     steps: Sequence[Step]
-    evidence: dict[str, Agreement]
+    evidence: Evidence
     versions: tuple[str, str]
+    links: Sequence[Told] = ()
+    earlier: Sequence[Task] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,9 @@ class StewardIdentity:
         event = _event(steward, Action.READ, "identity-task", task.reference, patients=(task.one, task.other))
         evidence = await self._disclose.agreement(places[0], places[1], event)
         one, other = (f"Patient/{id_}" + (f"/_history/{v}" if v else "") for id_, v in places)
-        return TaskView(task, found.steps, evidence, (one, other))
+        named = {each.patient_key: f"Patient/{each.patient_id}" for each in (task.one, task.other)}
+        links = [Told(each, named[each.patient_key], named.get(each.other_patient_key or 0)) for each in found.links]
+        return TaskView(task, found.steps, evidence, (one, other), links, found.earlier)
 
     async def records(self, requester: Requester, number: int) -> list[Disclosed | Refusal]:
         """The two records of a task, each as the requester's roles and the patient's consent show it. Raises
@@ -345,11 +350,37 @@ def view_document(view: TaskView) -> dict[str, Any]:
     return {
         **task_document(view.task),
         "versions": view.versions,
-        "evidence": view.evidence,
+        "evidence": view.evidence.fields,
+        "waterfall": waterfall_document(view.evidence.explanation),
         "history": [
             {"at": step.at.isoformat(), "act": step.act, "code": step.code, "reason": step.reason, "by": step.by}
             for step in view.steps
         ],
+        "pairHistory": [event_document(told) for told in view.links],
+        "earlierTasks": [
+            {"id": task.number, "kind": task.kind, "state": task.state, "decision": task.decision}
+            for task in view.earlier
+        ],
+    }
+
+
+def waterfall_document(explanation: Explanation) -> dict[str, Any]:
+    """Why two records are judged as they are, for programs."""
+    judged = explanation.judged
+    return {
+        "model": explanation.model,
+        "unit": explanation.unit,
+        "prior": explanation.prior,
+        "steps": [
+            {"field": step.about, "level": step.level, "weight": step.bits, "total": total}
+            for step, total in zip(explanation.steps, explanation.totals, strict=True)
+        ],
+        "total": explanation.total,
+        "probability": explanation.probability,
+        "thresholds": {"review": explanation.review, "link": explanation.link, "certain": explanation.certain},
+        "grade": judged.grade,
+        "rule": judged.rule,
+        "against": explanation.against,
     }
 
 

@@ -21,11 +21,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from healthsync.domains.identity.matching import SECOND_NUMBER
-from healthsync.domains.identity.model import Flag, SourcePatient, pair
+from healthsync.domains.identity.model import Flag, LinkEvent, SourcePatient, pair
 from healthsync.errors import Conflict, InvalidInput, NotFound, Refused
-
-RULES_VERSION = "rules-1"
-"""What the deterministic rules of `matching` are called in a task; a change of theirs is a new number."""
 
 CLAIM_LASTS = timedelta(hours=8)
 """After so long somebody else may take over what was claimed and left."""
@@ -209,6 +206,14 @@ def blind(task: Task, steps: Sequence[Step]) -> tuple[Task, list[Step]]:
     return replace(task, decision=None), [
         replace(step, code="", reason="") if step.act == "decided" else step for step in steps
     ]
+
+
+def blind_links(task: Task, steps: Sequence[Step], links: Sequence[LinkEvent]) -> list[LinkEvent]:
+    """What happened to the pair as a second reader may see it: without what followed from the first answer."""
+    first = [step.at for step in steps if step.act == "decided"]
+    if task.state is not TaskState.SECOND or not first:
+        return list(links)
+    return [event for event in links if event.at < first[-1]]
 
 
 def _check_reader(task: Task, by: str, steps: Sequence[Step], at: datetime) -> None:

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from healthsync.domains.identity.deciding import Explanation
 from healthsync.domains.identity.demographics import demographics_of, is_insurance, member_number
 from healthsync.domains.identity.links import BY_RULES
-from healthsync.domains.identity.matching import Agreement, agreements, compare
-from healthsync.domains.identity.model import Flag, LoadPatients, SourcePatient, pair
+from healthsync.domains.identity.matching import Agreement, agreements
+from healthsync.domains.identity.model import Flag, LinkEvent, LoadPatients, SourcePatient, pair
 from healthsync.domains.identity.review import rules, store
 from healthsync.domains.identity.review.reporting import IdentityReport
 from healthsync.domains.identity.review.rules import (
     LASTING,
-    RULES_VERSION,
     Choice,
     ReviewTerms,
     Step,
@@ -34,10 +34,20 @@ from healthsync.infrastructure.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class TaskHistory:
-    """A task with what happened to it."""
+    """A task with what happened to it, and what happened to its pair: entries of the log of links, earlier tasks."""
 
     task: Task
     steps: Sequence[Step]
+    links: Sequence[LinkEvent] = ()
+    earlier: Sequence[Task] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How the two records of a task compare: which fields agree, and what decides makes of it. No values."""
+
+    fields: Mapping[str, Agreement]
+    explanation: Explanation
 
 
 class ReviewService:
@@ -55,7 +65,7 @@ class ReviewService:
     async def take(self, tx: Transaction, flags: Iterable[Flag]) -> None:
         """What was flagged becomes work, once for each pair."""
         if raised := rules.raised(flags):
-            await store.raise_tasks(tx, raised, RULES_VERSION, self._clock.now())
+            await store.raise_tasks(tx, raised, self._identity.version, self._clock.now())
 
     async def hold(self, tx: Transaction, patient_key: int, version: int) -> None:
         """An update was flagged as of somebody else: `version`, the one before it, speaks for the patient until
@@ -140,7 +150,10 @@ class ReviewService:
     async def show(self, tx: Transaction, number: int) -> TaskHistory:
         """A task with its history, as a reader may see it who is asked. Raises UnknownTask."""
         task = await self._task(tx, number)
-        return TaskHistory(*rules.blind(task, await store.steps(tx, number)))
+        steps = await store.steps(tx, number)
+        links = await self._identity.history_of_pair(tx, task.one, task.other)
+        earlier = await store.earlier_tasks(tx, self._terms, task)
+        return TaskHistory(*rules.blind(task, steps), rules.blind_links(task, steps, links), earlier)
 
     async def claim(self, tx: Transaction, number: int, by: str) -> Task:
         """Take a task into one's hands. Raises UnknownTask, Conflict, Refused."""
@@ -190,18 +203,18 @@ class ReviewService:
         """The source patients of these numbers of the hub."""
         return await store.source_patients_by_key(tx, patient_keys)
 
-    def evidence(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Agreement]:
+    def evidence(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Evidence:
         """How two Patients compare, field by field; nothing of what they say."""
         today = self._clock.now().date()
-        return agreements(demographics_of(one, today=today), demographics_of(other, today=today))
+        fields = agreements(demographics_of(one, today=today), demographics_of(other, today=today))
+        return Evidence(fields, self._identity.explain(one, other))
 
     def _still_doubtful(self, task: Task, patient: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
         if not LASTING.isdisjoint(task.reasons):
             return True
         if other is None:
             return False  # its record is deleted
-        today = self._clock.now().date()
-        found = compare(demographics_of(patient, today=today), demographics_of(other, today=today))
+        found = self._identity.compare(patient, other)
         reasons = {*found.reasons, *(found.vetoes if task.kind is TaskKind.CONTRADICTION else ())}
         return not reasons.isdisjoint(task.reasons)
 

@@ -51,6 +51,12 @@ async def task(tx: Transaction, terms: ReviewTerms, number: int) -> Task | None:
     return _task(row, terms) if row else None
 
 
+async def earlier_tasks(tx: Transaction, terms: ReviewTerms, task: Task) -> list[Task]:
+    """The tasks that there were about the same pair before."""
+    rows = await tx.fetch(_SQL.earlier_tasks, task.one.patient_key, task.other.patient_key, task.number)
+    return [_task(row, terms) for row in rows]
+
+
 async def waiting_tasks_of(tx: Transaction, terms: ReviewTerms, patient_key: int) -> list[Task]:
     """What nobody has decided about a patient."""
     return [_task(row, terms) for row in await tx.fetch(_SQL.waiting_tasks_of, patient_key)]
