@@ -57,6 +57,8 @@ from healthsync.exchange.administration.merge_patients import MergePatients
 from healthsync.exchange.administration.operators import Operators
 from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
+from healthsync.exchange.administration.rematch_patients import KIND as REMATCH
+from healthsync.exchange.administration.rematch_patients import RematchPatients
 from healthsync.exchange.administration.replay_messages import KIND as REPLAY
 from healthsync.exchange.administration.replay_messages import ReplayMessages
 from healthsync.exchange.administration.report_identity import ReportIdentity
@@ -142,6 +144,7 @@ class Hub:
     identity: IdentityService
     steward_identity: StewardIdentity
     report_identity: ReportIdentity
+    rematch_patients: RematchPatients
     merge_patients: MergePatients
     consent: ConsentService
     terminology: TerminologyService
@@ -362,6 +365,9 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         triggers=triggers,
         sender=Sender(settings.hub.name, settings.hub.facility),
     )
+    rematch_patients = RematchPatients(
+        database=database, identity=identity, reviews=reviews, ingest=ingest, audit=audit, table=job_table
+    )
     replay_messages = ReplayMessages(
         database=database,
         messages=messages,
@@ -383,7 +389,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         audit,
         roles,
         job_table,
-        {REINDEX: reindex, REPLAY: replay_messages},
+        {REINDEX: reindex, REPLAY: replay_messages, REMATCH: rematch_patients},
     )
     operators = Operators(audit)
     steward_identity = StewardIdentity(
@@ -404,6 +410,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         identity=identity,
         steward_identity=steward_identity,
         merge_patients=MergePatients(steward_identity, operators, write.prepare_update, disclose, audit),
+        rematch_patients=rematch_patients,
         report_identity=ReportIdentity(database=database, reviews=reviews, audit=audit, clock=clock),
         consent=consent,
         terminology=terminology,

@@ -73,11 +73,16 @@ def test_a_task_is_listed_shown_claimed_and_decided_and_what_follows_is_told(fol
     report = json.loads(call("report", "--by", "month", "--json"))
     assert (report["records"], report["trend"][0]["confirmedDuplicates"]) == (2, 1)
     assert "duplicate rate" in call("report")
+    told = json.loads(call("rematch", "--dry-run", "--json"))
+    assert (told["patients"], told["dry_run"], told["model"]) == (2, True, "rules-1+online-1")
+    assert "2 patients matched" in call("rematch")
     with pytest.raises(NotFound):
         call("split", "nobody", "--reason", "wrong-chart")
 
 
-@pytest.mark.parametrize("name", ["review", "merge", "unmerge", "split", "pin", "unpin", "history", "report"])
+@pytest.mark.parametrize(
+    "name", ["review", "merge", "unmerge", "split", "pin", "unpin", "history", "report", "rematch"]
+)
 def test_each_command_explains_itself(name: str) -> None:
     told = CliRunner().invoke(command, [name, "--help"]).output
     assert len(told) > 200

@@ -86,6 +86,7 @@ STRANGERS = [
     ("DELETE", "pins", ("physician",)),
     ("GET", "history/a", ("physician",)),
     ("GET", "report", ("physician", "steward")),
+    ("POST", "rematch", ("physician", "steward", "privacy")),
 ]
 
 
@@ -150,6 +151,20 @@ async def test_a_privacy_officer_gets_the_report(client_as: Any, two: list[str])
     report = (await (await client_as("privacy")).get(f"{BASE}/report?by=month")).json()
     assert (report["records"], report["waiting"]["duplicates"], report["rates"]["duplicate"]) == (2, 2, 1.0)
     assert "Quennell" not in str(report)
+
+
+async def test_matching_again_is_a_job_with_an_address_that_tells_what_would_change(
+    admin: Any, two: list[str], hub: Hub
+) -> None:
+    started = await admin.post(f"{BASE}/rematch", json={"dry_run": True})
+    assert started.status_code == 202, started.text
+    address = started.headers["content-location"]
+    assert (await admin.get(address)).status_code == 202
+    assert (await admin.post(f"{BASE}/rematch", json={})).status_code == 429, "one at a time"
+    assert await hub.jobs.run_next()
+    told = (await admin.get(address)).json()["extension"]["report"]
+    assert (told["dry_run"], told["patients"], told["linked"]) == (True, 2, 0)
+    assert (await admin.post(f"{BASE}/rematch", json={"dry_run": "yes"})).status_code == 400
 
 
 # --- Patient/$merge

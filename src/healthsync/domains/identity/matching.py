@@ -47,6 +47,8 @@ SINGLE_NUMBER_TYPES = frozenset({"MR", "PI", "PT", ""})
 """v2 table 0203: an authority gives one of these to a person (an authority that does not type has one kind)."""
 
 SECOND_NUMBER = "second-number-of-authority"
+UNSUPPORTED = "link-unsupported"
+"""A link that was made once, and would not be made by what decides today."""
 
 
 class Rule(StrEnum):
@@ -355,6 +357,16 @@ def resolve(
         flags += [(match.patient_key, ("ambiguous-persons",)) for match in matches]
         matches = []
     return Resolution(tuple(matches), tuple(flags))
+
+
+def is_supported(
+    newcomer: Profile, others: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision], compare: Compare
+) -> bool:
+    """Whether a record would be linked today with the others of its person, or somebody decided that it is."""
+    if any(decisions.get(pair(newcomer.patient_key, one.patient_key)) is Decision.MUST_LINK for one in others):
+        return True
+    said = newcomer.demographics
+    return any(how.links for one in others for _, how in _compared(said, one, compare))
 
 
 def vetoes_between(

@@ -137,7 +137,8 @@ class IdentityOutcome:
 
     `linked_to` are the patients it was matched with, `evidence` the codes that say why, `changed_members` the keys of
     all patients whose enterprise id is another one now, `members` those of everyone who belongs to the person;
-    `is_held` says that the record tells of somebody else than before, and that nothing of it entered the index.
+    `is_held` says that the record tells of somebody else than before, and that nothing of it entered the index;
+    `joined` are the persons that became one, in pairs, each by the lowest key among its patients.
     """
 
     enterprise_id: UUID
@@ -148,6 +149,7 @@ class IdentityOutcome:
     changed_members: tuple[int, ...] = ()
     members: tuple[int, ...] = ()
     is_held: bool = False
+    joined: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,31 @@ ORDER BY m.patient_key;
 -- Patients whose block keys are not of this version, held against others who key them.
 SELECT * FROM identity_patient WHERE keys_version <> $1 ORDER BY patient_key LIMIT $2 FOR UPDATE SKIP LOCKED;
 
+-- name: matched_next
+-- Patients whose record is not deleted, by key.
+SELECT patient_key, patient_id, source FROM identity_patient WHERE patient_key > $1 AND fingerprint <> '{}'
+ORDER BY patient_key LIMIT $2;
+
+-- name: matched_count
+-- How many there are.
+SELECT count(*) FROM identity_patient WHERE fingerprint <> '{}';
+
+-- name: add_rematched
+-- What matching again changed, each pair once for a job.
+INSERT INTO identity_rematch (job, kind, patient_key, other_patient_key)
+SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::bigint[]) ON CONFLICT DO NOTHING;
+
+-- name: rematched
+-- All of it, by kind.
+SELECT kind, patient_key, other_patient_key FROM identity_rematch WHERE job = $1 ORDER BY 1, 2, 3;
+
+-- name: rematched_named
+-- The first so many of a kind, by reference.
+SELECT p.patient_id, o.patient_id FROM identity_rematch r
+JOIN identity_patient p ON p.patient_key = r.patient_key
+JOIN identity_patient o ON o.patient_key = r.other_patient_key
+WHERE r.job = $1 AND r.kind = $2 ORDER BY r.patient_key, r.other_patient_key LIMIT $3;
+
 -- name: decisions_and_reviews
 -- What was decided and what is to be looked at among these patients.
 SELECT patient_key, other_patient_key, kind, NULL::text[] AS reasons FROM identity_decision
@@ -264,7 +289,7 @@ DELETE FROM identity_number WHERE patient_key = ANY ($1::bigint[]) AND (patient_
     SELECT * FROM unnest($2::bigint[], $3::text[], $4::bigint[]))
 
 -- name: raise_tasks
--- A task for each pair; one that is waiting already grows by the reasons that are new.
+-- A task for each pair; one that is waiting already grows by the reasons that are new. Answers those that are or did.
 WITH said AS (
     SELECT row.*, p.source = o.source AS is_of_one_source, p.source
     FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, other_patient_key bigint, kind text, reasons text[])
@@ -279,10 +304,12 @@ WITH said AS (
     ON CONFLICT (patient_key, other_patient_key) WHERE state IN ('open', 'claimed', 'second') DO UPDATE
         SET reasons = ARRAY(SELECT DISTINCT unnest(identity_task.reasons || EXCLUDED.reasons) ORDER BY 1)
         WHERE NOT identity_task.reasons @> EXCLUDED.reasons
-    RETURNING task, xmax = 0 AS is_new, kind
+    RETURNING task, xmax = 0 AS is_new, kind, patient_key, other_patient_key
+), step AS (
+    INSERT INTO identity_task_step (task, at, act, code, reason, by)
+    SELECT task, $3, CASE WHEN is_new THEN 'raised' ELSE 'grown' END, kind, '', 'rules' FROM raised
 )
-INSERT INTO identity_task_step (task, at, act, code, reason, by)
-SELECT task, $3, CASE WHEN is_new THEN 'raised' ELSE 'grown' END, kind, '', 'rules' FROM raised;
+SELECT patient_key, other_patient_key FROM raised;
 
 -- name: tasks
 -- Tasks, the oldest first.

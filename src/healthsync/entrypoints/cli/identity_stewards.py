@@ -1,4 +1,5 @@
-"""`healthsync identity review`, `merge`, `unmerge`, `split`, `pin`, `unpin`, `history`, `report`: who is who in a hub.
+"""Who is who in a hub: `healthsync identity review`, `merge`, `unmerge`, `split`, `pin`, `unpin`, `history`, `report`,
+`rematch`.
 
 They are named in `identity`, which imports this file when one of them is called.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from rich.table import Table
 
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
+from healthsync.entrypoints.cli.watching import run_here
 from healthsync.exchange.administration.report_identity import document
 from healthsync.exchange.administration.steward_identity import (
     Choice,
@@ -31,6 +33,7 @@ from healthsync.exchange.administration.steward_identity import (
     view_document,
 )
 from healthsync.exchange.disclose import Refusal
+from healthsync.exchange.operations.jobs import OPERATOR
 from healthsync.standards.fhir import json
 
 _T = TypeVar("_T")
@@ -280,6 +283,35 @@ def report(by: str, since: datetime | None, until: datetime | None, data_folder:
     for each in told["trend"]:
         trend.add_row(*map(str, each.values()))
     console.print(trend)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only tell what would change.")
+@data_option
+@json_option
+def rematch(dry_run: bool, data_folder: Path, as_json: bool) -> None:
+    """Match all stored patients again, after the profile, the rules or the thresholds were changed.
+
+    Whoever is found to be one person is linked, what is in doubt becomes a task, a task without ground is closed, and a
+    link that nothing speaks for any more becomes a task. Nobody is unlinked; decisions and pins stand. It runs as a
+    job: what is interrupted goes on, here or in a worker, and healthsync jobs cancel ends it.
+    """
+
+    async def run(hub: Hub) -> Mapping[str, Any]:
+        job = await hub.rematch_patients.start(_me(), owner=OPERATOR, dry_run=dry_run, claimed=True)
+        return await run_here(hub, job, "matching", quiet=as_json)
+
+    told = _with_hub(data_folder, run)
+    if as_json:
+        echo_json(dict(told))
+        return
+    would = "would be " if dry_run else ""
+    click.echo(f"{told['patients']} patients matched by {told['model']}")
+    click.echo(f"{told['linked']} persons {would}joined to others")
+    click.echo(f"{told['flagged']} pairs {would}given to review, {told['closed']} tasks {would}closed")
+    for kind, pairs in told["pairs"].items():
+        for one, other in pairs:
+            click.echo(f"  {kind:<8} {one} {other}")
 
 
 def _tell(task: Task, as_json: bool) -> None:

@@ -11,6 +11,7 @@ POST   /api/v1/healthsync/identity/pins                   {"patient": id, "eleme
 DELETE /api/v1/healthsync/identity/pins                   the same body
 GET    /api/v1/healthsync/identity/history/{id}           of a person, by enterprise id or by a patient's
 GET    /api/v1/healthsync/identity/report?by=&since=&until=
+POST   /api/v1/healthsync/identity/rematch                {"dry_run": true}: 202 and the address of a job
 POST   /fhir/Patient/$merge
 """
 
@@ -43,6 +44,7 @@ from healthsync.standards.fhir.outcome import operation_outcome
 from healthsync.standards.fhir.parameters import Parameters
 
 from . import answers
+from .job_routes import accepted
 from .quality_routes import day_of
 from .requests import FHIR_TYPES, body_of, legal_id, requester_of
 from .router import Router
@@ -61,7 +63,7 @@ class IdentityRoutes:
 
     def register(self, router: Router) -> None:
         """Put every handler under its surface."""
-        for name in ("tasks", "task", "records", "decide", "merge", "unmerge", "split", "history", "report"):
+        for name in ("tasks", "task", "records", "decide", "merge", "unmerge", "split", "history", "report", "rematch"):
             router.add(f"identity.{name}", getattr(self, name))
         router.add("identity.pin", self.pin)
         router.add("identity.unpin", self.unpin)
@@ -157,6 +159,18 @@ class IdentityRoutes:
             until=day_of(request, "until"),
         )
         return answers.plain(document(report))
+
+    async def rematch(self, request: Request, names: Mapping[str, str]) -> Response:
+        """Match all stored patients again by what decides now: 202 and the address of the job, which tells how far it
+        is and, in the end, what changed or, with `dry_run`, would change."""
+        requester = await requester_of(self._hub, request)
+        await self._hub.operators.require(requester, "identity-rematch", "Patient")
+        dry_run = (await _said(request)).get("dry_run", False)
+        if not isinstance(dry_run, bool):
+            raise InvalidInput("dry_run is true or false", code="value")
+        asker = Steward.of(requester)
+        job = await self._hub.rematch_patients.start(asker, owner=requester.client_id, dry_run=dry_run)
+        return accepted(request, self._hub, job)
 
     async def fhir_merge(self, request: Request, names: Mapping[str, str]) -> Response:
         """POST Patient/$merge."""

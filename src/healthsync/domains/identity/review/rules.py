@@ -6,7 +6,8 @@ a history that only grows. There is at most one that waits for a pair. Kinds, by
     duplicate      two records of one source may be one person: the source's own
     linkage        records of two sources may be one person
     second-number  an authority gave what seems to be one person two numbers: the source's own
-    contradiction  two records are linked, and one of them says now what the other cannot be
+    contradiction  two records are linked, and one of them says now what the other cannot be, or the link would not be
+                   made any more by what decides today
     overlay        an update of a known number tells of somebody else; it is held until somebody decides
 
 States: open → claimed → decided; closed when its ground is gone or somebody decided otherwise; second while another
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from healthsync.domains.identity.matching import SECOND_NUMBER
+from healthsync.domains.identity.matching import SECOND_NUMBER, UNSUPPORTED
 from healthsync.domains.identity.model import Flag, LinkEvent, SourcePatient, pair
 from healthsync.errors import Conflict, InvalidInput, NotFound, Refused
 
@@ -143,9 +144,10 @@ def raised(flags: Iterable[Flag]) -> list[tuple[int, int, str, tuple[str, ...]]]
 
 
 def _kind(reasons: Mapping[str, None]) -> str:
-    for reason, kind in ((OVERLAY, TaskKind.OVERLAY), (CONTRADICTED, TaskKind.CONTRADICTION)):
-        if reason in reasons:
-            return kind.value
+    if OVERLAY in reasons:
+        return TaskKind.OVERLAY.value
+    if CONTRADICTED in reasons or UNSUPPORTED in reasons:
+        return TaskKind.CONTRADICTION.value
     return TaskKind.SECOND_NUMBER.value if SECOND_NUMBER in reasons else "match"
 
 

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from healthsync.domains.identity.deciding import Explanation
 from healthsync.domains.identity.demographics import demographics_of, is_insurance, member_number
 from healthsync.domains.identity.links import BY_RULES
-from healthsync.domains.identity.matching import Agreement, agreements
+from healthsync.domains.identity.matching import UNSUPPORTED, Agreement, agreements
 from healthsync.domains.identity.model import Flag, LinkEvent, LoadPatients, SourcePatient, pair
 from healthsync.domains.identity.review import rules, store
 from healthsync.domains.identity.review.reporting import IdentityReport
@@ -62,10 +63,11 @@ class ReviewService:
 
     # --- what registrations and merges bring
 
-    async def take(self, tx: Transaction, flags: Iterable[Flag]) -> None:
-        """What was flagged becomes work, once for each pair."""
+    async def take(self, tx: Transaction, flags: Iterable[Flag]) -> list[tuple[int, int]]:
+        """What was flagged becomes work, once for each pair; the pairs of which that is news."""
         if raised := rules.raised(flags):
-            await store.raise_tasks(tx, raised, self._identity.version, self._clock.now())
+            return await store.raise_tasks(tx, raised, self._identity.version, self._clock.now())
+        return []
 
     async def hold(self, tx: Transaction, patient_key: int, version: int) -> None:
         """An update was flagged as of somebody else: `version`, the one before it, speaks for the patient until
@@ -87,20 +89,31 @@ class ReviewService:
         patient: Mapping[str, Any],
         flags: Sequence[Flag],
         load: LoadPatients,
-    ) -> None:
+        *,
+        unchanged: bool = False,
+    ) -> list[tuple[int, int]]:
         """A patient was registered anew with these flags: close what has no ground any more, and release him when what
-        he says now agrees with what is known."""
+        he says now agrees with what is known. With `unchanged` he says what he said before, and stays held if he is.
+        Answers the pairs of what was closed."""
         tasks = await store.waiting_tasks_of(tx, self._terms, patient_key)
         flagged = {pair(flag.patient_key, flag.other_patient_key) for flag in flags}
-        doubtful = [task for task in tasks if pair(task.one.patient_key, task.other.patient_key) not in flagged]
+        doubtful = [
+            task
+            for task in tasks
+            if pair(task.one.patient_key, task.other.patient_key) not in flagged
+            and not (unchanged and task.kind is TaskKind.OVERLAY)
+        ]
+        closed = []
         others = {_partner(task, patient_key).patient_id for task in doubtful if task.kind is not TaskKind.OVERLAY}
         loaded = await load(sorted(others)) if others else {}
         for task in doubtful:
             if task.kind is TaskKind.OVERLAY:
                 await self.release(tx, patient_key)
-                await self._close(tx, task, "ground-gone")
-            elif not self._still_doubtful(task, patient, loaded.get(_partner(task, patient_key).patient_id)):
-                await self._close(tx, task, "ground-gone")
+            elif self._still_doubtful(task, patient, loaded.get(_partner(task, patient_key).patient_id)):
+                continue
+            await self._close(tx, task, "ground-gone")
+            closed.append(pair(task.one.patient_key, task.other.patient_key))
+        return closed
 
     async def forget(self, tx: Transaction, patient_key: int) -> None:
         """The record of a patient was deleted: nothing is left to decide about it."""
@@ -129,6 +142,18 @@ class ReviewService:
             if is_insurance(one)
         ]
         store.keep_numbers(tx, patient_key, numbers, is_new=is_new)
+
+    async def keep_rematched(self, tx: Transaction, job: UUID, found: Sequence[tuple[str, int, int]]) -> None:
+        """What matching stored patients again changed, or would change: (kind, lower key, higher key)."""
+        await store.add_rematched(tx, job, found)
+
+    async def rematched(self, tx: Transaction, job: UUID) -> list[tuple[str, int, int]]:
+        """All that a job found, each pair once."""
+        return await store.rematched(tx, job)
+
+    async def rematched_named(self, tx: Transaction, job: UUID, kind: str, most: int) -> list[tuple[str, str]]:
+        """The first pairs of a kind that a job found, by FHIR id."""
+        return await store.rematched_named(tx, job, kind, most)
 
     # --- what stewards do
 
@@ -216,6 +241,8 @@ class ReviewService:
             return False  # its record is deleted
         found = self._identity.compare(patient, other)
         reasons = {*found.reasons, *(found.vetoes if task.kind is TaskKind.CONTRADICTION else ())}
+        if UNSUPPORTED in task.reasons and not found.links:
+            return True
         return not reasons.isdisjoint(task.reasons)
 
     async def _close(self, tx: Transaction, task: Task, why: str) -> None:

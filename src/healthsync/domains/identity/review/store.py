@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -25,11 +26,11 @@ _SQL = Queries("healthsync.domains.identity")
 
 async def raise_tasks(
     tx: Transaction, raised: Sequence[tuple[int, int, str, tuple[str, ...]]], rules: str, at: datetime
-) -> None:
-    """A task for each (lower key, higher key, kind, reasons) that has none waiting."""
+) -> list[tuple[int, int]]:
+    """A task for each (lower key, higher key, kind, reasons) that has none waiting; the pairs that are news."""
     names = ("patient_key", "other_patient_key", "kind", "reasons")
     rows = [dict(zip(names, each, strict=True)) for each in raised]
-    await tx.execute(_SQL.raise_tasks, msgspec.json.encode(rows).decode(), rules, at)
+    return [tuple(row) for row in await tx.fetch(_SQL.raise_tasks, msgspec.json.encode(rows).decode(), rules, at)]
 
 
 async def tasks(
@@ -74,6 +75,21 @@ async def set_task(tx: Transaction, task: Task, step: Step | None) -> None:
 async def steps(tx: Transaction, number: int) -> list[Step]:
     """The history of a task."""
     return [Step(*row) for row in await tx.fetch(_SQL.steps, number)]
+
+
+async def add_rematched(tx: Transaction, job: UUID, found: Sequence[tuple[str, int, int]]) -> None:
+    """What matching again changed: (kind, lower key, higher key)."""
+    await tx.execute(_SQL.add_rematched, job, *_columns(found))
+
+
+async def rematched(tx: Transaction, job: UUID) -> list[tuple[str, int, int]]:
+    """All that a job found."""
+    return [tuple(row) for row in await tx.fetch(_SQL.rematched, job)]
+
+
+async def rematched_named(tx: Transaction, job: UUID, kind: str, most: int) -> list[tuple[str, str]]:
+    """The first pairs of a kind that a job found, by FHIR id."""
+    return [tuple(row) for row in await tx.fetch(_SQL.rematched_named, job, kind, most)]
 
 
 async def close_pair(tx: Transaction, place: tuple[int, int], at: datetime, reason: str, by: str) -> None:
