@@ -29,12 +29,15 @@ from healthsync.domains.identity import (
     ByWeights,
     Decider,
     IdentityService,
+    NamedRules,
     ReviewService,
     ReviewTerms,
     Survivorship,
     checked,
+    load_named_rules,
     load_rules,
     points_of,
+    shipped_named_rules,
     shipped_points,
     shipped_rules,
     shipped_weights,
@@ -621,10 +624,11 @@ def _survivorship(settings: Settings) -> Survivorship:
 def _deciding(settings: Settings) -> tuple[Decider, Sequence[Block]]:
     """What decides where the rules of identity do not, and the block keys that a document adds."""
     mpi = settings.mpi
+    rules = ByRules(_named_rules(mpi.named_rules))
     if mpi.algorithm == "deterministic":
-        return ByRules(), ()
+        return rules, ()
     if mpi.profile == "statistical":
-        return ByWeights(shipped_weights(), mpi.auto_merge_threshold / 100, mpi.review_threshold / 100), ()
+        return ByWeights(shipped_weights(), mpi.auto_merge_threshold / 100, mpi.review_threshold / 100, rules), ()
     if mpi.profile in shipped_points():
         return points_of(shipped_points()[mpi.profile]), ()
     document = read_document(Path(mpi.profile), PatientMatchingDocument).patient_matching
@@ -635,11 +639,20 @@ def _deciding(settings: Settings) -> tuple[Decider, Sequence[Block]]:
 
     blocks = checked([[named(column) for column in block] for block in document.blocking_keys])
     if document.algorithm == "deterministic":
-        return ByRules(), blocks
+        return rules, blocks
     said = asdict(document)
     for each in said["scoring"]["fields"]:
         each["name"] = named(each["name"])
     return points_of(said), blocks
+
+
+def _named_rules(named: str) -> NamedRules | None:
+    if named in ("cms", "none"):
+        return shipped_named_rules() if named == "cms" else None
+    try:
+        return load_named_rules(Path(named).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"mpi.named_rules cannot be read ({type(error).__name__})") from None
 
 
 def _subscription_rules(settings: Settings) -> Rules:

@@ -32,7 +32,7 @@ from .test_review import (  # fmt: skip
     tasks,
 )
 
-STRICT: dict[str, Any] = {"mpi.algorithm": "deterministic"}
+STRICT: dict[str, Any] = {"mpi.algorithm": "deterministic", "mpi.named_rules": "none"}
 PHONE = {"telecom": [{"system": "phone", "value": "8595550133"}]}
 
 

@@ -28,7 +28,7 @@ from healthsync.domains.identity.levels import LEVELS, levels_between
 from healthsync.domains.identity.linkage import Population, standardise
 from healthsync.domains.identity.linkage.comparing import Comparer
 from healthsync.domains.identity.linkage.population import Person
-from healthsync.errors import InvalidInput
+from healthsync.errors import ConfigurationError, InvalidInput
 from healthsync.settings import load_settings
 
 WEIGHTS = ByWeights(shipped_weights())
@@ -319,6 +319,17 @@ def test_settings_say_what_decides(tmp_path):
     own, keys = _decided_by(profile=str(file))
     assert [field.name for field in own.fields] == ["dob"]
     assert keys == (("phone",), ("dob_year", "last_name"))
+
+
+@pytest.mark.shows("mpi.named_rules")
+def test_a_setting_says_which_named_rules_there_are(tmp_path):
+    assert _decided_by()[0].version == "rules-1+cms-3.4.0+online-1"
+    assert _decided_by(named_rules="none")[0].version == "rules-1+online-1"
+    file = tmp_path / "rules.yaml"
+    file.write_text("{version: ours-1, strangers: {}, most_collisions: 2.0e-12, rules: []}")
+    assert _decided_by(named_rules=str(file), algorithm="deterministic")[0].version == "rules-1+ours-1"
+    with pytest.raises(ConfigurationError, match="named_rules cannot be read"):
+        _decided_by(named_rules=str(tmp_path / "nowhere.yaml"))
 
 
 @pytest.mark.shared

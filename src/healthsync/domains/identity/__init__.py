@@ -38,6 +38,7 @@ from healthsync.domains.identity.model import (
     MergeOutcome,
     SourcePatient,
 )
+from healthsync.domains.identity.named_rules import NamedRules, load_named_rules, shipped_named_rules
 from healthsync.domains.identity.review.reporting import IdentityReport, SharedNumber
 from healthsync.domains.identity.review.rules import Choice, ReviewTerms, Step, Task, TaskKind, TaskState, UnknownTask
 from healthsync.domains.identity.review.service import Evidence, ReviewService, TaskHistory
@@ -71,6 +72,7 @@ __all__ = [
     "LinkState",
     "LoadPatients",
     "MergeOutcome",
+    "NamedRules",
     "ReasonNotACode",
     "ReviewService",
     "ReviewTerms",
@@ -92,10 +94,12 @@ __all__ = [
     "compare",
     "demographics_of",
     "golden_record",
+    "load_named_rules",
     "load_rules",
     "points_of",
     "replay",
     "score",
+    "shipped_named_rules",
     "shipped_points",
     "shipped_rules",
     "shipped_weights",

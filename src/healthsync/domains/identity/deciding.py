@@ -21,10 +21,11 @@ import jellyfish
 import yaml
 from rapidfuzz.distance import JaroWinkler, Levenshtein
 
-from healthsync.domains.identity.levels import LEVELS, names_of
+from healthsync.domains.identity.levels import LEVELS, levels_between, names_of
 from healthsync.domains.identity.matching import RULES_VERSION, Comparison, Rule, compare
 from healthsync.domains.identity.model import Address, Demographics
-from healthsync.domains.identity.weighing import Step, Weights, shipped_weights
+from healthsync.domains.identity.named_rules import Fit, NamedRules
+from healthsync.domains.identity.weighing import Step, Weights, gate, shipped_weights
 from healthsync.errors import InvalidInput
 
 
@@ -44,6 +45,8 @@ class Explanation:
     link: float | None
     certain: float | None
     judged: Comparison
+    named: tuple[str, ...] = ()
+    """The named rules that the two meet; with * those that they meet only nearly."""
 
     @property
     def totals(self) -> tuple[float, ...]:
@@ -70,25 +73,61 @@ class Explanation:
         return ("nothing-else-agrees",) if is_held_back else ()
 
 
+@dataclass(frozen=True, slots=True)
 class ByRules:
-    """The rules alone."""
+    """The rules alone: those of `matching`, then the named ones.
 
-    version = RULES_VERSION
+    A named rule links what meets it exactly, past the person gate, and asks somebody about what meets it nearly.
+    """
+
+    named: NamedRules | None = None
+
+    @property
+    def version(self) -> str:
+        """Of the rules, and of the document of named ones."""
+        return f"{RULES_VERSION}+{self.named.version}" if self.named else RULES_VERSION
 
     def __call__(self, one: Demographics, other: Demographics) -> Comparison:
         """Compare two records."""
-        return compare(one, other)
+        by_rules = compare(one, other)
+        if self.named is None or by_rules.rule is Rule.IDENTIFIER or (by_rules.links and not by_rules.flags):
+            return by_rules
+        fit = next(self.named.fits(one, other), None)
+        if fit is None:
+            return by_rules
+        against = tuple(dict.fromkeys((*by_rules.gates, *gate(levels_between(one, other)))))
+        if by_rules.links and (against or not fit.is_exact):
+            return by_rules
+        evidence = (*sorted(fit.rule.needed), fit.code)
+        rule = Rule.NAMED if fit.is_exact else Rule.NAMED_NEARLY
+        flags = tuple(flag for flag in by_rules.flags if flag == "sex-conflict")
+        flags = flags if fit.is_exact else (str(rule), *flags)
+        return Comparison(rule, evidence, by_rules.vetoes, against, flags, max(fit.confidence, by_rules.score))
+
+    def exact_fit(self, one: Demographics, other: Demographics) -> Fit | None:
+        """The first named rule that two records meet exactly; that no gate stands before it is known before."""
+        fit = next(self.named.fits(one, other), None) if self.named else None
+        return fit if fit is not None and fit.is_exact else None
+
+    def fitting(self, one: Demographics, other: Demographics) -> tuple[str, ...]:
+        """The named rules that two records meet."""
+        if self.named is None:
+            return ()
+        same = compare(one, other).rule is Rule.IDENTIFIER
+        return tuple(fit.code for fit in self.named.fits(one, other, same_identifier=same))
 
     def explain(self, one: Demographics, other: Demographics) -> Explanation:
         """Nothing here is decided by weights; they are told all the same, for the eye of who decides."""
         weights = shipped_weights()
         steps, prior = _waterfall(weights, one, other), round(weights.prior_bits, 1)
-        return Explanation(self.version, "bits", prior, steps, None, None, None, self(one, other))
+        named = self.fitting(one, other)
+        return Explanation(self.version, "bits", prior, steps, None, None, None, self(one, other), named)
 
 
 @dataclass(frozen=True, slots=True)
 class ByWeights:
-    """The rules, and the statistical weights where the rules are silent or doubt.
+    """The rules, and the statistical weights where the rules are silent or doubt. Named rules link what meets them
+    exactly and is likely enough to be looked at; what meets them nearly is left to the weights, which know more.
 
     From the probability `link` on two records are linked, and flagged unless they are certain; from `review` on a
     person looks. Name, birth date and sex alone are never certain, and link only as written: namesakes share them.
@@ -97,6 +136,7 @@ class ByWeights:
     weights: Weights
     link: float = 0.95
     review: float = 0.75
+    rules: ByRules = ByRules()
 
     def __call__(self, one: Demographics, other: Demographics) -> Comparison:
         """Compare two records."""
@@ -117,8 +157,12 @@ class ByWeights:
             gates = tuple(dict.fromkeys((*by_rules.gates, *reasons)))
             return Comparison(Rule.POSSIBLE, evidence, by_rules.vetoes, gates, by_rules.flags, likely)
         flags = tuple(flag for flag in by_rules.flags if flag == "sex-conflict")
+        fit = self.rules.exact_fit(one, other)
+        evidence = evidence if fit is None else (*evidence, fit.code)
         if likely >= max(self.weights.certain, self.link) and weighed.levels.tells_more:
             return Comparison(Rule.CERTAIN, evidence, (), (), flags, likely)
+        if fit is not None and fit.confidence >= self.link:
+            return Comparison(Rule.NAMED, evidence, (), (), flags, max(likely, fit.confidence))
         if by_rules.links:
             return by_rules
         levels = weighed.levels
@@ -129,13 +173,14 @@ class ByWeights:
     @property
     def version(self) -> str:
         """Of the rules and the weights."""
-        return f"{RULES_VERSION}+{self.weights.version}"
+        return f"{self.rules.version}+{self.weights.version}"
 
     def explain(self, one: Demographics, other: Demographics) -> Explanation:
         """What each field weighs, in bits, and why the two are judged as they are."""
         steps, prior = _waterfall(self.weights, one, other), round(self.weights.prior_bits, 1)
         review, link, certain = map(_bits_of, (self.review, self.link, max(self.weights.certain, self.link)))
-        return Explanation(self.version, "bits", prior, steps, review, link, certain, self(one, other))
+        named = self.rules.fitting(one, other)
+        return Explanation(self.version, "bits", prior, steps, review, link, certain, self(one, other), named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@
     name+birth-date+sex    family and first name, birth date and sex                       link, and flag for review
     ssn, name+birth-date   too little to link                                              flag for review
 
+Named rules (`named_rules`) are data, and come after these.
+
 A *veto* forbids a link to a whole person when any member raises it: conflicting SSN, conflicting generational suffix,
 a second number of one authority, two children of one multiple birth. A *gate* forbids the one link that it guards:
 twins (same birth date and family, really different first names), and records of which two of first name, family and
@@ -57,10 +59,12 @@ class Rule(StrEnum):
     IDENTIFIER = "identifier"
     SSN_FIRST_NAME = "ssn+first-name"
     SSN_BIRTH_DATE = "ssn+birth-date"
+    NAMED = "named-rule"
     CERTAIN = "certain"
     POINTS = "points"
     NAME_BIRTH_DATE_SEX = "name+birth-date+sex"
     PROBABLE = "probable"
+    NAMED_NEARLY = "named-rule-nearly"
     SSN = "ssn"
     NAME_BIRTH_DATE = "name+birth-date"
     LIKELY = "likely"
@@ -69,7 +73,7 @@ class Rule(StrEnum):
 
 LINKING_RULES = frozenset({
     Rule.IDENTIFIER, Rule.SSN_FIRST_NAME, Rule.SSN_BIRTH_DATE, Rule.NAME_BIRTH_DATE_SEX,
-    Rule.CERTAIN, Rule.POINTS, Rule.PROBABLE,
+    Rule.NAMED, Rule.CERTAIN, Rule.POINTS, Rule.PROBABLE,
 })  # fmt: skip
 
 CONFIDENCE = {

@@ -60,6 +60,8 @@ class Demographics:
     addresses: frozenset[Address] = frozenset()
     phones: frozenset[str] = frozenset()
     emails: frozenset[str] = frozenset()
+    subscribers: frozenset[str] = frozenset()
+    """Numbers of insurance policies, with who gave them; a family shares one."""
 
     def __or__(self, other: Demographics) -> Demographics:
         """What two records of one patient say together."""

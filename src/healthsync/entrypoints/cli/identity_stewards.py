@@ -342,7 +342,8 @@ def _tell_waterfall(told: dict[str, Any]) -> None:
     against = f"; against it: {', '.join(told['against'])}" if told["against"] else ""
     likely = "" if told["probability"] is None else f", probability {told['probability']:.4f}"
     click.echo(f"total {told['total']:.1f} {told['unit']}{likely}; {limits or 'not decided by weights'}")
-    click.echo(f"{told['grade']} by {told['rule'] or 'nothing'}{against} ({told['model']})")
+    named = f"; meets {', '.join(told['namedRules'])}" if told["namedRules"] else ""
+    click.echo(f"{told['grade']} by {told['rule'] or 'nothing'}{against}{named} ({told['model']})")
 
 
 def _id(text: str) -> str:

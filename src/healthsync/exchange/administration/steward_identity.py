@@ -380,6 +380,7 @@ def waterfall_document(explanation: Explanation) -> dict[str, Any]:
         "thresholds": {"review": explanation.review, "link": explanation.link, "certain": explanation.certain},
         "grade": judged.grade,
         "rule": judged.rule,
+        "namedRules": explanation.named,
         "against": explanation.against,
     }
 
