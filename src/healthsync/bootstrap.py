@@ -52,6 +52,7 @@ from healthsync.domains.subscriptions import Rules, SubscriptionService, Telling
 from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import ConfigurationError
 from healthsync.exchange.administration.edit_message import EditMessage
+from healthsync.exchange.administration.escalate_reviews import EscalateReviews
 from healthsync.exchange.administration.inspect_messages import InspectMessages
 from healthsync.exchange.administration.keep_raw import KeepRaw
 from healthsync.exchange.administration.manage_codes import ManageCodes
@@ -148,6 +149,7 @@ class Hub:
     steward_identity: StewardIdentity
     report_identity: ReportIdentity
     rematch_patients: RematchPatients
+    escalate_reviews: EscalateReviews
     merge_patients: MergePatients
     consent: ConsentService
     terminology: TerminologyService
@@ -414,6 +416,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         steward_identity=steward_identity,
         merge_patients=MergePatients(steward_identity, operators, write.prepare_update, disclose, audit),
         rematch_patients=rematch_patients,
+        escalate_reviews=EscalateReviews(database=database, reviews=reviews, audit=audit, events=events),
         report_identity=ReportIdentity(database=database, reviews=reviews, audit=audit, clock=clock),
         consent=consent,
         terminology=terminology,

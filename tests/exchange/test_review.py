@@ -302,6 +302,46 @@ async def test_a_claim_holds_against_others_and_an_unknown_task_is_said_to_be_no
     assert [s.act for s in (await hub.steward_identity.show(ANN, task.number)).steps] == ["raised", "claimed"]
 
 
+# --- due times
+
+
+async def test_a_task_past_its_time_is_escalated_once_listed_as_overdue_and_announced(
+    database: Database, tmp_path: Path
+) -> None:
+    hub = await opened(database, tmp_path, **{"mpi.review.due_hours": 5, "mpi.review.overlay_due_hours": 2})
+    await put(hub, person("a", "1"), person("b", "2", authority=CLINIC, sex=None))
+    await put(hub, person("a", "1", **JOHN))
+    assert await hub.escalate_reviews() == 0
+    await age(hub, hours=3)
+    assert await hub.escalate_reviews() == 1, "the overlay is due earlier"
+    (overlay,) = await hub.steward_identity.tasks(ANN, states=WAITING, overdue=True)
+    assert (overlay.kind, overlay.priority, overlay.state) == (TaskKind.OVERLAY, "urgent", TaskState.OPEN)
+    assert [task.priority for task in await tasks(hub) if task.kind is not TaskKind.OVERLAY] == ["routine"]
+    assert await events(hub, "identity.review.overdue") == [overlay.reference]
+    assert [s.act for s in (await hub.steward_identity.show(ANN, overlay.number)).steps] == ["raised", "escalated"]
+    await age(hub, hours=3)
+    assert (await hub.escalate_reviews(), await hub.escalate_reviews()) == (1, 0)
+    async with hub.database.connection() as tx:
+        assert "identity-escalate" in [row.entry["interaction"] for row in await hub.audit.search(tx)]
+    await hub.close()
+
+
+async def test_a_task_that_was_decided_is_never_overdue(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    await hub.steward_identity.decide(ANN, task.number, Choice.LINK, "papers-seen")
+    await age(hub, hours=1000)
+    assert await hub.escalate_reviews() == 0
+    assert await hub.steward_identity.tasks(ANN, states=WAITING, overdue=True) == []
+
+
+async def age(hub: Hub, *, hours: int) -> None:
+    """Let so many hours go by for every task."""
+    async with hub.database.transaction() as tx:
+        await tx.execute("UPDATE identity_task SET raised_at = raised_at - make_interval(hours => $1)", hours)
+
+
 # --- overlays
 
 

@@ -51,6 +51,7 @@ def test_a_task_is_listed_shown_claimed_and_decided_and_what_follows_is_told(fol
         return CliRunner().invoke(command, asked, standalone_mode=False, catch_exceptions=False).output
 
     assert "second-number" in call("review", "list", "--owner", "east")
+    assert "nothing waits" in call("review", "list", "--overdue")
     (line,) = call("review", "list", "--json").splitlines()
     number = str(json.loads(line)["id"])
     shown = call("review", "show", number)

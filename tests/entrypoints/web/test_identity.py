@@ -46,6 +46,7 @@ async def test_a_steward_finds_looks_at_claims_and_decides_a_task(client_as: Any
     assert "Quennell" not in str(shown)
     records = (await steward.get(f"{BASE}/review/{task['id']}/records")).json()["records"]
     assert [record["name"][0]["family"] for record in records] == ["Quennell", "Quennell"]
+    assert (await steward.get(f"{BASE}/review?overdue=true")).json()["tasks"] == []
     assert (await steward.post(f"{BASE}/review/{task['id']}", json={"claim": True})).json()["state"] == "claimed"
     said = {"decision": "apart", "reason": "other-mother"}
     assert (await steward.post(f"{BASE}/review/{task['id']}", json=said)).json()["decision"] == "apart"
@@ -117,6 +118,7 @@ async def test_records_are_merged_taken_apart_split_and_pinned(admin: Any, two: 
 MISTAKES = [
     ("GET", "review?state=forgotten", None, 400),
     ("GET", "review?limit=many", None, 400),
+    ("GET", "review?overdue=perhaps", None, 400),
     ("GET", "review/999", None, 404),
     ("GET", "review/none", None, 404),
     ("POST", "review/1", {"decision": "perhaps", "reason": "x"}, 400),

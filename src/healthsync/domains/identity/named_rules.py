@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 from rapidfuzz.distance import OSA
@@ -98,21 +98,21 @@ def load_named_rules(document: str) -> NamedRules:
         raise ConfigurationError("named rules: this is no YAML") from None
     if not isinstance(read, Mapping):
         raise ConfigurationError("named rules: the document says version, strangers, most_collisions and rules")
-    version, entries = read.get("version"), read.get("rules")
+    version, entries, most = read.get("version"), read.get("rules"), read.get("most_collisions")
     if not isinstance(version, str) or not 1 <= len(version) <= 40:
         raise ConfigurationError("named rules: version is missing; evidence and tasks name it")
     if not isinstance(entries, list):
         raise ConfigurationError("named rules: rules is a list")
-    shares, most = read.get("strangers"), read.get("most_collisions")
+    shares = read.get("strangers")
     if not isinstance(shares, Mapping) or not all(_is_share(share) for share in shares.values()):
         raise ConfigurationError("named rules: strangers says for each field how likely two strangers agree, 0 to 1")
     if not _is_share(most):
         raise ConfigurationError("named rules: most_collisions is a chance, such as 2.0e-12")
-    usual = read.get("confidence", {})
-    usual = {"exact": 0.99, "alike": 0.80, **usual} if isinstance(usual, Mapping) else {"exact": None}
-    if not all(_is_share(value) for value in usual.values()):
+    told = read.get("confidence", {})
+    usual = {"exact": 0.99, "alike": 0.80, **(told if isinstance(told, Mapping) else {})}
+    if not isinstance(told, Mapping) or not all(_is_share(value) for value in usual.values()):
         raise ConfigurationError("named rules: confidence says exact and alike, each from 0 to 1")
-    rules = [_rule(entry, shares, float(most), usual) for entry in entries]
+    rules = [_rule(entry, shares, most, usual) for entry in entries]
     for at, rule in enumerate(rules):
         if rule.id in {earlier.id for earlier in rules[:at]}:
             raise ConfigurationError(f"named rules: {rule.id} stands there twice")
@@ -161,7 +161,7 @@ def _names(id_: str, entry: Mapping[str, Any], key: str) -> list[str]:
     return names
 
 
-def _is_share(value: object) -> bool:
+def _is_share(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 

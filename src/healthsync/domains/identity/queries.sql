@@ -312,14 +312,30 @@ WITH said AS (
 SELECT patient_key, other_patient_key FROM raised;
 
 -- name: tasks
--- Tasks, the oldest first.
+-- Tasks, the oldest first; with $6 only those raised until then (about overlays until $7).
 SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
 FROM identity_task t
 JOIN identity_patient p ON p.patient_key = t.patient_key
 JOIN identity_patient o ON o.patient_key = t.other_patient_key
 WHERE ($1::text[] IS NULL OR t.state = ANY($1)) AND ($2::text IS NULL OR t.kind = $2)
     AND ($3::text IS NULL OR t.owner = $3) AND t.task > $4
+    AND ($6::timestamptz IS NULL OR t.raised_at <= CASE t.kind WHEN 'overlay' THEN $7::timestamptz ELSE $6 END)
 ORDER BY t.task LIMIT $5;
+
+-- name: escalate
+-- Tasks that wait since before $2 (those about overlays $3) and are not urgent yet, up to $4: they are from now on.
+WITH due AS (
+    SELECT task FROM identity_task
+    WHERE state IN ('open', 'claimed', 'second') AND escalated_at IS NULL
+        AND raised_at <= CASE kind WHEN 'overlay' THEN $3::timestamptz ELSE $2::timestamptz END
+    ORDER BY task LIMIT $4 FOR UPDATE SKIP LOCKED
+), escalated AS (
+    UPDATE identity_task t SET escalated_at = $1 FROM due WHERE t.task = due.task RETURNING t.task, t.kind
+), step AS (
+    INSERT INTO identity_task_step (task, at, act, code, reason, by)
+    SELECT task, $1, 'escalated', kind, '', 'rules' FROM escalated
+)
+SELECT task, kind FROM escalated ORDER BY task;
 
 -- name: task
 -- One task, locked until the end of the unit of work.

@@ -69,17 +69,20 @@ def review() -> None:
 )
 @click.option("--kind", type=click.Choice([kind.value for kind in TaskKind]), help="Only tasks of this kind.")
 @click.option("--owner", help="Only those of this source, both of whose records they are about.")
+@click.option("--overdue", is_flag=True, help="Only those whose time is over.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @data_option
 @json_option
-def list_(state: str | None, kind: str | None, owner: str | None, limit: int, data_folder: Path, as_json: bool) -> None:
+def list_(
+    state: str | None, kind: str | None, owner: str | None, overdue: bool, limit: int, data_folder: Path, as_json: bool
+) -> None:
     """Tasks, the oldest first, with when they are due."""
     waiting = [TaskState.OPEN, TaskState.CLAIMED, TaskState.SECOND]
     states = list(TaskState) if state == "all" else [TaskState(state)] if state else waiting
     tasks = _run(
         data_folder,
         lambda flow, who: flow.tasks(
-            who, states=states, kind=TaskKind(kind) if kind else None, owner=owner, limit=limit
+            who, states=states, kind=TaskKind(kind) if kind else None, owner=owner, limit=limit, overdue=overdue
         ),
     )
     if as_json:
@@ -89,11 +92,11 @@ def list_(state: str | None, kind: str | None, owner: str | None, limit: int, da
     if not tasks:
         click.echo("nothing waits for a decision")
         return
-    table = Table("task", "kind", "state", "due", "sources", "reasons", box=None)
+    table = Table("task", "kind", "state", "due", "priority", "sources", "reasons", box=None)
     for task in tasks:
         sources = " ".join(dict.fromkeys((task.one.source, task.other.source)))
         due = f"{task.due_at:%Y-%m-%d %H:%M}"
-        table.add_row(str(task.number), task.kind, task.state, due, sources, " ".join(task.reasons))
+        table.add_row(str(task.number), task.kind, task.state, due, task.priority, sources, " ".join(task.reasons))
     Console().print(table)
 
 

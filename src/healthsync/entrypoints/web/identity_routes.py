@@ -1,6 +1,6 @@
 """Who is who, for stewards: tasks, decisions, merges, pins; the report of duplicates; Patient/$merge.
 
-GET    /api/v1/healthsync/identity/review?state=&kind=&owner=&after=&limit=
+GET    /api/v1/healthsync/identity/review?state=&kind=&owner=&overdue=&after=&limit=
 GET    /api/v1/healthsync/identity/review/{id}            a task: reasons, which fields agree, history
 GET    /api/v1/healthsync/identity/review/{id}/records    the two records, through the gate out
 POST   /api/v1/healthsync/identity/review/{id}            {"decision": "link", "reason": CODE} or {"claim": true}
@@ -79,6 +79,7 @@ class IdentityRoutes:
             owner=asked.get("owner"),
             after=_number(asked.get("after"), "after", 0),
             limit=min(_number(asked.get("limit"), "limit", _USUAL), _MOST),
+            overdue=_flag(asked.get("overdue", "false"), "overdue"),
         )
         return answers.plain({"tasks": [task_document(task) for task in tasks]})
 
@@ -202,6 +203,12 @@ def _one_of(words: type[_E], text: str, name: str) -> _E:
         return words(text)
     except ValueError:
         raise InvalidInput(f"{name} is one of {', '.join(words)}", code="code-invalid") from None
+
+
+def _flag(text: str, name: str) -> bool:
+    if text not in ("true", "false"):
+        raise InvalidInput(f"{name} is true or false", code="value")
+    return text == "true"
 
 
 def _number(text: str | None, name: str, usual: int) -> int:

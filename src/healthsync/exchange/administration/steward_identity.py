@@ -102,11 +102,14 @@ class StewardIdentity:
         owner: str | None = None,
         after: int = 0,
         limit: int = 100,
+        overdue: bool = False,
     ) -> list[Task]:
-        """Tasks behind `after`, the oldest first."""
+        """Tasks behind `after`, the oldest first; with `overdue` those whose time is over."""
         await self._audit.record_and_commit(_event(steward, Action.EXECUTE, "identity-tasks", "IdentityTask"))
         async with self._database.connection() as tx:
-            return await self._reviews.tasks(tx, states=states, kind=kind, owner=owner, after=after, limit=limit)
+            return await self._reviews.tasks(
+                tx, states=states, kind=kind, owner=owner, after=after, limit=limit, overdue=overdue
+            )
 
     async def show(self, steward: Steward, number: int) -> TaskView:
         """A task with its evidence. Raises UnknownTask."""
@@ -339,6 +342,7 @@ def task_document(task: Task) -> dict[str, Any]:
         "rules": task.rules,
         "raisedAt": task.raised_at.isoformat(),
         "dueAt": task.due_at.isoformat(),
+        "priority": task.priority,
         "claimedBy": task.claimed_by,
         "decision": task.decision,
         "choices": task.choices,

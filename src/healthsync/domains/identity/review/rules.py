@@ -10,6 +10,8 @@ a history that only grows. There is at most one that waits for a pair. Kinds, by
                    made any more by what decides today
     overlay        an update of a known number tells of somebody else; it is held until somebody decides
 
+A task that waits past its time is *escalated*, once: it is urgent from then on, and announced.
+
 States: open → claimed → decided; closed when its ground is gone or somebody decided otherwise; second while another
 person is asked the same, without being told what the first said. Two who disagree make a third decide.
 """
@@ -100,6 +102,12 @@ class Task:
     claimed_at: datetime | None = None
     decision: Choice | None = None
     settled_at: datetime | None = None
+    escalated_at: datetime | None = None
+
+    @property
+    def priority(self) -> str:
+        """In the codes of http://hl7.org/fhir/R4/valueset-request-priority.html: urgent once nobody decided in time."""
+        return "urgent" if self.escalated_at else "routine"
 
     @property
     def reference(self) -> str:

@@ -166,11 +166,17 @@ class ReviewService:
         owner: str | None = None,
         after: int = 0,
         limit: int = 100,
+        overdue: bool = False,
     ) -> list[Task]:
-        """Tasks, the oldest first."""
+        """Tasks, the oldest first; with `overdue` those whose time is over."""
         wanted = None if states is None else sorted(states)
-        tasks = await store.tasks(tx, self._terms, wanted, kind, owner, after, limit)
+        due_at = self._clock.now() if overdue else None
+        tasks = await store.tasks(tx, self._terms, wanted, kind, owner, after, limit, due_at)
         return [rules.blind(task, ())[0] for task in tasks]
+
+    async def escalate(self, tx: Transaction, most: int) -> list[tuple[int, TaskKind]]:
+        """Make urgent what waits past its time; the numbers and kinds of those that were not urgent before."""
+        return await store.escalate(tx, self._terms, self._clock.now(), most)
 
     async def show(self, tx: Transaction, number: int) -> TaskHistory:
         """A task with its history, as a reader may see it who is asked. Raises UnknownTask."""

@@ -41,9 +41,21 @@ async def tasks(
     owner: str | None,
     after: int,
     limit: int,
+    due_at: datetime | None,
 ) -> list[Task]:
-    """Tasks behind `after`, the oldest first."""
-    return [_task(row, terms) for row in await tx.fetch(_SQL.tasks, states, kind, owner, after, limit)]
+    """Tasks behind `after`, the oldest first; with `due_at` those that are due by then."""
+    raised = (None, None) if due_at is None else _raised_until(terms, due_at)
+    return [_task(row, terms) for row in await tx.fetch(_SQL.tasks, states, kind, owner, after, limit, *raised)]
+
+
+async def escalate(tx: Transaction, terms: ReviewTerms, at: datetime, most: int) -> list[tuple[int, TaskKind]]:
+    """Make urgent what waits and is due; the numbers and kinds of up to `most` tasks that were not."""
+    rows = await tx.fetch(_SQL.escalate, at, *_raised_until(terms, at), most)
+    return [(row[0], TaskKind(row[1])) for row in rows]
+
+
+def _raised_until(terms: ReviewTerms, due_at: datetime) -> tuple[datetime, datetime]:
+    return due_at - terms.due, due_at - terms.overlay_due
 
 
 async def task(tx: Transaction, terms: ReviewTerms, number: int) -> Task | None:
@@ -173,6 +185,7 @@ def _task(row: Any, terms: ReviewTerms) -> Task:
         claimed_at=row["claimed_at"],
         decision=Choice(row["decision"]) if row["decision"] else None,
         settled_at=row["settled_at"],
+        escalated_at=row["escalated_at"],
     )
 
 

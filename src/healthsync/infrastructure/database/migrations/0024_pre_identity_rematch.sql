@@ -8,3 +8,9 @@ CREATE TABLE identity_rematch (
     PRIMARY KEY (job, kind, patient_key, other_patient_key)
 );
 COMMENT ON TABLE identity_rematch IS 'What matching stored persons again changed, or would change: persons that become one (each by its lowest patient), pairs to be looked at, pairs whose task has no ground any more.';
+
+ALTER TABLE identity_task ADD COLUMN escalated_at timestamptz;
+COMMENT ON COLUMN identity_task.escalated_at IS 'When it was found that nobody had decided in time; from then on it is urgent.';
+
+ALTER TABLE identity_task_step DROP CONSTRAINT identity_task_step_act_check, ADD CONSTRAINT identity_task_step_act_check
+    CHECK (act IN ('raised', 'grown', 'claimed', 'not-sure', 'decided', 'confirmed', 'reopened', 'closed', 'escalated')) NOT VALID;
