@@ -400,7 +400,73 @@ async def test_a_source_that_takes_its_mistake_back_needs_nobody(hub: Hub) -> No
     assert await log_is_the_tables(hub)
 
 
+async def matched(hub: Hub, patient: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(id, grade, family name) of those that $match answers with."""
+    found = await hub.disclose.likely(ADMIN, "$match", patient, most=10, asked="")
+    assert isinstance(found, list)
+    told = [(one, json.parse(one.disclosed.text.encode())) for one in found]
+    return [(doc["id"], one.grade, doc["name"][0]["family"]) for one, doc in told]
+
+
+async def test_a_match_and_its_answer_use_the_version_in_force_of_who_is_held(hub: Hub) -> None:
+    await put(hub, person("a", "1", ssn("219-09-1234")))
+    await put(hub, person("a", "1", ssn("219-09-7777"), **JOHN))
+    herself = person("x", "", ssn("219-09-1234"), authority="urn:oid:5")
+    himself = person("x", "", ssn("219-09-7777"), authority="urn:oid:5", **JOHN)
+    assert await matched(hub, herself) == [("a", "certain", "Holm")]
+    assert await matched(hub, himself) == [], "what is held is nobody's answer"
+
+
+async def test_a_task_of_a_pair_compares_the_version_in_force_of_who_is_held(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    await put(hub, person("a", "1", **JOHN))
+    pair_ = next(task for task in await tasks(hub) if task.kind is not TaskKind.OVERLAY)
+    view = await hub.steward_identity.show(ANN, pair_.number)
+    assert view.evidence.fields["name"] == "agrees"
+    assert "Patient/a/_history/1" in view.versions
+    records = await hub.steward_identity.records(ADMIN, pair_.number)
+    assert ["Holm" in one.text for one in records if isinstance(one, Disclosed)] == [True, True]
+
+
 # --- merge, unmerge, split, pin
+
+
+async def test_pins_made_while_two_were_merged_stay_with_their_records_after_the_unmerge(hub: Hub) -> None:
+    """A pin belongs to a record: of each person what was pinned to its own member decides, and nothing of the other's."""
+    number = ("urn:oid:9", "N", "MR")
+    await put(hub, person("a", "1", number))
+    await put(hub, person("b", "2", **JOHN))
+    await put(hub, person("c", "7", number, authority=CLINIC, born="1967-12-14"), source="west")
+    before = await golden(hub, "a"), await golden(hub, "b")
+    usual = before[0]["birthDate"]
+    pinned = {"1967-12-13": "c", "1967-12-14": "a"}[usual]
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen")
+    await hub.steward_identity.pin(ANN, pinned, "birthDate", "passport-seen")
+    await hub.steward_identity.pin(ANN, "b", "gender", "passport-seen")
+    assert (await golden(hub, "b"))["birthDate"] != usual
+    await hub.steward_identity.unmerge(ANN, "b", "a", "other-mother")
+    mine, his = await golden(hub, "a"), await golden(hub, "b")
+    assert (mine["birthDate"] != usual, mine["gender"]) == (True, "female")
+    assert (his["birthDate"], his["gender"]) == (JOHN["born"], "male")
+    assert await person_of(hub, "a") == await person_of(hub, "c") != await person_of(hub, "b")
+    await hub.steward_identity.pin(ANN, pinned, "birthDate", "passport-seen", chosen=False)
+    assert (await golden(hub, "a"))["birthDate"] == usual
+    assert await log_is_the_tables(hub)
+
+
+async def test_a_pin_that_a_merge_displaced_is_back_after_the_unmerge(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "2", **JOHN))
+    await hub.steward_identity.pin(ANN, "b", "birthDate", "passport-seen")
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen")
+    assert (await golden(hub, "a"))["birthDate"] == JOHN["born"], "it came along"
+    await hub.steward_identity.unmerge(ANN, "b", "a", "other-mother")
+    assert ((await golden(hub, "a"))["birthDate"], (await golden(hub, "b"))["birthDate"]) == (
+        JANE["born"],
+        JOHN["born"],
+    )
+    assert await log_is_the_tables(hub)
 
 
 async def test_an_unmerge_gives_both_records_back_and_tells_it(hub: Hub) -> None:

@@ -160,11 +160,10 @@ class StewardIdentity:
         """A task, and the versions of which it asks whether they are of one person."""
         async with self._database.transaction() as tx:
             found = await self._reviews.show(tx, number)
-            task = found.task
-            if task.kind is not TaskKind.OVERLAY:
-                return found, [(task.one.patient_id, None), (task.other.patient_id, None)]
-            held = await self._reviews.held_versions(tx, [task.one.patient_id])
-        return found, [(task.one.patient_id, None), (task.one.patient_id, held.get(task.one.patient_id))]
+            one, other = found.task.one.patient_id, found.task.other.patient_id
+            held = await self._reviews.held_versions(tx, [one, other])
+        asks_of_held = found.task.kind is TaskKind.OVERLAY
+        return found, [(one, None if asks_of_held else held.get(one)), (other, held.get(other))]
 
     # --- links
 
