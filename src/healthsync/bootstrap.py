@@ -29,12 +29,15 @@ from healthsync.domains.identity import (
     ByWeights,
     Decider,
     IdentityService,
+    NamedRules,
     ReviewService,
     ReviewTerms,
     Survivorship,
     checked,
+    load_named_rules,
     load_rules,
     points_of,
+    shipped_named_rules,
     shipped_points,
     shipped_rules,
     shipped_weights,
@@ -49,6 +52,7 @@ from healthsync.domains.subscriptions import Rules, SubscriptionService, Telling
 from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import ConfigurationError
 from healthsync.exchange.administration.edit_message import EditMessage
+from healthsync.exchange.administration.escalate_reviews import EscalateReviews
 from healthsync.exchange.administration.inspect_messages import InspectMessages
 from healthsync.exchange.administration.keep_raw import KeepRaw
 from healthsync.exchange.administration.manage_codes import ManageCodes
@@ -57,6 +61,8 @@ from healthsync.exchange.administration.merge_patients import MergePatients
 from healthsync.exchange.administration.operators import Operators
 from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.administration.register_client import RegisterClient
+from healthsync.exchange.administration.rematch_patients import KIND as REMATCH
+from healthsync.exchange.administration.rematch_patients import RematchPatients
 from healthsync.exchange.administration.replay_messages import KIND as REPLAY
 from healthsync.exchange.administration.replay_messages import ReplayMessages
 from healthsync.exchange.administration.report_identity import ReportIdentity
@@ -142,6 +148,8 @@ class Hub:
     identity: IdentityService
     steward_identity: StewardIdentity
     report_identity: ReportIdentity
+    rematch_patients: RematchPatients
+    escalate_reviews: EscalateReviews
     merge_patients: MergePatients
     consent: ConsentService
     terminology: TerminologyService
@@ -362,6 +370,9 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         triggers=triggers,
         sender=Sender(settings.hub.name, settings.hub.facility),
     )
+    rematch_patients = RematchPatients(
+        database=database, identity=identity, reviews=reviews, ingest=ingest, audit=audit, table=job_table
+    )
     replay_messages = ReplayMessages(
         database=database,
         messages=messages,
@@ -383,7 +394,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         audit,
         roles,
         job_table,
-        {REINDEX: reindex, REPLAY: replay_messages},
+        {REINDEX: reindex, REPLAY: replay_messages, REMATCH: rematch_patients},
     )
     operators = Operators(audit)
     steward_identity = StewardIdentity(
@@ -404,6 +415,8 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         identity=identity,
         steward_identity=steward_identity,
         merge_patients=MergePatients(steward_identity, operators, write.prepare_update, disclose, audit),
+        rematch_patients=rematch_patients,
+        escalate_reviews=EscalateReviews(database=database, reviews=reviews, audit=audit, events=events),
         report_identity=ReportIdentity(database=database, reviews=reviews, audit=audit, clock=clock),
         consent=consent,
         terminology=terminology,
@@ -614,10 +627,11 @@ def _survivorship(settings: Settings) -> Survivorship:
 def _deciding(settings: Settings) -> tuple[Decider, Sequence[Block]]:
     """What decides where the rules of identity do not, and the block keys that a document adds."""
     mpi = settings.mpi
+    rules = ByRules(_named_rules(mpi.named_rules))
     if mpi.algorithm == "deterministic":
-        return ByRules(), ()
+        return rules, ()
     if mpi.profile == "statistical":
-        return ByWeights(shipped_weights(), mpi.auto_merge_threshold / 100, mpi.review_threshold / 100), ()
+        return ByWeights(shipped_weights(), mpi.auto_merge_threshold / 100, mpi.review_threshold / 100, rules), ()
     if mpi.profile in shipped_points():
         return points_of(shipped_points()[mpi.profile]), ()
     document = read_document(Path(mpi.profile), PatientMatchingDocument).patient_matching
@@ -628,11 +642,20 @@ def _deciding(settings: Settings) -> tuple[Decider, Sequence[Block]]:
 
     blocks = checked([[named(column) for column in block] for block in document.blocking_keys])
     if document.algorithm == "deterministic":
-        return ByRules(), blocks
+        return rules, blocks
     said = asdict(document)
     for each in said["scoring"]["fields"]:
         each["name"] = named(each["name"])
     return points_of(said), blocks
+
+
+def _named_rules(named: str) -> NamedRules | None:
+    if named in ("cms", "none"):
+        return shipped_named_rules() if named == "cms" else None
+    try:
+        return load_named_rules(Path(named).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"mpi.named_rules cannot be read ({type(error).__name__})") from None
 
 
 def _subscription_rules(settings: Settings) -> Rules:

@@ -34,6 +34,7 @@ OURS = {
     "alert.raised",
     "patient.unmerged",
     "patient.held",
+    "identity.review.overdue",
 }
 
 

@@ -13,7 +13,7 @@ from healthsync.domains.audit import Action
 from healthsync.domains.identity import Task, TaskKind, UnknownPatient, UnknownTask, replay
 from healthsync.errors import Conflict, InvalidInput, NotFound
 from healthsync.exchange.administration.report_identity import document
-from healthsync.exchange.administration.steward_identity import Choice, Steward, TaskState
+from healthsync.exchange.administration.steward_identity import Choice, Steward, TaskState, view_document
 from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.disclose import Disclosed, Refusal
 from healthsync.exchange.ingest import Incoming, Submission, submission_audit
@@ -143,12 +143,71 @@ async def test_the_evidence_of_a_task_says_which_fields_agree_and_no_value(hub: 
     (task,) = await tasks(hub)
     view = await hub.steward_identity.show(ANN, task.number)
     assert task.kind is TaskKind.LINKAGE
-    assert (view.evidence["name"], view.evidence["birth-date"], view.evidence["sex"]) == ("agrees", "agrees", "missing")
+    fields = view.evidence.fields
+    assert (fields["name"], fields["birth-date"], fields["sex"]) == ("agrees", "agrees", "missing")
     assert [step.act for step in view.steps] == ["raised"]
     assert "Holm" not in str(view)
     async with hub.database.connection() as tx:
         interactions = [row.entry["interaction"] for row in await hub.audit.search(tx)]
     assert "identity-task" in interactions
+
+
+async def test_a_task_shows_its_waterfall_down_to_the_total_that_is_held_against_the_thresholds(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    told = view_document(await hub.steward_identity.show(ANN, task.number))
+    waterfall = told["waterfall"]
+    levels = {step["field"]: step["level"] for step in reversed(waterfall["steps"])}
+    assert (levels["given"], levels["birth_date"], levels["sex"], levels["ssn"]) == (
+        "exact",
+        "exact",
+        "missing",
+        "missing",
+    )
+    assert waterfall["steps"][-1]["total"] == waterfall["total"]
+    assert waterfall["total"] > waterfall["thresholds"]["review"]
+    assert waterfall["model"] == told["rules"] == "rules-1+cms-3.4.0+online-1", (
+        "what raised it, and what explains it now"
+    )
+    assert "Holm" not in str(told)
+
+
+async def test_a_task_shows_what_happened_to_its_pair_before(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    for first in ("Signe", "Ragnhild", "Signe"):
+        await put(hub, person("b", "7", authority=CLINIC, family="Holn", first=first), source="west")
+    (task,) = await tasks(hub)
+    told = view_document(await hub.steward_identity.show(ANN, task.number))
+    assert [event["kind"] for event in told["pairHistory"]] == ["flagged", "resolved", "flagged"]
+    assert [(each["state"], each["decision"]) for each in told["earlierTasks"]] == [("closed", None)]
+
+
+async def test_a_second_reader_is_not_told_by_the_log_what_the_first_said(database: Database, tmp_path: Path) -> None:
+    hub = await opened(database, tmp_path, **{"mpi.review.second_reader_share": 1})
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    await hub.steward_identity.decide(ANN, task.number, Choice.LINK, "papers-seen")
+    shown = await hub.steward_identity.show(BOB, task.number)
+    assert [told.event.kind for told in shown.links] == ["linked", "flagged"]
+    await hub.steward_identity.decide(BOB, task.number, Choice.LINK, "papers-seen")
+    shown = await hub.steward_identity.show(BOB, task.number)
+    assert "must-link" in [told.event.kind for told in shown.links]
+    await hub.close()
+
+
+async def test_a_task_of_the_weights_stays_while_they_doubt(hub: Hub) -> None:
+    """What raised a task says too whether its ground is gone: a link stays no more than probable by a new number."""
+    await put(hub, person("a", "1"))
+    west = person("b", "7", authority=CLINIC, sex=None)
+    await put(hub, west, source="west")
+    assert [task.reasons for task in await tasks(hub)] == [("probable",)]
+    await put(hub, west | {"telecom": [{"system": "phone", "value": "8595550133"}]}, source="west")
+    assert [task.reasons for task in await tasks(hub)] == [("probable",)]
+    await put(hub, person("b", "7", ssn("219-09-1234"), authority=CLINIC), source="west")
+    await put(hub, person("a", "1", ssn("219-09-1234")))
+    assert await tasks(hub) == [], "now it is certain"
 
 
 async def test_records_of_a_task_are_read_through_the_gate_with_role_and_consent(hub: Hub) -> None:
@@ -244,6 +303,46 @@ async def test_a_claim_holds_against_others_and_an_unknown_task_is_said_to_be_no
     assert [s.act for s in (await hub.steward_identity.show(ANN, task.number)).steps] == ["raised", "claimed"]
 
 
+# --- due times
+
+
+async def test_a_task_past_its_time_is_escalated_once_listed_as_overdue_and_announced(
+    database: Database, tmp_path: Path
+) -> None:
+    hub = await opened(database, tmp_path, **{"mpi.review.due_hours": 5, "mpi.review.overlay_due_hours": 2})
+    await put(hub, person("a", "1"), person("b", "2", authority=CLINIC, sex=None))
+    await put(hub, person("a", "1", **JOHN))
+    assert await hub.escalate_reviews() == 0
+    await age(hub, hours=3)
+    assert await hub.escalate_reviews() == 1, "the overlay is due earlier"
+    (overlay,) = await hub.steward_identity.tasks(ANN, states=WAITING, overdue=True)
+    assert (overlay.kind, overlay.priority, overlay.state) == (TaskKind.OVERLAY, "urgent", TaskState.OPEN)
+    assert [task.priority for task in await tasks(hub) if task.kind is not TaskKind.OVERLAY] == ["routine"]
+    assert await events(hub, "identity.review.overdue") == [overlay.reference]
+    assert [s.act for s in (await hub.steward_identity.show(ANN, overlay.number)).steps] == ["raised", "escalated"]
+    await age(hub, hours=3)
+    assert (await hub.escalate_reviews(), await hub.escalate_reviews()) == (1, 0)
+    async with hub.database.connection() as tx:
+        assert "identity-escalate" in [row.entry["interaction"] for row in await hub.audit.search(tx)]
+    await hub.close()
+
+
+async def test_a_task_that_was_decided_is_never_overdue(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    (task,) = await tasks(hub)
+    await hub.steward_identity.decide(ANN, task.number, Choice.LINK, "papers-seen")
+    await age(hub, hours=1000)
+    assert await hub.escalate_reviews() == 0
+    assert await hub.steward_identity.tasks(ANN, states=WAITING, overdue=True) == []
+
+
+async def age(hub: Hub, *, hours: int) -> None:
+    """Let so many hours go by for every task."""
+    async with hub.database.transaction() as tx:
+        await tx.execute("UPDATE identity_task SET raised_at = raised_at - make_interval(hours => $1)", hours)
+
+
 # --- overlays
 
 
@@ -302,7 +401,73 @@ async def test_a_source_that_takes_its_mistake_back_needs_nobody(hub: Hub) -> No
     assert await log_is_the_tables(hub)
 
 
+async def matched(hub: Hub, patient: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(id, grade, family name) of those that $match answers with."""
+    found = await hub.disclose.likely(ADMIN, "$match", patient, most=10, asked="")
+    assert isinstance(found, list)
+    told = [(one, json.parse(one.disclosed.text.encode())) for one in found]
+    return [(doc["id"], one.grade, doc["name"][0]["family"]) for one, doc in told]
+
+
+async def test_a_match_and_its_answer_use_the_version_in_force_of_who_is_held(hub: Hub) -> None:
+    await put(hub, person("a", "1", ssn("219-09-1234")))
+    await put(hub, person("a", "1", ssn("219-09-7777"), **JOHN))
+    herself = person("x", "", ssn("219-09-1234"), authority="urn:oid:5")
+    himself = person("x", "", ssn("219-09-7777"), authority="urn:oid:5", **JOHN)
+    assert await matched(hub, herself) == [("a", "certain", "Holm")]
+    assert await matched(hub, himself) == [], "what is held is nobody's answer"
+
+
+async def test_a_task_of_a_pair_compares_the_version_in_force_of_who_is_held(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "7", authority=CLINIC, sex=None), source="west")
+    await put(hub, person("a", "1", **JOHN))
+    pair_ = next(task for task in await tasks(hub) if task.kind is not TaskKind.OVERLAY)
+    view = await hub.steward_identity.show(ANN, pair_.number)
+    assert view.evidence.fields["name"] == "agrees"
+    assert "Patient/a/_history/1" in view.versions
+    records = await hub.steward_identity.records(ADMIN, pair_.number)
+    assert ["Holm" in one.text for one in records if isinstance(one, Disclosed)] == [True, True]
+
+
 # --- merge, unmerge, split, pin
+
+
+async def test_pins_made_while_two_were_merged_stay_with_their_records_after_the_unmerge(hub: Hub) -> None:
+    """A pin belongs to a record: of each person what was pinned to its own member decides, and nothing of the other's."""
+    number = ("urn:oid:9", "N", "MR")
+    await put(hub, person("a", "1", number))
+    await put(hub, person("b", "2", **JOHN))
+    await put(hub, person("c", "7", number, authority=CLINIC, born="1967-12-14"), source="west")
+    before = await golden(hub, "a"), await golden(hub, "b")
+    usual = before[0]["birthDate"]
+    pinned = {"1967-12-13": "c", "1967-12-14": "a"}[usual]
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen")
+    await hub.steward_identity.pin(ANN, pinned, "birthDate", "passport-seen")
+    await hub.steward_identity.pin(ANN, "b", "gender", "passport-seen")
+    assert (await golden(hub, "b"))["birthDate"] != usual
+    await hub.steward_identity.unmerge(ANN, "b", "a", "other-mother")
+    mine, his = await golden(hub, "a"), await golden(hub, "b")
+    assert (mine["birthDate"] != usual, mine["gender"]) == (True, "female")
+    assert (his["birthDate"], his["gender"]) == (JOHN["born"], "male")
+    assert await person_of(hub, "a") == await person_of(hub, "c") != await person_of(hub, "b")
+    await hub.steward_identity.pin(ANN, pinned, "birthDate", "passport-seen", chosen=False)
+    assert (await golden(hub, "a"))["birthDate"] == usual
+    assert await log_is_the_tables(hub)
+
+
+async def test_a_pin_that_a_merge_displaced_is_back_after_the_unmerge(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("b", "2", **JOHN))
+    await hub.steward_identity.pin(ANN, "b", "birthDate", "passport-seen")
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen")
+    assert (await golden(hub, "a"))["birthDate"] == JOHN["born"], "it came along"
+    await hub.steward_identity.unmerge(ANN, "b", "a", "other-mother")
+    assert ((await golden(hub, "a"))["birthDate"], (await golden(hub, "b"))["birthDate"]) == (
+        JANE["born"],
+        JOHN["born"],
+    )
+    assert await log_is_the_tables(hub)
 
 
 async def test_an_unmerge_gives_both_records_back_and_tells_it(hub: Hub) -> None:

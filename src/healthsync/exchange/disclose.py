@@ -23,7 +23,7 @@ from healthsync.domains.access import Interaction, Requester, RolePolicy, Stream
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentPolicy, ConsentService
-from healthsync.domains.identity import Agreement, GoldenRecord, Grade, IdentityService, ReviewService, SourcePatient
+from healthsync.domains.identity import Evidence, GoldenRecord, Grade, IdentityService, ReviewService, SourcePatient
 from healthsync.domains.records import (
     EVERYTHING,
     HistoryQuery,
@@ -627,9 +627,7 @@ class Disclose:
         members = await self._person_of(tx, requester, number)
         if isinstance(members, NotCrossReferenced):
             return members, []
-        keys = [("Patient", member.patient_id) for member in members]
-        found = await self._records.read_many(tx, keys, self.visibility(requester))
-        rows = [row for row in found if row.permitted and not row.deleted]
+        rows = await self._speaking(tx, requester, [member.patient_id for member in members])
         told: dict[tuple[str, str], dict[str, Any]] = {}
         bearing: list[StoredResource] = []
         for row, shown in zip(rows, await self._show(tx, requester, rows), strict=True):
@@ -680,9 +678,7 @@ class Disclose:
         async with self._database.transaction(read_only=True) as tx:
 
             async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-                new = [("Patient", id_) for id_ in ids if id_ not in rows]
-                found = await self._records.read_many(tx, new, self.visibility(requester))
-                open_ = [row for row in found if row.permitted and not row.deleted]
+                open_ = await self._speaking(tx, requester, [id_ for id_ in ids if id_ not in rows])
                 rows.update({row.id: row for row in open_})
                 shown.update({each.id: each for each in await self._show(tx, requester, open_)})
                 return {id_: json.parse(shown[id_].text.encode()) for id_ in ids if id_ in shown}
@@ -714,23 +710,22 @@ class Disclose:
             return _NOT_FOUND
         return await self._show_person(requester, "read", entity, person, person.golden.as_person())
 
-    async def _projected(self, tx: Transaction, requester: Requester, enterprise_id: str) -> _Projection | None:
-        """A projection over the source patients of a person that the requester may see; None where he may see none.
-        For one whose newest version may be of somebody else, the version before it speaks."""
+    async def _speaking(self, tx: Transaction, requester: Requester, ids: Sequence[str]) -> list[StoredResource]:
+        """What stands for patients where persons are compared and told of, as far as the requester may see it: for one
+        whose newest version may be of somebody else, the version before it speaks."""
         visibility = self.visibility(requester)
+        held = await self._reviews.held_versions(tx, ids) if ids else {}
+        newest = [("Patient", id_) for id_ in ids if id_ not in held]
+        former = [await self._records.vread(tx, "Patient", id_, at, visibility) for id_, at in held.items()]
+        rows = [*await self._records.read_many(tx, newest, visibility), *former]
+        return [row for row in rows if row is not None and row.permitted and not row.deleted]
+
+    async def _projected(self, tx: Transaction, requester: Requester, enterprise_id: str) -> _Projection | None:
+        """A projection over the source patients of a person that the requester may see; None where he may see none."""
         members = await self._identity.members(tx, enterprise_id)
-        held = await self._reviews.held_versions(tx, [member.patient_id for member in members])
-        rows = [
-            await self._records.vread(tx, "Patient", member.patient_id, held[member.patient_id], visibility)
-            if member.patient_id in held
-            else await self._records.read(tx, "Patient", member.patient_id, visibility)
-            for member in members
-        ]
-        shown = {
-            member: row
-            for member, row in zip(members, rows, strict=True)
-            if row is not None and row.permitted and not row.deleted
-        }
+        found = await self._speaking(tx, requester, [member.patient_id for member in members])
+        rows = {row.id: row for row in found}
+        shown = {member: rows[member.patient_id] for member in members if member.patient_id in rows}
         if not shown:
             return None
         as_shown = await self._show(tx, requester, list(shown.values()))
@@ -744,7 +739,7 @@ class Disclose:
 
     async def agreement(
         self, one: tuple[str, int | None], other: tuple[str, int | None], event: AuditEvent
-    ) -> dict[str, Agreement]:
+    ) -> Evidence:
         """How two patients, each by id and version (None: the newest), compare field by field. Only that leaves: no
         value, and `event` is recorded first. A patient that is not there has no fields, so that all are missing."""
         await self._audit.record_and_commit(event)

@@ -20,6 +20,7 @@ class EventName(StrEnum):
     PATIENT_UNMERGED = "patient.unmerged"
     PATIENT_MATCHED = "patient.matched"
     PATIENT_HELD = "patient.held"
+    REVIEW_OVERDUE = "identity.review.overdue"
     OBSERVATION_CREATED = "observation.created"
     MEDICATION_PRESCRIBED = "medication.prescribed"
     ENCOUNTER_ADMITTED = "encounter.admitted"
@@ -72,6 +73,11 @@ MEANINGS = {
     EventName.PATIENT_UNMERGED: Meaning("patient.events", "Patients that were one person are two again.", _INGEST),
     EventName.PATIENT_HELD: Meaning(
         "patient.events", "An update of a patient looks like somebody else's and waits for a decision.", _INGEST
+    ),
+    EventName.REVIEW_OVERDUE: Meaning(
+        "admin.events",
+        "A task about who is who was not decided in time.",
+        "exchange.administration.escalate_reviews",
     ),
     EventName.PATIENT_MATCHED: Meaning("patient.events", "A patient was linked to a known person.", _INGEST),
     EventName.OBSERVATION_CREATED: Meaning("clinical.events", "A result or vital sign was stored.", _INGEST),

@@ -28,7 +28,7 @@ from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentService
-from healthsync.domains.identity import IdentityService, ReviewService, SourcePatient
+from healthsync.domains.identity import IdentityService, LoadPatients, ReviewService, SourcePatient
 from healthsync.domains.privacy import DataKey
 from healthsync.domains.records import EVERYTHING, Change, RecordsService, StoredResource, Visibility, Wanted
 from healthsync.domains.terminology import TerminologyService
@@ -202,6 +202,16 @@ class IngestResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Rematched:
+    """What matching a patient again changed, as pairs of patient keys: persons that became one, pairs that somebody has
+    to look at, pairs whose task has no ground any more."""
+
+    joined: tuple[tuple[int, int], ...]
+    flagged: tuple[tuple[int, int], ...]
+    closed: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     """A new version on its way: the row, the document, and the document that it replaces."""
 
@@ -324,6 +334,41 @@ class Ingest:
 
     async def rekey(self, tx: Transaction, count: int) -> int:
         """Key up to `count` patients anew for the master patient index whose keys an older version made."""
+        return await self._identity.rekey(tx, count, self._load_speaking(tx))
+
+    async def rematch(self, tx: Transaction, patients: Sequence[SourcePatient], audit: AuditEvent) -> list[Rematched]:
+        """Match stored patients again, of whom nothing changed, by what decides today. What a person decided or pinned
+        stands, and an update that is held stays so. `audit` is recorded with whom it concerned, if anybody."""
+        found: list[Rematched] = []
+        events: list[Event] = []
+        for patient in patients:
+            load = self._load_speaking(tx)
+            document = (await load([patient.patient_id])).get(patient.patient_id)
+            if document is None:
+                continue
+            key = patient.patient_key
+            outcome = await self._identity.register(
+                tx, key, patient.patient_id, patient.source, document, load, again=True
+            )
+            flagged = await self._reviews.news(tx, outcome.flags)
+            self._reviews.take(tx, outcome.flags)
+            closed = await self._reviews.look_again(tx, key, document, outcome.flags, load, unchanged=True)
+            if outcome.linked_to:
+                await self._consent.align(tx, outcome.members)
+                person = {"person": str(outcome.enterprise_id)}
+                events.append(Event(EventName.PATIENT_MATCHED, f"Patient/{patient.patient_id}", person))
+            if outcome.joined or flagged or closed:
+                found.append(Rematched(outcome.joined, tuple(flagged), tuple(closed)))
+        if found:
+            keys = {key for one in found for place in (*one.joined, *one.flagged, *one.closed) for key in place}
+            named = (await self._reviews.named(tx, keys)).values()
+            told = tuple(sorted(f"Patient/{patient.patient_id}" for patient in named))
+            await self._audit.record(tx, replace(audit, entities=(*audit.entities, *told), patients=told))
+            await self._events.append_many(tx, events)
+        return found
+
+    def _load_speaking(self, tx: Transaction) -> LoadPatients:
+        """What stands for patients in store, as far as its key is there."""
 
         async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
             rows = await self._speaking(tx, ids, await self._reviews.held_versions(tx, ids))
@@ -333,7 +378,7 @@ class Ingest:
                 if document is not None
             }
 
-        return await self._identity.rekey(tx, count, load)
+        return load
 
     async def _open_all(self, tx: Transaction, rows: Sequence[StoredResource]) -> Sequence[dict[str, Any] | None]:
         try:

@@ -122,6 +122,7 @@ SURFACES: tuple[Surface, ...] = (
     _http("identity.unpin", "DELETE", f"{_IDENTITY}/pins", Gate.NONE, _WHO_IS_WHO),
     _http("identity.history", "GET", f"{_IDENTITY}/history/{{id}}", Gate.NONE, _WHO_IS_WHO),
     _http("identity.report", "GET", f"{_IDENTITY}/report", Gate.NONE, "references and counts; recorded"),
+    _http("identity.rematch", "POST", f"{_IDENTITY}/rematch", Gate.INGEST),
     _http("fhir.merge", "POST", "/fhir/Patient/$merge", Gate.INGEST),
     _http("healthsync.search", "GET", "/api/v1/healthsync/{collection}", Gate.DISCLOSE),
     _http("healthsync.create", "POST", "/api/v1/healthsync/{collection}", Gate.INGEST),
@@ -226,6 +227,7 @@ SURFACES: tuple[Surface, ...] = (
     ),
     Surface("mllp.answer", "mllp", "MLLP", "application acknowledgements of handlers, to the sender", Gate.RECEIVE),
     Surface("cli.identity.steward", "cli", "run", "healthsync identity review, merge, …", Gate.NONE, _WHO_IS_WHO),
+    Surface("cli.identity.rematch", "cli", "run", "healthsync identity rematch", Gate.INGEST),
     Surface("cli.identity.records", "cli", "run", "healthsync identity review show --values", Gate.DISCLOSE),
     Surface("cli.audit", "cli", "run", "healthsync audit", Gate.NONE, "references and codes; queries stay sealed"),
 )

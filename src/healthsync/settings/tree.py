@@ -547,6 +547,11 @@ class Mpi:
         minimum=0,
         maximum=100,
     )
+    named_rules: str = setting(
+        "Rules of the deterministic tier by name: `cms` (those of the CMS patient-matching proposal), `none`, or the "
+        "path of a document like it. A hub that decides by points has none.",
+        default="cms",
+    )
     source_trust: dict[str, int] | None = setting(
         "Trust in sources (partner or client id → number, more is better, 0 where nothing is said), for where records "
         "of one person disagree.",

@@ -28,7 +28,7 @@ from healthsync.domains.identity.levels import LEVELS, levels_between
 from healthsync.domains.identity.linkage import Population, standardise
 from healthsync.domains.identity.linkage.comparing import Comparer
 from healthsync.domains.identity.linkage.population import Person
-from healthsync.errors import InvalidInput
+from healthsync.errors import ConfigurationError, InvalidInput
 from healthsync.settings import load_settings
 
 WEIGHTS = ByWeights(shipped_weights())
@@ -126,6 +126,53 @@ def test_the_lines_of_a_waterfall_add_up_to_its_bits():
     ):
         weighed = weights.weigh(said(), said(**other))
         assert sum(step.bits for step in weights.steps(weighed)) == pytest.approx(weighed.bits)
+
+
+@pytest.mark.parametrize(
+    "other", [{}, {"family": "Holmgreen", "phone": ""}, {"given": "Karen"}, {"email": "", "ssn": ""}]
+)
+def test_an_explanation_adds_up_to_what_the_pair_weighs_and_tells_every_field(other):
+    found = WEIGHTS.explain(said(), said(**other))
+    weighed = WEIGHTS.weights.weigh(said(), said(**other))
+    assert found.total == pytest.approx(found.prior + sum(step.bits for step in found.steps), abs=0.06)
+    assert found.total == pytest.approx(weighed.bits + WEIGHTS.weights.prior_bits, abs=2.6), "rounded, not another sum"
+    assert {step.about for step in found.steps} == {*LEVELS, "household"}
+    assert [found.model, found.unit] == ["rules-1+online-1", "bits"]
+    assert found.judged == WEIGHTS(said(), said(**other))
+
+
+def test_how_rare_a_value_is_comes_in_whole_bits_because_finer_ones_would_say_which_it_is():
+    for family in ("Smith", "Johnson", "Williams", "Holmgren"):
+        pair = said(family=family), said(family=family)
+        rarity = [s.bits for s in WEIGHTS.explain(*pair).steps if s.level.endswith("value") or s.about == "household"]
+        assert len(rarity) == 3
+        assert all(bits == round(bits) for bits in rarity)
+
+
+def test_the_thresholds_of_an_explanation_are_those_that_decide_in_bits():
+    found = ByWeights(shipped_weights(), link=0.5, review=0.25).explain(said(), said())
+    assert (found.link, found.review, found.certain) == (0.0, pytest.approx(-1.6), pytest.approx(8.4))
+    never = ByWeights(shipped_weights(), link=1.0, review=0.0).explain(said(), said())
+    assert (never.link, never.review) == (60, -60)
+
+
+def test_an_explanation_says_what_holds_a_pair_back_that_weighs_enough():
+    alone = {"ssn": "", "street": "", "city": "", "postal": "", "phone": "", "email": "", "middle": ""}
+    misspelt = WEIGHTS.explain(said(**alone), said(**alone, family="Holmgrem"))
+    assert (misspelt.total >= misspelt.link, misspelt.judged.links) == (True, False)
+    assert misspelt.against == ("nothing-else-agrees",)
+    assert WEIGHTS.explain(said(), said()).against == ()
+    assert "suffix-conflict" in WEIGHTS.explain(said(suffix="Jr"), said(suffix="Sr")).against
+
+
+def test_points_and_rules_explain_themselves_too():
+    found = points_of(S0).explain(said(), said(street="", given="Sigrid"))
+    assert (found.unit, found.link, found.review, found.probability) == ("points", 57.0, 45.0, None)
+    levels = {step.about: step.level for step in found.steps}
+    assert levels == {"ssn": "exact", "name": "alike", "dob": "exact", "address": "missing"}
+    assert found.total == pytest.approx(points_of(S0).percent(said(), said(street="", given="Sigrid")) * 0.6, abs=0.06)
+    alone = ByRules().explain(said(), said())
+    assert (alone.link, alone.model, bool(alone.steps)) == (None, "rules-1", True)
 
 
 def _fhir(person: Person) -> dict[str, Any]:
@@ -272,6 +319,17 @@ def test_settings_say_what_decides(tmp_path):
     own, keys = _decided_by(profile=str(file))
     assert [field.name for field in own.fields] == ["dob"]
     assert keys == (("phone",), ("dob_year", "last_name"))
+
+
+@pytest.mark.shows("mpi.named_rules")
+def test_a_setting_says_which_named_rules_there_are(tmp_path):
+    assert _decided_by()[0].version == "rules-1+cms-3.4.0+online-1"
+    assert _decided_by(named_rules="none")[0].version == "rules-1+online-1"
+    file = tmp_path / "rules.yaml"
+    file.write_text("{version: ours-1, strangers: {}, most_collisions: 2.0e-12, rules: []}")
+    assert _decided_by(named_rules=str(file), algorithm="deterministic")[0].version == "rules-1+ours-1"
+    with pytest.raises(ConfigurationError, match="named_rules cannot be read"):
+        _decided_by(named_rules=str(tmp_path / "nowhere.yaml"))
 
 
 @pytest.mark.shared

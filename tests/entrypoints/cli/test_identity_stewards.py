@@ -51,10 +51,12 @@ def test_a_task_is_listed_shown_claimed_and_decided_and_what_follows_is_told(fol
         return CliRunner().invoke(command, asked, standalone_mode=False, catch_exceptions=False).output
 
     assert "second-number" in call("review", "list", "--owner", "east")
+    assert "nothing waits" in call("review", "list", "--overdue")
     (line,) = call("review", "list", "--json").splitlines()
     number = str(json.loads(line)["id"])
     shown = call("review", "show", number)
     assert "agrees" in shown
+    assert all(word in shown for word in ("prior", "birth_date", "total", "certain from 8.4", "flagged"))
     assert "Quennell" not in shown
     assert "Quennell" in call("review", "show", number, "--values", "--json")
     assert "eight hours" in call("review", "claim", number)
@@ -72,11 +74,16 @@ def test_a_task_is_listed_shown_claimed_and_decided_and_what_follows_is_told(fol
     report = json.loads(call("report", "--by", "month", "--json"))
     assert (report["records"], report["trend"][0]["confirmedDuplicates"]) == (2, 1)
     assert "duplicate rate" in call("report")
+    told = json.loads(call("rematch", "--dry-run", "--json"))
+    assert (told["patients"], told["dry_run"], told["model"]) == (2, True, "rules-1+cms-3.4.0+online-1")
+    assert "2 patients matched" in call("rematch")
     with pytest.raises(NotFound):
         call("split", "nobody", "--reason", "wrong-chart")
 
 
-@pytest.mark.parametrize("name", ["review", "merge", "unmerge", "split", "pin", "unpin", "history", "report"])
+@pytest.mark.parametrize(
+    "name", ["review", "merge", "unmerge", "split", "pin", "unpin", "history", "report", "rematch"]
+)
 def test_each_command_explains_itself(name: str) -> None:
     told = CliRunner().invoke(command, [name, "--help"]).output
     assert len(told) > 200

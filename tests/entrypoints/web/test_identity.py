@@ -42,9 +42,11 @@ async def test_a_steward_finds_looks_at_claims_and_decides_a_task(client_as: Any
     assert sorted(task["patients"]) == sorted(f"Patient/{id_}" for id_ in two)
     shown = (await steward.get(f"{BASE}/review/{task['id']}")).json()
     assert (shown["evidence"]["name"], shown["choices"]) == ("agrees", ["link", "apart", "not-sure"])
+    assert {step["field"] for step in shown["waterfall"]["steps"]} >= {"given", "birth_date", "ssn", "household"}
     assert "Quennell" not in str(shown)
     records = (await steward.get(f"{BASE}/review/{task['id']}/records")).json()["records"]
     assert [record["name"][0]["family"] for record in records] == ["Quennell", "Quennell"]
+    assert (await steward.get(f"{BASE}/review?overdue=true")).json()["tasks"] == []
     assert (await steward.post(f"{BASE}/review/{task['id']}", json={"claim": True})).json()["state"] == "claimed"
     said = {"decision": "apart", "reason": "other-mother"}
     assert (await steward.post(f"{BASE}/review/{task['id']}", json=said)).json()["decision"] == "apart"
@@ -85,6 +87,7 @@ STRANGERS = [
     ("DELETE", "pins", ("physician",)),
     ("GET", "history/a", ("physician",)),
     ("GET", "report", ("physician", "steward")),
+    ("POST", "rematch", ("physician", "steward", "privacy")),
 ]
 
 
@@ -115,6 +118,7 @@ async def test_records_are_merged_taken_apart_split_and_pinned(admin: Any, two: 
 MISTAKES = [
     ("GET", "review?state=forgotten", None, 400),
     ("GET", "review?limit=many", None, 400),
+    ("GET", "review?overdue=perhaps", None, 400),
     ("GET", "review/999", None, 404),
     ("GET", "review/none", None, 404),
     ("POST", "review/1", {"decision": "perhaps", "reason": "x"}, 400),
@@ -149,6 +153,20 @@ async def test_a_privacy_officer_gets_the_report(client_as: Any, two: list[str])
     report = (await (await client_as("privacy")).get(f"{BASE}/report?by=month")).json()
     assert (report["records"], report["waiting"]["duplicates"], report["rates"]["duplicate"]) == (2, 2, 1.0)
     assert "Quennell" not in str(report)
+
+
+async def test_matching_again_is_a_job_with_an_address_that_tells_what_would_change(
+    admin: Any, two: list[str], hub: Hub
+) -> None:
+    started = await admin.post(f"{BASE}/rematch", json={"dry_run": True})
+    assert started.status_code == 202, started.text
+    address = started.headers["content-location"]
+    assert (await admin.get(address)).status_code == 202
+    assert (await admin.post(f"{BASE}/rematch", json={})).status_code == 429, "one at a time"
+    assert await hub.jobs.run_next()
+    told = (await admin.get(address)).json()["extension"]["report"]
+    assert (told["dry_run"], told["patients"], told["linked"]) == (True, 2, 0)
+    assert (await admin.post(f"{BASE}/rematch", json={"dry_run": "yes"})).status_code == 400
 
 
 # --- Patient/$merge

@@ -12,7 +12,15 @@ date stands in these tables, only keyed tokens.
 """
 
 from healthsync.domains.identity.block_keys import Block, checked
-from healthsync.domains.identity.deciding import ByPoints, ByRules, ByWeights, Decider, points_of, shipped_points
+from healthsync.domains.identity.deciding import (
+    ByPoints,
+    ByRules,
+    ByWeights,
+    Decider,
+    Explanation,
+    points_of,
+    shipped_points,
+)
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
@@ -30,9 +38,10 @@ from healthsync.domains.identity.model import (
     MergeOutcome,
     SourcePatient,
 )
+from healthsync.domains.identity.named_rules import NamedRules, load_named_rules, shipped_named_rules
 from healthsync.domains.identity.review.reporting import IdentityReport, SharedNumber
 from healthsync.domains.identity.review.rules import Choice, ReviewTerms, Step, Task, TaskKind, TaskState, UnknownTask
-from healthsync.domains.identity.review.service import ReviewService, TaskHistory
+from healthsync.domains.identity.review.service import Evidence, ReviewService, TaskHistory
 from healthsync.domains.identity.scoring import Score, score
 from healthsync.domains.identity.service import IdentityService
 from healthsync.domains.identity.survivorship import Survivorship, load_rules, shipped_rules
@@ -50,6 +59,8 @@ __all__ = [
     "Decider",
     "Decision",
     "Demographics",
+    "Evidence",
+    "Explanation",
     "Flag",
     "GoldenRecord",
     "Grade",
@@ -61,6 +72,7 @@ __all__ = [
     "LinkState",
     "LoadPatients",
     "MergeOutcome",
+    "NamedRules",
     "ReasonNotACode",
     "ReviewService",
     "ReviewTerms",
@@ -82,10 +94,12 @@ __all__ = [
     "compare",
     "demographics_of",
     "golden_record",
+    "load_named_rules",
     "load_rules",
     "points_of",
     "replay",
     "score",
+    "shipped_named_rules",
     "shipped_points",
     "shipped_rules",
     "shipped_weights",

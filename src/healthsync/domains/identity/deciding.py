@@ -13,31 +13,121 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from itertools import product
-from typing import Any
+from itertools import accumulate, product
+from math import log2
+from typing import Any, Literal
 
 import jellyfish
 import yaml
 from rapidfuzz.distance import JaroWinkler, Levenshtein
 
-from healthsync.domains.identity.levels import names_of
-from healthsync.domains.identity.matching import Comparison, Rule, are_two, compare
+from healthsync.domains.identity.levels import LEVELS, levels_between, names_of
+from healthsync.domains.identity.matching import RULES_VERSION, Comparison, Rule, are_two, compare
 from healthsync.domains.identity.model import Address, Demographics
-from healthsync.domains.identity.weighing import Step, Weights
+from healthsync.domains.identity.named_rules import Fit, NamedRules
+from healthsync.domains.identity.weighing import Step, Weights, gate, shipped_weights
 from healthsync.errors import InvalidInput
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why two records are judged as they are, for a person who has to decide: codes and numbers, never what they say.
+
+    The `steps` and the `prior` add up to a total in `unit`, which is held against the thresholds; None are those that a
+    hub has not. Bits that follow from how rare a value is are whole ones: finer, they would say which name it is.
+    """
+
+    model: str
+    unit: Literal["bits", "points"]
+    prior: float
+    steps: tuple[Step, ...]
+    review: float | None
+    link: float | None
+    certain: float | None
+    judged: Comparison
+    named: tuple[str, ...] = ()
+    """The named rules that the two meet; with * those that they meet only nearly."""
+
+    @property
+    def totals(self) -> tuple[float, ...]:
+        """The running total after each step."""
+        return tuple(round(total, 1) for total in accumulate((s.bits for s in self.steps), initial=self.prior))[1:]
+
+    @property
+    def total(self) -> float:
+        """What all of it comes to."""
+        return (self.prior, *self.totals)[-1]
+
+    @property
+    def probability(self) -> float | None:
+        """That the two are of one person, as the total says; points say none."""
+        return round(1 / (1 + 2**-self.total), 4) if self.unit == "bits" else None
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """What keeps the two from the tier that the total alone would give them."""
+        judged, weighs = self.judged, _bits_of(self.judged.score)
+        if judged.vetoes or judged.gates or self.link is None or self.certain is None:
+            return (*judged.vetoes, *judged.gates)
+        is_held_back = (weighs >= self.link and not judged.links) or (weighs >= self.certain and bool(judged.flags))
+        return ("nothing-else-agrees",) if is_held_back else ()
+
+
+@dataclass(frozen=True, slots=True)
 class ByRules:
-    """The rules alone."""
+    """The rules alone: those of `matching`, then the named ones.
+
+    A named rule links what meets it exactly, past the person gate, and asks somebody about what meets it nearly.
+    """
+
+    named: NamedRules | None = None
+
+    @property
+    def version(self) -> str:
+        """Of the rules, and of the document of named ones."""
+        return f"{RULES_VERSION}+{self.named.version}" if self.named else RULES_VERSION
 
     def __call__(self, one: Demographics, other: Demographics) -> Comparison:
         """Compare two records."""
-        return compare(one, other)
+        by_rules = compare(one, other)
+        if self.named is None or by_rules.rule is Rule.IDENTIFIER or (by_rules.links and not by_rules.flags):
+            return by_rules
+        fit = next(self.named.fits(one, other), None)
+        if fit is None:
+            return by_rules
+        against = tuple(dict.fromkeys((*by_rules.gates, *gate(levels_between(one, other)))))
+        if by_rules.links and (against or not fit.is_exact):
+            return by_rules
+        evidence = (*sorted(fit.rule.needed), fit.code)
+        rule = Rule.NAMED if fit.is_exact else Rule.NAMED_NEARLY
+        flags = tuple(flag for flag in by_rules.flags if flag == "sex-conflict")
+        flags = flags if fit.is_exact else (str(rule), *flags)
+        return Comparison(rule, evidence, by_rules.vetoes, against, flags, max(fit.confidence, by_rules.score))
+
+    def exact_fit(self, one: Demographics, other: Demographics) -> Fit | None:
+        """The first named rule that two records meet exactly; that no gate stands before it is known before."""
+        fit = next(self.named.fits(one, other), None) if self.named else None
+        return fit if fit is not None and fit.is_exact else None
+
+    def fitting(self, one: Demographics, other: Demographics) -> tuple[str, ...]:
+        """The named rules that two records meet."""
+        if self.named is None:
+            return ()
+        same = compare(one, other).rule is Rule.IDENTIFIER
+        return tuple(fit.code for fit in self.named.fits(one, other, same_identifier=same))
+
+    def explain(self, one: Demographics, other: Demographics) -> Explanation:
+        """Nothing here is decided by weights; they are told all the same, for the eye of who decides."""
+        weights = shipped_weights()
+        steps, prior = _waterfall(weights, one, other), round(weights.prior_bits, 1)
+        named = self.fitting(one, other)
+        return Explanation(self.version, "bits", prior, steps, None, None, None, self(one, other), named)
 
 
 @dataclass(frozen=True, slots=True)
 class ByWeights:
-    """The rules, and the statistical weights where the rules are silent or doubt.
+    """The rules, and the statistical weights where the rules are silent or doubt. Named rules link what meets them
+    exactly and is likely enough to be looked at; what meets them nearly is left to the weights, which know more.
 
     From the probability `link` on two records are linked, and flagged unless they are certain; from `review` on a
     person looks. Name, birth date and sex alone are never certain, and link only as written: namesakes share them.
@@ -46,6 +136,7 @@ class ByWeights:
     weights: Weights
     link: float = 0.95
     review: float = 0.75
+    rules: ByRules = ByRules()
 
     def __call__(self, one: Demographics, other: Demographics) -> Comparison:
         """Compare two records."""
@@ -66,8 +157,12 @@ class ByWeights:
             gates = tuple(dict.fromkeys((*by_rules.gates, *reasons)))
             return Comparison(Rule.POSSIBLE, evidence, by_rules.vetoes, gates, by_rules.flags, likely)
         flags = tuple(flag for flag in by_rules.flags if flag == "sex-conflict")
+        fit = self.rules.exact_fit(one, other)
+        evidence = evidence if fit is None else (*evidence, fit.code)
         if likely >= max(self.weights.certain, self.link) and weighed.levels.tells_more:
             return Comparison(Rule.CERTAIN, evidence, (), (), flags, likely)
+        if fit is not None and fit.confidence >= self.link:
+            return Comparison(Rule.NAMED, evidence, (), (), flags, max(likely, fit.confidence))
         if by_rules.links:
             return by_rules
         levels = weighed.levels
@@ -75,9 +170,17 @@ class ByWeights:
         rule = Rule.PROBABLE if likely >= self.link and enough else Rule.POSSIBLE
         return Comparison(rule, evidence, (), (), (str(rule), *flags), likely)
 
-    def steps(self, one: Demographics, other: Demographics) -> list[Step]:
-        """What each field weighs, in bits."""
-        return self.weights.steps(self.weights.weigh(one, other))
+    @property
+    def version(self) -> str:
+        """Of the rules and the weights."""
+        return f"{self.rules.version}+{self.weights.version}"
+
+    def explain(self, one: Demographics, other: Demographics) -> Explanation:
+        """What each field weighs, in bits, and why the two are judged as they are."""
+        steps, prior = _waterfall(self.weights, one, other), round(self.weights.prior_bits, 1)
+        review, link, certain = map(_bits_of, (self.review, self.link, max(self.weights.certain, self.link)))
+        named = self.rules.fitting(one, other)
+        return Explanation(self.version, "bits", prior, steps, review, link, certain, self(one, other), named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +243,24 @@ class ByPoints:
         is_shown = not (found.vetoes or found.gates)  # as possible, and nobody need look at it
         return replace(found, rule=Rule.POSSIBLE) if is_shown else by_rules
 
-    def steps(self, one: Demographics, other: Demographics) -> list[Step]:
-        """The points of each field."""
-        return [Step(each.name, "points", each.points * _likeness(each, one, other)) for each in self.fields]
+    @property
+    def version(self) -> str:
+        """Of the rules; a table of points has no version of its own."""
+        return f"{RULES_VERSION}+points"
+
+    def explain(self, one: Demographics, other: Demographics) -> Explanation:
+        """The points of each field, and why the two are judged as they are; thresholds in points of the table."""
+        whole = sum(each.points for each in self.fields)
+        review, link = (round(percent * whole / 100, 1) for percent in (self.review, self.link))
+        steps = tuple(self._step(each, one, other) for each in self.fields)
+        return Explanation(self.version, "points", 0.0, steps, review, link, None, self(one, other))
+
+    def _step(self, field: PointField, one: Demographics, other: Demographics) -> Step:
+        values, likeness = _VALUES[field.name], _likeness(field, one, other)
+        if not values(one) or not values(other):
+            return Step(field.name, "missing", 0.0)
+        level = "exact" if likeness == 1 else "alike" if likeness else "differs"
+        return Step(field.name, level, round(field.points * likeness, 1))
 
 
 Decider = ByRules | ByWeights | ByPoints
@@ -164,6 +282,25 @@ def points_of(document: Mapping[str, Any]) -> ByPoints:
         for each in document["scoring"]["fields"]
     ]
     return ByPoints(fields, limits["auto_merge"], limits["review"], limits["no_match"])
+
+
+def _waterfall(weights: Weights, one: Demographics, other: Demographics) -> tuple[Step, ...]:
+    """What every field weighs, also those that a record does not tell."""
+    weighed = weights.weigh(one, other)
+    told = {field for field, _ in names_of(weighed.levels)}
+    levels = {level for field in LEVELS for level in LEVELS[field]}
+    steps = [
+        Step(step.about, step.level, round(step.bits, 1 if step.level in levels else 0))
+        for step in weights.steps(weighed)
+    ]
+    return (*steps, *(Step(field, "missing", 0.0) for field in LEVELS if field not in told))
+
+
+def _bits_of(probability: float) -> float:
+    """The log2 odds of a probability; for one that nothing reaches, or everything, as much as can be weighed."""
+    if 0 < probability < 1:
+        return round(log2(probability / (1 - probability)), 1)
+    return 60.0 if probability else -60.0
 
 
 def _likeness(field: PointField, one: Demographics, other: Demographics) -> float:

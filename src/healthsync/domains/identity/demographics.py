@@ -64,6 +64,7 @@ def demographics_of(patient: Mapping[str, Any], *, today: date | None = None) ->
         addresses=frozenset(_addresses(patient)),
         phones=frozenset(filter(None, map(phone_of, _telecoms(patient, "phone", "sms")))),
         emails=frozenset(filter(None, map(email_of, _telecoms(patient, "email")))),
+        subscribers=frozenset(_subscribers(_objects(patient.get("identifier")))),
     )
 
 
@@ -81,6 +82,12 @@ def personal_identifiers(identifiers: Iterable[Mapping[str, Any]]) -> Iterator[P
         value = _squeezed(identifier.get("value"))
         if value and not is_ssn(identifier) and type_ not in SHARED_TYPES and not is_nobody(re.sub(r"\W", "", value)):
             yield PatientIdentifier(_authority(identifier), type_, value)
+
+
+def _subscribers(identifiers: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for identifier in identifiers:
+        if _type(identifier) == "SN" and (value := _squeezed(identifier.get("value"))):
+            yield f"{_authority(identifier)}\x1f{value}"
 
 
 def is_insurance(identifier: PatientIdentifier) -> bool:

@@ -6,6 +6,8 @@
     name+birth-date+sex    family and first name, birth date and sex                       link, and flag for review
     ssn, name+birth-date   too little to link                                              flag for review
 
+Named rules (`named_rules`) are data, and come after these.
+
 A *veto* forbids a link to a whole person when any member raises it: conflicting SSN, conflicting generational suffix,
 a second number of one authority, two children of one multiple birth. A *gate* forbids the one link that it guards:
 twins (same birth date and family, really different first names), and records of which two of first name, family and
@@ -32,6 +34,9 @@ from rapidfuzz.distance import OSA, JaroWinkler
 
 from healthsync.domains.identity.model import Decision, Demographics, SourcePatient, pair
 
+RULES_VERSION = "rules-1"
+"""What these rules are called in tasks and evidence; a change of theirs is a new number."""
+
 SAME_NAME_MISSPELT = 0.88
 """Jaro–Winkler similarity from which two names may be one."""
 
@@ -44,6 +49,8 @@ SINGLE_NUMBER_TYPES = frozenset({"MR", "PI", "PT", ""})
 """v2 table 0203: an authority gives one of these to a person (an authority that does not type has one kind)."""
 
 SECOND_NUMBER = "second-number-of-authority"
+UNSUPPORTED = "link-unsupported"
+"""A link that was made once, and would not be made by what decides today."""
 
 
 class Rule(StrEnum):
@@ -52,10 +59,12 @@ class Rule(StrEnum):
     IDENTIFIER = "identifier"
     SSN_FIRST_NAME = "ssn+first-name"
     SSN_BIRTH_DATE = "ssn+birth-date"
+    NAMED = "named-rule"
     CERTAIN = "certain"
     POINTS = "points"
     NAME_BIRTH_DATE_SEX = "name+birth-date+sex"
     PROBABLE = "probable"
+    NAMED_NEARLY = "named-rule-nearly"
     SSN = "ssn"
     NAME_BIRTH_DATE = "name+birth-date"
     LIKELY = "likely"
@@ -64,7 +73,7 @@ class Rule(StrEnum):
 
 LINKING_RULES = frozenset({
     Rule.IDENTIFIER, Rule.SSN_FIRST_NAME, Rule.SSN_BIRTH_DATE, Rule.NAME_BIRTH_DATE_SEX,
-    Rule.CERTAIN, Rule.POINTS, Rule.PROBABLE,
+    Rule.NAMED, Rule.CERTAIN, Rule.POINTS, Rule.PROBABLE,
 })  # fmt: skip
 
 CONFIDENCE = {
@@ -366,6 +375,16 @@ def resolve(
         flags += [(match.patient_key, ("ambiguous-persons",)) for match in matches]
         matches = []
     return Resolution(tuple(matches), tuple(flags))
+
+
+def is_supported(
+    newcomer: Profile, others: Sequence[Profile], decisions: Mapping[tuple[int, int], Decision], compare: Compare
+) -> bool:
+    """Whether a record would be linked today with the others of its person, or somebody decided that it is."""
+    if any(decisions.get(pair(newcomer.patient_key, one.patient_key)) is Decision.MUST_LINK for one in others):
+        return True
+    said = newcomer.demographics
+    return any(how.links for one in others for _, how in _compared(said, one, compare))
 
 
 def vetoes_between(

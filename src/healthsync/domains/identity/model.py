@@ -60,6 +60,8 @@ class Demographics:
     addresses: frozenset[Address] = frozenset()
     phones: frozenset[str] = frozenset()
     emails: frozenset[str] = frozenset()
+    subscribers: frozenset[str] = frozenset()
+    """Numbers of insurance policies, with who gave them; a family shares one."""
 
     def __or__(self, other: Demographics) -> Demographics:
         """What two records of one patient say together."""
@@ -137,7 +139,8 @@ class IdentityOutcome:
 
     `linked_to` are the patients it was matched with, `evidence` the codes that say why, `changed_members` the keys of
     all patients whose enterprise id is another one now, `members` those of everyone who belongs to the person;
-    `is_held` says that the record tells of somebody else than before, and that nothing of it entered the index.
+    `is_held` says that the record tells of somebody else than before, and that nothing of it entered the index;
+    `joined` are the persons that became one, in pairs, each by the lowest key among its patients.
     """
 
     enterprise_id: UUID
@@ -148,6 +151,7 @@ class IdentityOutcome:
     changed_members: tuple[int, ...] = ()
     members: tuple[int, ...] = ()
     is_held: bool = False
+    joined: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,31 @@ ORDER BY m.patient_key;
 -- Patients whose block keys are not of this version, held against others who key them.
 SELECT * FROM identity_patient WHERE keys_version <> $1 ORDER BY patient_key LIMIT $2 FOR UPDATE SKIP LOCKED;
 
+-- name: matched_next
+-- Patients whose record is not deleted, by key.
+SELECT patient_key, patient_id, source FROM identity_patient WHERE patient_key > $1 AND fingerprint <> '{}'
+ORDER BY patient_key LIMIT $2;
+
+-- name: matched_count
+-- How many there are.
+SELECT count(*) FROM identity_patient WHERE fingerprint <> '{}';
+
+-- name: add_rematched
+-- What matching again changed, each pair once for a job.
+INSERT INTO identity_rematch (job, kind, patient_key, other_patient_key)
+SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::bigint[]) ON CONFLICT DO NOTHING;
+
+-- name: rematched
+-- All of it, by kind.
+SELECT kind, patient_key, other_patient_key FROM identity_rematch WHERE job = $1 ORDER BY 1, 2, 3;
+
+-- name: rematched_named
+-- The first so many of a kind, by reference.
+SELECT p.patient_id, o.patient_id FROM identity_rematch r
+JOIN identity_patient p ON p.patient_key = r.patient_key
+JOIN identity_patient o ON o.patient_key = r.other_patient_key
+WHERE r.job = $1 AND r.kind = $2 ORDER BY r.patient_key, r.other_patient_key LIMIT $3;
+
 -- name: decisions_and_reviews
 -- What was decided and what is to be looked at among these patients.
 SELECT patient_key, other_patient_key, kind, NULL::text[] AS reasons FROM identity_decision
@@ -191,6 +216,12 @@ WHERE enterprise_id = $1 OR patient_key IN (SELECT patient_key FROM member)
     OR other_patient_key IN (SELECT patient_key FROM member)
 ORDER BY sequence;
 
+-- name: history_of_pair
+-- The log entries that name these two patients, in either order.
+SELECT kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by, at FROM identity_link_event
+WHERE (patient_key = $1 AND other_patient_key = $2) OR (patient_key = $2 AND other_patient_key = $1)
+ORDER BY sequence;
+
 -- name: log
 -- The whole log, to replay it.
 SELECT kind, enterprise_id, patient_key, other_patient_key, rule, evidence, decided_by, at
@@ -300,15 +331,39 @@ RETURNING identity_task.task, row.at, row.why
 INSERT INTO identity_task_step (task, at, act, code, reason, by)
 SELECT task, at, 'closed', why, '', 'rules' FROM identity_tasks_closed
 
+-- name: unheard_of
+-- Those of these pairs of which no waiting task knows all the reasons.
+SELECT row.patient_key, row.other_patient_key
+FROM jsonb_to_recordset($1::jsonb) AS row (patient_key bigint, other_patient_key bigint, reasons text[])
+WHERE NOT EXISTS (SELECT FROM identity_task t
+    WHERE t.patient_key = row.patient_key AND t.other_patient_key = row.other_patient_key
+        AND t.state IN ('open', 'claimed', 'second') AND t.reasons @> row.reasons);
+
 -- name: tasks
--- Tasks, the oldest first.
+-- Tasks, the oldest first; with $6 only those raised until then (about overlays until $7).
 SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
 FROM identity_task t
 JOIN identity_patient p ON p.patient_key = t.patient_key
 JOIN identity_patient o ON o.patient_key = t.other_patient_key
 WHERE ($1::text[] IS NULL OR t.state = ANY($1)) AND ($2::text IS NULL OR t.kind = $2)
     AND ($3::text IS NULL OR t.owner = $3) AND t.task > $4
+    AND ($6::timestamptz IS NULL OR t.raised_at <= CASE t.kind WHEN 'overlay' THEN $7::timestamptz ELSE $6 END)
 ORDER BY t.task LIMIT $5;
+
+-- name: escalate
+-- Tasks that wait since before $2 (those about overlays $3) and are not urgent yet, up to $4: they are from now on.
+WITH due AS (
+    SELECT task FROM identity_task
+    WHERE state IN ('open', 'claimed', 'second') AND escalated_at IS NULL
+        AND raised_at <= CASE kind WHEN 'overlay' THEN $3::timestamptz ELSE $2::timestamptz END
+    ORDER BY task LIMIT $4 FOR UPDATE SKIP LOCKED
+), escalated AS (
+    UPDATE identity_task t SET escalated_at = $1 FROM due WHERE t.task = due.task RETURNING t.task, t.kind
+), step AS (
+    INSERT INTO identity_task_step (task, at, act, code, reason, by)
+    SELECT task, $1, 'escalated', kind, '', 'rules' FROM escalated
+)
+SELECT task, kind FROM escalated ORDER BY task;
 
 -- name: task
 -- One task, locked until the end of the unit of work.
@@ -317,6 +372,15 @@ FROM identity_task t
 JOIN identity_patient p ON p.patient_key = t.patient_key
 JOIN identity_patient o ON o.patient_key = t.other_patient_key
 WHERE t.task = $1 FOR UPDATE OF t;
+
+-- name: earlier_tasks
+-- The other tasks that there were about a pair, the oldest first.
+SELECT t.*, p.patient_id, p.source, o.patient_id AS other_patient_id, o.source AS other_source
+FROM identity_task t
+JOIN identity_patient p ON p.patient_key = t.patient_key
+JOIN identity_patient o ON o.patient_key = t.other_patient_key
+WHERE t.patient_key = $1 AND t.other_patient_key = $2 AND t.task < $3
+ORDER BY t.task;
 
 -- name: waiting_tasks_of
 -- What is still to be decided about a patient.

@@ -12,17 +12,19 @@ from uuid import UUID, uuid4
 
 from healthsync.domains.identity import store
 from healthsync.domains.identity.block_keys import Block, version_of
-from healthsync.domains.identity.deciding import ByRules, Decider
+from healthsync.domains.identity.deciding import ByRules, Decider, Explanation
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
 from healthsync.domains.identity.links import BY_RULES, Ledger, followers, survivor_of
 from healthsync.domains.identity.matching import (
+    UNSUPPORTED,
     Candidate,
     Compare,
     Comparison,
     Match,
     Profile,
+    is_supported,
     remembering,
     resolve,
     vetoes_between,
@@ -130,10 +132,12 @@ class IdentityService:
         load: LoadPatients,
         *,
         is_new: bool = False,
+        again: bool = False,
     ) -> IdentityOutcome:
         """Take in a source patient for the first time, or what changed about it.
 
-        `is_new` says that the number was given out just now, so that nothing can be known under it.
+        `is_new` says that the number was given out just now, so that nothing can be known under it. `again` matches a
+        patient of whom nothing changed, since what decides did; a link that nothing speaks for any more is flagged.
         `load` is asked for those that share a key with it, and for the members of the persons that it may be. Two
         registrations of one new person at the same time wait for each other; whoever registers many patients in one
         transaction must be ready to repeat it after a deadlock (PostgreSQL 40P01).
@@ -146,9 +150,11 @@ class IdentityService:
         # (1) Known and unchanged: nothing to do. Else its tokens are locked now.
         alone = is_new and not (tokens.shared_identifiers or tokens.block_keys)  # nobody can share anything with it
         before, known_as = (
-            (None, ()) if alone else await store.known_patient(tx, patient_key, fingerprint, tokens.locks)
+            (None, ())
+            if alone
+            else await store.known_patient(tx, patient_key, () if again else fingerprint, tokens.locks)
         )
-        if before and known_as == fingerprint:
+        if before and known_as == fingerprint and not again:
             return IdentityOutcome(before, created=False)
 
         # (2) Everyone it could be, and what was decided about them.
@@ -159,7 +165,7 @@ class IdentityService:
 
         # (3) Another person under the old number is looked at before anything is linked.
         changed = contradicted(known_as, fingerprint)
-        is_held = len(changed) >= OVERLAY_FIELDS
+        is_held = len(changed) >= OVERLAY_FIELDS and not again
         if is_held:
             matches, flags = (), [Flag(patient_key, patient_key, ("overlay-suspected", *changed))]
         else:
@@ -169,11 +175,15 @@ class IdentityService:
                 ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key)
                 matches, flags = _judge(patient_key, said, others, ledger.state, compare)
 
+        if again:
+            flags = [*flags, *_unsupported(patient_key, said, others, ledger.state, compare, flags)]
+
         # (4) Link, flag, save. Of what is held nothing enters the index: the patient goes on as he was known.
         keys_version = self._keys_version
         if is_held:
             tokens, fingerprint = None, known_as
             keys_version = next(member.keys_version for member in members if member.key == patient_key)
+        joined = _joined(ledger.state, patient_key, matches)
         _link(ledger, patient_key, matches)
         for flag in flags:
             ledger.flag(flag)
@@ -191,6 +201,7 @@ class IdentityService:
             changed_members=moved,
             members=tuple(sorted(ledger.state.members(person))),
             is_held=is_held,
+            joined=joined,
         )
 
     async def match(
@@ -238,6 +249,14 @@ class IdentityService:
             now = replace(now, fingerprint=fingerprint_of(self._index, key, said))
             store.save_keys(tx, now, self._tokens(key, member.patient.source, said))
         return len(members)
+
+    async def matched_next(self, tx: Transaction, after: int, count: int) -> list[SourcePatient]:
+        """Patients that can be matched, by key from behind `after`."""
+        return await store.matched_next(tx, after, count)
+
+    async def matched_count(self, tx: Transaction) -> int:
+        """How many there are."""
+        return await store.matched_count(tx)
 
     def withdraw(self, tx: Transaction, patient_key: int) -> None:
         """The record of a patient was deleted: nobody is found or linked by what it said. It stays with its person, and
@@ -384,6 +403,10 @@ class IdentityService:
         known = _uuid(enterprise_id)
         return await store.history(tx, known) if known else []
 
+    async def history_of_pair(self, tx: Transaction, one: SourcePatient, other: SourcePatient) -> list[LinkEvent]:
+        """What the log says of two patients, oldest first."""
+        return await store.history_of_pair(tx, one.patient_key, other.patient_key)
+
     async def log(self, tx: Transaction) -> list[LinkEvent]:
         """The whole log; `replay` turns it into the state that the tables hold."""
         return await store.log(tx)
@@ -391,6 +414,19 @@ class IdentityService:
     async def open_reviews(self, tx: Transaction, limit: int = 100) -> list[Flag]:
         """Pairs that a person should look at, oldest first."""
         return await store.open_reviews(tx, limit)
+
+    @property
+    def version(self) -> str:
+        """What decides here, by its version."""
+        return self._compare.version
+
+    def compare(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Comparison:
+        """How two Patients compare by what decides here."""
+        return self._compare(*(demographics_of(each, today=self._today()) for each in (one, other)))
+
+    def explain(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Explanation:
+        """Why two Patients are judged as they are; nothing of what they say."""
+        return self._compare.explain(*(demographics_of(each, today=self._today()) for each in (one, other)))
 
     def _tokens(self, patient_key: int, source: str, said: Demographics) -> Tokens:
         return tokens_of(self._index, patient_key, source, said, self._own_keys)
@@ -553,6 +589,33 @@ def _judge(
     flags = [Flag(key, other, reasons) for other, reasons in found.flags]
     against = vetoes_between([itself], persons.get(own, ()) if own else (), decisions, compare)
     return found.matches, flags + [Flag(*place, ("link-contradicted", *vetoes)) for place, vetoes in against.items()]
+
+
+def _unsupported(
+    key: int,
+    said: Demographics,
+    others: Mapping[int, Demographics],
+    state: LinkState,
+    compare: Compare,
+    flags: Sequence[Flag],
+) -> list[Flag]:
+    """A flag for a patient who is of his person only because he was linked before, unless one says so already."""
+    profiles = _profiles({**others, key: said}, state)
+    itself = profiles.pop(key, None)  # None: it is out of use, and its survivor speaks for it
+    own = _persons(profiles, state).get(state.person_of[key], []) if key in state.person_of else []
+    members = {profile.patient_key for profile in own}
+    contradicted_by = {other for flag in flags for other in (flag.patient_key, flag.other_patient_key)} & members
+    if itself is None or not own or contradicted_by or is_supported(itself, own, _of_survivors(state), compare):
+        return []
+    through = state.linked_to.get(key)
+    nearest = survivor_of(through, state.retired_into) if through is not None else None
+    return [Flag(key, nearest if nearest in members else min(members), (UNSUPPORTED,))]
+
+
+def _joined(state: LinkState, key: int, matches: Sequence[Match]) -> tuple[tuple[int, int], ...]:
+    own = state.person_of.get(key)
+    first = min(state.members(own)) if own else key
+    return tuple(pair(first, min(state.members(match.person))) for match in matches)
 
 
 def _link(ledger: Ledger, key: int, matches: Sequence[Match]) -> None:

@@ -100,6 +100,16 @@ async def keyed_by_others(tx: Transaction, version: str, count: int) -> list[Mem
     return [_member(row) for row in await tx.fetch(_SQL.keyed_by_others, version, count)]
 
 
+async def matched_next(tx: Transaction, after: int, count: int) -> list[SourcePatient]:
+    """Patients of whom something is known, by key from behind `after`."""
+    return [SourcePatient(*row) for row in await tx.fetch(_SQL.matched_next, after, count)]
+
+
+async def matched_count(tx: Transaction) -> int:
+    """How many patients something is known of."""
+    return await tx.fetchval(_SQL.matched_count)
+
+
 def save_keys(tx: Transaction, member: Member, tokens: Tokens | None) -> None:
     """Replace the tokens of a known patient at the end of the unit of work."""
     _later(tx, members=[_member_row(member)])
@@ -255,6 +265,11 @@ async def pins(tx: Transaction, keys: Collection[int]) -> set[tuple[int, str]]:
 async def history(tx: Transaction, enterprise_id: UUID) -> list[LinkEvent]:
     """The log entries of a person and its members."""
     return [_event(row) for row in await tx.fetch(_SQL.history, enterprise_id)]
+
+
+async def history_of_pair(tx: Transaction, one: int, other: int) -> list[LinkEvent]:
+    """The log entries that name both patients."""
+    return [_event(row) for row in await tx.fetch(_SQL.history_of_pair, one, other)]
 
 
 async def log(tx: Transaction) -> list[LinkEvent]:

@@ -17,7 +17,7 @@ from healthsync.domains.identity.model import Demographics, PatientIdentifier, T
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 
 PERSONAL_FIELDS = frozenset({"ssns", "families", "first_names", "birth_dates", "sexes"})
-FURTHER_FIELDS = frozenset({"middles", "family_words", "addresses", "phones", "emails"})
+FURTHER_FIELDS = frozenset({"middles", "family_words", "addresses", "phones", "emails", "subscribers"})
 """Fields of which a record need only be told whether anything changed."""
 
 OVERLAY_FIELDS = 2

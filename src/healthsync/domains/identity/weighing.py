@@ -82,7 +82,7 @@ class Weights:
         )
         bits -= self._explained(levels)
         odds = max(-60.0, min(60.0, bits + self.prior_bits))
-        return Weighed(levels, bits, 1 / (1 + 2**-odds), tuple(_reasons(levels)))
+        return Weighed(levels, bits, 1 / (1 + 2**-odds), tuple(gate(levels)))
 
     def steps(self, weighed: Weighed) -> list[Step]:
         """The waterfall: its lines add up to the bits, and with `prior_bits` to the log2 odds of the probability."""
@@ -117,7 +117,8 @@ class Weights:
         return log2(1 + 2**odds) if odds < 60 else odds
 
 
-def _reasons(levels: Levels) -> Iterator[str]:
+def gate(levels: Levels) -> Iterator[str]:
+    """What the person gate has against a link."""
     given, born, ssn = levels.given, levels.birth_date, levels.ssn
     elsewhere = levels.phone == 1 or levels.email == 1 or levels.address in (1, 2)
     as_written = given == 1 or levels.family == 4

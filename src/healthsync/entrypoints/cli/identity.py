@@ -43,13 +43,13 @@ class _Commands(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-_IN_A_HUB = ("review", "merge", "unmerge", "split", "pin", "unpin", "history", "report")
+_IN_A_HUB = ("review", "merge", "unmerge", "split", "pin", "unpin", "history", "report", "rematch")
 
 
 @click.group(cls=_Commands)
 def command() -> None:
     """Who is who: link records of files and tell how good that is (no hub is needed); in a hub review what is in doubt,
-    merge and take merges back, pin, tell the history of a person, report duplicates."""
+    merge and take merges back, pin, tell the history of a person, report duplicates, match again what is stored."""
 
 
 @command.command()

@@ -1,4 +1,5 @@
-"""`healthsync identity review`, `merge`, `unmerge`, `split`, `pin`, `unpin`, `history`, `report`: who is who in a hub.
+"""Who is who in a hub: `healthsync identity review`, `merge`, `unmerge`, `split`, `pin`, `unpin`, `history`, `report`,
+`rematch`.
 
 They are named in `identity`, which imports this file when one of them is called.
 """
@@ -7,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -18,6 +19,7 @@ from rich.table import Table
 
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
+from healthsync.entrypoints.cli.watching import run_here
 from healthsync.exchange.administration.report_identity import document
 from healthsync.exchange.administration.steward_identity import (
     Choice,
@@ -31,6 +33,7 @@ from healthsync.exchange.administration.steward_identity import (
     view_document,
 )
 from healthsync.exchange.disclose import Refusal
+from healthsync.exchange.operations.jobs import OPERATOR
 from healthsync.standards.fhir import json
 
 _T = TypeVar("_T")
@@ -66,17 +69,20 @@ def review() -> None:
 )
 @click.option("--kind", type=click.Choice([kind.value for kind in TaskKind]), help="Only tasks of this kind.")
 @click.option("--owner", help="Only those of this source, both of whose records they are about.")
+@click.option("--overdue", is_flag=True, help="Only those whose time is over.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @data_option
 @json_option
-def list_(state: str | None, kind: str | None, owner: str | None, limit: int, data_folder: Path, as_json: bool) -> None:
+def list_(
+    state: str | None, kind: str | None, owner: str | None, overdue: bool, limit: int, data_folder: Path, as_json: bool
+) -> None:
     """Tasks, the oldest first, with when they are due."""
     waiting = [TaskState.OPEN, TaskState.CLAIMED, TaskState.SECOND]
     states = list(TaskState) if state == "all" else [TaskState(state)] if state else waiting
     tasks = _run(
         data_folder,
         lambda flow, who: flow.tasks(
-            who, states=states, kind=TaskKind(kind) if kind else None, owner=owner, limit=limit
+            who, states=states, kind=TaskKind(kind) if kind else None, owner=owner, limit=limit, overdue=overdue
         ),
     )
     if as_json:
@@ -86,11 +92,11 @@ def list_(state: str | None, kind: str | None, owner: str | None, limit: int, da
     if not tasks:
         click.echo("nothing waits for a decision")
         return
-    table = Table("task", "kind", "state", "due", "sources", "reasons", box=None)
+    table = Table("task", "kind", "state", "due", "priority", "sources", "reasons", box=None)
     for task in tasks:
         sources = " ".join(dict.fromkeys((task.one.source, task.other.source)))
         due = f"{task.due_at:%Y-%m-%d %H:%M}"
-        table.add_row(str(task.number), task.kind, task.state, due, sources, " ".join(task.reasons))
+        table.add_row(str(task.number), task.kind, task.state, due, task.priority, sources, " ".join(task.reasons))
     Console().print(table)
 
 
@@ -101,7 +107,11 @@ def list_(state: str | None, kind: str | None, owner: str | None, limit: int, da
 @data_option
 @json_option
 def show(task: int, values: bool, role: str, data_folder: Path, as_json: bool) -> None:
-    """Why TASK is to be decided, how its two records compare field by field, and what happened to it."""
+    """Why TASK is to be decided, how its two records compare field by field, and what happened to it and its pair.
+
+    The waterfall tells what each field adds, in bits (or points): from the prior down to the total, which is held
+    against the thresholds. How rare a name is comes in whole bits, so that nobody reads the name from it.
+    """
 
     async def look(hub: Hub) -> tuple[dict, list[dict | None]]:
         view = await hub.steward_identity.show(_me(), task)
@@ -122,8 +132,15 @@ def show(task: int, values: bool, role: str, data_folder: Path, as_json: bool) -
     click.echo(f"records: {' and '.join(told['versions'])} ({', '.join(dict.fromkeys(told['sources']))})")
     for field, agreement in told["evidence"].items():
         click.echo(f"  {field:<12} {agreement}")
+    _tell_waterfall(told["waterfall"])
     for step in told["history"]:
         click.echo(f"{step['at'][:16]}  {step['act']} {step['code']} {step['reason']} by {step['by']}")
+    for each in told["earlierTasks"]:
+        click.echo(
+            f"an earlier task of the pair: {each['id']} {each['kind']}, {each['state']} {each['decision'] or ''}"
+        )
+    for event in told["pairHistory"]:
+        _tell_event(event)
     for record in records:
         shown = "withheld by the patient's consent or the role" if record is None else json.dump(record).decode()
         click.echo(shown)
@@ -225,10 +242,8 @@ def history(id_: str, data_folder: Path, as_json: bool) -> None:
     for event in events:
         if as_json:
             echo_json(event)
-            continue
-        pair = event["patient"] + (f" {event['other']}" if event["other"] else "")
-        why = " ".join((event["rule"], *event["evidence"]))
-        click.echo(f"{event['at'][:19]}  {event['kind']:<11} {pair}  {why}  by {event['by']}")
+        else:
+            _tell_event(event)
 
 
 @click.command()
@@ -273,6 +288,35 @@ def report(by: str, since: datetime | None, until: datetime | None, data_folder:
     console.print(trend)
 
 
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only tell what would change.")
+@data_option
+@json_option
+def rematch(dry_run: bool, data_folder: Path, as_json: bool) -> None:
+    """Match all stored patients again, after the profile, the rules or the thresholds were changed.
+
+    Whoever is found to be one person is linked, what is in doubt becomes a task, a task without ground is closed, and a
+    link that nothing speaks for any more becomes a task. Nobody is unlinked; decisions and pins stand. It runs as a
+    job: what is interrupted goes on, here or in a worker, and healthsync jobs cancel ends it.
+    """
+
+    async def run(hub: Hub) -> Mapping[str, Any]:
+        job = await hub.rematch_patients.start(_me(), owner=OPERATOR, dry_run=dry_run, claimed=True)
+        return await run_here(hub, job, "matching", quiet=as_json)
+
+    told = _with_hub(data_folder, run)
+    if as_json:
+        echo_json(dict(told))
+        return
+    would = "would be " if dry_run else ""
+    click.echo(f"{told['patients']} patients matched by {told['model']}")
+    click.echo(f"{told['linked']} persons {would}joined to others")
+    click.echo(f"{told['flagged']} pairs {would}given to review, {told['closed']} tasks {would}closed")
+    for kind, pairs in told["pairs"].items():
+        for one, other in pairs:
+            click.echo(f"  {kind:<8} {one} {other}")
+
+
 def _tell(task: Task, as_json: bool) -> None:
     if as_json:
         echo_json(task_document(task))
@@ -283,6 +327,26 @@ def _tell(task: Task, as_json: bool) -> None:
         TaskState.SECOND: "a second person is asked",
     }
     click.echo(f"task {task.number} is {task.state}" + (f": {more[task.state]}" if task.state in more else ""))
+
+
+def _tell_event(event: dict[str, Any]) -> None:
+    pair = event["patient"] + (f" {event['other']}" if event["other"] else "")
+    why = " ".join((event["rule"], *event["evidence"]))
+    click.echo(f"{event['at'][:19]}  {event['kind']:<11} {pair}  {why}  by {event['by']}")
+
+
+def _tell_waterfall(told: dict[str, Any]) -> None:
+    table = Table("field", "level", told["unit"], "total", box=None)
+    table.add_row("prior", "", f"{told['prior']:+.1f}", f"{told['prior']:.1f}")
+    for step in told["steps"]:
+        table.add_row(step["field"], step["level"], f"{step['weight']:+.1f}", f"{step['total']:.1f}")
+    Console().print(table)
+    limits = ", ".join(f"{name} from {at:.1f}" for name, at in told["thresholds"].items() if at is not None)
+    against = f"; against it: {', '.join(told['against'])}" if told["against"] else ""
+    likely = "" if told["probability"] is None else f", probability {told['probability']:.4f}"
+    click.echo(f"total {told['total']:.1f} {told['unit']}{likely}; {limits or 'not decided by weights'}")
+    named = f"; meets {', '.join(told['namedRules'])}" if told["namedRules"] else ""
+    click.echo(f"{told['grade']} by {told['rule'] or 'nothing'}{against}{named} ({told['model']})")
 
 
 def _id(text: str) -> str:

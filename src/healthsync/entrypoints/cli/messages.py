@@ -12,19 +12,16 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
-from healthsync.errors import HealthSyncError
+from healthsync.entrypoints.cli.watching import run_here
 from healthsync.exchange.administration.inspect_messages import StoredMessage, as_document, selection
 from healthsync.exchange.administration.replay_messages import Net, ReplayReport, asked_by
 from healthsync.exchange.operations.jobs import OPERATOR
-from healthsync.infrastructure.jobs import Job, JobState
 
 _T = TypeVar("_T")
-_POLL_SECONDS = 0.2
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S"]
 
 
@@ -306,27 +303,8 @@ async def _replay(hub: Hub, wanted: Any, dry_run: bool, *, quiet: bool) -> Repla
     flow = hub.replay_messages
     by = asked_by(getpass.getuser(), "replay-messages")
     job = await flow.start(wanted, by, owner=OPERATOR, dry_run=dry_run, claimed=True)
-    with Progress(
-        TextColumn("reading"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn(),
-        console=Console(stderr=True), disable=quiet,
-    ) as progress:  # fmt: skip
-        bar = progress.add_task("", total=None, told="")
-        work = asyncio.ensure_future(hub.jobs.run(job))
-        try:
-            while not (await asyncio.wait([work], timeout=_POLL_SECONDS))[0]:
-                progress.update(bar, told=(await _job(hub, job)).step)
-            work.result()
-        finally:
-            work.cancel()
-            await asyncio.wait([work])
-    ended = await _job(hub, job)
-    if ended.state is not JobState.COMPLETED or ended.result is None:
-        raise HealthSyncError(ended.failure or f"the replay stopped; see: healthsync jobs show {job.id}")
-    return ReplayReport.of_document({name: value for name, value in ended.result.items() if name != "dry_run"})
-
-
-async def _job(hub: Hub, job: Job) -> Job:
-    return (await hub.jobs.inspect(str(job.id))).job
+    result = await run_here(hub, job, "reading", quiet=quiet)
+    return ReplayReport.of_document({name: value for name, value in result.items() if name != "dry_run"})
 
 
 def _tell(report: ReplayReport, what: str) -> None:

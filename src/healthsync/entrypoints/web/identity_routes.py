@@ -1,6 +1,6 @@
 """Who is who, for stewards: tasks, decisions, merges, pins; the report of duplicates; Patient/$merge.
 
-GET    /api/v1/healthsync/identity/review?state=&kind=&owner=&after=&limit=
+GET    /api/v1/healthsync/identity/review?state=&kind=&owner=&overdue=&after=&limit=
 GET    /api/v1/healthsync/identity/review/{id}            a task: reasons, which fields agree, history
 GET    /api/v1/healthsync/identity/review/{id}/records    the two records, through the gate out
 POST   /api/v1/healthsync/identity/review/{id}            {"decision": "link", "reason": CODE} or {"claim": true}
@@ -11,6 +11,7 @@ POST   /api/v1/healthsync/identity/pins                   {"patient": id, "eleme
 DELETE /api/v1/healthsync/identity/pins                   the same body
 GET    /api/v1/healthsync/identity/history/{id}           of a person, by enterprise id or by a patient's
 GET    /api/v1/healthsync/identity/report?by=&since=&until=
+POST   /api/v1/healthsync/identity/rematch                {"dry_run": true}: 202 and the address of a job
 POST   /fhir/Patient/$merge
 """
 
@@ -43,6 +44,7 @@ from healthsync.standards.fhir.outcome import operation_outcome
 from healthsync.standards.fhir.parameters import Parameters
 
 from . import answers
+from .job_routes import accepted
 from .quality_routes import day_of
 from .requests import FHIR_TYPES, body_of, legal_id, requester_of
 from .router import Router
@@ -61,7 +63,7 @@ class IdentityRoutes:
 
     def register(self, router: Router) -> None:
         """Put every handler under its surface."""
-        for name in ("tasks", "task", "records", "decide", "merge", "unmerge", "split", "history", "report"):
+        for name in ("tasks", "task", "records", "decide", "merge", "unmerge", "split", "history", "report", "rematch"):
             router.add(f"identity.{name}", getattr(self, name))
         router.add("identity.pin", self.pin)
         router.add("identity.unpin", self.unpin)
@@ -77,6 +79,7 @@ class IdentityRoutes:
             owner=asked.get("owner"),
             after=_number(asked.get("after"), "after", 0),
             limit=min(_number(asked.get("limit"), "limit", _USUAL), _MOST),
+            overdue=_flag(asked.get("overdue", "false"), "overdue"),
         )
         return answers.plain({"tasks": [task_document(task) for task in tasks]})
 
@@ -158,6 +161,18 @@ class IdentityRoutes:
         )
         return answers.plain(document(report))
 
+    async def rematch(self, request: Request, names: Mapping[str, str]) -> Response:
+        """Match all stored patients again by what decides now: 202 and the address of the job, which tells how far it
+        is and, in the end, what changed or, with `dry_run`, would change."""
+        requester = await requester_of(self._hub, request)
+        await self._hub.operators.require(requester, "identity-rematch", "Patient")
+        dry_run = (await _said(request)).get("dry_run", False)
+        if not isinstance(dry_run, bool):
+            raise InvalidInput("dry_run is true or false", code="value")
+        asker = Steward.of(requester)
+        job = await self._hub.rematch_patients.start(asker, owner=requester.client_id, dry_run=dry_run)
+        return accepted(request, self._hub, job)
+
     async def fhir_merge(self, request: Request, names: Mapping[str, str]) -> Response:
         """POST Patient/$merge."""
         requester = await self._begin(request, {"type": "Patient"}, "update")
@@ -188,6 +203,12 @@ def _one_of(words: type[_E], text: str, name: str) -> _E:
         return words(text)
     except ValueError:
         raise InvalidInput(f"{name} is one of {', '.join(words)}", code="code-invalid") from None
+
+
+def _flag(text: str, name: str) -> bool:
+    if text not in ("true", "false"):
+        raise InvalidInput(f"{name} is true or false", code="value")
+    return text == "true"
 
 
 def _number(text: str | None, name: str, usual: int) -> int:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from healthsync.errors import NotFound
+from healthsync.exchange.administration.rematch_patients import KIND as REMATCH
 from healthsync.exchange.administration.replay_messages import KIND as REPLAY
 from healthsync.exchange.operations.jobs import JobReport
 from healthsync.infrastructure.jobs import Job, JobState
@@ -131,9 +132,17 @@ def address_of(request: Request, hub: Any, id_: UUID | None) -> str:
     return f"{host.scheme}://{host.netloc}/jobs" + (f"/{id_}" if id_ else "")
 
 
+def accepted(request: Request, hub: Any, job: Job) -> Response:
+    """202 and the address of a job that was started."""
+    address = address_of(request, hub, job.id)
+    answer = answers.plain({"job": str(job.id), "url": address}, 202)
+    answer.headers["Content-Location"] = address
+    return answer
+
+
 def _report(job: Job) -> dict[str, Any]:
-    """What a replay of messages found: counts and paths."""
-    return {"report": dict(job.result)} if job.kind == REPLAY and job.result is not None else {}
+    """What a replay of messages, or matching again, found: counts, paths and references."""
+    return {"report": dict(job.result)} if job.kind in (REPLAY, REMATCH) and job.result is not None else {}
 
 
 def _progress(job: Job) -> str:

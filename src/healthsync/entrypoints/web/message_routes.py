@@ -19,7 +19,7 @@ from healthsync.exchange.administration.replay_messages import asked_by
 from healthsync.standards.fhir import json
 
 from . import answers
-from .job_routes import address_of
+from .job_routes import accepted
 from .requests import body_of, requester_of
 from .router import Router
 
@@ -73,10 +73,7 @@ class MessageRoutes:
         wanted = _criteria(asked, sequences)
         by = asked_by(None, "replay-messages", requester=requester)
         job = await self._hub.replay_messages.start(wanted, by, owner=requester.client_id, dry_run=dry_run)
-        address = address_of(request, self._hub, job.id)
-        answer = answers.plain({"job": str(job.id), "url": address}, 202)
-        answer.headers["Content-Location"] = address
-        return answer
+        return accepted(request, self._hub, job)
 
     async def compare(self, request: Request, names: Mapping[str, str]) -> Response:
         """POST messages/{id}/compare: which elements of which resources a replay would change; no values."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from healthsync.errors import Unavailable
 from healthsync.exchange.operations.jobs import Jobs
@@ -25,7 +25,7 @@ class JobWorker:
         jobs: Jobs,
         database: Database,
         *,
-        hourly: Callable[[], Awaitable[object]] | None = None,
+        hourly: Sequence[Callable[[], Awaitable[object]]] = (),
         poll_seconds: float = _POLL_SECONDS,
     ) -> None:
         """`hourly`: what else is to be done from time to time."""
@@ -60,8 +60,8 @@ class JobWorker:
 
     async def _every_hour(self) -> None:
         while True:
-            if self._hourly is not None:
-                await self._survived(self._hourly())
+            for task in self._hourly:
+                await self._survived(task())
             await asyncio.sleep(_HOUR_SECONDS)
 
     async def _survived(self, work) -> bool:

@@ -14,8 +14,9 @@ from typing import Any, Literal
 from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.identity import (
-    Agreement,
     Choice,
+    Evidence,
+    Explanation,
     IdentityService,
     LinkEvent,
     ReviewService,
@@ -54,13 +55,15 @@ class Steward:
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """A task, its history, and how the two records compare field by field. `versions` say which are compared: of an
-    overlay, the version that is held and the one that speaks meanwhile."""
+    """A task, its history, that of its pair, and how the two records compare field by field. `versions` say which are
+    compared: of an overlay, the version that is held and the one that speaks meanwhile."""
 
     task: Task
     steps: Sequence[Step]
-    evidence: dict[str, Agreement]
+    evidence: Evidence
     versions: tuple[str, str]
+    links: Sequence[Told] = ()
+    earlier: Sequence[Task] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,14 @@ class StewardIdentity:
         owner: str | None = None,
         after: int = 0,
         limit: int = 100,
+        overdue: bool = False,
     ) -> list[Task]:
-        """Tasks behind `after`, the oldest first."""
+        """Tasks behind `after`, the oldest first; with `overdue` those whose time is over."""
         await self._audit.record_and_commit(_event(steward, Action.EXECUTE, "identity-tasks", "IdentityTask"))
         async with self._database.connection() as tx:
-            return await self._reviews.tasks(tx, states=states, kind=kind, owner=owner, after=after, limit=limit)
+            return await self._reviews.tasks(
+                tx, states=states, kind=kind, owner=owner, after=after, limit=limit, overdue=overdue
+            )
 
     async def show(self, steward: Steward, number: int) -> TaskView:
         """A task with its evidence. Raises UnknownTask."""
@@ -112,7 +118,9 @@ class StewardIdentity:
         event = _event(steward, Action.READ, "identity-task", task.reference, patients=(task.one, task.other))
         evidence = await self._disclose.agreement(places[0], places[1], event)
         one, other = (f"Patient/{id_}" + (f"/_history/{v}" if v else "") for id_, v in places)
-        return TaskView(task, found.steps, evidence, (one, other))
+        named = {each.patient_key: f"Patient/{each.patient_id}" for each in (task.one, task.other)}
+        links = [Told(each, named[each.patient_key], named.get(each.other_patient_key or 0)) for each in found.links]
+        return TaskView(task, found.steps, evidence, (one, other), links, found.earlier)
 
     async def records(self, requester: Requester, number: int) -> list[Disclosed | Refusal]:
         """The two records of a task, each as the requester's roles and the patient's consent show it. Raises
@@ -152,11 +160,10 @@ class StewardIdentity:
         """A task, and the versions of which it asks whether they are of one person."""
         async with self._database.transaction() as tx:
             found = await self._reviews.show(tx, number)
-            task = found.task
-            if task.kind is not TaskKind.OVERLAY:
-                return found, [(task.one.patient_id, None), (task.other.patient_id, None)]
-            held = await self._reviews.held_versions(tx, [task.one.patient_id])
-        return found, [(task.one.patient_id, None), (task.one.patient_id, held.get(task.one.patient_id))]
+            one, other = found.task.one.patient_id, found.task.other.patient_id
+            held = await self._reviews.held_versions(tx, [one, other])
+        asks_of_held = found.task.kind is TaskKind.OVERLAY
+        return found, [(one, None if asks_of_held else held.get(one)), (other, held.get(other))]
 
     # --- links
 
@@ -334,6 +341,7 @@ def task_document(task: Task) -> dict[str, Any]:
         "rules": task.rules,
         "raisedAt": task.raised_at.isoformat(),
         "dueAt": task.due_at.isoformat(),
+        "priority": task.priority,
         "claimedBy": task.claimed_by,
         "decision": task.decision,
         "choices": task.choices,
@@ -345,11 +353,38 @@ def view_document(view: TaskView) -> dict[str, Any]:
     return {
         **task_document(view.task),
         "versions": view.versions,
-        "evidence": view.evidence,
+        "evidence": view.evidence.fields,
+        "waterfall": waterfall_document(view.evidence.explanation),
         "history": [
             {"at": step.at.isoformat(), "act": step.act, "code": step.code, "reason": step.reason, "by": step.by}
             for step in view.steps
         ],
+        "pairHistory": [event_document(told) for told in view.links],
+        "earlierTasks": [
+            {"id": task.number, "kind": task.kind, "state": task.state, "decision": task.decision}
+            for task in view.earlier
+        ],
+    }
+
+
+def waterfall_document(explanation: Explanation) -> dict[str, Any]:
+    """Why two records are judged as they are, for programs."""
+    judged = explanation.judged
+    return {
+        "model": explanation.model,
+        "unit": explanation.unit,
+        "prior": explanation.prior,
+        "steps": [
+            {"field": step.about, "level": step.level, "weight": step.bits, "total": total}
+            for step, total in zip(explanation.steps, explanation.totals, strict=True)
+        ],
+        "total": explanation.total,
+        "probability": explanation.probability,
+        "thresholds": {"review": explanation.review, "link": explanation.link, "certain": explanation.certain},
+        "grade": judged.grade,
+        "rule": judged.rule,
+        "namedRules": explanation.named,
+        "against": explanation.against,
     }
 
 

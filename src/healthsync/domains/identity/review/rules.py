@@ -6,8 +6,11 @@ a history that only grows. There is at most one that waits for a pair. Kinds, by
     duplicate      two records of one source may be one person: the source's own
     linkage        records of two sources may be one person
     second-number  an authority gave what seems to be one person two numbers: the source's own
-    contradiction  two records are linked, and one of them says now what the other cannot be
+    contradiction  two records are linked, and one of them says now what the other cannot be, or the link would not be
+                   made any more by what decides today
     overlay        an update of a known number tells of somebody else; it is held until somebody decides
+
+A task that waits past its time is *escalated*, once: it is urgent from then on, and announced.
 
 States: open → claimed → decided; closed when its ground is gone or somebody decided otherwise; second while another
 person is asked the same, without being told what the first said. Two who disagree make a third decide.
@@ -20,12 +23,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from healthsync.domains.identity.matching import SECOND_NUMBER
-from healthsync.domains.identity.model import Flag, SourcePatient, pair
+from healthsync.domains.identity.matching import SECOND_NUMBER, UNSUPPORTED
+from healthsync.domains.identity.model import Flag, LinkEvent, SourcePatient, pair
 from healthsync.errors import Conflict, InvalidInput, NotFound, Refused
-
-RULES_VERSION = "rules-1"
-"""What the deterministic rules of `matching` are called in a task; a change of theirs is a new number."""
 
 CLAIM_LASTS = timedelta(hours=8)
 """After so long somebody else may take over what was claimed and left."""
@@ -102,6 +102,12 @@ class Task:
     claimed_at: datetime | None = None
     decision: Choice | None = None
     settled_at: datetime | None = None
+    escalated_at: datetime | None = None
+
+    @property
+    def priority(self) -> str:
+        """In the codes of http://hl7.org/fhir/R4/valueset-request-priority.html: urgent once nobody decided in time."""
+        return "urgent" if self.escalated_at else "routine"
 
     @property
     def reference(self) -> str:
@@ -146,9 +152,10 @@ def raised(flags: Iterable[Flag]) -> list[tuple[int, int, str, tuple[str, ...]]]
 
 
 def _kind(reasons: Mapping[str, None]) -> str:
-    for reason, kind in ((OVERLAY, TaskKind.OVERLAY), (CONTRADICTED, TaskKind.CONTRADICTION)):
-        if reason in reasons:
-            return kind.value
+    if OVERLAY in reasons:
+        return TaskKind.OVERLAY.value
+    if CONTRADICTED in reasons or UNSUPPORTED in reasons:
+        return TaskKind.CONTRADICTION.value
     return TaskKind.SECOND_NUMBER.value if SECOND_NUMBER in reasons else "match"
 
 
@@ -209,6 +216,14 @@ def blind(task: Task, steps: Sequence[Step]) -> tuple[Task, list[Step]]:
     return replace(task, decision=None), [
         replace(step, code="", reason="") if step.act == "decided" else step for step in steps
     ]
+
+
+def blind_links(task: Task, steps: Sequence[Step], links: Sequence[LinkEvent]) -> list[LinkEvent]:
+    """What happened to the pair as a second reader may see it: without what followed from the first answer."""
+    first = [step.at for step in steps if step.act == "decided"]
+    if task.state is not TaskState.SECOND or not first:
+        return list(links)
+    return [event for event in links if event.at < first[-1]]
 
 
 def _check_reader(task: Task, by: str, steps: Sequence[Step], at: datetime) -> None:

@@ -6,16 +6,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from healthsync.domains.identity.deciding import Explanation
 from healthsync.domains.identity.demographics import demographics_of, is_insurance, member_number, numbers_of
 from healthsync.domains.identity.links import BY_RULES
-from healthsync.domains.identity.matching import Agreement, agreements, compare
-from healthsync.domains.identity.model import Flag, LoadPatients, SourcePatient, pair
+from healthsync.domains.identity.matching import UNSUPPORTED, Agreement, agreements
+from healthsync.domains.identity.model import Flag, LinkEvent, LoadPatients, SourcePatient, pair
 from healthsync.domains.identity.review import rules, store
 from healthsync.domains.identity.review.reporting import IdentityReport
 from healthsync.domains.identity.review.rules import (
     LASTING,
-    RULES_VERSION,
     Choice,
     ReviewTerms,
     Step,
@@ -34,10 +35,20 @@ from healthsync.infrastructure.database import Transaction
 
 @dataclass(frozen=True, slots=True)
 class TaskHistory:
-    """A task with what happened to it."""
+    """A task with what happened to it, and what happened to its pair: entries of the log of links, earlier tasks."""
 
     task: Task
     steps: Sequence[Step]
+    links: Sequence[LinkEvent] = ()
+    earlier: Sequence[Task] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How the two records of a task compare: which fields agree, and what decides makes of it. No values."""
+
+    fields: Mapping[str, Agreement]
+    explanation: Explanation
 
 
 class ReviewService:
@@ -54,8 +65,13 @@ class ReviewService:
 
     def take(self, tx: Transaction, flags: Iterable[Flag], source: str | None = None) -> None:
         """What was flagged becomes work, once for each pair; `source` is that of a patient who was just registered."""
-        now = self._clock.now()
-        store.change_tasks(tx, [store.Raised(*each, source, RULES_VERSION, now) for each in rules.raised(flags)])
+        decided_by, now = self._identity.version, self._clock.now()
+        store.change_tasks(tx, [store.Raised(*each, source, decided_by, now) for each in rules.raised(flags)])
+
+    async def news(self, tx: Transaction, flags: Iterable[Flag]) -> list[tuple[int, int]]:
+        """The pairs of these flags of which no waiting task knows yet."""
+        raised = rules.raised(flags)
+        return await store.unheard_of(tx, raised) if raised else []
 
     async def hold(self, tx: Transaction, patient_key: int, version: int) -> None:
         """An update was flagged as of somebody else: `version`, the one before it, speaks for the patient until
@@ -77,20 +93,31 @@ class ReviewService:
         patient: Mapping[str, Any],
         flags: Sequence[Flag],
         load: LoadPatients,
-    ) -> None:
+        *,
+        unchanged: bool = False,
+    ) -> list[tuple[int, int]]:
         """A patient was registered anew with these flags: close what has no ground any more, and release him when what
-        he says now agrees with what is known."""
+        he says now agrees with what is known. With `unchanged` he says what he said before, and stays held if he is.
+        Answers the pairs of what was closed."""
         flagged = {pair(flag.patient_key, flag.other_patient_key) for flag in flags}
         tasks = await self._waiting(tx, patient_key, flagged)
-        doubtful = [task for task in tasks if pair(task.one.patient_key, task.other.patient_key) not in flagged]
+        doubtful = [
+            task
+            for task in tasks
+            if pair(task.one.patient_key, task.other.patient_key) not in flagged
+            and not (unchanged and task.kind is TaskKind.OVERLAY)
+        ]
+        closed = []
         others = {_partner(task, patient_key).patient_id for task in doubtful if task.kind is not TaskKind.OVERLAY}
         loaded = await load(sorted(others)) if others else {}
         for task in doubtful:
             if task.kind is TaskKind.OVERLAY:
                 await self.release(tx, patient_key)
-                await self._close(tx, task, "ground-gone")
-            elif not self._still_doubtful(task, patient, loaded.get(_partner(task, patient_key).patient_id)):
-                await self._close(tx, task, "ground-gone")
+            elif self._still_doubtful(task, patient, loaded.get(_partner(task, patient_key).patient_id)):
+                continue
+            await self._close(tx, task, "ground-gone")
+            closed.append(pair(task.one.patient_key, task.other.patient_key))
+        return closed
 
     async def forget(self, tx: Transaction, patient_key: int) -> None:
         """The record of a patient was deleted: nothing is left to decide about it."""
@@ -120,6 +147,18 @@ class ReviewService:
         ]
         store.keep_numbers(tx, patient_key, numbers, is_new=is_new)
 
+    async def keep_rematched(self, tx: Transaction, job: UUID, found: Sequence[tuple[str, int, int]]) -> None:
+        """What matching stored patients again changed, or would change: (kind, lower key, higher key)."""
+        await store.add_rematched(tx, job, found)
+
+    async def rematched(self, tx: Transaction, job: UUID) -> list[tuple[str, int, int]]:
+        """All that a job found, each pair once."""
+        return await store.rematched(tx, job)
+
+    async def rematched_named(self, tx: Transaction, job: UUID, kind: str, most: int) -> list[tuple[str, str]]:
+        """The first pairs of a kind that a job found, by FHIR id."""
+        return await store.rematched_named(tx, job, kind, most)
+
     # --- what stewards do
 
     async def tasks(
@@ -131,16 +170,25 @@ class ReviewService:
         owner: str | None = None,
         after: int = 0,
         limit: int = 100,
+        overdue: bool = False,
     ) -> list[Task]:
-        """Tasks, the oldest first."""
+        """Tasks, the oldest first; with `overdue` those whose time is over."""
         wanted = None if states is None else sorted(states)
-        tasks = await store.tasks(tx, self._terms, wanted, kind, owner, after, limit)
+        due_at = self._clock.now() if overdue else None
+        tasks = await store.tasks(tx, self._terms, wanted, kind, owner, after, limit, due_at)
         return [rules.blind(task, ())[0] for task in tasks]
+
+    async def escalate(self, tx: Transaction, most: int) -> list[tuple[int, TaskKind]]:
+        """Make urgent what waits past its time; the numbers and kinds of those that were not urgent before."""
+        return await store.escalate(tx, self._terms, self._clock.now(), most)
 
     async def show(self, tx: Transaction, number: int) -> TaskHistory:
         """A task with its history, as a reader may see it who is asked. Raises UnknownTask."""
         task = await self._task(tx, number)
-        return TaskHistory(*rules.blind(task, await store.steps(tx, number)))
+        steps = await store.steps(tx, number)
+        links = await self._identity.history_of_pair(tx, task.one, task.other)
+        earlier = await store.earlier_tasks(tx, self._terms, task)
+        return TaskHistory(*rules.blind(task, steps), rules.blind_links(task, steps, links), earlier)
 
     async def claim(self, tx: Transaction, number: int, by: str) -> Task:
         """Take a task into one's hands. Raises UnknownTask, Conflict, Refused."""
@@ -190,19 +238,21 @@ class ReviewService:
         """The source patients of these numbers of the hub."""
         return await store.source_patients_by_key(tx, patient_keys)
 
-    def evidence(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Agreement]:
+    def evidence(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Evidence:
         """How two Patients compare, field by field; nothing of what they say."""
         today = self._clock.now().date()
-        return agreements(demographics_of(one, today=today), demographics_of(other, today=today))
+        fields = agreements(demographics_of(one, today=today), demographics_of(other, today=today))
+        return Evidence(fields, self._identity.explain(one, other))
 
     def _still_doubtful(self, task: Task, patient: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
         if not LASTING.isdisjoint(task.reasons):
             return True
         if other is None:
             return False  # its record is deleted
-        today = self._clock.now().date()
-        found = compare(demographics_of(patient, today=today), demographics_of(other, today=today))
+        found = self._identity.compare(patient, other)
         reasons = {*found.reasons, *(found.vetoes if task.kind is TaskKind.CONTRADICTION else ())}
+        if UNSUPPORTED in task.reasons and not found.links:
+            return True
         return not reasons.isdisjoint(task.reasons)
 
     async def _waiting(self, tx: Transaction, patient_key: int, flagged: Collection[tuple[int, int]]) -> list[Task]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -91,6 +92,12 @@ _PARTS = {
 _TASKS = Writer(_changed)
 
 
+async def unheard_of(tx: Transaction, raised: Sequence[tuple[int, int, str, tuple[str, ...]]]) -> list[tuple[int, int]]:
+    """Those of (lower key, higher key, kind, reasons) of which no waiting task knows all the reasons."""
+    rows = [{"patient_key": one, "other_patient_key": other, "reasons": why} for one, other, _, why in raised]
+    return [tuple(row) for row in await tx.fetch(_SQL.unheard_of, msgspec.json.encode(rows).decode())]
+
+
 async def tasks(
     tx: Transaction,
     terms: ReviewTerms,
@@ -99,15 +106,33 @@ async def tasks(
     owner: str | None,
     after: int,
     limit: int,
+    due_at: datetime | None,
 ) -> list[Task]:
-    """Tasks behind `after`, the oldest first."""
-    return [_task(row, terms) for row in await tx.fetch(_SQL.tasks, states, kind, owner, after, limit)]
+    """Tasks behind `after`, the oldest first; with `due_at` those that are due by then."""
+    raised = (None, None) if due_at is None else _raised_until(terms, due_at)
+    return [_task(row, terms) for row in await tx.fetch(_SQL.tasks, states, kind, owner, after, limit, *raised)]
+
+
+async def escalate(tx: Transaction, terms: ReviewTerms, at: datetime, most: int) -> list[tuple[int, TaskKind]]:
+    """Make urgent what waits and is due; the numbers and kinds of up to `most` tasks that were not."""
+    rows = await tx.fetch(_SQL.escalate, at, *_raised_until(terms, at), most)
+    return [(row[0], TaskKind(row[1])) for row in rows]
+
+
+def _raised_until(terms: ReviewTerms, due_at: datetime) -> tuple[datetime, datetime]:
+    return due_at - terms.due, due_at - terms.overlay_due
 
 
 async def task(tx: Transaction, terms: ReviewTerms, number: int) -> Task | None:
     """One task, locked."""
     row = await tx.fetchrow(_SQL.task, number)
     return _task(row, terms) if row else None
+
+
+async def earlier_tasks(tx: Transaction, terms: ReviewTerms, task: Task) -> list[Task]:
+    """The tasks that there were about the same pair before."""
+    rows = await tx.fetch(_SQL.earlier_tasks, task.one.patient_key, task.other.patient_key, task.number)
+    return [_task(row, terms) for row in rows]
 
 
 async def waiting_tasks_of(tx: Transaction, terms: ReviewTerms, patient_key: int) -> list[Task]:
@@ -127,6 +152,21 @@ async def set_task(tx: Transaction, task: Task, step: Step | None) -> None:
 async def steps(tx: Transaction, number: int) -> list[Step]:
     """The history of a task."""
     return [Step(*row) for row in await tx.fetch(_SQL.steps, number)]
+
+
+async def add_rematched(tx: Transaction, job: UUID, found: Sequence[tuple[str, int, int]]) -> None:
+    """What matching again changed: (kind, lower key, higher key)."""
+    await tx.execute(_SQL.add_rematched, job, *_columns(found))
+
+
+async def rematched(tx: Transaction, job: UUID) -> list[tuple[str, int, int]]:
+    """All that a job found."""
+    return [tuple(row) for row in await tx.fetch(_SQL.rematched, job)]
+
+
+async def rematched_named(tx: Transaction, job: UUID, kind: str, most: int) -> list[tuple[str, str]]:
+    """The first pairs of a kind that a job found, by FHIR id."""
+    return [tuple(row) for row in await tx.fetch(_SQL.rematched_named, job, kind, most)]
 
 
 async def close_pair(tx: Transaction, place: tuple[int, int], at: datetime, reason: str, by: str) -> None:
@@ -212,6 +252,7 @@ def _task(row: Any, terms: ReviewTerms) -> Task:
         claimed_at=row["claimed_at"],
         decision=Choice(row["decision"]) if row["decision"] else None,
         settled_at=row["settled_at"],
+        escalated_at=row["escalated_at"],
     )
 
 
