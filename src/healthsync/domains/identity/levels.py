@@ -240,7 +240,8 @@ def _may_be_another(a: str, b: str, level: int) -> bool:
 def _is_personal(one: Demographics, other: Demographics) -> bool:
     """Whether a whole middle name agrees, or an e-mail address in which one of the first names stands."""
     return any(shares_a_name(a, b) for a, b in product(one.middles, other.middles)) or any(
-        names_one_of(email, one.first_names | other.first_names) for email in one.emails & other.emails
+        names_one_of(email, (one.first_names | other.first_names) - one.families - other.families)
+        for email in one.emails & other.emails
     )
 
 

@@ -132,9 +132,11 @@ class Comparer:
         similarity, close = _similar(column, one, other)
         groups = self._once("groups", lambda: _groups(column))
         same_group = np.zeros(len(one), bool)
+        at = np.flatnonzero((groups[one, 0] >= 0) & (groups[other, 0] >= 0))  # few names have pet forms
+        ones, others = groups[one[at]], groups[other[at]]
         for a in range(groups.shape[1]):
             for b in range(groups.shape[1]):
-                same_group |= groups[one, a] == groups[other, b]
+                same_group[at] |= ones[:, a] == others[:, b]
         at = np.flatnonzero(close & ~same_group)
         close[at] &= ~self._two_names(one[at], other[at])
         starts = self._starts("given", one, other)
@@ -186,7 +188,7 @@ class Comparer:
     def _starts(self, field: str, one: Codes, other: Codes) -> NDArray[np.bool_]:
         """Whether one of two names is the beginning of the other: an initial, or at least three letters."""
         column = self._columns[field]
-        heads = self._once(f"{field} heads", lambda: _heads(column))
+        heads = self._once(f"{field} heads", lambda: _three_letters(column.values))
         starts = np.zeros(len(one), bool)
         at = np.flatnonzero(heads[one] == heads[other])
         texts = column.texts
@@ -294,8 +296,8 @@ class Comparer:
         That leaves either the first three or the last three letters of seven as they are, so that few are measured.
         """
         column = self._columns[field]
-        first = self._once(f"{field} first", lambda: encode(value[:3] for value in column.values).codes)
-        last = self._once(f"{field} last", lambda: encode(value[-3:] for value in column.values).codes)
+        first = self._once(f"{field} first", lambda: _three_letters(column.values))
+        last = self._once(f"{field} last", lambda: _three_letters([value[-3:] for value in column.values]))
         long = self._once(f"{field} lengths", lambda: _lengths(column))
         may_be = (first[one] == first[other]) | (last[one] == last[other])
         at = np.flatnonzero(may_be | (np.minimum(long[one], long[other]) < 7))
@@ -441,11 +443,11 @@ class Comparer:
         Relatives share neither. An initial and an address of the family say less.
         """
         found = np.zeros(len(left), bool)
-        given, middle, email = (self._texts_of(name) for name in ("given", "middle", "email"))
-        of_pairs = (text(side) for text in (given, middle, email) for side in (left, right))
-        for at, (given_a, given_b, middle_a, middle_b, email_a, email_b) in enumerate(zip(*of_pairs, strict=True)):
+        texts = (self._texts_of(name) for name in ("given", "family", "middle", "email"))
+        of_pairs = zip(*(text(side) for text in texts for side in (left, right)), strict=True)
+        for at, (given_a, given_b, family_a, family_b, middle_a, middle_b, email_a, email_b) in enumerate(of_pairs):
             found[at] = shares_a_name(middle_a, middle_b) or (
-                email_a == email_b and names_one_of(email_a, (given_a, given_b))
+                email_a == email_b and names_one_of(email_a, {given_a, given_b} - {family_a, family_b})
             )
         return found
 
@@ -546,7 +548,7 @@ def _similar(column: Column, one: Codes, other: Codes) -> tuple[NDArray[np.float
 
 
 def _lengths(column: Column) -> NDArray[np.int32]:
-    return np.array([len(value) for value in column.values], np.int32)
+    return np.fromiter(map(len, column.values), np.int32, len(column.values))
 
 
 def _scored(column: Column, one: Codes, other: Codes, scorer: Any, score_cutoff: float | None = None) -> NDArray[Any]:
@@ -585,9 +587,10 @@ def _squeezed(text: str) -> str:
     return text.replace(" ", "")
 
 
-def _heads(column: Column) -> Codes:
-    """The first three letters of each value, as a code."""
-    return encode(value[:3] for value in column.values).codes
+def _three_letters(values: Sequence[str]) -> NDArray[np.int64]:
+    """A number for the first three letters of each value."""
+    letters = np.array(values, "U3").reshape(-1, 1).view(np.uint32).astype(np.int64)
+    return (letters[:, 0] << 42) | (letters[:, 1] << 21) | letters[:, 2]
 
 
 def _in_sorted(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
