@@ -96,6 +96,15 @@ def test_tiers_of_two_records_without_number(other, rule, grade):
         ({"given": "Eric", "sex": "male"}, {"given": "Erik", "sex": "male", **NO_SSN}, "twin-suspected"),
         ({"given": "Jayden", **NO_SSN}, {"given": "Jaylen"}, "twin-suspected"),
         ({"given": "Hanna", **NO_SSN}, {"given": "Anna"}, "twin-suspected"),
+        ({"given": "Willie", "middle": "", "email": ""}, {"given": "William", **NO_SSN}, "twin-suspected"),
+        ({"given": "Taara", "middle": "", "email": ""}, {"given": "Tamara", **NO_SSN}, "twin-suspected"),
+        (
+            {"given": "Holmgren", "family": "Erik", "sex": "male"},
+            {"given": "Eric", "sex": "male", **NO_SSN, "middle": "", "email": ""},
+            "twin-suspected",
+        ),
+        ({"given": "S", "middle": "M"}, {"given": "S", "middle": "M", **NO_SSN}, "demographics-differ"),
+        ({"born": "1987-12-13", "middle": "", "email": ""}, NO_SSN, "generations-suspected"),
         ({"given": "Francis", "sex": "male"}, {"given": "Frances", **NO_SSN}, "sex-conflict"),
     ],
 )

@@ -17,8 +17,16 @@ import jellyfish
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, JaroWinkler
 
+from healthsync.domains.identity.matching import are_generations
 from healthsync.domains.identity.model import Address, Demographics
-from healthsync.domains.identity.nicknames import borne_names, full_names, nickname_groups
+from healthsync.domains.identity.nicknames import (
+    borne_names,
+    is_pet_form,
+    names_one_of,
+    nickname_groups,
+    shares_a_name,
+    usual_names,
+)
 
 CLOSE_NAME = 0.92
 ALIKE_NAME = 0.80
@@ -39,7 +47,7 @@ LEVELS: Mapping[str, tuple[str, ...]] = {
     "email": ("exact", "alike", "differs"),
 }
 
-_SWAPPED, _ELSEWHERE = 4, 5
+_PET_FORM, _MISSPELT, _SWAPPED, _ELSEWHERE = 2, 3, 4, 5
 
 T = TypeVar("T")
 
@@ -61,6 +69,12 @@ class Levels(NamedTuple):
     same_family: str = ""
     two_borne_names: bool = False
     """Whether the first names are two that people really bear, and neither is the other's pet form."""
+    another_name: bool = False
+    """Whether a first name that is a pet form of the other, or misspelt, may be one of its own."""
+    personal: bool = False
+    """Whether what relatives do not share agrees: SSN, a whole middle name, an e-mail address with the first name."""
+    a_generation_apart: bool = False
+    """Whether one may be the other's parent by the birth dates."""
 
     @property
     def by_field(self) -> tuple[int, ...]:
@@ -85,25 +99,35 @@ def levels_between(one: Demographics, other: Demographics) -> Levels:
     given, a, b = _best(one.first_names, other.first_names, lambda a, b: _given(a, b, words))
     family, c, _ = _best(one.families, other.families, lambda a, b: _family(a, b, one, other, words))
     borne = given > 1 and _are_two_borne_names(a, b)
+    another = given in (_PET_FORM, _MISSPELT) and _may_be_another(a, b, given)
     if given >= _ELSEWHERE and family >= _ELSEWHERE:
-        if any(_are_crossed(these, those) for these, those in product(one.names, other.names)):
+        crossed = [pair for pair in product(one.names, other.names) if _are_crossed(*pair)]
+        if crossed:
             given, family = 0, _SWAPPED
+            both = [names for these, those in crossed for names in zip(these, reversed(those), strict=True)]
+            borne = any(_are_two_borne_names(x, y) for x, y in both)
+            another = any(x != y and _may_be_another(x, y, _MISSPELT) for x, y in both)
         elif given == family == _ELSEWHERE:  # one name in the other field of the other record is one agreement
             given = 0
+    ssn, birth_date = _best(one.ssns, other.ssns, _ssn)[0], _best(one.birth_dates, other.birth_dates, _birth_date)[0]
     return Levels(
         given=given,
         middle=_best(one.middles, other.middles, _middle)[0],
         family=family,
         suffix=_same(one.generations, other.generations),
-        birth_date=_best(one.birth_dates, other.birth_dates, _birth_date)[0],
+        birth_date=birth_date,
         sex=_same(one.sexes - {"other"}, other.sexes - {"other"}),
-        ssn=_best(one.ssns, other.ssns, _ssn)[0],
+        ssn=ssn,
         address=_best(one.addresses, other.addresses, _address)[0],
         phone=_best(one.phones, other.phones, _phone)[0],
         email=_best(one.emails, other.emails, _email)[0],
         same_given=a if given == 1 else "",
         same_family=c if family == 1 else "",
         two_borne_names=borne,
+        another_name=another,
+        personal=ssn == 1
+        or ((given in (2, 3, 4) or family == _SWAPPED or birth_date == 2) and _is_personal(one, other)),
+        a_generation_apart=birth_date == 2 and are_generations(one.birth_dates, other.birth_dates),
     )
 
 
@@ -128,7 +152,7 @@ def _same(ones: frozenset[str], others: frozenset[str]) -> int:
 def _given(a: str, b: str, words: tuple[set[str], set[str]]) -> int:
     """exact, a pet form of it, misspelt, initial or start of it, among the other's other names, alike, differs."""
     if a == b:
-        return 1
+        return 1 if len(a) > 1 else 4  # two initials are no name
     groups = nickname_groups()
     if not set(groups.get(a, ())[:3]).isdisjoint(groups.get(b, ())[:3]):
         return 2
@@ -197,9 +221,28 @@ def _are_crossed(these: tuple[str, str], those: tuple[str, str]) -> bool:
 
 
 def _are_two_borne_names(a: str, b: str) -> bool:
-    borne, full = borne_names(), full_names()
-    are_borne = a in borne and b in borne and min(len(a), len(b)) > 1
-    return are_borne and a not in full.get(b, ()) and b not in full.get(a, ())
+    borne = borne_names()
+    return a != b and a in borne and b in borne and min(len(a), len(b)) > 1 and not is_pet_form(a, b)
+
+
+@lru_cache(65536)
+def _may_be_another(a: str, b: str, level: int) -> bool:
+    """Whether a name and its pet form are both usual, or a misspelt name is as near to a third that is."""
+    if level == _PET_FORM:
+        return a in usual_names() and b in usual_names()
+    if (a in borne_names()) == (b in borne_names()):
+        return False
+    odd, known = (b, a) if a in borne_names() else (a, b)
+    apart = OSA.distance(odd, known)
+    return any(name != known and OSA.distance(odd, name, score_cutoff=apart) <= apart for name in usual_names())
+
+
+def _is_personal(one: Demographics, other: Demographics) -> bool:
+    """Whether a whole middle name agrees, or an e-mail address in which one of the first names stands."""
+    return any(shares_a_name(a, b) for a, b in product(one.middles, other.middles)) or any(
+        names_one_of(email, (one.first_names | other.first_names) - one.families - other.families)
+        for email in one.emails & other.emails
+    )
 
 
 @lru_cache(65536)

@@ -159,8 +159,8 @@ def agreements(one: Demographics, other: Demographics) -> dict[str, Agreement]:
     fields = {
         "identifier": _identifiers(one, other),
         "ssn": _exact(one.ssns, other.ssns),
-        "name": _exact(one.names, other.names),
-        "first-name": _nearly(one.first_names, other.first_names, _may_be_one_name),
+        "name": _exact(_in_full(one.names), _in_full(other.names)),
+        "first-name": _first_names(one.first_names, other.first_names),
         "family": _nearly(one.families, other.families, _may_be_one_name),
         "birth-date": _nearly(one.birth_dates, other.birth_dates, _may_be_one_date),
         "sex": _exact(one.sexes, other.sexes),
@@ -232,7 +232,7 @@ def _gates(one: Demographics, other: Demographics, fields: Mapping[str, Agreemen
         yield "twin-suspected"
     if [first, family, born].count(Agreement.DIFFERS) > 1:
         yield "demographics-disagree"
-    elif born is Agreement.DIFFERS and _a_generation_apart(one.birth_dates, other.birth_dates):
+    elif born is Agreement.DIFFERS and are_generations(one.birth_dates, other.birth_dates):
         yield "generations-suspected"  # a child registered under its mother's number, whose name it bears
 
 
@@ -256,6 +256,18 @@ def _nearly(one: frozenset[T], other: frozenset[T], alike: Callable[[T, T], bool
     return exact
 
 
+def _first_names(ones: frozenset[str], others: frozenset[str]) -> Agreement:
+    """Two initials that agree are no name: it may be one."""
+    found = _nearly(ones, others, _may_be_one_name)
+    in_full = any(len(name) > 1 for name in ones & others)
+    return Agreement.SIMILAR if found is Agreement.AGREES and not in_full else found
+
+
+def _in_full(names: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """The (family, first) names of which the first is no initial."""
+    return frozenset(name for name in names if len(name[1]) > 1)
+
+
 def _may_be_one_name(one: str, other: str) -> bool:
     """An initial, a shortened or a misspelt name: never enough to link by, but no proof of two persons."""
     return one.startswith(other) or other.startswith(one) or JaroWinkler.similarity(one, other) >= SAME_NAME_MISSPELT
@@ -267,7 +279,8 @@ def _may_be_one_date(one: date, other: date) -> bool:
     return swapped or OSA.distance(one.isoformat(), other.isoformat()) == 1
 
 
-def _a_generation_apart(ones: frozenset[date], others: frozenset[date]) -> bool:
+def are_generations(ones: frozenset[date], others: frozenset[date]) -> bool:
+    """Whether by all birth dates one may be the other's parent."""
     return all(abs(one.year - other.year) >= GENERATION_YEARS for one, other in product(ones, others))
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
 from healthsync.domains.identity.values import normalised_name
+
+BORNE = 20
+"""From how many of 100,000 people on a first name is one that is borne, and not one misspelt."""
 
 
 @cache
@@ -46,6 +50,28 @@ def later_names() -> frozenset[str]:
 def borne_names() -> frozenset[str]:
     """First names that people really bear: of the census of 1990, and those that became usual since."""
     return later_names() | census_shares().keys()
+
+
+@cache
+def usual_names() -> frozenset[str]:
+    """First names of which BORNE of 100,000 have one, and those that became usual since."""
+    return later_names() | {name for name, share in census_shares().items() if share >= BORNE}
+
+
+def is_pet_form(one: str, other: str) -> bool:
+    """Whether one of two first names is short for the other."""
+    full = full_names()
+    return one in full.get(other, ()) or other in full.get(one, ())
+
+
+def shares_a_name(one: str, other: str) -> bool:
+    """Whether two middle names have a word in common that is no initial."""
+    return any(len(word) > 1 for word in {*one.split()} & {*other.split()})
+
+
+def names_one_of(email: str, first_names: Iterable[str]) -> bool:
+    """Whether one of the first names (no initial) stands in an e-mail address."""
+    return any(len(name) > 2 and name in email.partition("@")[0] for name in first_names)
 
 
 @cache

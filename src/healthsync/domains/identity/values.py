@@ -27,6 +27,8 @@ _NEWBORN = re.compile(
     r"|.*s(boy|girl)"  # Judysgirl
 )
 _NEWBORN_OF = re.compile(r"(Boy|BOY|boy)([A-Z][a-z]|[ _-])")  # BoyMarie, BOY MARIE
+_MARKS = re.compile(r"[\W_]+")
+_NINE_DIGITS = re.compile(r"[0-9]{9}")
 _DOE = frozenset({"john", "jane", "jon", "johnny", "baby"})
 _PLACEHOLDER_SSNS = frozenset({"123456789", "987654321", "078051120", "219099999", "111223333", "123121234"})
 _TITLES = frozenset("mr mrs ms miss mister dr doctor prof professor sir dame rev reverend hon md phd esq".split())  # noqa: SIM905
@@ -80,7 +82,7 @@ def without_generation(family: object) -> tuple[str, str]:
 
 def is_nobody(text: str) -> bool:
     """Whether a normalised name or number is a placeholder, or one letter over and over."""
-    return text in _NOBODY or (len(text) > 2 and len(set(text)) == 1)
+    return text in _NOBODY or (len(text) > 2 and text.count(text[0]) == len(text))
 
 
 def _is_newborn(written: object, first: str) -> bool:
@@ -89,8 +91,8 @@ def _is_newborn(written: object, first: str) -> bool:
 
 def real_ssn(text: str) -> str | None:
     """Nine digits, or None for what the Social Security Administration never gave to one person (POMS RM 10201)."""
-    digits = re.sub(r"[\s-]", "", text)
-    if not re.fullmatch(r"[0-9]{9}", digits) or len(set(digits)) == 1 or digits in _PLACEHOLDER_SSNS:
+    digits = text if text.isdigit() else re.sub(r"[\s-]", "", text)
+    if not _NINE_DIGITS.fullmatch(digits) or len(set(digits)) == 1 or digits in _PLACEHOLDER_SSNS:
         return None
     area, group, serial = digits[:3], digits[3:5], digits[5:]
     return None if area in {"000", "666"} or area >= "900" or group == "00" or serial == "0000" else digits
@@ -126,7 +128,7 @@ def family_parts(text: str) -> str:
 
 def number_of(text: str) -> str:
     """A social security number: nine digits by its issuer's rules, another country's as it is, the last four."""
-    squeezed = re.sub(r"[\W_]", "", text.casefold())
+    squeezed = text if text.isdigit() else _MARKS.sub("", text.casefold())
     if squeezed.isdigit() and len(squeezed) == 9:
         return real_ssn(squeezed) or ""
     return "" if len(squeezed) < 4 or is_nobody(squeezed) else squeezed
@@ -151,7 +153,7 @@ def email_of(text: str) -> str:
 
 def postal_code_of(text: str) -> str:
     """A postal code without blanks; of a US one, the five digits."""
-    code = re.sub(r"[\W_]", "", text.casefold())
+    code = text if text.isdigit() else _MARKS.sub("", text.casefold())
     code = code[:5] if len(code) == 9 and code.isdigit() else code
     return "" if not code or set(code) <= {"0"} or set(code) == {"9"} or is_nobody(code) else code
 
@@ -169,7 +171,7 @@ def text_of(text: str) -> str:
     if not plain.isascii():
         plain = unicodedata.normalize("NFKD", plain)
         plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    words = re.sub(r"[\W_]+", " ", plain).strip()
+    words = _MARKS.sub(" ", plain).strip()
     return "" if is_nobody(words.replace(" ", "")) else words
 
 

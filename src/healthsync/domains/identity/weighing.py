@@ -9,8 +9,10 @@ whatever the weight:
                          mistyped if address, telephone or e-mail agree), nor does the SSN beside one of them
     ssn-conflict         two social security numbers more than a typing error apart
     suffix-conflict      two generations (Jr, Sr)
-    twin-suspected       one birth date, and two first names that people really bear
+    twin-suspected       one birth date, and two first names that people really bear; or, while no SSN, middle name or
+                         e-mail address with the first name agrees, a pet form or a misspelt name that may be another
     sex-conflict         two sexes, and first names that are not written alike
+    generations-suspected  a birth date mistyped so that one could be the other's parent, and nothing as personal agrees
 """
 
 from __future__ import annotations
@@ -135,10 +137,16 @@ def gate(levels: Levels) -> Iterator[str]:
         yield "ssn-conflict"
     if levels.suffix == 2:
         yield "suffix-conflict"
-    if born == 1 and levels.two_borne_names and levels.family != 4 and not (ssn == 1 and given == 3):
+    own = levels.personal or levels.middle in (1, 2, 3)
+    two = (levels.two_borne_names and not (ssn == 1 and (given == 3 or levels.family == 4))) or (
+        levels.another_name and not own
+    )
+    if born == 1 and two:
         yield "twin-suspected"
     if levels.sex == 2 and given != 1:
         yield "sex-conflict"
+    if levels.a_generation_apart and not own:
+        yield "generations-suspected"
 
 
 def _shares(name: str, by_level: Mapping[str, float]) -> list[float]:

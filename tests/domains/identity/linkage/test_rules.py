@@ -214,6 +214,33 @@ def test_the_person_gate_tells_twins_namesakes_and_conflicts_apart(
     assert bool(found[0]) == bool(reasons)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "reasons"),
+    [
+        ({"given": "William"}, {"given": "Willie"}, ("twin-suspected",)),
+        ({"given": "William", "middle": "Ray"}, {"given": "Willie", "middle": "R"}, ()),
+        ({"given": "William", "email": "will@x.example"}, {"given": "Willie", "email": "will@x.example"}, ("twin-suspected",)),
+        ({"given": "William", "email": "willie3@x.example"}, {"given": "Willie", "email": "willie3@x.example"}, ()),
+        ({"given": "Charles"}, {"given": "Chas"}, ()),  # nobody is christened so
+        ({"given": "W"}, {"given": "W"}, ("demographics-differ",)),
+        ({"given": "W", "middle": "R"}, {"given": "William", "middle": "R"}, ("demographics-differ",)),
+        ({"given": "W", "middle": "Ray"}, {"given": "William", "middle": "Ray"}, ()),
+        ({"given": "Stone", "family": "Eric"}, {}, ()),
+        ({"given": "Stone", "family": "Erik"}, {}, ("twin-suspected",)),
+        ({"birth_date": "1960-04-03"}, {}, ("generations-suspected",)),
+        ({"birth_date": "1960-04-03", "middle": "Ray"}, {"middle": "Ray"}, ()),
+        ({"birth_date": "1981-04-03"}, {}, ()),
+    ],
+)  # fmt: skip
+def test_what_relatives_do_not_share_tells_a_short_name_from_a_twin(
+    one: dict[str, str], other: dict[str, str], reasons: tuple[str, ...]
+) -> None:
+    both = records(BASE | one, BASE | other)
+    comparer = Comparer(both)
+    found = reasons_against(comparer, comparer.compare(np.array([0], np.int32), np.array([1], np.int32)))
+    assert reason_codes(int(found[0])) == reasons
+
+
 def test_a_column_that_repeats_the_name_is_no_evidence() -> None:
     rows = [{"given": f"Ann{n}", "family": f"Hill{n}", "extra:first_and_surname": f"ann{n} hill{n}", "extra:eyes": f"c{n % 4}"} for n in range(40)]  # fmt: skip
     assert records(*rows).extras == ["extra:eyes"]

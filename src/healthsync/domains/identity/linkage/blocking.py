@@ -68,6 +68,7 @@ def candidates(
             found.append(pairs)
             capped += left_out
     found.sort(key=len)
+    telling = telling * _LARGE_FILE // max(size, _LARGE_FILE)
     left = max(min(telling, _SMALL_FILE * size), int(pairs_per_record * size))
     for pairs in list(found):
         left -= len(pairs)

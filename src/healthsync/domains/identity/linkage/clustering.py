@@ -84,14 +84,16 @@ def average_linkage(within: Labels, left: Codes, right: Codes, weights: Floats, 
     together = components(size, left[weights > join], right[weights > join])
     inside = together[left] == together[right]
     left, right, weights = left[inside], right[inside], weights[inside]
-    for members, (a, b, w) in _groups(together, left, right, weights):
-        if len(members) == 2:
-            labels[members] = np.where(w[0] > 0, members[0], members)
-        else:
-            matrix = np.full((len(members), len(members)), float(unknown))
-            one, other = np.searchsorted(members, a), np.searchsorted(members, b)
-            matrix[one, other] = matrix[other, one] = w
-            labels[members] = members[_agglomerate(matrix, join)]
+    by_themselves = np.bincount(together, minlength=size)[together] == 2
+    alike = by_themselves[left] & (weights > 0)
+    labels[right[alike]] = left[alike]
+    inside = ~by_themselves[left]
+    together = np.where(by_themselves, np.arange(size), together)
+    for members, (a, b, w) in _groups(together, left[inside], right[inside], weights[inside]):
+        matrix = np.full((len(members), len(members)), float(unknown))
+        one, other = np.searchsorted(members, a), np.searchsorted(members, b)
+        matrix[one, other] = matrix[other, one] = w
+        labels[members] = members[_agglomerate(matrix, join)]
     return labels
 
 

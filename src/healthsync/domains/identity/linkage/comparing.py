@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import jellyfish
@@ -19,7 +18,15 @@ from rapidfuzz.distance import OSA, JaroWinkler
 from rapidfuzz.process import cdist, cpdist
 
 from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped
-from healthsync.domains.identity.nicknames import census_shares, full_names, later_names, nickname_groups
+from healthsync.domains.identity.matching import GENERATION_YEARS
+from healthsync.domains.identity.nicknames import (
+    BORNE,
+    is_pet_form,
+    names_one_of,
+    nickname_groups,
+    shares_a_name,
+    usual_names,
+)
 
 Levels = NDArray[np.int8]
 
@@ -28,7 +35,6 @@ ALIKE_NAME = 0.80
 SWAPPED_NAME = 0.88
 CLOSE_TEXT = 85
 CLOSE_STREET = 0.88
-BORNE = 20
 _TABLE = 16_000_000
 UNKNOWN = 0
 
@@ -126,14 +132,18 @@ class Comparer:
         similarity, close = _similar(column, one, other)
         groups = self._once("groups", lambda: _groups(column))
         same_group = np.zeros(len(one), bool)
+        at = np.flatnonzero((groups[one, 0] >= 0) & (groups[other, 0] >= 0))  # few names have pet forms
+        ones, others = groups[one[at]], groups[other[at]]
         for a in range(groups.shape[1]):
             for b in range(groups.shape[1]):
-                same_group |= groups[one, a] == groups[other, b]
+                same_group[at] |= ones[:, a] == others[:, b]
         at = np.flatnonzero(close & ~same_group)
         close[at] &= ~self._two_names(one[at], other[at])
         starts = self._starts("given", one, other)
         elsewhere = self._elsewhere("given", left[differ], right[differ])
         levels[differ] = np.select([same_group, close, starts, elsewhere, similarity >= ALIKE_NAME], [2, 3, 4, 5, 6], 7)
+        letters = self._once("letters", lambda: np.append(_lengths(column) == 1, False))
+        levels[(levels == 1) & letters[column.codes[left]]] = 4  # two initials are no name
         return levels
 
     def _family(self, left: Codes, right: Codes) -> Levels:
@@ -178,7 +188,7 @@ class Comparer:
     def _starts(self, field: str, one: Codes, other: Codes) -> NDArray[np.bool_]:
         """Whether one of two names is the beginning of the other: an initial, or at least three letters."""
         column = self._columns[field]
-        heads = self._once(f"{field} heads", lambda: _heads(column))
+        heads = self._once(f"{field} heads", lambda: _three_letters(column.values))
         starts = np.zeros(len(one), bool)
         at = np.flatnonzero(heads[one] == heads[other])
         texts = column.texts
@@ -286,8 +296,8 @@ class Comparer:
         That leaves either the first three or the last three letters of seven as they are, so that few are measured.
         """
         column = self._columns[field]
-        first = self._once(f"{field} first", lambda: encode(value[:3] for value in column.values).codes)
-        last = self._once(f"{field} last", lambda: encode(value[-3:] for value in column.values).codes)
+        first = self._once(f"{field} first", lambda: _three_letters(column.values))
+        last = self._once(f"{field} last", lambda: _three_letters([value[-3:] for value in column.values]))
         long = self._once(f"{field} lengths", lambda: _lengths(column))
         may_be = (first[one] == first[other]) | (last[one] == last[other])
         at = np.flatnonzero(may_be | (np.minimum(long[one], long[other]) < 7))
@@ -407,33 +417,84 @@ class Comparer:
 
     def _two_names(self, one: Codes, other: Codes) -> NDArray[np.bool_]:
         """Whether two different first names are both borne, and neither is the other's pet form."""
-        column = self._columns["given"]
-        borne = self._once("borne", lambda: _borne(column))
         two = np.zeros(len(one), bool)
-        at = np.flatnonzero(borne[one] & borne[other])
-        texts, full = column.texts, full_names()
-        two[at] = [
-            a not in full.get(b, ()) and b not in full.get(a, ())
-            for a, b in zip(texts[one[at]], texts[other[at]], strict=True)
-        ]
+        at = np.flatnonzero(self._borne[one] & self._borne[other])
+        texts = self._columns["given"].texts
+        two[at] = [not is_pet_form(a, b) for a, b in zip(texts[one[at]], texts[other[at]], strict=True)]
         return two
+
+    def usual_pet_form(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether two first names, of which one is a pet form of the other, are both borne as they are.
+
+        Bill and William are one person, or twins who were christened so.
+        """
+        codes = self._columns["given"].codes
+        return self._borne[codes[left]] & self._borne[codes[right]]
+
+    def swapped_names_differ(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether of two records with first and family name swapped the first names may be two that people bear."""
+        given, family = (self._texts_of(name) for name in ("given", "family"))
+        pairs = zip(given(left), family(right), given(right), family(left), strict=True)
+        return np.array([self._may_be_two(a, b) or self._may_be_two(c, d) for a, b, c, d in pairs], bool)
+
+    def is_personal(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether a whole middle name agrees, or an e-mail address in which one of the first names stands.
+
+        Relatives share neither. An initial and an address of the family say less.
+        """
+        found = np.zeros(len(left), bool)
+        texts = (self._texts_of(name) for name in ("given", "family", "middle", "email"))
+        of_pairs = zip(*(text(side) for text in texts for side in (left, right)), strict=True)
+        for at, (given_a, given_b, family_a, family_b, middle_a, middle_b, email_a, email_b) in enumerate(of_pairs):
+            found[at] = shares_a_name(middle_a, middle_b) or (
+                email_a == email_b and names_one_of(email_a, {given_a, given_b} - {family_a, family_b})
+            )
+        return found
+
+    def _texts_of(self, name: str) -> Callable[[Codes], Sequence[str]]:
+        """The values of a column for records; "" where it or the value is missing."""
+        column = self._columns.get(name)
+        if column is None:
+            return lambda places: [""] * len(places)
+        return lambda places: column.texts[column.codes[places]].tolist()
+
+    @property
+    def _borne(self) -> NDArray[np.bool_]:
+        """For each first name, whether people bear it; the last entry stands for a missing one."""
+        return self._once("borne", lambda: np.append(_borne(self._columns["given"]), False))
+
+    def a_generation_apart(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether the birth dates are of two years between which one may be the other's parent."""
+        column = self._columns["birth_date"]
+        years = self._once(
+            "years", lambda: np.array([int(v[:4]) if v[:4].isdigit() else 0 for v in [*column.values, ""]], np.int32)
+        )
+        return np.abs(years[column.codes[left]] - years[column.codes[right]]) >= GENERATION_YEARS
 
     def could_be_another(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the misspelt one of two close first names is as near to a third name that people bear.
 
         "Taara" beside Tamara may as well be Tara. Where neither name is borne, nothing is said.
         """
-        column = self._columns["given"]
-        borne = self._once("borne", lambda: _borne(column))
-        names = self._once("borne names", lambda: sorted({*column.texts[:-1][borne], *_usual_names()}))
-        found = np.zeros(len(left), bool)
-        for at, (one, other) in enumerate(zip(column.codes[left].tolist(), column.codes[right].tolist(), strict=True)):
-            if borne[one] != borne[other]:
-                odd, known = (column.values[code] for code in ((other, one) if borne[one] else (one, other)))
-                apart = OSA.distance(odd, known)
-                distances = cdist([odd], names, scorer=OSA.distance, score_cutoff=apart)[0]
-                found[at] = (distances <= apart).sum() > 1
-        return found
+        given = self._texts_of("given")
+        return np.array([self._could_be_third(a, b) for a, b in zip(given(left), given(right), strict=True)], bool)
+
+    def _may_be_two(self, one: str, other: str) -> bool:
+        both = one in self._borne_names and other in self._borne_names
+        return one != other and ((both and not is_pet_form(one, other)) or self._could_be_third(one, other))
+
+    def _could_be_third(self, one: str, other: str) -> bool:
+        names = self._borne_names
+        if (one in names) == (other in names):
+            return False
+        odd, known = (other, one) if one in names else (one, other)
+        apart = OSA.distance(odd, known)
+        listed = self._once("listed names", lambda: sorted(names))
+        return bool((cdist([odd], listed, scorer=OSA.distance, score_cutoff=apart)[0] <= apart).sum() > 1)
+
+    @property
+    def _borne_names(self) -> frozenset[str]:
+        return self._once("borne names", lambda: usual_names() | {*self._columns["given"].texts[self._borne].tolist()})
 
     def born_together(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether one record of a pair says that it is of a child of a multiple birth."""
@@ -487,7 +548,7 @@ def _similar(column: Column, one: Codes, other: Codes) -> tuple[NDArray[np.float
 
 
 def _lengths(column: Column) -> NDArray[np.int32]:
-    return np.array([len(value) for value in column.values], np.int32)
+    return np.fromiter(map(len, column.values), np.int32, len(column.values))
 
 
 def _scored(column: Column, one: Codes, other: Codes, scorer: Any, score_cutoff: float | None = None) -> NDArray[Any]:
@@ -517,24 +578,19 @@ def _groups(column: Column) -> NDArray[np.int32]:
 
 
 def _borne(column: Column) -> NDArray[np.bool_]:
-    usual = np.array([value in _usual_names() for value in column.values], bool)
+    usual = np.array([value in usual_names() for value in column.values], bool)
     here = 100_000 * column.counts / max(column.filled, 1)
     return (_lengths(column) > 1) & (usual | ((here >= BORNE) & (column.counts >= 5)))
-
-
-@cache
-def _usual_names() -> frozenset[str]:
-    """First names that people are known to bear, whatever the records are."""
-    return later_names() | {name for name, share in census_shares().items() if share >= BORNE}
 
 
 def _squeezed(text: str) -> str:
     return text.replace(" ", "")
 
 
-def _heads(column: Column) -> Codes:
-    """The first three letters of each value, as a code."""
-    return encode(value[:3] for value in column.values).codes
+def _three_letters(values: Sequence[str]) -> NDArray[np.int64]:
+    """A number for the first three letters of each value."""
+    letters = np.array(values, "U3").reshape(-1, 1).view(np.uint32).astype(np.int64)
+    return (letters[:, 0] << 42) | (letters[:, 1] << 21) | letters[:, 2]
 
 
 def _in_sorted(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -94,11 +94,23 @@ class Frequencies:
     @classmethod
     def of(cls, column: Column) -> Frequencies:
         """The frequencies of a column; a value that two records have is as rare as one can agree on."""
+        usual, total = cls._usual(column)
+        shares = {
+            column.values[at]: float(column.counts[at] / total) for at in np.flatnonzero(column.counts > 2).tolist()
+        }
+        return cls(usual, shares, 2 / total)
+
+    @staticmethod
+    def _usual(column: Column) -> tuple[float, float]:
         counts = column.counts.astype(float)
         total = max(float(counts.sum()), 1.0)
-        usual = max(float((counts * (counts - 1)).sum()) / max(total * (total - 1), 1), 1 / (total * total))
-        shares = {column.values[at]: float(counts[at] / total) for at in np.flatnonzero(counts > 2).tolist()}
-        return cls(usual, shares, 2 / total)
+        return max(float((counts * (counts - 1)).sum()) / max(total * (total - 1), 1), 1 / (total * total)), total
+
+    @classmethod
+    def own_bits(cls, column: Column) -> Floats:
+        """`Frequencies.of(column).bits(column)`, without a look at each value."""
+        usual, total = cls._usual(column)
+        return np.append(np.log2(usual / (np.maximum(column.counts, 2) / total)), 0.0)
 
     def bits(self, column: Column) -> Floats:
         """For each code of a column what agreement on its value weighs beyond agreement on any; 0 for code -1."""
@@ -162,10 +174,11 @@ class Scores:
 
 def frequency_bits(model: LinkageModel, records: Records, columns: Iterable[str]) -> dict[str, Floats]:
     """For each column and code what agreement on this value weighs: by the model, else by the records themselves."""
-    return {
-        name: (model.frequencies.get(name) or Frequencies.of(records.columns[name])).bits(records.columns[name])
-        for name in columns
-    }
+
+    def of(column: Column, known: Frequencies | None) -> Floats:
+        return known.bits(column) if known else Frequencies.own_bits(column)
+
+    return {name: of(records.columns[name], model.frequencies.get(name)) for name in columns}
 
 
 def scores(model: LinkageModel, compared: Comparison, frequencies: Mapping[str, Floats]) -> Scores:

@@ -108,8 +108,18 @@ def encode(values: Iterable[str]) -> Column:
 
 def mapped(column: Column, rule: Callable[[str], str]) -> Column:
     """A column with `rule` applied to each distinct value; values that become equal share a code."""
-    made = encode(rule(value) for value in column.values)
-    return Column(np.append(made.codes, np.int32(MISSING))[column.codes], made.values)
+    return _spread(encode(map(rule, column.values)), column)
+
+
+def mapped_to_two(column: Column, rule: Callable[[str], tuple[str, str]]) -> tuple[Column, Column]:
+    """Two columns of what `rule` makes of each distinct value."""
+    ones, others = zip(*map(rule, column.values), strict=True) if column.values else ((), ())
+    return tuple(_spread(encode(made), column) for made in (ones, others))  # type: ignore[return-value] - two of them
+
+
+def _spread(made: Column, over: Column) -> Column:
+    """What was made of each value of a column, for each of its records."""
+    return Column(np.append(made.codes, np.int32(MISSING))[over.codes], made.values)
 
 
 def joined(one: Column, other: Column, rule: Callable[[str, str], str]) -> Column:
@@ -218,12 +228,13 @@ def _names(columns: Mapping[str, Column]) -> dict[str, Column]:
     found: dict[str, Column] = {}
     told: list[Column] = []
     if family is not None:
-        found["family"] = mapped(family, lambda text: real_family(without_generation(untitled(text))[0]))
+        bare, generation = mapped_to_two(family, lambda text: without_generation(untitled(text)))
+        found["family"] = mapped(bare, real_family)
         found["family_parts"] = mapped(family, family_parts)
-        told.append(mapped(family, lambda text: without_generation(untitled(text))[1]))
+        told.append(generation)
     if given is not None:
-        found["given"] = mapped(given, lambda text: real_first_name(first_and_rest(text)[0]))
-        rest = mapped(given, lambda text: first_and_rest(text)[1])
+        first, rest = mapped_to_two(given, first_and_rest)
+        found["given"] = mapped(first, real_first_name)
         middle = rest if middle is None else joined(middle, rest, lambda one, other: one or other)
         if family is not None:
             found |= _without_does(found["given"], found["family"])
@@ -408,8 +419,7 @@ def _street(columns: Mapping[str, Column]) -> dict[str, Column]:
     street, number = columns.get("street"), columns.get("house_number")
     if street is None:
         return {}
-    house = mapped(street, lambda text: split_street(text)[0])
-    name = mapped(street, lambda text: split_street(text)[1])
+    house, name = mapped_to_two(street, split_street)
     if number is not None:
         house = joined(mapped(number, text_of), house, lambda told, found: told or found)
     return {"house": house, "street_name": name, "street": _together(house, name)}
