@@ -297,3 +297,55 @@ async def test_what_stands_in_the_way_of_an_expansion_has_a_code_a_name_and_a_se
     (issue,) = (await expanded(admin, value_set(include), system(), status=statuses[code]))["issue"]
     assert (issue["code"], issue["details"]["coding"][0]["code"], issue["details"]["text"]) == (code, kind, sentence)
     assert issue["extension"] == [{"url": f"{EXT}operationoutcome-message-id", "valueString": message_id}]
+
+
+BROKEN: list[dict[str, Any]] = [
+    *(
+        system(**said)
+        for said in (
+            {"concept": "x"},
+            {"concept": [{}]},
+            {"concept": [7]},
+            {"concept": [{"code": 7}]},
+            {"concept": [{"code": "a", "extension": [7]}]},
+            {"concept": [{"code": "a", "designation": [{}]}]},
+            {"concept": [{"code": "a", "property": [{"valueCode": "x"}]}]},
+            {"concept": [{"code": "a", "property": [{"code": "x", "value": 1}]}]},
+            {"property": [{}]},
+            {"version": 7},
+            {"url": 7},
+            {"supplements": 7, "content": "supplement"},
+        )
+    ),
+    *(
+        {**value_set(), **said}
+        for said in (
+            {"compose": "x"},
+            {"compose": {"include": "x"}},
+            {"compose": {"include": [{"system": 7}]}},
+            {"compose": {"include": [{"system": S, "concept": [{}]}]}},
+            {"compose": {"include": [{"system": S, "concept": [{"code": "saw", "extension": "x"}]}]}},
+            {"compose": {"include": [{"system": S, "filter": [{}]}]}},
+            {"compose": {"include": [{"system": S, "version": {}}]}},
+            {"compose": {"include": [{"valueSet": 7}]}},
+            {"compose": {"include": [{"valueSet": [7]}]}},
+            {"extension": "x"},
+            {"extension": [7]},
+            {"version": 7},
+            {"contained": [7]},
+            {"language": 7},
+            {"status": {}},
+        )
+    ),
+]
+
+
+async def test_definitions_that_are_no_fhir_are_answered_or_refused_and_never_a_failure(admin):
+    coding = {"name": "coding", "valueCoding": {"system": S, "code": "saw"}}
+    for broken in BROKEN:
+        others = [each for each in (value_set(), system()) if each["resourceType"] != broken["resourceType"]]
+        asked = parameters(url=V, **{"tx-resource": [broken, *others]})
+        for operation, more in (("$expand", []), ("$validate-code", [coding])):
+            body = {"resourceType": "Parameters", "parameter": [*asked, *more]}
+            answer = await admin.post(f"/fhir/ValueSet/{operation}", json=body)
+            assert answer.status_code < 500, (str(broken), operation)

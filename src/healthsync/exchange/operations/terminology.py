@@ -13,10 +13,11 @@ long one: the operations share how parameters are read and how findings are told
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import wraps
 from typing import Any
 
 from healthsync.domains.access import Requester
@@ -127,6 +128,31 @@ MOST_CONCEPTS = 1000
 """Concepts that are added to a closure table at a time."""
 MOST_RESOURCES = 200
 """Resources that one question brings along."""
+MOST_FAULTS = 20
+"""Faults of such resources that are told."""
+
+
+Operation = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def _with_resources(operation: Operation) -> Operation:
+    """An operation that may be asked with resources. They are not validated before, since validators send what their
+    authors wrote and much of it can be followed; where one cannot, its faults are the answer."""
+
+    @wraps(operation)
+    async def asked_with(self: TerminologyOperations, asked: Parameters, *more: Any, **named: Any) -> dict[str, Any]:
+        try:
+            return await operation(self, asked, *more, **named)
+        except HealthSyncError:
+            raise
+        except Exception:
+            resources = [dict(each) for each in asked.all("tx-resource") if isinstance(each, Mapping)]
+            faults = [issue for each in resources for issue in validate.structure(each) if issue.is_error]
+            if not faults:
+                raise
+            raise InvalidResource(faults[:MOST_FAULTS]) from None
+
+    return asked_with
 
 
 class TerminologyOperations:
@@ -135,6 +161,7 @@ class TerminologyOperations:
     def __init__(self, database: Database, terminology: TerminologyService, clock: Clock) -> None:
         self._database, self._terminology, self._clock = database, terminology, clock
 
+    @_with_resources
     async def expand(
         self, asked: Parameters, id_: str | None = None, *, header_language: str | None = None
     ) -> dict[str, Any]:
@@ -200,6 +227,7 @@ class TerminologyOperations:
         async with self._database.transaction(read_only=True) as tx:
             return await self._terminology.systems(tx)
 
+    @_with_resources
     async def validate_in_value_set(
         self, asked: Parameters, id_: str | None = None, *, header_language: str | None = None
     ) -> dict[str, Any]:
@@ -237,6 +265,7 @@ class TerminologyOperations:
             answers.append({"name": "validation", "resource": answered})
         return {"resourceType": "Parameters", "parameter": answers}
 
+    @_with_resources
     async def validate_in_code_system(
         self, asked: Parameters, id_: str | None = None, *, header_language: str | None = None
     ) -> dict[str, Any]:
@@ -267,6 +296,7 @@ class TerminologyOperations:
             )
         return _verdict(asked, verdict)
 
+    @_with_resources
     async def lookup(self, asked: Parameters, *, header_language: str | None = None) -> dict[str, Any]:
         """CodeSystem/$lookup (codesystem-operation-lookup.html). Raises UnknownTerminology for what is not known."""
         asked.only(_LOOKUP)
@@ -296,6 +326,7 @@ class TerminologyOperations:
         ]
         return answer(told)
 
+    @_with_resources
     async def subsumes(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
         """CodeSystem/$subsumes (codesystem-operation-subsumes.html)."""
         asked.only(_SUBSUMES)
@@ -313,6 +344,7 @@ class TerminologyOperations:
             outcome = await terminology.subsumes(tx, url, version, one.code, other.code)
         return answer([("outcome", "valueCode", str(outcome))])
 
+    @_with_resources
     async def translate(self, asked: Parameters, id_: str | None = None) -> dict[str, Any]:
         """ConceptMap/$translate (conceptmap-operation-translate.html); also asked with the parameters of R5."""
         asked.only(_TRANSLATE)
