@@ -323,3 +323,18 @@ def test_every_composite_knows_its_components(resource_type: str) -> None:
             parts = components(resource_type, parameter)
             assert len(parts) == len(parameter.components)
             assert all(part.paths for part in parts)
+
+
+def test_what_is_contained_is_indexed_under_the_reference_to_it_and_no_further_than_a_bound() -> None:
+    doctor = {"resourceType": "Practitioner", "id": "d", "identifier": [{"value": str(n)} for n in range(3_000)]}
+    nobody = {"resourceType": "Practitioner", "id": "n", "identifier": [{"value": "n"}]}
+    referring = {
+        "resourceType": "Observation", "performer": [{"reference": "#d"}, {"reference": "#d"}, {"reference": "#gone"}],
+        "contained": [doctor, nobody],
+    }  # fmt: skip
+    values = index(referring)
+    assert ("performer>", None, "Practitioner") in values.tokens
+    under = [code for path, _, code in values.tokens if path == "performer>Practitioner.identifier"]
+    assert under[:2] == ["0", "1"] and len(under) == 1_000
+    assert "n" not in [code for _, _, code in values.tokens]
+    assert index(referring, whole=True).tokens == []

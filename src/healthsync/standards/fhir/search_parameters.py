@@ -135,6 +135,9 @@ CONTAINED = ">"
 """Between the path of a reference to a contained resource, the type of that, and the path of a value in it:
 `subject>Patient.name.family`. The type itself is a token under `subject>`."""
 
+MOST_CONTAINED = 1_000
+"""Values of one kind by which a contained resource is found: each reference to it has them anew."""
+
 _CHAINED = ("tokens", "strings", "dates", "references", "uris", "numbers", "quantities", "translations")
 
 
@@ -147,7 +150,7 @@ def _index_contained(resource: dict[str, Any], values: IndexValues) -> None:
             _compiled(kind).root.visit(found, own)
             values.tokens.append((f"{path}{CONTAINED}", None, kind))
             for name in _CHAINED:
-                entries = getattr(own, name)
+                entries = getattr(own, name)[:MOST_CONTAINED]
                 getattr(values, name).extend((f"{path}{CONTAINED}{kind}.{at}", *rest) for at, *rest in entries)
 
 
