@@ -74,7 +74,9 @@ async def test_a_write_gets_them_beside_what_was_sent_where_the_operator_asks(
     await hub.close()
 
 
-async def test_what_is_written_again_makes_no_version_with_or_without_what_was_added(database: Database, tmp_path: Path) -> None:
+async def test_what_is_written_again_makes_no_version_with_or_without_what_was_added(
+    database: Database, tmp_path: Path
+) -> None:
     hub = await hub_with(database, tmp_path, "standardise: true")
     patient = await hub.write.create(ADMIN, {"resourceType": "Patient", "active": True})
     first = await hub.write.update(ADMIN, {**glucose(patient.id), "id": "o"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_no_reason_explains_everything() -> None:
     assert [reason for reason in reasons() if reason.fits(nothing)] == []
 
 
-def _compared(expected: list[dict[str, object]], ours: list[dict[str, object]]) -> Score:
+def _compared(expected: list[dict[str, Any]], ours: list[dict[str, Any]]) -> Score:
     result = Score()
     Pair("pair", expected, ours).compare_content(result)
     return result
