@@ -272,8 +272,10 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     triggers = Triggers.load(_processing_document(settings), LogicalTables.load())
     job_table = _job_table(settings, keyring, database, clock)
     own_parameters = OwnParameters(database, parameters, job_table, SealingPolicy.load())
+    standardise = Standardise(database, terminology)
     ingest = Ingest(
         own_parameters=own_parameters,
+        standardise=standardise if settings.fhir.standardise else None,
         conformity=conformity,
         vault=vault,
         records=records,
@@ -356,7 +358,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         conventions=_conventions(settings),
         enrichment=_enrichment(settings),
         quality=quality,
-        standardise=Standardise(database, terminology),
+        standardise=standardise,
         events=events,
     )
     alerts = AlertService(blind_index, clock, keyring.hub_id)

@@ -1,6 +1,7 @@
 """GATE IN: the only way by which clinical data enters the repository.
 
-    (1) validate     every resource by the R4 definitions; one fault refuses the whole submission
+    (1) validate     every resource by the R4 definitions; one fault refuses the whole submission. Where the operator
+                     asks for it, what clients write gets standard codes and canonical quantities beside what was sent
     (2) identify     a patient who is known under one of his numbers keeps his record; references follow
     (3) place        each resource in the compartment of its patient; a patient that nobody knows is refused
     (4) compare      a resend changes nothing; a snapshot is merged over what is known; nobody changes what consent
@@ -37,6 +38,7 @@ from healthsync.exchange.conformity import Conformity
 from healthsync.exchange.events import EventName, events_of
 from healthsync.exchange.own_parameters import ADMINISTRATOR, OwnParameters
 from healthsync.exchange.reference_policy import PLACEHOLDER, ReferencePolicy
+from healthsync.exchange.standardise import Standardise
 from healthsync.exchange.subscribing import Subscribing
 from healthsync.exchange.vault import KeyDestroyed, Vault
 from healthsync.infrastructure.clock import Clock
@@ -58,6 +60,7 @@ from healthsync.standards.maps import (
     merged,
     renumbered,
 )
+from healthsync.standards.units import canonical_quantities
 
 CONSENT_STEWARDS = frozenset({"admin"})
 """Roles that record what a patient decided anew, also when he had withheld his record from them."""
@@ -257,12 +260,19 @@ class Ingest:
         terminology: TerminologyService,
         conformity: Conformity,
         own_parameters: OwnParameters,
+        standardise: Standardise | None = None,
     ) -> None:
+        """`standardise` is for what clients write; messages come here standardised."""
         self._vault, self._records, self._identity, self._consent = vault, records, identity, consent
         self._reviews = reviews
         self._audit, self._events, self._blind, self._clock = audit, events, blind_index, clock
         self._subscribing, self._terminology, self._conformity = subscribing, terminology, conformity
-        self._own_parameters = own_parameters
+        self._own_parameters, self._standardise = own_parameters, standardise
+
+    async def report(self) -> None:
+        """Behind a commit: write down which codes no map translated."""
+        if self._standardise is not None:
+            await self._standardise.report()
 
     def resource_id(self, resource_type: str, source: str, key: str) -> str:
         """The id of what a sender knows by `key`: the same for every resend, and telling nothing of the key."""
@@ -290,6 +300,8 @@ class Ingest:
             await tx.begin()  # what takes long must be seen by who waits for writers that know an older index
         work = _Work(self._clock.now(), list(submission.resources))
         await self._validate(tx, work)  # (1)
+        if self._standardise is not None:
+            work.incoming = await self._standard(tx, self._standardise, submission)
         work.incoming = [self._judged(entry, submission) for entry in work.incoming]
         await self._identify(tx, submission, work)  # (2)
         await self._place(tx, submission, work)  # (3)
@@ -450,6 +462,16 @@ class Ingest:
                 raise InvalidResource(errors, entry.key)
             if issues:
                 work.warnings = {**work.warnings, entry.key: tuple(issues)}
+
+    async def _standard(self, tx: Transaction, standardise: Standardise, submission: Submission) -> list[Incoming]:
+        written = {at: each for at, each in enumerate(submission.resources) if each.mode in ("create", "update")}
+        await standardise(tx, submission.source, [each.resource for each in written.values()])
+        return [
+            replace(each, resource=canonical_quantities(each.resource)[0])
+            if at in written and each.key[0] == "Observation"
+            else each
+            for at, each in enumerate(submission.resources)
+        ]
 
     # (2)
     async def _identify(self, tx: Transaction, submission: Submission, work: _Work) -> None:

@@ -400,6 +400,11 @@ class Fhir:
         "Resource type: what its references meet instead.",
         default=None,
     )
+    standardise: bool = setting(
+        "Whether what clients write and imports read gets standard codes and canonical quantities beside what was "
+        "sent, as messages always do.",
+        default=False,
+    )
     required_profiles: dict[str, tuple[str, ...]] | None = setting(
         "Resource type: canonical URLs of profiles, of which every resource of this type that a client writes must "
         "meet one. A profile that no package brought (`healthsync package add`) is met by nothing.",

@@ -14,7 +14,10 @@ value there, else *missing*. Every resource of theirs counts, however often it s
 extension. (2) Of directory resources that say the same in one pair, one counts; it is compared with the one resource of
 ours that says most of it, not with all of them. (3) An organisation that is nothing but the assigner of a number is said
 by the system of that number. (4) The name of an authority is the same name under `urn:oid:`, under our `urn:` or bare; a
-display without a code is the same words as the text of the concept.
+display without a code is the same words as the text of the concept. (5) An Organization without name and number, which
+FHIR forbids (org-1), is nothing that we could say; its fields are counted apart. (6) A level of a place is said where our
+one Location for the whole path names it. (7) What an order of unknown state, made of the OBR of a result, says of its code
+is said by our report of that OBR; *unknown* says nothing.
 """
 
 from __future__ import annotations
@@ -72,6 +75,8 @@ class Score:
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     not_built: Counter[str] = field(default_factory=Counter)
+    forbidden: int = 0
+    """Fields of resources that break FHIR's own rules."""
     pairs: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -135,6 +140,7 @@ class Pair:
         said, authorities = _said(self.ours), set(_authorities(self.ours))
         referred = set(_referred(self.expected, assigners=True))
         more_than_assigner = set(_referred(self.expected, assigners=False))
+        reported = _reported(self.expected)
         counted: set[frozenset[tuple[str, str]]] = set()
         for resource in self.expected:
             kind, name = resource["resourceType"], f"{resource['resourceType']}/{resource['id']}"
@@ -145,12 +151,27 @@ class Pair:
                 if (kind in REFERRED_TO and name not in referred) or frozenset(fields) in counted:
                     continue
                 counted.add(frozenset(fields))
+            if kind == "Organization" and not resource.keys() & {"identifier", "name"}:
+                result.forbidden += len(fields)
+                continue
+            if name in reported:
+                self._count_reported(fields, said, result)
+                continue
             for path, value in fields:
                 if kind == "Organization" and name not in more_than_assigner:
                     in_place = {path: {value}} if _is_said_by_system(path, value, authorities) else {}
                 else:
                     in_place = self._most_alike(kind, fields) if kind in DIRECTORY else said
                 self._count(kind, path, value, in_place, result, alike=True)
+
+    def _count_reported(self, fields: list[tuple[str, str]], said: Said, result: Score) -> None:
+        """An order that was made of the OBR of a result."""
+        for path, value in fields:
+            if (path, value) == ("ServiceRequest.status", "unknown"):
+                continue
+            in_report = said.get(path.replace("ServiceRequest.code", "DiagnosticReport.code"), set())
+            there = said | {path: said.get(path, set()) | in_report} if in_report else said
+            self._count("ServiceRequest", path, value, there, result, alike=True)
 
     def _most_alike(self, kind: str, fields: list[tuple[str, str]]) -> Said:
         """The resource of ours that says most of these fields."""
@@ -186,6 +207,13 @@ def _is_same(path: str, value: str, said: Said) -> bool:
     if path.endswith("dentifier.system"):
         named = said.get(f"{path.removesuffix('system')}assigner.display", ())
         return value in named or _authority(value) in map(_authority, said.get(path, ()))
+    if path == "Location.identifier.value":
+        paths = (part for told in said.get(path, ()) for part in told.split("/"))
+        names = (f" {name} " for name in said.get("Location.name", ()))
+        systems = map(_authority, said.get("Location.identifier.system", ()))
+        return value in paths or value in systems or any(f" {value} " in name for name in names)
+    if path == "Location.identifier.type.coding.code" and (form := _FORMS.get(value)):
+        return any(system.startswith(form) for system in said.get("Location.identifier.system", ()))
     return path.endswith(".coding.display") and value in said.get(path.replace(".coding.display", ".text"), ())
 
 
@@ -210,11 +238,21 @@ def _authorities(value: Any) -> Iterator[str]:
             yield from _authorities(inner)
 
 
+_FORMS = {"ISO": "urn:oid:", "UUID": "urn:uuid:"}
+
+
+def _reported(resources: list[dict[str, Any]]) -> set[str]:
+    """The orders of unknown state that a report is based on."""
+    based = {each["reference"] for one in resources for each in one.get("basedOn", ()) if "reference" in each}
+    unknown = (one for one in resources if one["resourceType"] == "ServiceRequest" and one.get("status") == "unknown")
+    return {name for one in unknown if (name := f"ServiceRequest/{one['id']}") in based}
+
+
 def _is_said_by_system(path: str, value: str, authorities: set[str]) -> bool:
     """An assigner's name or number is that of the system; ISO and UUID are forms of address, urn:oid and urn:uuid."""
     if path in ("Organization.identifier.value", "Organization.name"):
         return value in authorities
-    form = {"ISO": "urn:oid:", "UUID": "urn:uuid:"}.get(value)
+    form = _FORMS.get(value)
     return form is not None and any(system.startswith(form) for system in authorities)
 
 
@@ -282,6 +320,8 @@ def table(result: Score) -> str:
     lines.append(
         f"clinical {result.share(CLINICAL):.3f}, directory {result.share(DIRECTORY):.3f}, orders {result.share(ORDERS):.3f}"
     )
+    if result.forbidden:
+        lines.append(f"left out, for FHIR forbids them (org-1): {result.forbidden} fields")
     lines.append(f"pairs compared: {result.pairs}; refused: {dict(result.refused)}")
     lines.append(f"types not built here: {dict(result.not_built.most_common())}")
     return "\n".join(lines)

@@ -202,6 +202,7 @@ class Write:
         try:
             async with self._database.unit_of_work() as tx:
                 yield tx
+            await self._ingest.report()
         except Withheld as refused:
             await self._audit.record_and_commit(refused.event)
             raise refused.as_if or refused from None

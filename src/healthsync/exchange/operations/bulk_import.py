@@ -203,6 +203,7 @@ class BulkImport:
                     stored = len(lines) - len(rejected)
                     await self._table.advance(tx, job, position, step=source_code(position), done=stored,
                                               rejected=len(rejected))  # fmt: skip
+                await self._ingest.report()
                 return
             except _Overtaken as problem:
                 if attempt == _ATTEMPTS:

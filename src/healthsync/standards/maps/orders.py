@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from healthsync.standards.hl7v2 import Segment
+from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps.clinical import UNKNOWN, coded_key
 from healthsync.standards.maps.codes import code as fhir_code
 from healthsync.standards.maps.codes import codeable_concept
@@ -140,13 +140,15 @@ def tell_medication_status(order: Order, draft: Draft) -> None:
 
 
 def requester_of(order: Order, scribe: Scribe) -> Resource | None:
-    """Who ordered (ORC-12, else OBR-16), in which facility (ORC-21 with address and telephone)."""
+    """Who ordered (ORC-12, else OBR-16; address ORC-24), in which facility (ORC-21 with address and telephone)."""
     who = None
     for segment, number in ((order.orc, 12), (order.obr, 16)):
         rep = first_repetition(segment, number) if segment else None
         if who is None and rep:
             scribe.path = f"{segment.name}-{number}"  # type: ignore[union-attr]
             who = practitioner(rep, scribe)
+    if order.orc and (lives := order.orc.valued(24)):
+        _tell_address(who, lives, scribe)
     where = _facility(order.orc, scribe) if order.orc else None
     if where is None or who is None:
         return who or where
@@ -155,6 +157,16 @@ def requester_of(order: Order, scribe: Scribe) -> Resource | None:
     draft = scribe.draft("PractitionerRole", f"{who['reference']}|{where['reference']}")
     draft.resource.update(practitioner=who, organization=where)
     return draft.reference
+
+
+def _tell_address(who: Resource | None, lives: Iterable[Repetition], scribe: Scribe) -> None:
+    """ORC-24, counted where nobody of the directory has ordered."""
+    scribe.path = "ORC-24"
+    addresses = [told for rep in lives if (told := address(rep, scribe))]
+    if who is None or "reference" not in who or not addresses:
+        scribe.unmapped["ORC-24"] += 1
+    else:
+        scribe.draft_of(who).resource.setdefault("address", addresses)
 
 
 def _facility(orc: Segment, scribe: Scribe) -> Resource | None:
