@@ -419,7 +419,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         merge_patients=MergePatients(steward_identity, operators, write.prepare_update, disclose, audit),
         rematch_patients=rematch_patients,
         escalate_reviews=EscalateReviews(database=database, reviews=reviews, audit=audit, events=events),
-        report_identity=ReportIdentity(database=database, reviews=reviews, audit=audit, clock=clock),
+        report_identity=ReportIdentity(database=database, reviews=reviews, disclose=disclose, audit=audit, clock=clock),
         consent=consent,
         terminology=terminology,
         terminology_operations=TerminologyOperations(database, terminology, clock),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -578,6 +579,55 @@ async def test_confirmed_duplicates_are_the_creation_rate_and_a_number_that_was_
     assert document(await hub.report_identity(ANN))["sharedNumbers"]["counts"] == {}
     with pytest.raises(InvalidInput):
         await hub.report_identity(ANN, by="hour")
+
+
+def stay(id_: str, patient: str, *period: str, code: str = "IMP", status: str = "finished") -> dict[str, Any]:
+    return {
+        "resourceType": "Encounter",
+        "id": id_,
+        "status": status,
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code},
+        "subject": {"reference": f"Patient/{patient}"},
+        "period": dict(zip(("start", "end"), period, strict=False)),
+    }
+
+
+async def test_who_lies_in_two_hospitals_at_once_is_reported_by_reference_with_the_trend(hub: Hub) -> None:
+    number = ("urn:oid:9", "N", "MR")
+    await put(hub, person("a", "1", number))
+    await put(hub, person("b", "7", number, authority=CLINIC), source="west")
+    await put(hub, person("d", "2", **JOHN))
+    await put(hub, stay("e1", "a", "2026-03-01", "2026-03-09"), stay("e2", "a", "2026-03-02", "2026-03-05"))
+    await put(hub, stay("e3", "b", "2026-03-04", "2026-03-12"), source="west")
+    since, until = date(2026, 1, 1), date(2026, 7, 1)
+    told = document(await hub.report_identity(ANN, by="month", since=since, until=until))["impossibleOverlaps"]
+    assert {tuple(each["encounters"]) for each in told["overlaps"]} == {
+        ("Encounter/e1", "Encounter/e3"), ("Encounter/e2", "Encounter/e3"),
+    }  # fmt: skip
+    assert (told["count"], told["trend"]) == (2, {"2026-03-01": 2})
+    assert told["overlaps"][0]["patients"] == ["Patient/a", "Patient/b"]
+    async with hub.database.connection() as tx:
+        (entry,) = [r.entry for r in await hub.audit.search(tx) if r.entry["interaction"] == "identity-report"]
+    assert "Patient/b" in str(entry)
+
+
+async def test_a_transfer_a_visit_and_stays_of_two_persons_are_no_overlap(hub: Hub) -> None:
+    number = ("urn:oid:9", "N", "MR")
+    await put(hub, person("a", "1", number), person("d", "2", **JOHN))
+    await put(hub, person("b", "7", number, authority=CLINIC), source="west")
+    await put(hub, stay("e1", "a", "2026-03-01", "2026-03-09"), stay("e2", "d", "2026-03-01", "2026-03-20"))
+    await put(
+        hub,
+        stay("transfer", "b", "2026-03-09", "2026-03-12"),
+        stay("visit", "b", "2026-03-03", "2026-03-05", code="AMB"),
+        stay("cancelled", "b", "2026-03-03", "2026-03-05", status="cancelled"),
+        stay("no-end", "b", "2026-02-03"),
+        source="west",
+    )
+    asked = {"since": date(2026, 1, 1), "until": date(2026, 7, 1)}
+    assert document(await hub.report_identity(ANN, **asked))["impossibleOverlaps"]["count"] == 0
+    await put(hub, stay("no-end", "b", "2026-02-03", status="in-progress"), source="west")
+    assert document(await hub.report_identity(ANN, **asked))["impossibleOverlaps"]["count"] == 1
 
 
 async def test_an_empty_hub_has_no_rates(hub: Hub) -> None:

@@ -23,7 +23,16 @@ from healthsync.domains.access import Interaction, Requester, RolePolicy, Stream
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.consent import ConsentPolicy, ConsentService
-from healthsync.domains.identity import Evidence, GoldenRecord, Grade, IdentityService, ReviewService, SourcePatient
+from healthsync.domains.identity import (
+    Evidence,
+    GoldenRecord,
+    Grade,
+    IdentityService,
+    ImpossibleOverlap,
+    ReviewService,
+    SourcePatient,
+    overlaps,
+)
 from healthsync.domains.records import (
     EVERYTHING,
     HistoryQuery,
@@ -752,6 +761,14 @@ class Disclose:
                     row = await self._records.vread(tx, "Patient", id_, version, EVERYTHING)
                 documents += await self._vault.open(tx, [row]) if row and not row.deleted else [{}]
         return self._reviews.evidence(*documents)
+
+    async def impossible_overlaps(self, tx: Transaction, since: datetime, until: datetime) -> list[ImpossibleOverlap]:
+        """Persons who were inpatients at two sources at once within a time. Only references leave, and the caller
+        records whom it told of."""
+        stays = await self._records.inpatient_stays(tx, since, until)
+        keys = {key for _, key, _, _ in stays}
+        persons = await self._identity.enterprise_ids(tx, keys)
+        return overlaps(stays, persons, await self._reviews.named(tx, keys))
 
     async def _show_person(
         self, requester: Requester, interaction: str, entity: str, person: _Projection, document: dict[str, Any]

@@ -39,7 +39,7 @@ from healthsync.domains.identity.model import (
     SourcePatient,
 )
 from healthsync.domains.identity.named_rules import NamedRules, load_named_rules, shipped_named_rules
-from healthsync.domains.identity.review.reporting import IdentityReport, SharedNumber
+from healthsync.domains.identity.review.reporting import IdentityReport, ImpossibleOverlap, SharedNumber, overlaps
 from healthsync.domains.identity.review.rules import Choice, ReviewTerms, Step, Task, TaskKind, TaskState, UnknownTask
 from healthsync.domains.identity.review.service import Evidence, ReviewService, TaskHistory
 from healthsync.domains.identity.scoring import Score, score
@@ -67,6 +67,7 @@ __all__ = [
     "IdentityOutcome",
     "IdentityReport",
     "IdentityService",
+    "ImpossibleOverlap",
     "LinkEvent",
     "LinkEventKind",
     "LinkState",
@@ -96,6 +97,7 @@ __all__ = [
     "golden_record",
     "load_named_rules",
     "load_rules",
+    "overlaps",
     "points_of",
     "replay",
     "score",

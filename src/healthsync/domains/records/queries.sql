@@ -80,3 +80,13 @@ SELECT DISTINCT resource_type FROM resource WHERE deleted AND updated_at >= $2 A
 -- Whether some resource is indexed under one of some tokens: a lookup for each until one is found.
 SELECT EXISTS (SELECT 1 FROM unnest($1::bigint[]) AS wanted (hash)
                CROSS JOIN LATERAL (SELECT 1 FROM index_token t WHERE t.hash = wanted.hash LIMIT 1) found);
+
+-- name: stays
+-- Live resources of patients that have one of the tokens $2 and none of $3, and a date under $1 that meets $5 to $6; one
+-- that has no end only with one of the tokens $4.
+SELECT r.id, r.patient_key, d.low, d.high FROM index_date d JOIN resource r ON r.pid = d.pid
+WHERE d.hash = $1 AND d.low < $6 AND d.high > $5 AND NOT r.deleted AND r.patient_key IS NOT NULL
+    AND EXISTS (SELECT FROM index_token t WHERE t.hash = ANY($2::bigint[]) AND t.pid = d.pid)
+    AND NOT EXISTS (SELECT FROM index_token t WHERE t.hash = ANY($3::bigint[]) AND t.pid = d.pid)
+    AND (d.high < '9999-01-01' OR EXISTS (SELECT FROM index_token t WHERE t.hash = ANY($4::bigint[]) AND t.pid = d.pid))
+ORDER BY r.patient_key, d.low, r.id;

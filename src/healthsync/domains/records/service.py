@@ -29,6 +29,10 @@ MOST_DECRYPTED, MOST_SORTED = 20_000, 5_000
 
 _LARGER_BATCH = 1_000
 
+_INPATIENT = ("IMP", "ACUTE", "NONAC")
+_NO_STAY = ("planned", "cancelled", "entered-in-error")
+_GOING_ON = ("arrived", "triaged", "in-progress", "onleave")
+
 _PROBE_HOLDS_SECONDS, _KEPT_PROBES = 60, 10_000
 
 Look = Callable[[Sequence[StoredResource]], Awaitable[list[dict[str, Any]]]]
@@ -53,6 +57,23 @@ class RecordsService:
         while len(self._pids) < count:
             self._pids.extend(await store.take_pids(tx, _PID_BLOCK))
         return [self._pids.popleft() for _ in range(count)]
+
+    async def inpatient_stays(
+        self, tx: Transaction, since: datetime, until: datetime
+    ) -> list[tuple[str, int, datetime, datetime]]:
+        """(id, patient key, begin, end) of the inpatient encounters that meet a time, by patient and begin. One whose
+        end nobody told is a stay only while it is going on."""
+
+        def tokens(path: str, codes: Sequence[str]) -> list[int]:
+            return [self.index.token("Encounter", path, code) for code in codes]
+
+        path = self.index.date_path("Encounter", "period")
+        inpatient, no_stay, going_on = (
+            tokens("class", _INPATIENT),
+            tokens("status", _NO_STAY),
+            tokens("status", _GOING_ON),
+        )
+        return await store.stays(tx, path, inpatient, no_stay, going_on, since, until)
 
     async def current(
         self, tx: Transaction, references: Sequence[tuple[str, str]], visibility: Visibility = EVERYTHING

@@ -380,3 +380,12 @@ async def count_of(tx: Transaction, types: Sequence[str]) -> int:
 def make_index(tx: Transaction, rows: Sequence[tuple[int, int, IndexRows]]) -> None:
     """Give resources, by internal number, their key and the index rows that they lack."""
     tx.later(statements.INDEXING, rows)
+
+
+async def stays(
+    tx: Transaction, path: int, one_of: Sequence[int], none_of: Sequence[int], running: Sequence[int], since: datetime,
+    until: datetime,
+) -> list[tuple[str, int, datetime, datetime]]:  # fmt: skip
+    """(id, patient key, begin, end) of what has a date under `path` within a time, by tokens."""
+    rows = await tx.fetch(_SQL.stays, path, list(one_of), list(none_of), list(running), since, until)
+    return [tuple(row) for row in rows]

@@ -282,6 +282,13 @@ def report(by: str, since: datetime | None, until: datetime | None, data_folder:
     console.print(sources)
     for shared in told["sharedNumbers"]["shared"]:
         console.print(f"one {shared['kind']} number, {len(shared['persons'])} persons: {' '.join(shared['patients'])}")
+    impossible = told["impossibleOverlaps"]
+    for each in impossible["overlaps"]:
+        console.print(
+            f"one person, inpatient at two sources at once: {' '.join(each['encounters'])} of {each['person']}"
+        )
+    for period, count in impossible["trend"].items():
+        console.print(f"{period}: {count} overlapping stays began")
     trend = Table(by, "registered", "confirmed", "raised", "overlays", "restored", "kept apart", box=None)
     for each in told["trend"]:
         trend.add_row(*map(str, each.values()))

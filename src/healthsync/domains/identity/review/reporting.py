@@ -9,9 +9,11 @@ Rates as AHIMA defines them (Managing the Integrity of Patient Identity in HIE, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
+
+from healthsync.domains.identity.model import SourcePatient
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,46 @@ class SharedNumber:
     kind: str
     persons: tuple[str, ...]
     patients: tuple[str, ...]
+
+
+LEAST_OVERLAP = timedelta(days=1)
+"""A transfer is written down by the day, and the night is counted at both places."""
+
+PatientStay = tuple[str, int, datetime, datetime]
+"""Encounter id, patient key, begin and end of an inpatient stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImpossibleOverlap:
+    """One person, inpatient at two sources for more than a day at once: a wrong link, somebody under another's name, or
+    a discharge that was never told. References only; `on` is the day on which it began (UTC)."""
+
+    person: str
+    patients: tuple[str, str]
+    encounters: tuple[str, str]
+    on: date
+
+
+def overlaps(
+    stays: Iterable[PatientStay], persons: Mapping[int, str], patients: Mapping[int, SourcePatient]
+) -> list[ImpossibleOverlap]:
+    """The stays of one person at two sources that share more than a day, by when they began to."""
+    of_person: dict[str, list[PatientStay]] = {}
+    for stay in stays:
+        if stay[1] in persons and stay[1] in patients:
+            of_person.setdefault(persons[stay[1]], []).append(stay)
+    found: list[ImpossibleOverlap] = []
+    for person, own in of_person.items():
+        own.sort(key=lambda stay: (stay[2], stay[0]))
+        for at, (one, key, _, end) in enumerate(own):
+            for other, other_key, other_begin, other_end in own[at + 1 :]:
+                if other_begin >= end:
+                    break
+                apart = patients[key].source != patients[other_key].source
+                if apart and min(end, other_end) - other_begin > LEAST_OVERLAP:
+                    who = (patients[key].patient_id, patients[other_key].patient_id)
+                    found.append(ImpossibleOverlap(person, who, (one, other), other_begin.date()))
+    return sorted(found, key=lambda each: (each.on, each.encounters))
 
 
 @dataclass(frozen=True, slots=True)
