@@ -126,7 +126,8 @@ async def _fill(hub: Hub, persons: int, questions: int, kept: Path) -> _Question
     async with hub.database.connection() as tx:
         done = await tx.fetchval("SELECT count(*) FROM identity_patient WHERE source = 'bench'")
     if kept.exists() and done >= persons:
-        return pickle.loads(kept.read_bytes())
+        again: _Questions = pickle.loads(kept.read_bytes())
+        return [(person, id_) for person, id_ in again if int(id_.removeprefix("bench-")) < _FIRST + done]
     began, population = time.perf_counter(), Population(seed=4)
     people = population.records(persons, repeated=0.0)
     places = [number * len(people) // questions for number in range(questions)]
@@ -221,14 +222,13 @@ async def _tell_sizes(hub: Hub) -> None:
             " (SELECT count(*) AS size FROM identity_block_key GROUP BY token) AS block GROUP BY 1 ORDER BY 1",
         )
     keys = sum(row["size"] * row["blocks"] for row in sizes)
-    pairs = sum(row["size"] * min(row["size"] - 1, LARGEST_BLOCK) for row in sizes)
     hot = sum(row["size"] * row["blocks"] for row in sizes if row["size"] > LARGEST_BLOCK)
     click.echo(
         f"{persons} persons, {keys / persons:.1f} keys each; blocks: largest {sizes[-1]['size']}, "
         f"{hot / keys:.5f} of the keys in blocks of more than {LARGEST_BLOCK}"
     )
     met = sum(row["size"] * (row["size"] - 1) * row["blocks"] for row in sizes if row["size"] <= LARGEST_BLOCK)
-    click.echo(f"met under a key, on average: {met / persons:.2f} others ({pairs} sizes weighed)")
+    click.echo(f"met under a key, on average: {met / persons:.2f} others")
 
 
 async def _postgres_of(hub: Hub) -> Callable[[], float]:
