@@ -8,6 +8,7 @@ address is often the mother's.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -196,7 +197,7 @@ class Relatives:
         phone = f"559{chance.randrange(2_000_000, 9_999_999)}"
         return {"street": street, "city": city, "state": "CA", "postal_code": postal_code, "phone": phone}
 
-    def _names(self, sex: str) -> list[str]:
+    def _names(self, sex: str) -> Sequence[str]:
         return _GIRLS if sex == "F" else _BOYS
 
     def _given(self, sex: str, *, but: str = "") -> str:
