@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 
 from healthsync.bootstrap import Hub, build_hub
@@ -18,6 +19,9 @@ from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
 from healthsync.infrastructure.database import Database, migrate
 from healthsync.infrastructure.database.embedded import EmbeddedPostgres
 from healthsync.settings import load_settings
+
+hypothesis.settings.register_profile("no deadline")  # a busy machine is no fault
+hypothesis.settings.load_profile("no deadline")
 
 _counter = itertools.count()
 

@@ -252,7 +252,7 @@ def _changed(value: Any, place: tuple[Any, ...], what: str, strange: Any) -> Any
     return copy
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     number=st.integers(0, len(_VALID) - 1), pick=st.integers(0, 10**6),
     what=st.sampled_from(("replace", "replace", "remove", "rename", "double")), strange=_STRANGE,
@@ -277,7 +277,7 @@ _POINTERS = ("", "/", "/gender", "/name/0/family", "/name/-", "/name/99", "/id",
              "gender", "/name/01")  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(st.fixed_dictionaries({"op": st.sampled_from(_OPERATIONS), "path": st.sampled_from(_POINTERS)},
                    optional={"value": _STRANGE, "from": st.sampled_from(_POINTERS)}), max_size=4),
@@ -308,7 +308,7 @@ _VALUE = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     criteria=st.lists(
         st.tuples(st.sampled_from(_SEARCHES), st.sampled_from(_MODIFIERS), _VALUE), min_size=1, max_size=3

@@ -40,7 +40,7 @@ def report_on(document: str | bytes):
 
 
 @pytest.mark.parametrize("top", ["healthsync", "tables", *DOCUMENTS])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(value=VALUES)
 def test_any_value_under_a_known_key_gets_a_report(top, value):
     report = report_on(json.dumps({top: value}))
@@ -48,7 +48,7 @@ def test_any_value_under_a_known_key_gets_a_report(top, value):
     assert all(problem.message and "document.yaml" in problem.at for problem in report.problems)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(document=st.binary(max_size=60) | st.text(max_size=60))
 def test_any_bytes_get_a_report(document):
     report = report_on(document)
@@ -94,7 +94,7 @@ def _replaced(value, path, new):
 
 
 @pytest.mark.shared
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_document_of_the_requirements_with_one_value_changed_gets_a_report(shared_data, data):
     yaml = pytest.importorskip("yaml")

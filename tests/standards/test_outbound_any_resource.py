@@ -62,7 +62,7 @@ def _anything(draw) -> tuple[str, Content]:
     )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(_anything(), st.sampled_from(VERSIONS))
 def test_no_resource_however_full_or_odd_makes_the_builder_fail(told, version):
     message_type, about = told

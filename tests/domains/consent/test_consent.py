@@ -108,7 +108,7 @@ def test_adding_a_deny_never_shows_more(directives, more, policy):
     assert before or not after
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     directives=_DIRECTIVES,
     policy=st.sampled_from(ConsentPolicy),

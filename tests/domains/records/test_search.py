@@ -29,7 +29,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PREFIXES = [prefix.value for prefix in Prefix]
 
 with_database = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100, derandomize=True
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, derandomize=True
 )
 
 
@@ -177,7 +177,7 @@ def _tokens(resource: dict) -> set[int]:
 _EVER = st.one_of(st.dates(date(1900, 1, 1), date(2025, 12, 31)), st.dates(date(1500, 1, 1), date(2500, 12, 31)))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     prefix=st.sampled_from([prefix for prefix in PREFIXES if prefix != "ne"]),
     asked=_EVER, asked_length=st.sampled_from([4, 7, 10]), born=_EVER, born_length=st.sampled_from([4, 7, 10]),
@@ -194,7 +194,7 @@ _NAMES = st.text(st.characters(codec="utf-8", categories=["L", "M", "Zs", "Pd"])
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(name=_NAMES, cut=st.integers(3, 12), case=st.sampled_from([str.lower, str.upper, str]))
 def test_a_name_is_found_by_its_beginning_from_three_letters_on(name, cut, case):
     patient = {"resourceType": "Patient", "id": "p", "name": [{"family": name}]}
@@ -212,7 +212,7 @@ def test_a_name_is_found_by_its_beginning_from_three_letters_on(name, cut, case)
         assert tokens & _tokens(patient)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(name=_NAMES)
 def test_a_name_is_found_by_each_of_its_words_and_by_how_it_sounds(name):
     patient = {"resourceType": "Patient", "id": "p", "name": [{"family": name}]}

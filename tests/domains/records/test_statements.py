@@ -82,9 +82,7 @@ _ORGANIZATIONS = st.fixed_dictionaries(
 )
 _PAIRS = st.one_of(st.tuples(_OBSERVATIONS, _OBSERVATIONS), st.tuples(_ORGANIZATIONS, _ORGANIZATIONS))
 
-with_database = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60, derandomize=True
-)
+with_database = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, derandomize=True)
 
 
 @with_database

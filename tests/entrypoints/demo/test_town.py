@@ -36,7 +36,7 @@ def test_a_seed_tells_one_story_and_another_seed_another() -> None:
 
 
 @given(count=st.integers(10, 120), seed=st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_people_differ_in_what_must_tell_them_apart(count: int, seed: int) -> None:
     persons = populate(count, seed)
     assert len(persons) == count
@@ -50,7 +50,7 @@ def test_people_differ_in_what_must_tell_them_apart(count: int, seed: int) -> No
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_twins_and_children_have_names_that_no_typing_error_makes_equal(seed: int) -> None:
     households: dict[int, list[str]] = {}
     for person in populate(120, seed):
@@ -60,7 +60,7 @@ def test_twins_and_children_have_names_that_no_typing_error_makes_equal(seed: in
 
 
 @given(count=st.integers(10, 120), seed=st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_source_gives_a_number_once_and_every_person_has_one(count: int, seed: int) -> None:
     persons = populate(count, seed)
     registrations = register(persons, seed)

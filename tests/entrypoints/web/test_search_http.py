@@ -399,7 +399,7 @@ async def test_sorted_pages_hold_each_hit_once(admin, sort):
 _CHANGES = st.lists(st.tuples(st.sampled_from(["insert", "update", "delete"]), st.integers(0, 11)), max_size=6)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=8, derandomize=True)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8, derandomize=True)
 @given(changes=_CHANGES, size=st.integers(1, 4), query=st.sampled_from(["Observation?", "Observation?patient=p1", "Observation?_sort=_id", "Observation?note=x"]))  # fmt: skip
 async def test_paging_loses_and_doubles_nothing_while_others_write(admin, changes, size, query):
     query = query.replace("note=x", "code:text=hemoglobin blood" if "note" in query else "")

@@ -25,7 +25,7 @@ from healthsync.infrastructure.database.account import Account, blocking_folder,
 from healthsync.infrastructure.database.embedded import EmbeddedPostgres, running
 
 # Generous, since other tests run beside these; on an idle machine it is 0.5 and 0.1 seconds.
-FIRST_START_SECONDS, LATER_START_SECONDS = 8, 5
+FIRST_START_SECONDS, LATER_START_SECONDS = 24, 12
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to hand the server to another user")
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.errors import InvalidInput
@@ -113,7 +113,6 @@ def test_a_period_that_ends_before_it_starts_is_still_an_interval() -> None:
 moments = st.datetimes(at(2, 1, 1).replace(tzinfo=None), at(9998, 12, 31).replace(tzinfo=None), timezones=st.just(UTC))
 
 
-@settings(deadline=None)
 @given(moments)
 def test_each_finer_way_to_write_a_moment_lies_inside_the_coarser(moment: datetime) -> None:
     full = moment.isoformat(timespec="microseconds").replace("+00:00", "")
@@ -124,7 +123,6 @@ def test_each_finer_way_to_write_a_moment_lies_inside_the_coarser(moment: dateti
     assert ranges[-1] == (moment, moment + timedelta(microseconds=1))
 
 
-@settings(deadline=None)
 @given(moments, st.timedeltas(timedelta(seconds=1), timedelta(days=900)), moments)
 def test_prefixes_are_consistent_with_each_other(low: datetime, length: timedelta, target_low: datetime) -> None:
     search, target = (low, low + length), (target_low, target_low + timedelta(days=1))
@@ -136,7 +134,6 @@ def test_prefixes_are_consistent_with_each_other(low: datetime, length: timedelt
     assert matches(Prefix.APPROXIMATELY, search, target) is not apart
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["date", "dateTime", "instant"]).flatmap(
         lambda kind: st.from_regex(PRIMITIVE_SCHEMAS[kind]["pattern"], fullmatch=True)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.errors import InvalidInput
@@ -103,14 +103,12 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(texts, values, max_size=5))
 def test_reading_what_was_written_gives_the_same_digits_and_texts(resource: dict[str, Any]) -> None:
     body = json.dump(resource)
     assert json.dump(json.parse(body)) == body
 
 
-@settings(deadline=None)
 @given(st.dictionaries(texts, values, min_size=1, max_size=4), st.data())
 def test_a_property_that_is_repeated_anywhere_in_an_object_is_found(
     resource: dict[str, Any], data: st.DataObject

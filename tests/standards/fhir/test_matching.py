@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.errors import InvalidInput
@@ -629,7 +629,6 @@ _days = st.dates(min_value=date(1900, 1, 1), max_value=date(2100, 1, 1)).map(str
 _dates = st.one_of(_days, _days.map(lambda day: day[:7]), _days.map(lambda day: day[:4]))
 
 
-@settings(deadline=None)
 @given(_decimals, _decimals)
 def test_of_one_number_the_prefixes_are_complements(stored: Decimal, asked: Decimal) -> None:
     found = quantity(str(stored))
@@ -647,7 +646,6 @@ def test_of_one_number_the_prefixes_are_complements(stored: Decimal, asked: Deci
         assert holds_with("ap")
 
 
-@settings(deadline=None)
 @given(_dates, _dates)
 def test_of_one_date_unequal_is_the_complement_of_equal_and_the_ends_imply_the_comparisons(
     stored: str, asked: str
@@ -693,7 +691,6 @@ _nodes = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(_people, _nodes, _nodes)
 def test_logic_obeys_its_laws(person: Resource, a: Node, b: Node) -> None:
     assert holds(person, Not(a)) is not holds(person, a)
@@ -703,19 +700,16 @@ def test_logic_obeys_its_laws(person: Resource, a: Node, b: Node) -> None:
     assert holds(person, Not(And((a, b)))) is holds(person, Or((Not(a), Not(b))))
 
 
-@settings(deadline=None)
 @given(_people, st.sampled_from(["gender", "birthdate", "family", "active", "name", "phonetic", "link", "_tag"]))
 def test_missing_is_its_own_complement(person: Resource, name: str) -> None:
     assert fits(person, f"{name}:missing", "true") is not fits(person, f"{name}:missing", "false")
 
 
-@settings(deadline=None)
 @given(_people, st.sampled_from(["male", "female", "other"]))
 def test_not_is_the_complement_of_the_plain_search(person: Resource, code: str) -> None:
     assert fits(person, "gender:not", code) is not fits(person, "gender", code)
 
 
-@settings(deadline=None)
 @given(
     st.text(alphabet="aäÄ xX", min_size=1, max_size=8).filter(str.strip),
     st.text(alphabet="aäÄ xX", min_size=1, max_size=3).filter(str.strip),

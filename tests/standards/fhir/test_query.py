@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.errors import InvalidInput
@@ -333,14 +333,12 @@ def test_a_condition_may_use_chains_and_expressions() -> None:
     assert found.applied == pairs
 
 
-@settings(deadline=None)
 @given(st.text(), st.sampled_from(",|$"))
 def test_an_escaped_text_survives_splitting_and_unescaping(text: str, separator: str) -> None:
     escaped = "".join(f"\\{character}" if character in "\\,|$" else character for character in text)
     assert [query.unescape(part) for part in query.split(f"{escaped}{separator}{escaped}", separator)] == [text, text]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=12), st.text(max_size=30))
 def test_any_name_and_value_is_either_read_or_refused_in_our_own_words(name: str, text: str) -> None:
     try:
@@ -349,7 +347,6 @@ def test_any_name_and_value_is_either_read_or_refused_in_our_own_words(name: str
         assert refused.code in {"not-supported", "value"}
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(
         ["date", "value-quantity", "code", "subject", "value-string", "subject:Patient", "_count", "_sort"]

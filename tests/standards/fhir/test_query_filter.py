@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.errors import InvalidInput
@@ -214,7 +214,6 @@ def test_an_expression_is_bounded_in_length_depth_and_comparisons(text: str) -> 
     assert refused.value.code == "too-costly"
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from('()[]". \\andortegivl1-|'), max_size=60))
 def test_any_text_is_read_or_refused_in_our_own_words(text: str) -> None:
     try:
@@ -223,7 +222,6 @@ def test_any_text_is_read_or_refused_in_our_own_words(text: str) -> None:
         assert refused.code in {"value", "not-supported", "too-costly"}
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])).filter(normalise))
 def test_any_text_can_be_asked_for_as_a_json_string(text: str) -> None:
     assert compared("Patient", f"given eq {json.dumps(text)}")[2] == StringValue(text, normalise(text))

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.standards.fhir import references
@@ -269,7 +269,6 @@ def test_an_unknown_parameter_has_no_definition() -> None:
     assert definition("Patient", "shoe-size") is None
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_normalising_is_idempotent_and_the_same_for_both_unicode_forms(text: str) -> None:
     normal = normalise(text)

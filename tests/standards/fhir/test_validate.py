@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.standards.fhir import validate
@@ -236,7 +236,6 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return [pair for key in keys for pair in ((value, key), *places(value[key]))]
 
 
-@settings(deadline=None)
 @given(st.sampled_from([case[1] for case in VALID]), st.data())
 def test_a_document_damaged_anywhere_is_judged_and_never_a_surprise(
     resource: dict[str, Any], data: st.DataObject

@@ -73,7 +73,7 @@ def test_a_cancelled_appointment_stays_cancelled_at_its_last_time(order: tuple[s
     assert appointment["cancelationReason"]["coding"][0]["code"] == "CHG"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(STORY), min_size=1, max_size=8))
 def test_a_resend_changes_nothing(messages: list[str]) -> None:
     once = after(*messages)["Appointment"]

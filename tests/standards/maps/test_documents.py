@@ -65,7 +65,7 @@ def test_a_document_is_kept_byte_for_byte_however_it_is_cut(obx: list[str]) -> N
     assert "valueString" not in only(conversion, "Observation")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(min_size=40, max_size=400), st.integers(1, 6))
 def test_any_content_survives_any_cut(content: bytes, count: int) -> None:
     encoded = base64.b64encode(b"%PDF-" + content).decode()

@@ -132,7 +132,7 @@ STORY = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.permutations(STORY), st.sampled_from(STORY))
 def test_a_visit_ends_the_same_in_every_order_and_with_every_resend(order: list[str], again: str) -> None:
     visit = visit_after(*order, again)

@@ -170,7 +170,7 @@ def test_a_message_is_written_in_the_character_set_that_the_partner_reads():
         build("ADT^A28", content("ADT^A28"), replace(HEADER, character_encoding="ASCII"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(family=TEXTS, given_=TEXTS, number=NUMBERS, line=TEXTS, phone=TEXTS)
 def test_no_text_of_a_patient_is_lost_or_changes_the_shape_of_the_message(family, given_, number, line, phone):
     patient = {

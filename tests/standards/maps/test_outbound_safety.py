@@ -404,7 +404,7 @@ _ANY = st.text(
 _TEXT = _ANY.map(str.strip).filter(lambda text: bool(text) and text != '""')
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=_TEXT, note=_TEXT)
 def test_any_text_of_a_result_or_a_note_arrives_as_it_was(text, note):
     observation = {

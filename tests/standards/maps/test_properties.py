@@ -61,7 +61,7 @@ def fuzzed(draw: st.DrawFn) -> bytes:
     return "\r".join([head, *rest]).encode("utf-8", "replace")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(fuzzed())
 def test_no_content_makes_a_conversion_fail_or_give_what_fhir_forbids(raw: bytes) -> None:
     try:
