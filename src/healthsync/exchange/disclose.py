@@ -827,10 +827,7 @@ class Disclose:
         concerns: Callable[[dict[str, Any]], bool],
         references_of: Callable[[dict[str, Any]], Sequence[tuple[str, str]]],
         also: Sequence[tuple[str, str]] = (),
-        beside: tuple[Sequence[str], Callable[[dict[str, Any], dict[str, Any]], bool]] = (
-            (),
-            lambda _root, _each: False,
-        ),
+        beside: tuple[Sequence[str], Callable[[dict[str, Any], dict[str, Any]], bool]] | None = None,
     ) -> Composed | Refusal | None:
         """A version (None: the newest) for a message to `requester`, with what it refers to, `also` beside it.
 
@@ -856,7 +853,7 @@ class Disclose:
             is_permitted = row.permitted and current.permitted
             others, rows = {}, [row]
             if is_permitted:
-                told = await self._beside(tx, requester, current.patient_key, root, *beside)
+                told = await self._beside(tx, requester, current.patient_key, root, *beside) if beside else []
                 others, found = await self._around(tx, requester, [*references_of(root), *also, *told], references_of)
                 rows += found
             patients = await self._patients(tx, *rows)
