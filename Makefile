@@ -14,7 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 DATA ?= healthsync-data
-JOBS ?= 2
+# Tests that start processes wait for them: three at once keep two cores busy.
+JOBS ?= 3
 BIN = .venv/bin
 READY = .venv/.ready
 

@@ -662,11 +662,13 @@ async def test_two_units_of_work_that_doubt_the_same_pairs_in_opposite_order_bot
 
 async def test_a_doubt_that_arises_and_goes_in_one_unit_of_work_leaves_no_task_that_waits(hub: Hub) -> None:
     await put(hub, person("a", "1"))
-    await put(hub, person("b", "2", born="1991-01-01"))
+    await put(hub, person("b", "2", born="1991-01-01", sex="male"))
     async with hub.database.transaction() as tx:
         for born in ("1967-12-13", "1991-01-01"):  # now it might be a, and now not any more
             audit = submission_audit(Action.UPDATE, "update")
-            await hub.ingest(tx, Submission("east", [Incoming(person("b", "2", born=born), "update")], audit))
+            await hub.ingest(
+                tx, Submission("east", [Incoming(person("b", "2", born=born, sex="male"), "update")], audit)
+            )
     assert await tasks(hub) == []
     assert [task.state for task in await tasks(hub, TaskState.CLOSED)] == [TaskState.CLOSED]
     assert await log_is_the_tables(hub)

@@ -284,8 +284,8 @@ class Hl7:
         """What the values say against each other."""
         try:
             codecs.lookup(self.character_encoding)
-        except LookupError:
-            yield "character_encoding", f"“{self.character_encoding}” is not a character set; try UTF-8 or ISO-8859-1"
+        except (LookupError, ValueError):  # the latter for what no name can have: NUL, lone surrogates
+            yield "character_encoding", f"{self.character_encoding!a} is not a character set; try UTF-8 or ISO-8859-1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ async def wired(wire: Wire, database_url: str) -> AsyncIterator[Database]:
     database = await Database.connect(database_url.rsplit("host=", 1)[0] + f"host={wire.path.parent}", max_size=2)
     yield database
     await wire.cut()
-    database._pool.terminate()
+    database._pool._pool.terminate()
 
 
 @pytest.mark.parametrize("fault", ["cut", "silent"])

@@ -18,7 +18,7 @@ from healthsync.standards.maps import convert, scribe
 
 from .golden_pairs import GOLDEN, context
 
-FEW, MANY = 200, 800
+FEW, MANY = 100, 400
 MOST = 4.6
 """What four times as many may cost. A list that is searched for each entry costs 5.5 and more at these lengths."""
 
