@@ -14,8 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 DATA ?= healthsync-data
-# Tests that start processes wait for them: three at once keep two cores busy.
-JOBS ?= 3
+JOBS ?= 2
 BIN = .venv/bin
 READY = .venv/.ready
 

@@ -20,7 +20,7 @@ from healthsync.infrastructure.database import Database, migrate
 from healthsync.infrastructure.database.embedded import EmbeddedPostgres
 from healthsync.settings import load_settings
 
-hypothesis.settings.register_profile("no deadline")  # a busy machine is no fault
+hypothesis.settings.register_profile("no deadline", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("no deadline")
 
 _counter = itertools.count()

@@ -13,8 +13,9 @@ from healthsync.bootstrap import Hub, build_hub
 from healthsync.domains.audit import Action
 from healthsync.domains.identity import Task, TaskKind, UnknownPatient, UnknownTask, replay
 from healthsync.errors import Conflict, InvalidInput, NotFound
+from healthsync.exchange.administration.operators import Actor
 from healthsync.exchange.administration.report_identity import document
-from healthsync.exchange.administration.steward_identity import Choice, Steward, TaskState, view_document
+from healthsync.exchange.administration.steward_identity import Choice, TaskState, view_document
 from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.disclose import Disclosed, Refusal
 from healthsync.exchange.ingest import Incoming, Submission, submission_audit
@@ -24,7 +25,7 @@ from healthsync.infrastructure.database import Database
 from healthsync.settings import load_settings
 from healthsync.standards.fhir import json
 
-ANN, BOB, EVE = Steward("ann"), Steward("bob"), Steward("eve")
+ANN, BOB, EVE = Actor("ann"), Actor("bob"), Actor("eve")
 ADMIN = Requester("tester", ("admin",), "TREAT")
 HOSPITAL, CLINIC, PAYER = "urn:oid:1.1", "urn:oid:1.2", "urn:oid:1.9"
 WAITING = [TaskState.OPEN, TaskState.CLAIMED, TaskState.SECOND]

@@ -9,7 +9,7 @@ import pytest
 
 from healthsync.bootstrap import Hub, build_hub
 from healthsync.domains.access import Requester
-from healthsync.exchange.administration.manage_codes import Actor
+from healthsync.exchange.administration.operators import Actor
 from healthsync.infrastructure.clock import SystemClock
 from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
 from healthsync.infrastructure.database import Database

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from tests.consents import opt_out
 
 API = "/api/v1/healthsync"
 RESULT = {"test_code": "2823-3", "value": 6.80, "abnormal_flag": "HH"}
@@ -58,17 +59,7 @@ async def test_a_publication_about_a_patient_who_withholds_his_data_is_left_out(
     app = await client_as("system")
     await app.post(f"{API}/streams/t", json={"payload": "his", "patients": [f"Patient/{id_}"]})
     await app.post(f"{API}/streams/t", json={"payload": "nobody's"})
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-        },
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{id_}"},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
+    consent = opt_out(id_)
     assert (await admin.post("/fhir/Consent", json=consent)).status_code == 201
     page = (await app.get(f"{API}/streams/t")).json()
     assert ([one["payload"] for one in page["publications"]], page["position"]) == (["nobody's"], 2)

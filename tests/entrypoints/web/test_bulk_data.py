@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.consents import opt_out
 
 from healthsync.bootstrap import Hub, build_hub
 from healthsync.infrastructure.clock import SystemClock
@@ -91,16 +92,8 @@ async def exported(client, manifest: dict[str, Any], purpose: str = "output") ->
     return sorted(f"{one['resourceType']}/{one['id']}" for one in found)
 
 
-async def opt_out(admin, patient_id: str) -> str:
-    consent = {
-        "resourceType": "Consent", "status": "active",
-        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{patient_id}"},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }  # fmt: skip
-    answer = await admin.post("/fhir/Consent", json=consent)
+async def withhold(admin, patient_id: str) -> str:
+    answer = await admin.post("/fhir/Consent", json=opt_out(patient_id))
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]
 
@@ -300,7 +293,7 @@ async def test_hidden_elements_stay_hidden_in_an_export(client_as, admin, hub, p
 
 
 async def test_who_opted_out_is_in_no_export_and_in_no_count(client_as, admin, hub, people):
-    await opt_out(admin, people[1])
+    await withhold(admin, people[1])
     physician = await client_as("physician")
     manifest = await export(physician, hub)
     assert not [one for one in await exported(physician, manifest) if people[1] in one]
@@ -310,7 +303,7 @@ async def test_who_opted_out_is_in_no_export_and_in_no_count(client_as, admin, h
 async def test_consent_withdrawn_between_export_and_download_withholds_the_file(client_as, admin, hub, people):
     physician = await client_as("physician")
     manifest = await export(physician, hub)
-    consent = await opt_out(admin, people[1])
+    consent = await withhold(admin, people[1])
     status = {entry["type"]: (await physician.get(entry["url"])).status_code for entry in manifest["output"]}
     assert status == {"Patient": 404, "Observation": 404, "Organization": 200}
     assert (await events(hub, "fetch-job-file"))[-1]["reason"] == "consent" or any(

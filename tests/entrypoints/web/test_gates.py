@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+from tests.consents import opt_out
 
 from healthsync.exchange.surfaces import SURFACES, Gate
 
@@ -17,17 +18,7 @@ async def _known(admin, patient) -> str:
 
 
 async def _refuse_consent(admin, patient_id: str, **provision) -> str:
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-        },
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{patient_id}"},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny", **provision},
-    }
+    consent = opt_out(patient_id)
     answer = await admin.post("/fhir/Consent", json=consent)
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]

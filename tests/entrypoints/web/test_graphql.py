@@ -6,6 +6,7 @@ import json
 
 import pytest
 from graphql import build_client_schema, get_introspection_query, parse, validate, validate_schema
+from tests.consents import opt_out
 
 
 @pytest.fixture
@@ -245,17 +246,7 @@ async def test_consent_and_roles_hold_inside_a_query(admin, client_as, ids, pati
     seen = await _ask(billing, query)
     assert set(seen["Patient"]) == {"id", "name"}
     assert await _fault(researcher, query) == (403, "forbidden")
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-        },
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{ids['patient']}"},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
+    consent = opt_out(ids["patient"])
     assert (await admin.post("/fhir/Consent", json=consent)).status_code == 201
     assert await _fault(physician, query) == (404, "not-found")
     page = await _ask(physician, "{ PatientConnection { count edges { resource { id } } } ObservationList { id } }")

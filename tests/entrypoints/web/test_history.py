@@ -6,6 +6,8 @@ import asyncio
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from tests.consents import opt_out
+
 from healthsync.domains.records import HistoryQuery, Visibility, history
 
 
@@ -155,19 +157,7 @@ async def test_consent_and_roles_hide_versions_from_every_history(admin, client_
     assert _versions((await researcher.get("/fhir/_history")).json()) == ["a1"]
     await admin.post(
         "/fhir/Consent",
-        json={
-            "resourceType": "Consent",
-            "status": "active",
-            "scope": {
-                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-            },
-            "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-            "patient": {"reference": f"Patient/{id_}"},
-            "policyRule": {
-                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]
-            },
-            "provision": {"type": "deny"},
-        },
+        json=opt_out(id_),
     )
     for path in (f"Patient/{id_}/_history", f"Observation/{made}/_history"):
         assert (await physician.get(f"/fhir/{path}")).status_code == 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.consents import opt_out
 
 from healthsync.bootstrap import Hub
 
@@ -59,16 +60,7 @@ async def test_a_steward_finds_looks_at_claims_and_decides_a_task(client_as: Any
 
 
 async def test_consent_withholds_a_record_from_stewards_too(admin: Any, client_as: Any, two: list[str]) -> None:
-    opt_out = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {"coding": [{"code": "patient-privacy"}]},
-        "category": [{"coding": [{"code": "x"}]}],
-        "patient": {"reference": f"Patient/{two[0]}"},
-        "policyRule": {"coding": [{"code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
-    assert (await admin.post("/fhir/Consent", json=opt_out)).status_code == 201
+    assert (await admin.post("/fhir/Consent", json=opt_out(two[0]))).status_code == 201
     steward = await client_as("steward")
     (task,) = (await steward.get(f"{BASE}/review")).json()["tasks"]
     records = (await steward.get(f"{BASE}/review/{task['id']}/records")).json()["records"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.consents import opt_out
 
 LOINC = "http://loinc.org"
 LAB = {"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"}
@@ -97,17 +98,7 @@ async def test_more_observations_than_lastn_looks_at_are_too_costly(admin, patie
 
 
 async def test_consent_and_roles_hold_for_lastn_and_docref(admin, client_as, patient_id):
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-        },
-        "category": [{"coding": [{"system": LOINC, "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{patient_id}"},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
+    consent = opt_out(patient_id)
     await admin.post("/fhir/DocumentReference", json=document(patient_id, "34133-9", date="2024-01-01T00:00:00Z"))
     physician, researcher = await client_as("physician"), await client_as("researcher")
     assert await values(physician, f"patient={patient_id}&category=laboratory") == [3, 12]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.consents import opt_out
 
 from healthsync.domains.identity import SourcePatient
 from healthsync.exchange.operations.match import input_weight
@@ -86,17 +87,7 @@ async def test_what_consent_withholds_is_no_entry(admin, client_as):
     id_ = await known(admin, SIGNE)
     physician = await client_as("physician")
     assert graded(await match(physician, SIGNE)) == [(id_, "certain")]
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-        },
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{id_}"},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
+    consent = opt_out(id_)
     assert (await admin.post("/fhir/Consent", json=consent)).status_code == 201
     answer = await match(physician, SIGNE)
     assert (graded(answer), answer.json()["total"]) == ([], 0)

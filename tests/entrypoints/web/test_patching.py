@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+from tests.consents import opt_out
+
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 
 
@@ -27,19 +29,7 @@ def _parameters(*operations: dict) -> dict:
 async def _refuse_consent(admin, patient_id: str) -> None:
     await _created(
         admin,
-        {
-            "resourceType": "Consent",
-            "status": "active",
-            "scope": {
-                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-            },
-            "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-            "patient": {"reference": f"Patient/{patient_id}"},
-            "policyRule": {
-                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]
-            },
-            "provision": {"type": "deny"},
-        },
+        opt_out(patient_id),
     )
 
 

@@ -6,6 +6,7 @@ import urllib.parse
 from typing import Any
 
 import httpx
+from tests.consents import opt_out
 
 RED, BLUE, GREEN = "urn:oid:1.3.6.1.4.1.21367.13.20.1000", "urn:oid:1.3.6.1.4.1.21367.13.20.2000", "urn:oid:1.9"
 MAIDEN = "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName"
@@ -40,15 +41,7 @@ async def pix(client: httpx.AsyncClient, number: str, system: str = RED, *target
 
 
 async def withhold(client: httpx.AsyncClient, patient_id: str) -> None:
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {"coding": [{"code": "patient-privacy"}]},
-        "category": [{"coding": [{"code": "59284-0", "system": "http://loinc.org"}]}],
-        "patient": {"reference": f"Patient/{patient_id}"},
-        "policyRule": {"coding": [{"code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
+    consent = opt_out(patient_id)
     (await client.post("/fhir/Consent", json=consent)).raise_for_status()
 
 

@@ -6,6 +6,8 @@ import json
 from datetime import timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 
+from tests.consents import opt_out
+
 
 async def _created(client, resource: dict) -> str:
     answer = await client.post(f"/fhir/{resource['resourceType']}", json=resource)
@@ -76,17 +78,7 @@ async def test_if_modified_since_answers_304_unless_something_changed_later(admi
 
 async def test_a_condition_tells_nobody_of_a_resource_that_consent_withholds(admin, client_as, patient):
     id_ = await _created(admin, patient)
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-        },
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{id_}"},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
+    consent = opt_out(id_)
     await _created(admin, consent)
     physician = await client_as("physician")
     answer = await physician.get(f"/fhir/Patient/{id_}", headers={"If-None-Match": 'W/"1"'})

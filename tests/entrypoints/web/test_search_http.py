@@ -8,16 +8,9 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.consents import opt_out
 
 UCUM = "http://unitsofmeasure.org"
-OPT_OUT = {
-    "resourceType": "Consent",
-    "status": "active",
-    "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
-    "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-    "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-    "provision": {"type": "deny"},
-}
 
 
 async def _put(client, *resources: dict[str, Any]) -> None:
@@ -260,7 +253,7 @@ async def test_consent_withholds_hits_includes_chains_and_totals(admin, client_a
     for query, count in asks.items():
         assert (await _bundle(physician, query))["total"] == count, query
     assert await _found(physician, "Organization?_id=org&_revinclude=Patient:organization", "include") == ["Patient/p1"]
-    await admin.post("/fhir/Consent", json={**OPT_OUT, "patient": {"reference": "Patient/p1"}})
+    await admin.post("/fhir/Consent", json=opt_out("p1"))
     withheld = {
         "Observation?code=718-7": 2, "Observation?patient.gender=female": 0, "Observation?subject:Patient.family=quen": 0,
         "Practitioner?_has:Observation:performer:code=718-7": 0, "Organization?_has:Patient:organization:family=quen": 0,

@@ -7,6 +7,7 @@ from itertools import product
 
 import httpx
 import pytest
+from tests.consents import opt_out
 
 from healthsync.bootstrap import build_hub
 from healthsync.entrypoints.web.application import Application
@@ -189,17 +190,7 @@ async def test_a_condition_needs_the_right_to_search(client_as, hub):
 
 async def test_a_condition_finds_nothing_that_consent_withholds(admin, client_as, patient):
     id_ = await _created(admin, patient)
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-        },
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{id_}"},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
+    consent = opt_out(id_)
     await _created(admin, consent)
     physician = await client_as("physician")
     condition = {"If-None-Exist": "identifier=urn:oid:1.2.3|MRN-000111"}

@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from tests.consents import opt_out
 
 from healthsync.domains.messages import Selection
 from healthsync.domains.streams import Fact, Kind, RetryTerms, read_want
@@ -245,17 +246,7 @@ async def test_every_message_handed_out_has_its_audit_row_with_its_patient(world
 
 
 async def _opt_out(world, patient: str) -> None:
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-        },
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": patient},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
+    consent = opt_out(patient.removeprefix("Patient/"))
     await world.hub.write.create(world.as_role("admin"), consent)
 
 

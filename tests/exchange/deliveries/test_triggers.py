@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from tests.consents import opt_out
 
 from healthsync.bootstrap import Hub, build_hub
 from healthsync.domains.deliveries import Triggers
@@ -84,19 +85,6 @@ def appointment(patient: dict[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
-def opt_out(patient: dict[str, Any]) -> dict[str, Any]:
-    terms = "http://terminology.hl7.org/CodeSystem"
-    return {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {"coding": [{"system": f"{terms}/consentscope", "code": "patient-privacy"}]},
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{patient['id']}"},
-        "policyRule": {"coding": [{"system": f"{terms}/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny", "purpose": [{"system": f"{terms}/v3-ActReason", "code": "TREAT"}]},
-    }
-
-
 async def watching(rig: Rig) -> None:
     """Every process knows of the destination."""
     rig.deliveries._watched_at = float("-inf")
@@ -144,7 +132,7 @@ async def test_consent_that_is_denied_keeps_the_message_from_being_built_and_the
     await rig.destination(1)
     await watching(rig)
     patient = await store(client, PATIENT)
-    await store(client, opt_out(patient))
+    await store(client, opt_out(patient["id"]))
     await store(client, appointment(patient))
     await queue(hub)
     assert (await rig.queue()).waiting == 0
@@ -159,7 +147,7 @@ async def test_consent_withdrawn_while_the_message_waits_destroys_it_unsent(hub,
     await store(client, appointment(patient))
     await queue(hub)
     assert (await rig.queue()).waiting == 1
-    await store(client, opt_out(patient))
+    await store(client, opt_out(patient["id"]))
     await rig.deliver()
     assert receiver.got == []
     (dead,) = await rig.stored("dead")

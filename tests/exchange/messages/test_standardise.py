@@ -9,7 +9,8 @@ import pytest
 from healthsync.bootstrap import Hub
 from healthsync.domains.terminology import Coding
 from healthsync.errors import Unavailable
-from healthsync.exchange.administration.manage_codes import Actor, WorkState
+from healthsync.exchange.administration.manage_codes import WorkState
+from healthsync.exchange.administration.operators import Actor
 from healthsync.exchange.ingest import EVERYTHING, Wanted
 from healthsync.exchange.receive_message import Peer
 from healthsync.exchange.standardise import HIDDEN

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.consents import opt_out
 
 from healthsync.domains.access import RolePolicy
 from healthsync.domains.directory import Partner, PartnerState
@@ -170,15 +171,7 @@ async def test_a_partner_is_told_what_its_role_shows_and_nothing_without_one(
 async def test_who_withholds_his_record_is_nobody_to_a_query(ask: Asking) -> None:
     await two_facilities(ask)
     hidden = await ask.know(patient("H-1", OTHER))
-    consent = {
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {"coding": [{"code": "patient-privacy"}]},
-        "category": [{"coding": [{"code": "59284-0", "system": "http://loinc.org"}]}],
-        "patient": {"reference": f"Patient/{hidden}"},
-        "policyRule": {"coding": [{"code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
-    }
+    consent = opt_out(hidden)
     await ask.know(consent)
     for trigger, query in (("Q23", pix()), ("Q23", pix("H-1", "1.9")), ("Q22", pdq("@PID.5.1^Quennell"))):
         answer = await ask(f"QBP^{trigger}^QBP_Q21", query, "RCP|I")

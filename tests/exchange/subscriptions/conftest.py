@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 import yaml
+from tests.consents import opt_out
 
 from healthsync.bootstrap import Hub, build_hub
 from healthsync.domains.access import Requester
@@ -233,16 +234,6 @@ def object_to_disclosure(hub: Hub) -> Callable[..., Awaitable[str]]:
     """The patient withholds consent."""
 
     async def refuse(requester: Requester, patient_id: str) -> str:
-        code = "http://terminology.hl7.org/CodeSystem/"
-        consent = {
-            "resourceType": "Consent",
-            "status": "active",
-            "scope": {"coding": [{"system": f"{code}consentscope", "code": "patient-privacy"}]},
-            "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-            "patient": {"reference": f"Patient/{patient_id}"},
-            "policyRule": {"coding": [{"system": f"{code}v3-ActCode", "code": "OPTOUT"}]},
-            "provision": {"type": "deny"},
-        }
-        return (await hub.write.create(requester, consent)).id
+        return (await hub.write.create(requester, opt_out(patient_id))).id
 
     return refuse

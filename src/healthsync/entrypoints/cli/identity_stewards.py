@@ -20,10 +20,10 @@ from rich.table import Table
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
 from healthsync.entrypoints.cli.watching import run_here
+from healthsync.exchange.administration.operators import Actor
 from healthsync.exchange.administration.report_identity import document
 from healthsync.exchange.administration.steward_identity import (
     Choice,
-    Steward,
     StewardIdentity,
     Task,
     TaskKind,
@@ -360,12 +360,12 @@ def _id(text: str) -> str:
     return text.removeprefix("Patient/").removeprefix("Person/")
 
 
-def _me() -> Steward:
+def _me() -> Actor:
     """The operator of the data folder, under the name of his account."""
-    return Steward(getpass.getuser())
+    return Actor(getpass.getuser())
 
 
-def _run(data_folder: Path, act: Callable[[StewardIdentity, Steward], Awaitable[_T]]) -> _T:
+def _run(data_folder: Path, act: Callable[[StewardIdentity, Actor], Awaitable[_T]]) -> _T:
     return _with_hub(data_folder, lambda hub: act(hub.steward_identity, _me()))
 
 

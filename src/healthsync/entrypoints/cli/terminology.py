@@ -17,7 +17,8 @@ from rich.table import Table
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
 from healthsync.exchange.administration.load_terminology import KINDS, LoadTerminology
-from healthsync.exchange.administration.manage_codes import Actor, LocalChange, ManageCodes, WorkItem, WorkState
+from healthsync.exchange.administration.manage_codes import LocalChange, ManageCodes, WorkItem, WorkState
+from healthsync.exchange.administration.operators import Actor
 from healthsync.exchange.administration.rebuild_terminology import rebuild_terminology
 from healthsync.standards.fhir import json
 

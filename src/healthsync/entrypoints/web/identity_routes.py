@@ -25,11 +25,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from healthsync.errors import InvalidInput
-from healthsync.exchange.administration.operators import PRIVACY, STEWARDS
+from healthsync.exchange.administration.operators import PRIVACY, STEWARDS, Actor
 from healthsync.exchange.administration.report_identity import document
 from healthsync.exchange.administration.steward_identity import (
     Choice,
-    Steward,
     StewardIdentity,
     TaskKind,
     TaskState,
@@ -154,7 +153,7 @@ class IdentityRoutes:
         requester = await requester_of(self._hub, request)
         await self._hub.operators.require(requester, "identity-report", "IdentityReport", PRIVACY)
         report = await self._hub.report_identity(
-            Steward.of(requester),
+            Actor.of(requester),
             by=request.query_params.get("by", "day"),
             since=day_of(request, "since"),
             until=day_of(request, "until"),
@@ -169,7 +168,7 @@ class IdentityRoutes:
         dry_run = (await _said(request)).get("dry_run", False)
         if not isinstance(dry_run, bool):
             raise InvalidInput("dry_run is true or false", code="value")
-        asker = Steward.of(requester)
+        asker = Actor.of(requester)
         job = await self._hub.rematch_patients.start(asker, owner=requester.client_id, dry_run=dry_run)
         return accepted(request, self._hub, job)
 
@@ -189,8 +188,8 @@ class IdentityRoutes:
         await self._hub.operators.require(requester, "identity-review", "IdentityTask", STEWARDS)
         return requester
 
-    async def _steward(self, request: Request) -> Steward:
-        return Steward.of(await self._permitted(request))
+    async def _steward(self, request: Request) -> Actor:
+        return Actor.of(await self._permitted(request))
 
 
 def task_number(text: str) -> int:

@@ -23,7 +23,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from healthsync.errors import InvalidInput
-from healthsync.exchange.administration.manage_codes import Actor, LocalChange, ManageCodes, WorkItem, WorkState
+from healthsync.exchange.administration.manage_codes import LocalChange, ManageCodes, WorkItem, WorkState
+from healthsync.exchange.administration.operators import Actor
 from healthsync.standards.fhir import json
 
 from . import answers
@@ -131,7 +132,10 @@ class LocalCodeRoutes:
         return answers.plain(_changed(changed))
 
     async def _actor(self, request: Request) -> Actor:
-        return Actor.of(await requester_of(self._hub, request))
+        """An administrator: a map changes what everybody's results mean."""
+        requester = await requester_of(self._hub, request)
+        await self._hub.operators.require(requester, "local-codes", "Terminology")
+        return Actor.of(requester)
 
 
 def _changed(changed: LocalChange) -> dict[str, Any]:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.terminology import (
     LocalChange,
@@ -22,29 +20,13 @@ from healthsync.domains.terminology import (
     read_map,
     system_named,
 )
-from healthsync.errors import InvalidInput, Refused
+from healthsync.errors import InvalidInput
+from healthsync.exchange.administration.operators import Actor
 from healthsync.infrastructure.database import Database
 
-__all__ = ["Actor", "LocalChange", "LocalMap", "ManageCodes", "WorkItem", "WorkState"]
+__all__ = ["LocalChange", "LocalMap", "ManageCodes", "WorkItem", "WorkState"]
 
-ADMINISTRATOR = "admin"
 _LONGEST_PARTNER = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts: the operator of the data folder by name, or a client with its roles."""
-
-    name: str
-    client: str | None = None
-    roles: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, requester: Requester) -> Actor:
-        """A client. Raises Refused unless it is an administrator's: a map changes what everybody's results mean."""
-        if ADMINISTRATOR not in requester.roles:
-            raise Refused("maps of local codes are an administrator's; ask for a client with the role admin")
-        return cls(requester.user or requester.client_id, requester.client_id, tuple(requester.roles))
 
 
 class ManageCodes:

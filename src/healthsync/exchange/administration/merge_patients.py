@@ -15,8 +15,8 @@ from typing import Any
 from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditService, Outcome
 from healthsync.errors import HealthSyncError, InvalidInput, Unavailable
-from healthsync.exchange.administration.operators import STEWARDS, Operators
-from healthsync.exchange.administration.steward_identity import Steward, StewardIdentity
+from healthsync.exchange.administration.operators import STEWARDS, Actor, Operators
+from healthsync.exchange.administration.steward_identity import StewardIdentity
 from healthsync.exchange.disclose import Disclose, Disclosed
 from healthsync.exchange.ingest import Incoming
 from healthsync.exchange.recording import audit_event
@@ -78,7 +78,7 @@ class MergePatients:
         preview, result = asked.flag("preview", False), asked.object("result-patient")
         incoming = await self._result(requester, result, target, asked) if result is not None else None
         await self._stewards.merge(
-            Steward.of(requester),
+            Actor.of(requester),
             target,
             source,
             _REASON,

@@ -1,6 +1,8 @@
-"""Who may look after the hub over HTTP."""
+"""Who looks after the hub: an operator at its data folder, or over HTTP a client with the roles."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditService, Outcome
@@ -15,6 +17,20 @@ STEWARDS = OPERATORS | {"steward"}
 
 PRIVACY = OPERATORS | {"privacy"}
 """Roles that may know which numbers several persons use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: the operator of the data folder by name, or a client with its roles."""
+
+    name: str
+    client: str | None = None
+    roles: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, requester: Requester) -> Actor:
+        """A client; whether it may is asked before."""
+        return cls(requester.user or requester.client_id, requester.client_id, tuple(requester.roles))
 
 
 class Operators:

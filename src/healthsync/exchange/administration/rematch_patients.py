@@ -15,7 +15,7 @@ from typing import Any
 
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.identity import IdentityService, ReviewService, SourcePatient
-from healthsync.exchange.administration.steward_identity import Steward
+from healthsync.exchange.administration.operators import Actor
 from healthsync.exchange.ingest import Ingest, Rematched
 from healthsync.infrastructure.database import Database, Transaction, is_deadlock
 from healthsync.infrastructure.jobs import Job, JobTable
@@ -51,7 +51,7 @@ class RematchPatients:
         self._database, self._identity, self._reviews = database, identity, reviews
         self._ingest, self._audit, self._table = ingest, audit, table
 
-    async def start(self, by: Steward, *, owner: str, dry_run: bool = False, claimed: bool = False) -> Job:
+    async def start(self, by: Actor, *, owner: str, dry_run: bool = False, claimed: bool = False) -> Job:
         """A job that matches everybody again. Raises TooManyJobs while one of this owner's is at work."""
         request = {"dry_run": dry_run, "user": by.name, "client": by.client, "roles": list(by.roles)}
         async with self._database.transaction() as tx:

@@ -15,12 +15,12 @@ from typing import Any, Literal
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.domains.identity import IdentityReport, ImpossibleOverlap, ReviewService
 from healthsync.errors import InvalidInput
-from healthsync.exchange.administration.steward_identity import Steward
+from healthsync.exchange.administration.operators import Actor
 from healthsync.exchange.disclose import Disclose
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database
 
-__all__ = ["By", "IdentityReport", "ReportIdentity", "Steward", "document"]
+__all__ = ["By", "IdentityReport", "ReportIdentity", "document"]
 
 By = Literal["day", "month"]
 _SPANS = {"day": timedelta(days=30), "month": timedelta(days=365)}
@@ -38,7 +38,7 @@ class ReportIdentity:
         self._audit, self._clock = audit, clock
 
     async def __call__(
-        self, asker: Steward, *, by: str = "day", since: date | None = None, until: date | None = None
+        self, asker: Actor, *, by: str = "day", since: date | None = None, until: date | None = None
     ) -> Report:
         """The report over the days from `since` to before `until` (UTC); without them the last 30 days, by month the
         last year. Raises InvalidInput."""

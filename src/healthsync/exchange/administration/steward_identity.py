@@ -29,28 +29,15 @@ from healthsync.domains.identity import (
     UnknownPatient,
 )
 from healthsync.errors import InvalidInput, NotFound
+from healthsync.exchange.administration.operators import Actor
 from healthsync.exchange.disclose import Disclose, Disclosed, Refusal
 from healthsync.exchange.ingest import Decided, Incoming, Ingest, Submission
 from healthsync.infrastructure.database import Database, Transaction
 
-__all__ = ["Choice", "Step", "Steward", "StewardIdentity", "Task", "TaskKind", "TaskState", "TaskView", "Told"]
+__all__ = ["Actor", "Choice", "Step", "StewardIdentity", "Task", "TaskKind", "TaskState", "TaskView", "Told"]
 
 SOURCE = "steward"
 """Where versions of records come from that a decision made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Steward:
-    """Who acts: the operator of the data folder by name, or a client with its roles."""
-
-    name: str
-    client: str | None = None
-    roles: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, requester: Requester) -> Steward:
-        """A client; whether it may is asked before."""
-        return cls(requester.user or requester.client_id, requester.client_id, tuple(requester.roles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +82,7 @@ class StewardIdentity:
 
     async def tasks(
         self,
-        steward: Steward,
+        steward: Actor,
         *,
         states: Sequence[TaskState],
         kind: TaskKind | None = None,
@@ -111,7 +98,7 @@ class StewardIdentity:
                 tx, states=states, kind=kind, owner=owner, after=after, limit=limit, overdue=overdue
             )
 
-    async def show(self, steward: Steward, number: int) -> TaskView:
+    async def show(self, steward: Actor, number: int) -> TaskView:
         """A task with its evidence. Raises UnknownTask."""
         found, places = await self._compared(number)
         task = found.task
@@ -125,7 +112,7 @@ class StewardIdentity:
     async def records(self, requester: Requester, number: int) -> list[Disclosed | Refusal]:
         """The two records of a task, each as the requester's roles and the patient's consent show it. Raises
         UnknownTask."""
-        event = _event(Steward.of(requester), Action.READ, "identity-task-records", f"IdentityTask/{number}")
+        event = _event(Actor.of(requester), Action.READ, "identity-task-records", f"IdentityTask/{number}")
         await self._audit.record_and_commit(event)
         _, places = await self._compared(number)
         return [
@@ -135,14 +122,14 @@ class StewardIdentity:
             for id_, version in places
         ]
 
-    async def claim(self, steward: Steward, number: int) -> Task:
+    async def claim(self, steward: Actor, number: int) -> Task:
         """Take a task into one's hands. Raises UnknownTask, Conflict, Refused."""
         async with self._database.transaction() as tx:
             task = await self._reviews.claim(tx, number, steward.name)
             await self._audit.record(tx, _event(steward, Action.UPDATE, "identity-claim", task.reference))
         return task
 
-    async def decide(self, steward: Steward, number: int, choice: Choice, reason: str) -> Task:
+    async def decide(self, steward: Actor, number: int, choice: Choice, reason: str) -> Task:
         """Decide about a task, and do what follows in the same commit. Raises UnknownTask, InvalidInput, Conflict,
         Refused."""
         async with self._database.transaction() as tx:
@@ -169,7 +156,7 @@ class StewardIdentity:
 
     async def merge(
         self,
-        steward: Steward,
+        steward: Actor,
         survivor_id: str,
         retired_id: str,
         reason: str,
@@ -200,18 +187,18 @@ class StewardIdentity:
         except _Undone as undone:
             await self._audit.record_and_commit(undone.event)
 
-    async def unmerge(self, steward: Steward, patient_id: str, other_id: str, reason: str) -> None:
+    async def unmerge(self, steward: Actor, patient_id: str, other_id: str, reason: str) -> None:
         """Two records are two persons', whatever linked or merged them: each person is again what it would have been
         without. Raises UnknownPatient."""
         await self._put_right(steward, "unlink", "identity-unmerge", patient_id, other_id, reason)
 
-    async def split(self, steward: Steward, patient_id: str, reason: str) -> None:
+    async def split(self, steward: Actor, patient_id: str, reason: str) -> None:
         """A record is nobody else's of its person. Raises UnknownPatient."""
         await self._put_right(steward, "split", "identity-split", patient_id, patient_id, reason)
 
     async def _put_right(
         self,
-        steward: Steward,
+        steward: Actor,
         kind: Literal["unlink", "split"],
         interaction: str,
         one_id: str,
@@ -223,7 +210,7 @@ class StewardIdentity:
             decided = Decided(kind, one, other, steward.name, reason)
             await self._submit(tx, decided, _event(steward, Action.UPDATE, interaction))
 
-    async def pin(self, steward: Steward, patient_id: str, element: str, reason: str, *, chosen: bool = True) -> None:
+    async def pin(self, steward: Actor, patient_id: str, element: str, reason: str, *, chosen: bool = True) -> None:
         """The golden record takes an element from this record, or (not `chosen`) the rules decide again. Raises
         UnknownPatient, InvalidInput."""
         async with self._database.transaction() as tx:
@@ -233,7 +220,7 @@ class StewardIdentity:
             interaction = "identity-pin" if chosen else "identity-unpin"
             await self._audit.record(tx, _event(steward, Action.UPDATE, interaction, patients=(patient,)))
 
-    async def history(self, steward: Steward, id_: str) -> list[Told]:
+    async def history(self, steward: Actor, id_: str) -> list[Told]:
         """What happened to a person, named by its enterprise id or by the id of one of its patients, oldest first.
         Raises NotFound."""
         async with self._database.connection() as tx:
@@ -313,7 +300,7 @@ def _check_merge(survivor: SourcePatient, retired: SourcePatient, *, keep_both: 
 
 
 def _event(
-    steward: Steward, action: Action, interaction: str, *entities: str, patients: Sequence[SourcePatient] = ()
+    steward: Actor, action: Action, interaction: str, *entities: str, patients: Sequence[SourcePatient] = ()
 ) -> AuditEvent:
     named = tuple(dict.fromkeys(f"Patient/{patient.patient_id}" for patient in patients))
     return AuditEvent(
