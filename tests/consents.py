@@ -7,8 +7,8 @@ from typing import Any
 _TERMS = "http://terminology.hl7.org/CodeSystem"
 
 
-def opt_out(patient_id: str) -> dict[str, Any]:
-    """The patient withholds his record."""
+def opt_out(patient_id: str, **provision: Any) -> dict[str, Any]:
+    """The patient withholds his record, or what `provision` names of it."""
     return {
         "resourceType": "Consent",
         "status": "active",
@@ -16,5 +16,5 @@ def opt_out(patient_id: str) -> dict[str, Any]:
         "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
         "patient": {"reference": f"Patient/{patient_id}"},
         "policyRule": {"coding": [{"system": f"{_TERMS}/v3-ActCode", "code": "OPTOUT"}]},
-        "provision": {"type": "deny"},
+        "provision": {"type": "deny", **provision},
     }

@@ -18,7 +18,7 @@ async def _known(admin, patient) -> str:
 
 
 async def _refuse_consent(admin, patient_id: str, **provision) -> str:
-    consent = opt_out(patient_id)
+    consent = opt_out(patient_id, **provision)
     answer = await admin.post("/fhir/Consent", json=consent)
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]
