@@ -37,6 +37,7 @@ PATIENT = {
     "gender": "female",
     "birthDate": "1971-03-09",
 }
+TREATMENT = [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ async def test_consent_that_is_denied_keeps_the_message_from_being_built_and_the
     await rig.destination(1)
     await watching(rig)
     patient = await store(client, PATIENT)
-    await store(client, opt_out(patient["id"]))
+    await store(client, opt_out(patient["id"], purpose=TREATMENT))
     await store(client, appointment(patient))
     await queue(hub)
     assert (await rig.queue()).waiting == 0
@@ -147,7 +148,7 @@ async def test_consent_withdrawn_while_the_message_waits_destroys_it_unsent(hub,
     await store(client, appointment(patient))
     await queue(hub)
     assert (await rig.queue()).waiting == 1
-    await store(client, opt_out(patient["id"]))
+    await store(client, opt_out(patient["id"], purpose=TREATMENT))
     await rig.deliver()
     assert receiver.got == []
     (dead,) = await rig.stored("dead")
