@@ -139,3 +139,12 @@ async def test_changes_are_recorded(admin: Any, hub: Hub) -> None:
     await admin.put(f"{BASE}/map?source=ER&to=LOINC", content="code,target\nGLU,2345-7\n", headers=CSV)
     found = (await admin.get("/fhir/AuditEvent?_count=5")).text
     assert "put-local-codes" in found
+
+
+async def test_a_refusal_is_recorded(admin: Any, client_as: Any) -> None:
+    physician = await client_as("physician")
+    for answer in (await physician.get(f"{BASE}/maps"), await physician.delete(f"{BASE}/map?code=GLU")):
+        assert answer.status_code == 403, answer.text
+    entries = (await admin.get("/fhir/AuditEvent?_count=10")).json()["entry"]
+    refused = [one["resource"] for one in entries if "local-codes" in str(one["resource"].get("subtype"))]
+    assert [one["outcome"] for one in refused] == ["4", "4"]

@@ -1,4 +1,7 @@
-"""The verbs of the master patient index."""
+"""The verbs of the master patient index.
+
+One file, though a long one: every verb locks, decides, logs and saves by the same steps, which stand at the end.
+"""
 
 from __future__ import annotations
 

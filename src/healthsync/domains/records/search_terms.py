@@ -3,6 +3,8 @@
 A term can *test* a resource (a condition over a table alias) and mostly also *find* resources (rows of an index table
 that carry a `pid`). Where sealed elements or exact comparison are involved, a term is a superset of the truth
 (`exact` is False) and hits are looked at after decryption. Values are bound, hashes are our own numbers.
+
+One file, though a long one: the terms of the nodes are made of each other, and whether they are exact is decided here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Everything there is to say is said, not only the first fault, each thing with its place and with the code by which
 validators of the HL7 terminology ecosystem know it (http://hl7.org/fhir/tools/CodeSystem/tx-issue-type). The sentences
-are those that its tests expect: whoever reads them has met them from other servers.
+are those of other servers of the ecosystem, so that whoever reads them has met them before. One file, though a long
+one: what is found about a coding depends on what was found before.
 
 A value set may name versions of a code system, a question may ask for others, and the coding may carry one of its own:
 

@@ -1,4 +1,7 @@
-"""Rows of terminology, and a code system in tables that answers as `sources.Source`."""
+"""Rows of terminology, and a code system in tables that answers as `sources.Source`.
+
+One file, though a long one: what writes the rows of a code system and what reads them agree on every column.
+"""
 
 from __future__ import annotations
 

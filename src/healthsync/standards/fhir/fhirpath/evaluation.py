@@ -1,4 +1,7 @@
-"""Syntax tree -> a function: every node becomes a closure over the closures of its parts, compiled once."""
+"""Syntax tree -> a function: every node becomes a closure over the closures of its parts, compiled once.
+
+One file, though a long one: the nodes share how collections, empty ones above all, are treated.
+"""
 
 from __future__ import annotations
 
