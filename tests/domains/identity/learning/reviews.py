@@ -52,7 +52,7 @@ def reviewed(size: int = 5000, seed: int = 1) -> tuple[Example, ...]:
     """The decisions about the pairs that the weights leave to a person; three sources, one of which sends doubles."""
     doubts = [pair for pair in compared(size, seed) if WEIGHTS(*pair[:2]).reasons]
     return tuple(
-        Example(number, seen(WEIGHTS, MEASURES, one, other), ("east", ("west", "north")[number % 2]), is_one)
+        Example(number, seen(WEIGHTS, one, other), ("east", ("west", "north")[number % 2]), is_one)
         for number, (one, other, is_one) in enumerate(doubts, 1)
     )
 

@@ -40,7 +40,7 @@ FIELDS = len(LEVELS)
 
 @pytest.fixture(scope="module")
 def model() -> LearnedModel:
-    return train(reviewed(), WEIGHTS.weights, {"east": 0.9, "west": 0.6}).model
+    return train(reviewed(), WEIGHTS.weights, {"east": 0.9, "west": 0.6})
 
 
 def vectors() -> st.SearchStrategy[list[int]]:
@@ -147,10 +147,10 @@ def test_it_judges_pairs_better_than_the_weights_that_asked_about_them(model: Le
 
 
 def test_the_same_reviews_give_the_same_model_in_whatever_order_they_come(model: LearnedModel) -> None:
-    again = train(tuple(reversed(reviewed())), WEIGHTS.weights, {"west": 0.6, "east": 0.9}).model
+    again = train(tuple(reversed(reviewed())), WEIGHTS.weights, {"west": 0.6, "east": 0.9})
     assert again.to_json() == model.to_json()
     assert again.version == model.version
-    fewer = train(reviewed()[:-1], WEIGHTS.weights, {"east": 0.9, "west": 0.6}).model
+    fewer = train(reviewed()[:-1], WEIGHTS.weights, {"east": 0.9, "west": 0.6})
     assert fewer.facts["reviews"]["sha256"] != model.facts["reviews"]["sha256"]
 
 
@@ -163,11 +163,9 @@ def test_too_few_or_one_sided_reviews_are_refused_with_how_many_it_takes() -> No
 
 def test_a_model_that_learned_from_wrong_decisions_says_that_it_is_worse() -> None:
     blind = [replace(example, is_one=bool(example.number % 2)) for example in reviewed()]
-    good = train(reviewed()[:-60], WEIGHTS.weights).model
+    good = train(reviewed()[:-60], WEIGHTS.weights)
     later = reviewed()[-60:]
-    facts = train(
-        [*blind[:-60], *later], WEIGHTS.weights, previous=good, known_to_previous=later[0].number - 1
-    ).model.facts
+    facts = train([*blind[:-60], *later], WEIGHTS.weights, previous=good).model.facts
     assert good.version in facts["worse"]
     assert facts["since"]["previous"]["log_loss"] < facts["since"]["model"]["log_loss"]
     assert facts["since"]["model"]["pairs"] == 60

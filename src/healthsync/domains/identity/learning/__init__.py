@@ -6,10 +6,11 @@ The weights decide, and ask people where they doubt. What those decide teaches a
 no model links what the rules, the gate or a person keep apart (`deciding`); the same reviews give the same model.
 """
 
-from healthsync.domains.identity.learning.deciding import ByLearned, Seen, seen
+from healthsync.domains.identity.learning.deciding import ByLearned, Seen, seen, weights_of
 from healthsync.domains.identity.learning.features import FEATURES, Measures, SourceRates
 from healthsync.domains.identity.learning.model import LearnedModel, Reader
-from healthsync.domains.identity.learning.training import Example, Trained, train
+from healthsync.domains.identity.learning.store import ReviewedPair
+from healthsync.domains.identity.learning.training import Example, check_enough, train
 
 __all__ = [
     "FEATURES",
@@ -18,9 +19,11 @@ __all__ = [
     "LearnedModel",
     "Measures",
     "Reader",
+    "ReviewedPair",
     "Seen",
     "SourceRates",
-    "Trained",
+    "check_enough",
     "seen",
     "train",
+    "weights_of",
 ]

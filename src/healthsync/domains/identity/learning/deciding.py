@@ -9,15 +9,16 @@ is never certain to it either.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import NamedTuple
 
-from healthsync.domains.identity.deciding import ByWeights, Explanation, bits_of
+from healthsync.domains.identity.deciding import ByWeights, Decider, Explanation, bits_of
 from healthsync.domains.identity.learning.features import Measures
 from healthsync.domains.identity.learning.model import LearnedModel, Reader
 from healthsync.domains.identity.levels import Levels, levels_between, names_of
 from healthsync.domains.identity.matching import Comparison, Rule
 from healthsync.domains.identity.model import Demographics
-from healthsync.domains.identity.weighing import Step, gate
+from healthsync.domains.identity.weighing import Step, Weights, gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class ByLearned:
         return f"weights:{self.weights.weights.version}", f"model:{self.model.version}"
 
     def explain(self, one: Demographics, other: Demographics) -> Explanation:
-        """What each feature adds to the log2 odds of the model, of any pair that a person is asked about; of others what
-        the weights say. What a gate keeps apart stays so, however likely it is."""
+        """What each feature adds to the log2 odds of the model, of any pair that a person is asked about; of others
+        what the weights say. What a gate keeps apart stays so, however likely it is."""
         by_weights, judged = self.weights.explain(one, other), self(one, other)
         if not judged.reasons and self.weights(one, other) == judged:
             return replace(by_weights, model=self.version, judged=judged)
@@ -95,7 +96,14 @@ class Seen(NamedTuple):
     is_open: bool
 
 
-def seen(weights: ByWeights, measures: Measures, one: Demographics, other: Demographics) -> Seen:
+def weights_of(decider: Decider) -> ByWeights | None:
+    """The weights beside which a model stands; None in a hub that does not decide by them."""
+    if isinstance(decider, ByLearned):
+        return decider.weights
+    return decider if isinstance(decider, ByWeights) else None
+
+
+def seen(weights: ByWeights, one: Demographics, other: Demographics) -> Seen:
     """Look at two records."""
     found, levels = weights(one, other), levels_between(one, other)
     is_open = (
@@ -105,7 +113,12 @@ def seen(weights: ByWeights, measures: Measures, one: Demographics, other: Demog
         and next(gate(levels), None) is None
     )
     likely = weights.weights.weigh(one, other).probability
-    return Seen(measures.signals(levels, one, other), round(likely, 6), found.links, is_open)
+    return Seen(_measures(weights.weights).signals(levels, one, other), round(likely, 6), found.links, is_open)
+
+
+@cache
+def _measures(weights: Weights) -> Measures:
+    return Measures(weights)
 
 
 def is_enough(levels: Levels) -> bool:

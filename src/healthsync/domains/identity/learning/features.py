@@ -98,6 +98,7 @@ class Measures:
         """All of a vector but what the sources add."""
         told = tuple(count - level + 1 if 0 < level < count else UNTOLD if not level else 0
                      for level, count in zip(levels.by_field, self._counts, strict=True))  # fmt: skip
+        bits = sum(of_field[value] for of_field, value in zip(self._bits, told, strict=True))
         given, family = self._weights.rarities(levels)
         least, most = sorted((_told(one), _told(other)))
         return (
@@ -108,10 +109,7 @@ class Measures:
             int(levels.another_name),
             int(levels.a_generation_apart),
             int(levels.personal),
-            min(
-                max(round(sum(bits[value] for bits, value in zip(self._bits, told, strict=True))), -_MOST_BITS),
-                _MOST_BITS,
-            ),
+            max(-_MOST_BITS, min(_MOST_BITS, round(bits))),
             len(levels.by_field) - levels.by_field.count(0),
             least,
             most,

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import floor, log
 from typing import Any
 
@@ -37,8 +38,6 @@ _PRIOR_PAIRS = 10
 """As many pairs of the mean stand beside those of a source, so that one review does not make a reputation."""
 
 _BINS = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99, 1.0)
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +75,14 @@ class Bin:
     right: float
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A model, and the judgements of cross-validation by number of review."""
-
-    model: LearnedModel
-    judged: Mapping[int, float]
-
-
-def check_enough(examples: Sequence[Example]) -> None:
+def check_enough(decisions: Sequence[bool]) -> None:
     """Raises InvalidInput that says how many reviews there are and how many it takes."""
-    links = sum(example.is_one for example in examples)
-    apart = len(examples) - links
-    if len(examples) < LEAST_PAIRS or min(links, apart) < LEAST_OF_EACH:
+    links = sum(decisions)
+    apart = len(decisions) - links
+    if len(decisions) < LEAST_PAIRS or min(links, apart) < LEAST_OF_EACH:
         raise InvalidInput(
-            f"too little was reviewed to learn from: there are {len(examples)} decided pairs, {links} of one person and "
-            f"{apart} of two; it takes {LEAST_PAIRS}, and {LEAST_OF_EACH} of each",
+            f"too little was reviewed to learn from: there are {len(decisions)} decided pairs, {links} of one person "
+            f"and {apart} of two; it takes {LEAST_PAIRS}, and {LEAST_OF_EACH} of each",
             code="business-rule",
         )
 
@@ -111,36 +102,31 @@ def train(
     *,
     link: float = 0.99,
     previous: LearnedModel | None = None,
-    known_to_previous: int = 0,
-    progress: Progress = lambda _step: None,
-) -> Trained:
+) -> LearnedModel:
     """Learn from reviewed pairs, and tell how good that is. Raises InvalidInput for too few, ConfigurationError where
     the library is not installed.
 
-    `previous` is the model that decides now, which has learned from reviews up to number `known_to_previous`: the two
-    are compared on the later ones, which neither has seen.
+    `previous` is the model that decides now: the two are compared on the reviews that came after it has learned.
     """
     ordered = sorted(examples, key=lambda example: example.number)
-    check_enough(ordered)
+    check_enough([example.is_one for example in ordered])
     boosting = _boosting()
     rates = rates_of(ordered, quality or {})
     vectors = _vectors(ordered, rates.quality)
     labels = [int(example.is_one) for example in ordered]
     judged: dict[int, float] = {}
     for fold in range(FOLDS):
-        progress(f"cross-validation {fold + 1} of {FOLDS}")
         seen = [at for at in range(len(ordered)) if at % FOLDS != fold]
         trees = _boosted(boosting, [vectors[at] for at in seen], [labels[at] for at in seen])
         part = LearnedModel(trees, rates, {})
         judged |= {ordered[at].number: part.probability(vectors[at]) for at in range(fold, len(ordered), FOLDS)}
-    progress("training")
     trees = _boosted(boosting, vectors, labels)
     old = None
     if previous is not None:
-        later = [example for example in ordered if example.number > known_to_previous]
+        later = [example for example in ordered if example.number > previous.facts["reviews"]["until"]]
         old = later, {each.number: _judged_by(previous, each) for each in later}
     facts = facts_of(ordered, judged, link, old, previous)
-    return Trained(LearnedModel(trees, rates, depends_on(weights), facts), judged)
+    return LearnedModel(trees, rates, depends_on(weights), facts)
 
 
 def facts_of(
@@ -206,7 +192,7 @@ def rated(examples: Sequence[Example], said: Mapping[int, float], link: float | 
 def calibration(examples: Sequence[Example], said: Mapping[int, float]) -> list[Bin]:
     """Whether as many are right as was said."""
     bins = []
-    for low, high in zip(_BINS, _BINS[1:], strict=False):
+    for low, high in pairwise(_BINS):
         inside = [each for each in examples if low <= said[each.number] < high or said[each.number] == high == 1]
         if inside:
             of_all = len(inside)
