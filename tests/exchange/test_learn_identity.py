@@ -11,11 +11,10 @@ import pytest
 
 from healthsync.bootstrap import Hub, _learned, build_hub
 from healthsync.domains.identity.learning import training
-from healthsync.domains.identity.nicknames import family_shares
 from healthsync.errors import ConfigurationError, Conflict, InvalidInput, NotFound
 from healthsync.exchange.administration.learn_identity import model_document
 from healthsync.exchange.administration.operators import Actor
-from healthsync.exchange.administration.steward_identity import Choice, TaskKind, view_document
+from healthsync.exchange.administration.steward_identity import TaskKind, view_document
 from healthsync.exchange.operations.jobs import OPERATOR
 from healthsync.infrastructure.clock import SystemClock
 from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
@@ -23,11 +22,10 @@ from healthsync.infrastructure.database import Database
 from healthsync.infrastructure.jobs import JobState
 from healthsync.settings import load_settings
 
-from .test_review import ANN, CLINIC, opened, person, person_of, put, tasks
+from .couples import FAMILIES, PAIRS, couple, review
+from .test_review import ANN, opened, person_of, put, tasks
 
-FAMILIES = [name for name in family_shares() if len(name) > 5][200:4200:25]
 ADMIN = Actor("root")
-PAIRS = 24
 
 
 @pytest.fixture(autouse=True)
@@ -35,34 +33,6 @@ def _few_reviews_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "LEAST_PAIRS", 2 * PAIRS)
     monkeypatch.setattr(training, "LEAST_OF_EACH", PAIRS)
     monkeypatch.setattr(training, "LEAST_IN_LEAF", 5)
-
-
-def couple(at: int, *, is_one: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The same name and birth date at two sources; one person's in the same town, two persons' in other states."""
-    family, born = FAMILIES[at], f"19{50 + at % 40}-0{1 + at % 9}-1{at % 10}"
-    town, far = ("Salem", "KY", "40501"), ("Salem", "KY", "41777") if is_one else ("Everett", "WA", "98201")
-    one, other = (
-        person(f"{side}{at}", f"{at}", authority=authority, family=family, born=born, sex=None)
-        | {"address": [{"line": [street], "city": city, "state": state, "postalCode": code}]}
-        for side, authority, street, (city, state, code) in (
-            ("a", "urn:oid:1.1", f"{at}12 Oak Street", town), ("b", CLINIC, f"{at}77 Birch Lane", far),
-        )
-    )  # fmt: skip
-    return one, other
-
-
-async def review(hub: Hub, first: int = 0, pairs: int = PAIRS, *, but: frozenset[int] = frozenset()) -> None:
-    """Pairs of records, half of them one person's, and what a steward decides who knows."""
-    for at in range(first, first + 2 * pairs):
-        one, other = couple(at, is_one=bool(at % 2))
-        await put(hub, one)
-        await put(hub, other, source="west")
-    for task in await tasks(hub):
-        number = int(task.one.patient_id[1:])
-        if number not in but:
-            await hub.steward_identity.decide(
-                ANN, task.number, Choice.LINK if number % 2 else Choice.APART, "papers-seen"
-            )
 
 
 async def learn(hub: Hub, *, dry_run: bool = False) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
@@ -77,7 +77,8 @@ def list_(data_folder: Path, as_json: bool) -> None:
     if not found:
         click.echo("nothing was learned yet: healthsync identity learn")
         return
-    table = Table("model", "version", "trained", "by", "reviews", "log loss", "of the weights", "state", box=None)
+    version = Column("version", no_wrap=True)
+    table = Table("model", version, "trained", "by", "reviews", "log loss", "weights", "state", box=None)
     for each in found:
         facts = each["facts"]
         numbers = (
@@ -87,7 +88,7 @@ def list_(data_folder: Path, as_json: bool) -> None:
         )
         worse = f"worse than {' and '.join(facts['worse'])}" if facts and facts["worse"] else ""
         state = ", ".join(filter(None, ("chosen" if each["active"] else "", each["fault"], worse)))
-        table.add_row(str(each["number"]), each["version"], each["trainedAt"][:16], each["trainedBy"], *numbers, state)
+        table.add_row(str(each["number"]), each["version"], each["trainedAt"][:10], each["trainedBy"], *numbers, state)
     Console().print(table)
 
 
