@@ -165,7 +165,7 @@ def test_a_model_that_learned_from_wrong_decisions_says_that_it_is_worse() -> No
     blind = [replace(example, is_one=bool(example.number % 2)) for example in reviewed()]
     good = train(reviewed()[:-60], WEIGHTS.weights)
     later = reviewed()[-60:]
-    facts = train([*blind[:-60], *later], WEIGHTS.weights, previous=good).model.facts
+    facts = train([*blind[:-60], *later], WEIGHTS.weights, previous=good).facts
     assert good.version in facts["worse"]
     assert facts["since"]["previous"]["log_loss"] < facts["since"]["model"]["log_loss"]
     assert facts["since"]["model"]["pairs"] == 60
