@@ -1,7 +1,7 @@
 """The learned model: `python -m benchmarks.learned_model`. Needs `pip install healthsync[learned]`.
 
-Invented people, of whom the truth is known, stand for stewards: they decide about every pair that the weights leave to a
-person. A model learns from one town and is tried on others that it has not seen, and on the relatives of the tests'
+Invented people, of whom the truth is known, stand in for stewards: every pair that the weights leave to a person is
+decided. A model learns from one town and is tried on others that it has not seen, and on the relatives of the tests'
 third generator. Printed: automatic links (wrong ones too), pairs to review and how well the model tells them apart,
 microseconds of CPU for a pair, and the CPU of learning from 10,000 reviews.
 """
@@ -108,8 +108,8 @@ def _tell_cost(model: LearnedModel, pairs: Sequence[_Pair]) -> None:
         model.steps(vector)
     told = time.process_time()
     click.echo(
-        f"a pair: vector {1e6 * (made - begun) / len(levels):.1f} µs, score {1e6 * (scored - made) / len(levels):.1f} µs, "
-        f"waterfall {1e6 * (told - scored) / len(vectors[:2000]):.0f} µs of CPU"
+        f"a pair: vector {1e6 * (made - begun) / len(levels):.1f} µs, "
+        f"score {1e6 * (scored - made) / len(levels):.1f} µs, waterfall {1e6 * (told - scored) / len(vectors[:2000]):.0f} µs of CPU"
     )
 
 

@@ -40,7 +40,7 @@ def folder(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -
 def test_a_model_is_learned_shown_chosen_used_and_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def call(*arguments: str) -> str:
         asked = [*arguments, "--data", str(folder)]
-        return CliRunner().invoke(command, asked, standalone_mode=False, catch_exceptions=False).output
+        return CliRunner().invoke(command, asked, standalone_mode=False, catch_exceptions=False).stdout
 
     assert "nothing was learned" in call("models", "list")
     tried = json.loads(call("learn", "--dry-run", "--json"))

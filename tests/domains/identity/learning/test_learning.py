@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.domains.identity.learning.reviews import MEASURES, WEIGHTS, always, compared, reviewed
 
+from healthsync.bootstrap import _deciding
 from healthsync.domains.identity import Comparison, Demographics, Grade, Rule
 from healthsync.domains.identity.learning import (
     FEATURES,
@@ -34,6 +35,7 @@ from healthsync.domains.identity.levels import LEVELS, levels_between
 from healthsync.domains.identity.model import Address
 from healthsync.domains.identity.weighing import gate
 from healthsync.errors import ConfigurationError, InvalidInput
+from healthsync.settings import load_settings
 
 FIELDS = len(LEVELS)
 
@@ -328,6 +330,52 @@ def test_no_model_links_what_veto_or_gate_keeps_apart(
         assert not list(gate(levels_between(one, other)))
     if by_weights.grade is Grade.CERTAIN or by_weights.rule is Rule.NAME_BIRTH_DATE_SEX:
         assert found.links
+
+
+# --- settings
+
+
+def _decided_by(**learned: object) -> ByLearned:
+    overrides = {f"mpi.learned.{name}": value for name, value in learned.items()}
+    decider, _ = _deciding(load_settings(None, environ={}, overrides=overrides), always(3.0))  # 95 %
+    assert isinstance(decider, ByLearned)
+    return decider
+
+
+@pytest.mark.shows("mpi.learned.auto_merge_threshold")
+@pytest.mark.shows("mpi.learned.certain_threshold")
+def test_from_which_probability_it_links_is_a_setting() -> None:
+    usual, namesakes = _decided_by(), record(**BARE)
+    assert (usual.certain, usual.link, usual.dismiss) == (1.0, 0.99, 0.0)
+    assert usual(namesakes, namesakes).grade is Grade.POSSIBLE
+    assert _decided_by(auto_merge_threshold=95)(namesakes, namesakes).grade is Grade.PROBABLE
+    one, other = (
+        record(middles=frozenset(), addresses=frozenset(), phones=frozenset({"18595550133"})),
+        record(
+            **MISSPELT,
+            birth_dates=frozenset(),
+            middles=frozenset(),
+            phones=frozenset({"18595550133"}),
+            sexes=frozenset(),
+        ),
+    )
+    assert not _decided_by(auto_merge_threshold=50, certain_threshold=90)(one, other).links, "the gate stands before"
+
+
+@pytest.mark.shows("mpi.learned.dismiss_threshold")
+def test_below_which_probability_nobody_is_asked_is_a_setting() -> None:
+    namesakes = record(**BARE)
+    overrides = {"mpi.learned.dismiss_threshold": 10}
+    decider, _ = _deciding(load_settings(None, environ={}, overrides=overrides), always(-3.0))
+    assert not decider(namesakes, namesakes).reasons
+    usual, _ = _deciding(load_settings(None, environ={}, overrides={}), always(-3.0))
+    assert usual(namesakes, namesakes).reasons
+
+
+def test_thresholds_that_contradict_each_other_are_refused() -> None:
+    wrong = {"mpi.learned.auto_merge_threshold": 99, "mpi.learned.certain_threshold": 95}
+    with pytest.raises(ConfigurationError, match="auto_merge_threshold"):
+        load_settings(None, environ={}, overrides=wrong)
 
 
 # --- why
