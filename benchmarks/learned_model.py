@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 
 import click
 from tests.domains.identity.learning.reviews import WEIGHTS, said
@@ -20,12 +19,11 @@ from tests.domains.identity.linkage.relatives import Relatives
 from tests.domains.identity.linkage.test_relatives import patient
 
 from healthsync.domains.identity import Decider, Demographics
-from healthsync.domains.identity.block_keys import block_keys
-from healthsync.domains.identity.learning import ByLearned, Example, LearnedModel, Reader, seen, train
+from healthsync.domains.identity.learning import ByLearned, Example, LearnedModel, Reader, train
+from healthsync.domains.identity.learning.labelled import compared_pairs, doubted
 from healthsync.domains.identity.learning.training import rated
 from healthsync.domains.identity.levels import levels_between
 from healthsync.domains.identity.linkage import Population
-from healthsync.domains.identity.service import LARGEST_BLOCK
 
 _Pair = tuple[Demographics, Demographics, bool]
 _REPEATED = 0.35
@@ -35,32 +33,14 @@ _REVIEWS = 10_000
 def town(size: int, seed: int) -> list[_Pair]:
     """The pairs that the index compares in a town of the population generator."""
     people = Population(seed=seed, twins=0.06).records(size, repeated=_REPEATED)
-    return _pairs([said(person) for person in people], [person.truth for person in people])
+    return list(compared_pairs([said(person) for person in people], [person.truth for person in people]))
 
 
 def relatives(size: int, seed: int) -> list[_Pair]:
     """The same of the tests' third generator, and its pairs of relatives."""
     place = Relatives(seed).fill(people=size, of_each_kind=size // 75, again=size // 3)
     says = [patient(row) for row in place.rows]
-    return _pairs(says, place.truth) + [(says[one], says[other], False) for _, one, other in place.pairs]
-
-
-def _pairs(says: Sequence[Demographics], truth: Sequence[str]) -> list[_Pair]:
-    blocks: dict[object, list[int]] = {}
-    for at, one in enumerate(says):
-        for key in block_keys(one):
-            blocks.setdefault(key, []).append(at)
-    pairs = {pair for block in blocks.values() if len(block) <= LARGEST_BLOCK for pair in combinations(block, 2)}
-    return [(says[a], says[b], truth[a] == truth[b]) for a, b in sorted(pairs)]
-
-
-def reviewed(pairs: Iterable[_Pair]) -> list[Example]:
-    """What people decide who know."""
-    doubts = [(one, other, is_one) for one, other, is_one in pairs if WEIGHTS(one, other).reasons]
-    return [
-        Example(number, seen(WEIGHTS, one, other), ("east", "west"), is_one)
-        for number, (one, other, is_one) in enumerate(doubts, 1)
-    ]
+    return [*compared_pairs(says, place.truth)] + [(says[one], says[other], False) for _, one, other in place.pairs]
 
 
 def _tell(name: str, decide: Decider, pairs: Sequence[_Pair]) -> None:
@@ -109,7 +89,8 @@ def _tell_cost(model: LearnedModel, pairs: Sequence[_Pair]) -> None:
     told = time.process_time()
     click.echo(
         f"a pair: vector {1e6 * (made - begun) / len(levels):.1f} µs, "
-        f"score {1e6 * (scored - made) / len(levels):.1f} µs, waterfall {1e6 * (told - scored) / len(vectors[:2000]):.0f} µs of CPU"
+        f"score {1e6 * (scored - made) / len(levels):.1f} µs, "
+        f"waterfall {1e6 * (told - scored) / len(vectors[:2000]):.0f} µs of CPU"
     )
 
 
@@ -117,7 +98,7 @@ def _tell_cost(model: LearnedModel, pairs: Sequence[_Pair]) -> None:
 @click.option("--size", default=20_000, show_default=True, help="Records in each town.")
 def main(size: int) -> None:
     """Learn from one town, try on others."""
-    examples = reviewed(town(size, 1))
+    examples = doubted(town(size, 1), WEIGHTS, "town")
     model = train(examples, WEIGHTS.weights)
     click.echo(
         f"{len(examples)} reviews, {sum(each.is_one for each in examples)} of one person; {len(model.to_json())} bytes"
@@ -135,7 +116,7 @@ def main(size: int) -> None:
         _tell("learned, as shipped (99)", ByLearned(WEIGHTS, model), pairs)
         _tell("learned, certain from 99.5", ByLearned(WEIGHTS, model, certain=0.995), pairs)
         _tell("and dismiss below 5", ByLearned(WEIGHTS, model, certain=0.995, dismiss=0.05), pairs)
-        _tell_ranking(model, reviewed(pairs))
+        _tell_ranking(model, doubted(pairs, WEIGHTS, "town"))
     _tell_cost(model, pairs)
 
 

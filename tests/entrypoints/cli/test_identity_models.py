@@ -77,6 +77,28 @@ def test_a_model_is_learned_shown_chosen_used_and_given_up(folder: Path, monkeyp
         call("models", "use", "7")
 
 
+def test_a_labelled_file_teaches_as_reviews_do_and_its_values_stay_outside(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(*arguments: str) -> str:
+        asked = [*arguments, "--data", str(folder)]
+        return CliRunner().invoke(command, asked, standalone_mode=False, catch_exceptions=False).stdout
+
+    monkeypatch.setattr(training, "LEAST_IN_LEAF", 20)
+    sample = folder / "sample.csv"
+    CliRunner().invoke(command, ["generate", str(sample), "--records", "4000", "--seed", "3"], standalone_mode=False)
+    told = json.loads(call("learn", "--labelled", str(sample), "--json"))
+    assert told["labelled"] == told["reviews"]["labelled"] > 30
+    assert told["reviews"]["pairs"] == told["labelled"] + 2 * PAIRS
+    assert "of a labelled file" in call("models", "show", "1")
+    without = folder / "without.csv"
+    without.write_text("first_name,last_name\nSigne,Holm\n")
+    refused = CliRunner().invoke(
+        command, ["learn", "--labelled", str(without), "--data", str(folder)], standalone_mode=False
+    )
+    assert "--truth COLUMN" in str(refused.exception)
+
+
 def test_what_cannot_be_learned_is_said_in_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*arguments: str) -> BaseException | None:
         return CliRunner().invoke(command, [*arguments, "--data", str(folder)], standalone_mode=False).exception

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from healthsync.domains.identity import store
-from healthsync.domains.identity.block_keys import Block, version_of
+from healthsync.domains.identity.block_keys import LARGEST_BLOCK, Block, version_of
 from healthsync.domains.identity.deciding import ByRules, Decider, Explanation
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
@@ -61,9 +61,6 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.telemetry import metrics
-
-LARGEST_BLOCK = 100
-"""Patients under one block key; a key that more have says nothing about a person."""
 
 MOST_CANDIDATES = 60
 """Patients that a record is compared with, those first that share most keys."""

@@ -27,17 +27,27 @@ _T = TypeVar("_T")
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only tell how good the model would be.")
+@click.option(
+    "--labelled", type=click.Path(path_type=Path, dir_okay=False),
+    help="Learn from this file too (CSV or Parquet), of which a column tells who each record is.",
+)  # fmt: skip
+@click.option("--truth", metavar="COLUMN", help="That column (truth, cluster … are found).")
+@click.option("--map", "mapping", default="", metavar="FIELD=COLUMN,…", help="Its columns, as for identity link.")
 @data_option
 @json_option
-def learn(dry_run: bool, data_folder: Path, as_json: bool) -> None:
+def learn(
+    dry_run: bool, labelled: Path | None, truth: str | None, mapping: str, data_folder: Path, as_json: bool
+) -> None:
     """Learn from all pairs that people decided about in review, and keep the model (pip install 'healthsync[learned]').
 
     It is judged by cross-validation beside the weights and, on the reviews since, beside the model that decides now. It
     decides nothing until healthsync identity models use chooses it. The same reviews give the same model.
     """
 
+    sample = _sample(labelled, truth, mapping) if labelled else []
+
     async def run(hub: Hub) -> Mapping[str, Any]:
-        job = await hub.learn_identity.start(_me(), owner=OPERATOR, dry_run=dry_run, claimed=True)
+        job = await hub.learn_identity.start(_me(), owner=OPERATOR, dry_run=dry_run, claimed=True, labelled=sample)
         return await run_here(hub, job, "learning", quiet=as_json)
 
     told = _with_hub(data_folder, run)
@@ -133,9 +143,18 @@ def use(number: str, although_worse: bool, data_folder: Path) -> None:
     click.echo("what is stored is judged by it after: healthsync identity rematch")
 
 
+def _sample(path: Path, truth: str | None, mapping: str) -> list[tuple[dict[str, Any], str]]:
+    """The records of a labelled file; arrays are imported only for it."""
+    from healthsync.exchange.administration.link_files import LinkFiles
+    from healthsync.infrastructure.clock import SystemClock
+
+    return LinkFiles(clock=SystemClock()).labelled(path, mapping=mapping, truth=truth)
+
+
 def _tell_facts(facts: Mapping[str, Any]) -> None:
     reviews = facts["reviews"]
-    click.echo(f"{reviews['pairs']} decided pairs, {reviews['links']} of one person; by cross-validation:")
+    of_file = f" ({reviews['labelled']} of a labelled file)" if reviews["labelled"] else ""
+    click.echo(f"{reviews['pairs']} decided pairs{of_file}, {reviews['links']} of one person; by cross-validation:")
     table = Table("", "pairs", "precision", "recall", "F1", "log loss", "links", "wrong links", box=None)
     since = facts.get("since")
     rows = [("this model", facts["model"]), ("the weights", facts["weights"])]

@@ -13,9 +13,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
-from healthsync.domains.identity import ByWeights
+from healthsync.domains.identity import ByWeights, demographics_of
 from healthsync.domains.identity.learning import Example, ReviewedPair, check_enough, train
+from healthsync.domains.identity.learning.labelled import compared_pairs, doubted
 from healthsync.domains.identity.learning.service import LearningService, StoredModel
 from healthsync.domains.quality import QualityService, Reporting
 from healthsync.errors import InvalidInput
@@ -30,6 +33,9 @@ KIND = "identity-learn"
 """The kind of its jobs."""
 
 BATCH = 100
+
+_SAMPLE = "sample"
+"""The source of a labelled file."""
 
 
 class LearnIdentity:
@@ -51,18 +57,33 @@ class LearnIdentity:
         self._database, self._learning, self._weights, self._link = database, learning, weights, link
         self._disclose, self._quality, self._audit, self._table = disclose, quality, audit, table
 
-    async def start(self, by: Actor, *, owner: str, dry_run: bool = False, claimed: bool = False) -> Job:
-        """A job that learns; with `dry_run` it tells how good the model would be, and keeps none. Raises TooManyJobs
-        while one of this owner's is at work, InvalidInput where there is too little to learn from."""
+    async def start(
+        self,
+        by: Actor,
+        *,
+        owner: str,
+        dry_run: bool = False,
+        claimed: bool = False,
+        labelled: Sequence[tuple[Mapping[str, Any], str]] = (),
+    ) -> Job:
+        """A job that learns; with `dry_run` it tells how good the model would be, and keeps none.
+
+        `labelled` are Patients of a sample, each with who it is: what the weights doubt among them counts as reviewed
+        before all else, and only its numbers are kept. Raises TooManyJobs while one of this owner's is at work,
+        InvalidInput where there is too little to learn from.
+        """
         if self._weights is None:
             raise InvalidInput(
                 "a model learns beside the statistical weights (mpi.profile: statistical); this hub decides otherwise",
                 code="business-rule",
             )
+        says, truth = [demographics_of(patient) for patient, _ in labelled], [who for _, who in labelled]
+        sample = doubted(compared_pairs(says, truth), self._weights, _SAMPLE)
         request = {"dry_run": dry_run, "user": by.name, "client": by.client, "roles": list(by.roles)}
+        request |= {"labelled": msgspec.to_builtins(sample)}
         async with self._database.transaction() as tx:
             await self._audit.record(tx, _event(request, Action.EXECUTE, "identity-learn", "IdentityModel"))
-            check_enough([pair.is_one for pair in await self._learning.reviewed_pairs(tx)])
+            check_enough([each.is_one for each in (*sample, *await self._learning.reviewed_pairs(tx))])
             return await self._table.add(tx, KIND, owner, request, claimed=claimed, most_unfinished=1)
 
     async def __call__(self, job: Job) -> Mapping[str, Any]:
@@ -72,7 +93,8 @@ class LearnIdentity:
             pairs = await self._learning.reviewed_pairs(tx)
             active = await self._learning.active(tx)
             quality = await self._quality_of_sources()
-        examples: list[Example] = []
+        examples = msgspec.convert(job.request["labelled"], list[Example])
+        result: dict[str, Any] = {"labelled": len(examples)}
         for begin in range(0, len(pairs), BATCH):
             examples += await self._examples(job, pairs[begin : begin + BATCH])
             await self._advance(job, f"{min(begin + BATCH, len(pairs))} of {len(pairs)} reviews")
@@ -81,7 +103,8 @@ class LearnIdentity:
         trained = await asyncio.to_thread(
             train, examples, self._weights.weights, quality, link=self._link, previous=previous
         )
-        result = {"version": trained.version, "left_out": len(pairs) - len(examples), **trained.facts}
+        result |= {"left_out": result["labelled"] + len(pairs) - len(examples), "version": trained.version}
+        result |= trained.facts
         if job.request["dry_run"]:
             return {"number": None, "dry_run": True, **result}
         async with self._database.transaction() as tx:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
-from itertools import combinations
 
 from healthsync.domains.identity import ByWeights, Demographics, demographics_of, shipped_weights
-from healthsync.domains.identity.block_keys import block_keys
-from healthsync.domains.identity.learning import Example, LearnedModel, Measures, SourceRates, seen
+from healthsync.domains.identity.learning import Example, LearnedModel, Measures, SourceRates
 from healthsync.domains.identity.learning.features import depends_on
+from healthsync.domains.identity.learning.labelled import compared_pairs, doubted
 from healthsync.domains.identity.learning.trees import Leaf, Trees
 from healthsync.domains.identity.linkage import Population
 from healthsync.domains.identity.linkage.population import Person
-from healthsync.domains.identity.service import LARGEST_BLOCK
 
 WEIGHTS = ByWeights(shipped_weights())
 MEASURES = Measures(WEIGHTS.weights)
@@ -38,22 +37,15 @@ def said(person: Person) -> Demographics:
 def compared(size: int, seed: int) -> tuple[tuple[Demographics, Demographics, bool], ...]:
     """The pairs that the index would compare, and whether they are one person; relatives are many here."""
     people = Population(seed=seed, twins=0.3, look_alike_twins=0.6, juniors=0.6).records(size, repeated=0.35)
-    says = [said(person) for person in people]
-    blocks: dict[object, list[int]] = {}
-    for at, one in enumerate(says):
-        for key in block_keys(one):
-            blocks.setdefault(key, []).append(at)
-    pairs = {pair for block in blocks.values() if len(block) <= LARGEST_BLOCK for pair in combinations(block, 2)}
-    return tuple((says[a], says[b], people[a].truth == people[b].truth) for a, b in sorted(pairs))
+    return tuple(compared_pairs([said(person) for person in people], [person.truth for person in people]))
 
 
 @cache
 def reviewed(size: int = 5000, seed: int = 1) -> tuple[Example, ...]:
     """The decisions about the pairs that the weights leave to a person; three sources, one of which sends doubles."""
-    doubts = [pair for pair in compared(size, seed) if WEIGHTS(*pair[:2]).reasons]
     return tuple(
-        Example(number, seen(WEIGHTS, one, other), ("east", ("west", "north")[number % 2]), is_one)
-        for number, (one, other, is_one) in enumerate(doubts, 1)
+        replace(example, number=number, sources=("east", ("west", "north")[number % 2]))
+        for number, example in enumerate(doubted(compared(size, seed), WEIGHTS, "east"), 1)
     )
 
 

@@ -145,6 +145,7 @@ def facts_of(
         "reviews": {
             "pairs": len(examples),
             "links": sum(example.is_one for example in examples),
+            "labelled": sum(example.number < 0 for example in examples),
             "until": max(example.number for example in examples),
             "sha256": set_hash(examples),
         },
