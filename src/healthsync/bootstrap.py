@@ -42,6 +42,8 @@ from healthsync.domains.identity import (
     shipped_rules,
     shipped_weights,
 )
+from healthsync.domains.identity.learning import ByLearned, LearnedModel, weights_of
+from healthsync.domains.identity.learning.service import LearningService
 from healthsync.domains.messages import MessageService
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.quality import Bands, QualityService, load_rubric
@@ -55,6 +57,8 @@ from healthsync.exchange.administration.edit_message import EditMessage
 from healthsync.exchange.administration.escalate_reviews import EscalateReviews
 from healthsync.exchange.administration.inspect_messages import InspectMessages
 from healthsync.exchange.administration.keep_raw import KeepRaw
+from healthsync.exchange.administration.learn_identity import KIND as LEARN
+from healthsync.exchange.administration.learn_identity import LearnIdentity
 from healthsync.exchange.administration.manage_codes import ManageCodes
 from healthsync.exchange.administration.manage_destinations import ManageDestinations
 from healthsync.exchange.administration.merge_patients import MergePatients
@@ -118,6 +122,7 @@ from healthsync.infrastructure.events import EventLog
 from healthsync.infrastructure.jobs import DeliverNotices, JobTable
 from healthsync.infrastructure.objects import objects_at
 from healthsync.infrastructure.retrying import RetryPolicy
+from healthsync.infrastructure.telemetry import logger
 from healthsync.settings import Settings, load_settings
 from healthsync.settings.checking import read_document
 from healthsync.settings.documents.enrichment import load_enrichment
@@ -128,6 +133,8 @@ from healthsync.standards.fhir.graphql import Bounds as GraphqlBounds
 from healthsync.standards.logical_tables import LogicalTables
 from healthsync.standards.maps import OperatorMapping, load_operator_mapping
 from healthsync.standards.normalise import Conventions, DateOrder
+
+_log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,7 @@ class Hub:
     steward_identity: StewardIdentity
     report_identity: ReportIdentity
     rematch_patients: RematchPatients
+    learn_identity: LearnIdentity
     escalate_reviews: EscalateReviews
     merge_patients: MergePatients
     consent: ConsentService
@@ -230,14 +238,33 @@ async def open_hub(
         )
         stack.push_async_callback(database.close)
         await migrate(database)
-        hub = build_hub(loaded, keyring, database, clock or SystemClock())
+        learned = await _learned(loaded, keyring, database) if loaded.mpi.learned.enabled else None
+        hub = build_hub(loaded, keyring, database, clock or SystemClock(), learned)
         stack.push_async_callback(hub.close)
         await rebuild_index(database, hub.ingest)
         yield hub
 
 
-def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clock: Clock) -> Hub:
-    """Put the parts together."""
+async def _learned(settings: Settings, keyring: LocalKeyring, database: Database) -> LearnedModel | None:
+    """The learned model that was chosen to decide. None, and the weights decide alone, where none was, or where it is
+    not as this hub wrote it or learned from other levels or weights."""
+    learning = _learning(keyring, SystemClock())
+    async with database.connection() as tx:
+        active = await learning.active(tx)
+    if active is None or active.fault:
+        _log.warning("no learned model decides", reason="unusable" if active else "none chosen")
+        return None
+    return active.model
+
+
+def _learning(keyring: LocalKeyring, clock: Clock) -> LearningService:
+    return LearningService(keyring.derive("identity model"), shipped_weights(), clock)
+
+
+def build_hub(
+    settings: Settings, keyring: LocalKeyring, database: Database, clock: Clock, learned: LearnedModel | None = None
+) -> Hub:
+    """Put the parts together. `learned` is the model that decides where the weights doubt."""
     blind_index = BlindIndex(keyring.derive("blind index"))
     data_keys = DataKeys(keyring)
     kept_bytes = settings.fhir.opened_megabytes * 1_000_000
@@ -255,7 +282,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     messages = MessageService(blind_index, keyring.hub_id)
     quality = _quality(settings, clock)
     directory = DirectoryService(clock)
-    deciding, own_keys = _deciding(settings)
+    deciding, own_keys = _deciding(settings, learned)
     identity = IdentityService(blind_index, clock, _survivorship(settings), deciding, own_keys)
     reviews = ReviewService(identity, blind_index, clock, _review_terms(settings))
     consent = ConsentService(clock, ConsentPolicy(settings.consent.policy))
@@ -375,6 +402,16 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
     rematch_patients = RematchPatients(
         database=database, identity=identity, reviews=reviews, ingest=ingest, audit=audit, table=job_table
     )
+    learn_identity = LearnIdentity(
+        database=database,
+        learning=_learning(keyring, clock),
+        weights=weights_of(deciding),
+        link=settings.mpi.learned.auto_merge_threshold / 100,
+        disclose=disclose,
+        quality=quality,
+        audit=audit,
+        table=job_table,
+    )
     replay_messages = ReplayMessages(
         database=database,
         messages=messages,
@@ -396,7 +433,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         audit,
         roles,
         job_table,
-        {REINDEX: reindex, REPLAY: replay_messages, REMATCH: rematch_patients},
+        {REINDEX: reindex, REPLAY: replay_messages, REMATCH: rematch_patients, LEARN: learn_identity},
     )
     operators = Operators(audit)
     steward_identity = StewardIdentity(
@@ -418,6 +455,7 @@ def build_hub(settings: Settings, keyring: LocalKeyring, database: Database, clo
         steward_identity=steward_identity,
         merge_patients=MergePatients(steward_identity, operators, write.prepare_update, disclose, audit),
         rematch_patients=rematch_patients,
+        learn_identity=learn_identity,
         escalate_reviews=EscalateReviews(database=database, reviews=reviews, audit=audit, events=events),
         report_identity=ReportIdentity(database=database, reviews=reviews, disclose=disclose, audit=audit, clock=clock),
         consent=consent,
@@ -626,14 +664,15 @@ def _survivorship(settings: Settings) -> Survivorship:
     return Survivorship(rules, settings.mpi.source_trust or {})
 
 
-def _deciding(settings: Settings) -> tuple[Decider, Sequence[Block]]:
+def _deciding(settings: Settings, learned: LearnedModel | None = None) -> tuple[Decider, Sequence[Block]]:
     """What decides where the rules of identity do not, and the block keys that a document adds."""
     mpi = settings.mpi
     rules = ByRules(_named_rules(mpi.named_rules))
     if mpi.algorithm == "deterministic":
         return rules, ()
     if mpi.profile == "statistical":
-        return ByWeights(shipped_weights(), mpi.auto_merge_threshold / 100, mpi.review_threshold / 100, rules), ()
+        weights = ByWeights(shipped_weights(), mpi.auto_merge_threshold / 100, mpi.review_threshold / 100, rules)
+        return (weights if learned is None else _by_learned(settings, weights, learned)), ()
     if mpi.profile in shipped_points():
         return points_of(shipped_points()[mpi.profile]), ()
     document = read_document(Path(mpi.profile), PatientMatchingDocument).patient_matching
@@ -649,6 +688,17 @@ def _deciding(settings: Settings) -> tuple[Decider, Sequence[Block]]:
     for each in said["scoring"]["fields"]:
         each["name"] = named(each["name"])
     return points_of(said), blocks
+
+
+def _by_learned(settings: Settings, weights: ByWeights, model: LearnedModel) -> Decider:
+    limits = settings.mpi.learned
+    return ByLearned(
+        weights,
+        model,
+        limits.certain_threshold / 100,
+        limits.auto_merge_threshold / 100,
+        limits.dismiss_threshold / 100,
+    )
 
 
 def _named_rules(named: str) -> NamedRules | None:

@@ -33,6 +33,7 @@ from healthsync.domains.identity import (
     SourcePatient,
     overlaps,
 )
+from healthsync.domains.identity.learning import Seen
 from healthsync.domains.records import (
     EVERYTHING,
     HistoryQuery,
@@ -47,7 +48,7 @@ from healthsync.errors import HealthSyncError, Refused, Unavailable
 from healthsync.exchange.finding import WALKED_AT_ONCE, Finder, Terminology
 from healthsync.exchange.recording import audit_event
 from healthsync.exchange.subscribing import without_secrets
-from healthsync.exchange.vault import Vault
+from healthsync.exchange.vault import KeyDestroyed, Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.standards.fhir import binaries, json, published, references
@@ -720,9 +721,12 @@ class Disclose:
         return await self._show_person(requester, "read", entity, person, person.golden.as_person())
 
     async def _speaking(self, tx: Transaction, requester: Requester, ids: Sequence[str]) -> list[StoredResource]:
-        """What stands for patients where persons are compared and told of, as far as the requester may see it: for one
-        whose newest version may be of somebody else, the version before it speaks."""
-        visibility = self.visibility(requester)
+        """What stands for patients where persons are compared and told of, as far as the requester may see it."""
+        return await self._speaking_as(tx, self.visibility(requester), ids)
+
+    async def _speaking_as(self, tx: Transaction, visibility: Visibility, ids: Sequence[str]) -> list[StoredResource]:
+        """The same for a visibility: for one whose newest version may be of somebody else, the version before it
+        speaks."""
         held = await self._reviews.held_versions(tx, ids) if ids else {}
         newest = [("Patient", id_) for id_ in ids if id_ not in held]
         former = [await self._records.vread(tx, "Patient", id_, at, visibility) for id_, at in held.items()]
@@ -747,10 +751,11 @@ class Disclose:
         )
 
     async def agreement(
-        self, one: tuple[str, int | None], other: tuple[str, int | None], event: AuditEvent
+        self, one: tuple[str, int | None], other: tuple[str, int | None], sources: Sequence[str], event: AuditEvent
     ) -> Evidence:
-        """How two patients, each by id and version (None: the newest), compare field by field. Only that leaves: no
-        value, and `event` is recorded first. A patient that is not there has no fields, so that all are missing."""
+        """How two patients of these sources, each by id and version (None: the newest), compare field by field. Only
+        that leaves: no value, and `event` is recorded first. A patient that is not there has no fields, so that all are
+        missing."""
         await self._audit.record_and_commit(event)
         documents = []
         async with self._database.connection() as tx:
@@ -760,7 +765,27 @@ class Disclose:
                 else:
                     row = await self._records.vread(tx, "Patient", id_, version, EVERYTHING)
                 documents += await self._vault.open(tx, [row]) if row and not row.deleted else [{}]
-        return self._reviews.evidence(*documents)
+        return self._reviews.evidence(documents[0], documents[1], sources)
+
+    async def seen(self, pairs: Sequence[tuple[str, str]], event: AuditEvent) -> list[Seen | None]:
+        """How pairs of patients look to a model that learns: numbers from short scales of how they agree and how much
+        they tell. Only that leaves, and `event` is recorded first. None for a pair of which nothing speaks any more."""
+        await self._audit.record_and_commit(event)
+        ids = sorted({id_ for pair in pairs for id_ in pair})
+        async with self._database.transaction(read_only=True) as tx:
+            rows = await self._speaking_as(tx, EVERYTHING, ids)
+            says = {row.id: document for row in rows for document in await self._opened_if_any_key(tx, row)}
+        return [
+            self._identity.seen(says[one], says[other]) if one in says and other in says else None
+            for one, other in pairs
+        ]
+
+    async def _opened_if_any_key(self, tx: Transaction, row: StoredResource) -> list[dict[str, Any]]:
+        """The document; none when its key was destroyed."""
+        try:
+            return await self._vault.open(tx, [row])
+        except KeyDestroyed:
+            return []
 
     async def impossible_overlaps(self, tx: Transaction, since: datetime, until: datetime) -> list[ImpossibleOverlap]:
         """Persons who were inpatients at two sources at once within a time. Only references leave, and the caller

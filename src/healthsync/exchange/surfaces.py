@@ -65,6 +65,7 @@ _WHERE_TO = "addresses, states and counts of destinations, for administrators; n
 _NO_CONTENT = "control ids, types, states and reasons, for administrators"
 _PATHS_ONLY = "names elements and counts, never values, for administrators; recorded"
 _WHO_IS_WHO = "references, codes and which fields agree, for stewards; each look and act is recorded"
+_MODELS = "numbers, codes and names of sources, nothing of a patient, for administrators; recorded"
 _IDENTITY = "/api/v1/healthsync/identity"
 _CODES_ONLY = "says what codes mean; needs a client's credential all the same"
 _LOCAL_CODES = "codes and counts for an administrator, nothing of a patient; changes are audited"
@@ -123,6 +124,9 @@ SURFACES: tuple[Surface, ...] = (
     _http("identity.history", "GET", f"{_IDENTITY}/history/{{id}}", Gate.NONE, _WHO_IS_WHO),
     _http("identity.report", "GET", f"{_IDENTITY}/report", Gate.NONE, "references and counts; recorded"),
     _http("identity.rematch", "POST", f"{_IDENTITY}/rematch", Gate.INGEST),
+    _http("identity.learn", "POST", f"{_IDENTITY}/models", Gate.DISCLOSE),
+    _http("identity.models", "GET", f"{_IDENTITY}/models", Gate.NONE, _MODELS),
+    _http("identity.use_model", "PUT", f"{_IDENTITY}/models/active", Gate.NONE, _MODELS),
     _http("fhir.merge", "POST", "/fhir/Patient/$merge", Gate.INGEST),
     _http("healthsync.search", "GET", "/api/v1/healthsync/{collection}", Gate.DISCLOSE),
     _http("healthsync.create", "POST", "/api/v1/healthsync/{collection}", Gate.INGEST),
@@ -228,6 +232,8 @@ SURFACES: tuple[Surface, ...] = (
     Surface("mllp.answer", "mllp", "MLLP", "application acknowledgements of handlers, to the sender", Gate.RECEIVE),
     Surface("cli.identity.steward", "cli", "run", "healthsync identity review, merge, …", Gate.NONE, _WHO_IS_WHO),
     Surface("cli.identity.rematch", "cli", "run", "healthsync identity rematch", Gate.INGEST),
+    Surface("cli.identity.learn", "cli", "run", "healthsync identity learn", Gate.DISCLOSE),
+    Surface("cli.identity.models", "cli", "run", "healthsync identity models", Gate.NONE, _MODELS),
     Surface("cli.identity.records", "cli", "run", "healthsync identity review show --values", Gate.DISCLOSE),
     Surface("cli.audit", "cli", "run", "healthsync audit", Gate.NONE, "references and codes; queries stay sealed"),
 )

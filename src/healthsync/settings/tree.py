@@ -522,6 +522,31 @@ class IdentityReview:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedModel:
+    """A model that learned from reviews, where the statistical weights doubt."""
+
+    enabled: bool = setting(
+        "Whether the model that `healthsync identity models use` has chosen decides about the pairs that the weights "
+        "leave to a person. No veto, gate or decision gives way to it.",
+        default=False,
+    )
+    certain_threshold: float = setting(
+        "Probability (0–100) from which it links without a flag; 100: never.", default=100.0, minimum=50, maximum=100
+    )
+    auto_merge_threshold: float = setting(
+        "Probability (0–100) from which it links and flags.", default=99.0, minimum=50, maximum=100
+    )
+    dismiss_threshold: float = setting(
+        "Probability (0–100) below which nobody is asked; 0: somebody always is.", default=0.0, minimum=0, maximum=50
+    )
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What the values say against each other."""
+        if self.auto_merge_threshold > self.certain_threshold:
+            yield "auto_merge_threshold", f"{self.auto_merge_threshold:g} lies above certain_threshold"
+
+
+@dataclass(frozen=True, slots=True)
 class Mpi:
     """The master patient index."""
 
@@ -566,9 +591,14 @@ class Mpi:
         "Document with rules for the golden record in the place of those that ship with the hub.", default=None
     )
     review: IdentityReview = setting("What people decide about who is who.", default=IdentityReview)
+    learned: LearnedModel = setting(
+        "A model that learned from reviews, where the statistical weights doubt.", default=LearnedModel
+    )
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What the values say against each other."""
+        if self.learned.enabled and (self.algorithm != "probabilistic" or self.profile != "statistical"):
+            yield "learned", "a learned model stands beside the weights: algorithm probabilistic, profile statistical"
         if self.review_threshold > self.auto_merge_threshold:
             yield "review_threshold", f"{self.review_threshold:g} lies above auto_merge_threshold; nothing is reviewed"
 

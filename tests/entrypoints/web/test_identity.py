@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from tests.consents import opt_out
+from tests.exchange.couples import PAIRS, review
 
 from healthsync.bootstrap import Hub
+from healthsync.domains.identity.learning import training
 
 BASE = "/api/v1/healthsync/identity"
 
@@ -80,6 +82,9 @@ STRANGERS = [
     ("GET", "history/a", ("physician",)),
     ("GET", "report", ("physician", "steward")),
     ("POST", "rematch", ("physician", "steward", "privacy")),
+    ("POST", "models", ("physician", "steward", "privacy")),
+    ("GET", "models", ("physician", "steward", "privacy")),
+    ("PUT", "models/active", ("physician", "steward", "privacy")),
 ]
 
 
@@ -159,6 +164,31 @@ async def test_matching_again_is_a_job_with_an_address_that_tells_what_would_cha
     told = (await admin.get(address)).json()["extension"]["report"]
     assert (told["dry_run"], told["patients"], told["linked"]) == (True, 2, 0)
     assert (await admin.post(f"{BASE}/rematch", json={"dry_run": "yes"})).status_code == 400
+
+
+async def test_an_administrator_learns_from_reviews_and_chooses_what_decides(
+    admin: Any, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    too_few = await admin.post(f"{BASE}/models", json={})
+    assert too_few.status_code == 422, too_few.text
+    assert "there are 0 decided pairs" in too_few.text
+    monkeypatch.setattr(training, "LEAST_PAIRS", PAIRS)  # a second reader has still to answer about some
+    monkeypatch.setattr(training, "LEAST_OF_EACH", PAIRS // 2)
+    monkeypatch.setattr(training, "LEAST_IN_LEAF", 5)
+    await review(hub)
+    started = await admin.post(f"{BASE}/models", json={})
+    assert started.status_code == 202, started.text
+    assert await hub.jobs.run_next()
+    told = (await admin.get(started.headers["content-location"])).json()["extension"]["report"]
+    (model,) = (await admin.get(f"{BASE}/models")).json()["models"]
+    assert (model["version"], model["active"], model["fault"]) == (told["version"], False, None)
+    used = await admin.put(f"{BASE}/models/active", json={"model": model["number"]})
+    assert used.json() == {"model": model["number"]}
+    assert (await admin.get(f"{BASE}/models")).json()["models"][0]["active"] is True
+    assert (await admin.put(f"{BASE}/models/active", json={"model": None})).json() == {"model": None}
+    assert (await admin.put(f"{BASE}/models/active", json={"model": 9})).status_code == 404
+    for wrong in ({}, {"model": "1"}, {"model": True}, {"model": 1, "although_worse": "yes"}):
+        assert (await admin.put(f"{BASE}/models/active", json=wrong)).status_code == 400, wrong
 
 
 # --- Patient/$merge

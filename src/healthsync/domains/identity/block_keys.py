@@ -16,6 +16,9 @@ from healthsync.domains.identity.model import Demographics
 from healthsync.domains.identity.nicknames import nickname_groups
 from healthsync.errors import InvalidInput
 
+LARGEST_BLOCK = 100
+"""Patients under one block key; a key that more have says nothing about a person."""
+
 VERSION = "1"
 """Of the keys; records that were keyed by another version are keyed anew when the hub starts."""
 

@@ -5,6 +5,8 @@ Whatever decides, vetoes and gates of the rules stand before it. Three ways are 
     rules     nothing beyond the rules
     weights   the statistical weights: certain links, probable links and is flagged, possible is flagged
     points    a table of points (a `patient_matching` document, or a shipped one): links, or is flagged
+
+A fourth, a model that learned from reviews, stands in `learning.deciding` and speaks where the weights doubt.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate, product
 from math import log2
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import jellyfish
 import yaml
@@ -66,7 +68,7 @@ class Explanation:
     @property
     def against(self) -> tuple[str, ...]:
         """What keeps the two from the tier that the total alone would give them."""
-        judged, weighs = self.judged, _bits_of(self.judged.score)
+        judged, weighs = self.judged, bits_of(self.judged.score)
         if judged.vetoes or judged.gates or self.link is None or self.certain is None:
             return (*judged.vetoes, *judged.gates)
         is_held_back = (weighs >= self.link and not judged.links) or (weighs >= self.certain and bool(judged.flags))
@@ -180,7 +182,7 @@ class ByWeights:
     def explain(self, one: Demographics, other: Demographics) -> Explanation:
         """What each field weighs, in bits, and why the two are judged as they are."""
         steps, prior = _waterfall(self.weights, one, other), round(self.weights.prior_bits, 1)
-        review, link, certain = map(_bits_of, (self.review, self.link, max(self.weights.certain, self.link)))
+        review, link, certain = map(bits_of, (self.review, self.link, max(self.weights.certain, self.link)))
         named = self.rules.fitting(one, other)
         return Explanation(self.version, "bits", prior, steps, review, link, certain, self(one, other), named)
 
@@ -265,7 +267,21 @@ class ByPoints:
         return Step(field.name, level, round(field.points * likeness, 1))
 
 
-Decider = ByRules | ByWeights | ByPoints
+class Decider(Protocol):
+    """What decides whether two records are of one person, by its version, and says why."""
+
+    @property
+    def version(self) -> str:
+        """What it is called in tasks and evidence."""
+        ...
+
+    def __call__(self, one: Demographics, other: Demographics) -> Comparison:
+        """Compare two records."""
+        ...
+
+    def explain(self, one: Demographics, other: Demographics) -> Explanation:
+        """Why two records are judged as they are."""
+        ...
 
 
 @cache
@@ -298,7 +314,7 @@ def _waterfall(weights: Weights, one: Demographics, other: Demographics) -> tupl
     return (*steps, *(Step(field, "missing", 0.0) for field in LEVELS if field not in told))
 
 
-def _bits_of(probability: float) -> float:
+def bits_of(probability: float) -> float:
     """The log2 odds of a probability; for one that nothing reaches, or everything, as much as can be weighed."""
     if 0 < probability < 1:
         return round(log2(probability / (1 - probability)), 1)

@@ -41,8 +41,8 @@ INSURANCE_TYPES = frozenset({"MB", "MC", "MCR", "MA", "HC", "JHN", "PHC", "PHE",
 PLACEHOLDER_DATES = frozenset({date(1900, 1, 1), date(1901, 1, 1), date(1800, 1, 1), date(1753, 1, 1)})
 
 
-def demographics_of(patient: Mapping[str, Any], *, today: date | None = None) -> Demographics:
-    """What `patient` (a FHIR R4 Patient) says of a person.
+def demographics_of(patient: Mapping[str, Any], *, today: date | None = None, source: str = "") -> Demographics:
+    """What `patient` (a FHIR R4 Patient) says of a person, by `source` ("": nobody in particular).
 
     With `today`, birth dates in the future and of people older than 120 years are missing too.
     """
@@ -65,6 +65,7 @@ def demographics_of(patient: Mapping[str, Any], *, today: date | None = None) ->
         phones=frozenset(filter(None, map(phone_of, _telecoms(patient, "phone", "sms")))),
         emails=frozenset(filter(None, map(email_of, _telecoms(patient, "email")))),
         subscribers=frozenset(_subscribers(_objects(patient.get("identifier")))),
+        sources=frozenset({source} if source else ()),
     )
 
 

@@ -28,6 +28,9 @@ from healthsync.domains.identity.nicknames import (
     usual_names,
 )
 
+LEVELS_VERSION = "levels-1"
+"""What these levels are called in a model that learned from them; a change of what one means is a new number."""
+
 CLOSE_NAME = 0.92
 ALIKE_NAME = 0.80
 SWAPPED_NAME = 0.88

@@ -62,6 +62,8 @@ class Demographics:
     emails: frozenset[str] = frozenset()
     subscribers: frozenset[str] = frozenset()
     """Numbers of insurance policies, with who gave them; a family shares one."""
+    sources: frozenset[str] = frozenset()
+    """Who says it, where what decides wants to know (`learning`)."""
 
     def __or__(self, other: Demographics) -> Demographics:
         """What two records of one patient say together."""

@@ -497,3 +497,35 @@ SELECT count(*) AS decided, avg(extract(epoch FROM settled_at - raised_at) / 360
     (SELECT count(*) FROM identity_task_step WHERE act IN ('confirmed', 'reopened') AND at >= $1 AND at < $2) AS second_readings,
     (SELECT count(*) FROM identity_task_step WHERE act = 'reopened' AND at >= $1 AND at < $2) AS disagreements
 FROM identity_task WHERE state = 'decided' AND settled_at >= $1 AND settled_at < $2;
+
+-- name: reviewed_pairs
+-- The pairs that people decided about, each with what stands today and the entry of a history that settled it; of a task
+-- whose second reader has not answered yet, and of a record that was deleted, none.
+WITH settled AS (
+    SELECT DISTINCT ON (patient_key, other_patient_key) task, patient_key, other_patient_key, decision
+    FROM identity_task WHERE state = 'decided' AND decision IN ('link', 'apart')
+    ORDER BY patient_key, other_patient_key, task DESC
+)
+SELECT (SELECT max(s.sequence) FROM identity_task_step s WHERE s.task = t.task AND s.act IN ('decided', 'confirmed')) AS number,
+    t.patient_key, p.patient_id, p.source, t.other_patient_key, o.patient_id AS other_patient_id, o.source AS other_source,
+    CASE WHEN d.kind IS NULL THEN t.decision = 'link' ELSE d.kind = 'must-link' END AS is_one
+FROM settled t
+JOIN identity_patient p ON p.patient_key = t.patient_key AND p.fingerprint <> '{}'
+JOIN identity_patient o ON o.patient_key = t.other_patient_key AND o.fingerprint <> '{}'
+LEFT JOIN identity_decision d ON d.patient_key = t.patient_key AND d.other_patient_key = t.other_patient_key
+ORDER BY number;
+
+-- name: add_model
+-- A model, unless it is here already.
+INSERT INTO identity_model (version, trained_at, trained_by, document, proof) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (version) DO NOTHING;
+
+-- name: models
+-- The learned models, the oldest first, and which of them decides.
+SELECT m.model, m.version, m.trained_at, m.trained_by, m.document, m.proof, m.model IS NOT DISTINCT FROM (
+    SELECT u.model FROM identity_model_use u ORDER BY u.sequence DESC LIMIT 1) AS is_active
+FROM identity_model m ORDER BY m.model;
+
+-- name: use_model
+-- From now on this model decides (NULL: none).
+INSERT INTO identity_model_use (at, by, model, although_worse) VALUES ($1, $2, $3, $4);

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
 from healthsync.domains.identity import store
-from healthsync.domains.identity.block_keys import Block, version_of
+from healthsync.domains.identity.block_keys import LARGEST_BLOCK, Block, version_of
 from healthsync.domains.identity.deciding import ByRules, Decider, Explanation
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
+from healthsync.domains.identity.learning.deciding import Seen, seen, weights_of
 from healthsync.domains.identity.links import BY_RULES, Ledger, followers, survivor_of
 from healthsync.domains.identity.matching import (
     UNSUPPORTED,
@@ -60,9 +61,6 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.telemetry import metrics
-
-LARGEST_BLOCK = 100
-"""Patients under one block key; a key that more have says nothing about a person."""
 
 MOST_CANDIDATES = 60
 """Patients that a record is compared with, those first that share most keys."""
@@ -146,7 +144,7 @@ class IdentityService:
         transaction must be ready to repeat it after a deadlock (PostgreSQL 40P01).
         """
         itself = SourcePatient(patient_key, patient_id, source)
-        said = demographics_of(patient, today=self._today())
+        said = demographics_of(patient, today=self._today(), source=source)
         tokens = self._tokens(patient_key, source, said)
         fingerprint = fingerprint_of(self._index, patient_key, said)
 
@@ -226,7 +224,7 @@ class IdentityService:
         for each in near:
             if (id_ := each.patient.patient_id) not in loaded:
                 continue
-            how = self._compare(said, self._read(id_, loaded[id_]))
+            how = self._compare(said, self._read(each.patient, loaded[id_]))
             against.setdefault(each.enterprise_id, set()).update(how.vetoes)
             shown = active.get(each.patient.patient_key, each.patient)
             other = found.get(shown.patient_key)
@@ -426,13 +424,23 @@ class IdentityService:
         """What decides here, by its version."""
         return self._compare.version
 
-    def compare(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Comparison:
-        """How two Patients compare by what decides here."""
-        return self._compare(*(demographics_of(each, today=self._today()) for each in (one, other)))
+    def compare(self, one: Mapping[str, Any], other: Mapping[str, Any], sources: Sequence[str]) -> Comparison:
+        """How two Patients of these sources compare by what decides here."""
+        return self._compare(*self._say((one, other), sources))
 
-    def explain(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Explanation:
+    def explain(self, one: Mapping[str, Any], other: Mapping[str, Any], sources: Sequence[str]) -> Explanation:
         """Why two Patients are judged as they are; nothing of what they say."""
-        return self._compare.explain(*(demographics_of(each, today=self._today()) for each in (one, other)))
+        return self._compare.explain(*self._say((one, other), sources))
+
+    def seen(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Seen:
+        """How two Patients look to a model that learns beside the weights of this hub; nothing of what they say."""
+        weights = weights_of(self._compare)
+        assert weights is not None, "a hub that does not decide by weights learns nothing"
+        return seen(weights, *self._say((one, other), ("", "")))
+
+    def _say(self, patients: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> Iterator[Demographics]:
+        for patient, source in zip(patients, sources, strict=True):
+            yield demographics_of(patient, today=self._today(), source=source)
 
     def _tokens(self, patient_key: int, source: str, said: Demographics) -> Tokens:
         return tokens_of(self._index, patient_key, source, said, self._own_keys)
@@ -456,7 +464,8 @@ class IdentityService:
         of them say."""
         near = await self._near(tx, tokens)
         loaded = await load([each.patient.patient_id for each in near]) if near else {}
-        seen |= {id_: self._read(id_, patient) for id_, patient in loaded.items()}
+        by_id = {each.patient.patient_id: each.patient for each in near}
+        seen |= {id_: self._read(by_id[id_], patient) for id_, patient in loaded.items()}
         return {
             each.patient.patient_key: how
             for each in near
@@ -486,7 +495,7 @@ class IdentityService:
         opened = {id_: seen[id_] for id_, one in speaking.items() if id_ in seen and one.enterprise_id not in locked}
         wanted = [id_ for id_ in speaking if id_ not in opened]
         loaded = await load(wanted) if wanted else {}
-        opened |= {id_: self._read(id_, patient) for id_, patient in loaded.items()}
+        opened |= {id_: self._read(speaking[id_].patient, patient) for id_, patient in loaded.items()}
         others = {speaking[id_].key: said for id_, said in opened.items()}
         return await self._ledger(tx, members, BY_RULES), members, others
 
@@ -564,12 +573,13 @@ class _Readings:
         self._day: date | None = None
         self._known: OrderedDict[str, tuple[Mapping[str, Any], Demographics]] = OrderedDict()
 
-    def __call__(self, id_: str, patient: Mapping[str, Any]) -> Demographics:
+    def __call__(self, who: SourcePatient, patient: Mapping[str, Any]) -> Demographics:
         if self._day != (today := self._clock.now().date()):
             self._day, self._known = today, OrderedDict()
+        id_ = who.patient_id
         known = self._known.get(id_)
         if known is None or (known[0] is not patient and known[0] != patient):
-            known = self._known[id_] = patient, demographics_of(patient, today=today)
+            known = self._known[id_] = patient, demographics_of(patient, today=today, source=who.source)
         self._known.move_to_end(id_)
         if len(self._known) > _KEPT_READINGS:
             self._known.popitem(last=False)

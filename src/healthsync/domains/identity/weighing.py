@@ -100,6 +100,14 @@ class Weights:
                 found.append(Step(name, "rare value" if rarity > 0 else "frequent value", rarity))
         return [*found, Step("household", "relatives agree as well", -self._explained(levels))]
 
+    def level_bits(self, field: str) -> tuple[float, ...]:
+        """What each level of a field weighs, that of a missing value first."""
+        return self._person[field]
+
+    def rarities(self, levels: Levels) -> tuple[float, float]:
+        """What the names that agree add because they are rare, or take off because they are frequent."""
+        return self._given_rarity(levels), self._family_rarity(levels)
+
     def _given_rarity(self, levels: Levels) -> float:
         return self._given.get(levels.same_given, self._rare_given) if levels.same_given else 0.0
 

@@ -39,17 +39,23 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _IN_A_HUB:
-            return resolve_name(f"healthsync.entrypoints.cli.identity_stewards:{cmd_name}")
+            return resolve_name(f"healthsync.entrypoints.cli.{_IN_A_HUB[cmd_name]}:{cmd_name}")
         return super().get_command(ctx, cmd_name)
 
 
-_IN_A_HUB = ("review", "merge", "unmerge", "split", "pin", "unpin", "history", "report", "rematch")
+_IN_A_HUB = {
+    **dict.fromkeys(
+        ("review", "merge", "unmerge", "split", "pin", "unpin", "history", "report", "rematch"), "identity_stewards"
+    ),
+    **dict.fromkeys(("learn", "models"), "identity_models"),
+}
 
 
 @click.group(cls=_Commands)
 def command() -> None:
     """Who is who: link records of files and tell how good that is (no hub is needed); in a hub review what is in doubt,
-    merge and take merges back, pin, tell the history of a person, report duplicates, match again what is stored."""
+    merge and take merges back, pin, tell the history of a person, report duplicates, match again what is stored, learn
+    from what was decided."""
 
 
 @command.command()

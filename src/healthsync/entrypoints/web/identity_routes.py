@@ -12,6 +12,9 @@ DELETE /api/v1/healthsync/identity/pins                   the same body
 GET    /api/v1/healthsync/identity/history/{id}           of a person, by enterprise id or by a patient's
 GET    /api/v1/healthsync/identity/report?by=&since=&until=
 POST   /api/v1/healthsync/identity/rematch                {"dry_run": true}: 202 and the address of a job
+POST   /api/v1/healthsync/identity/models                 {"dry_run": true}: learn; 202 and the address of a job
+GET    /api/v1/healthsync/identity/models                 the models that were learned
+PUT    /api/v1/healthsync/identity/models/active          {"model": 3, "although_worse": false}; null: none
 POST   /fhir/Patient/$merge
 """
 
@@ -25,6 +28,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from healthsync.errors import InvalidInput
+from healthsync.exchange.administration.learn_identity import model_document
 from healthsync.exchange.administration.operators import PRIVACY, STEWARDS, Actor
 from healthsync.exchange.administration.report_identity import document
 from healthsync.exchange.administration.steward_identity import (
@@ -62,7 +66,8 @@ class IdentityRoutes:
 
     def register(self, router: Router) -> None:
         """Put every handler under its surface."""
-        for name in ("tasks", "task", "records", "decide", "merge", "unmerge", "split", "history", "report", "rematch"):
+        for name in ("tasks", "task", "records", "decide", "merge", "unmerge", "split", "history", "report", "rematch",
+                     "learn", "models", "use_model"):  # fmt: skip
             router.add(f"identity.{name}", getattr(self, name))
         router.add("identity.pin", self.pin)
         router.add("identity.unpin", self.unpin)
@@ -165,12 +170,39 @@ class IdentityRoutes:
         is and, in the end, what changed or, with `dry_run`, would change."""
         requester = await requester_of(self._hub, request)
         await self._hub.operators.require(requester, "identity-rematch", "Patient")
-        dry_run = (await _said(request)).get("dry_run", False)
-        if not isinstance(dry_run, bool):
-            raise InvalidInput("dry_run is true or false", code="value")
+        dry_run = _bool(await _said(request), "dry_run")
         asker = Actor.of(requester)
         job = await self._hub.rematch_patients.start(asker, owner=requester.client_id, dry_run=dry_run)
         return accepted(request, self._hub, job)
+
+    async def learn(self, request: Request, names: Mapping[str, str]) -> Response:
+        """Learn from what was decided in review: 202 and the address of the job, which tells how good the model is."""
+        requester = await self._administrator(request)
+        dry_run = _bool(await _said(request), "dry_run")
+        asker = Actor.of(requester)
+        job = await self._hub.learn_identity.start(asker, owner=requester.client_id, dry_run=dry_run)
+        return accepted(request, self._hub, job)
+
+    async def models(self, request: Request, names: Mapping[str, str]) -> Response:
+        """All learned models, the oldest first."""
+        asker = Actor.of(await self._administrator(request))
+        return answers.plain(
+            {"models": [model_document(each) for each in await self._hub.learn_identity.models(asker)]}
+        )
+
+    async def use_model(self, request: Request, names: Mapping[str, str]) -> Response:
+        """Choose which model decides from the next start of the hub on, or none."""
+        asker, said = Actor.of(await self._administrator(request)), await _said(request)
+        number = said.get("model", "")
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+            raise InvalidInput("model is the number of a model, or null", code="value")
+        await self._hub.learn_identity.use(asker, number, although_worse=_bool(said, "although_worse"))
+        return answers.plain({"model": number})
+
+    async def _administrator(self, request: Request) -> Requester:
+        requester = await requester_of(self._hub, request)
+        await self._hub.operators.require(requester, "identity-models", "IdentityModel")
+        return requester
 
     async def fhir_merge(self, request: Request, names: Mapping[str, str]) -> Response:
         """POST Patient/$merge."""
@@ -223,6 +255,13 @@ async def _said(request: Request) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise InvalidInput("the body is a JSON object", code="structure")
     return said
+
+
+def _bool(said: Mapping[str, Any], name: str) -> bool:
+    value = said.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{name} is true or false", code="value")
+    return value
 
 
 def _text(said: Mapping[str, Any], name: str) -> str:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from healthsync.errors import NotFound
+from healthsync.exchange.administration.learn_identity import KIND as LEARN
 from healthsync.exchange.administration.rematch_patients import KIND as REMATCH
 from healthsync.exchange.administration.replay_messages import KIND as REPLAY
 from healthsync.exchange.operations.jobs import JobReport
@@ -141,8 +142,8 @@ def accepted(request: Request, hub: Any, job: Job) -> Response:
 
 
 def _report(job: Job) -> dict[str, Any]:
-    """What a replay of messages, or matching again, found: counts, paths and references."""
-    return {"report": dict(job.result)} if job.kind in (REPLAY, REMATCH) and job.result is not None else {}
+    """What a replay of messages, matching again, or learning found: counts, paths and references."""
+    return {"report": dict(job.result)} if job.kind in (REPLAY, REMATCH, LEARN) and job.result is not None else {}
 
 
 def _progress(job: Job) -> str:

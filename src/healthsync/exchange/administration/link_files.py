@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 from healthsync.domains.identity.linkage import (
     COLUMNS,
@@ -29,11 +31,13 @@ from healthsync.domains.identity.linkage import (
     reason_codes,
     standardise,
 )
+from healthsync.domains.identity.linkage.standardising import date_of, sex_of, split_name
 from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.tabular import Table, read_table, write_table
 
 _TIERS = tuple(Tier)
+SSN_SYSTEM = "http://hl7.org/fhir/sid/us-ssn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,18 @@ class LinkFiles:
         origin = "truth_origin"
         origins = _in_order(records, tables, origin) if all(table.tells(origin) for table in tables) else None
         return Linked(linkage, names, tuple(records.columns), told, origins)
+
+    def labelled(self, path: Path, *, mapping: str = "", truth: str | None = None) -> list[tuple[dict[str, Any], str]]:
+        """The records of a labelled file as Patients, each with who it is. Raises InvalidInput."""
+        asked = parse_map(mapping) | ({"truth": truth} if truth else {})
+        table = read_table(path)
+        source = _Source(path, table, asked, set(table.names), 0)
+        if not source.tells("truth"):
+            raise InvalidInput("no column tells who the records are; name it: --truth COLUMN")
+        columns = {name: source.values(name) for name in _OF_A_PATIENT}
+        rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+        today = self._clock.now().date()
+        return [(_patient(row, today), who) for row, who in zip(rows, source.told("truth"), strict=True)]
 
     def evaluate(self, linked: Linked) -> Evaluation:
         """How good a linkage is. Raises InvalidInput for files without a column of the truth."""
@@ -196,6 +212,40 @@ class _Source:
     def told(self, name: str) -> list[str]:
         """What it tells."""
         return self._table.column(self._meaning.truth if name == "truth" and self._meaning.truth else name)
+
+
+_OF_A_PATIENT = (
+    "given", "middle", "family", "full_name", "suffix", "birth_date", "sex", "ssn", "house_number", "street",
+    "address_line", "city", "state", "postal_code", "phone", "email",
+)  # fmt: skip
+
+
+def _patient(row: Mapping[str, str], today: date) -> dict[str, Any]:
+    """What a row says, as a Patient; a date that is not whole says nothing."""
+    given, family, middle = split_name(row["full_name"]) if row["full_name"] else ("", "", "")
+    born = date_of(row["birth_date"], today=today)
+    return {
+        "resourceType": "Patient",
+        "identifier": [{"system": SSN_SYSTEM, "value": row["ssn"]}],
+        "name": [
+            {
+                "family": row["family"] or family,
+                "given": [row["given"] or given, *(row["middle"] or middle).split()],
+                "suffix": [row["suffix"]],
+            }
+        ],
+        "birthDate": f"{born[:4]}-{born[4:6]}-{born[6:]}" if born.isdecimal() else None,
+        "gender": sex_of(row["sex"]) or None,
+        "address": [
+            {
+                "line": [f"{row['house_number']} {row['street']}".strip(), row["address_line"]],
+                "city": row["city"],
+                "state": row["state"],
+                "postalCode": row["postal_code"],
+            }
+        ],
+        "telecom": [{"system": "phone", "value": row["phone"]}, {"system": "email", "value": row["email"]}],
+    }
 
 
 def _refuse_doubles(path: Path, column: str, ids: Sequence[str]) -> None:

@@ -103,7 +103,8 @@ class StewardIdentity:
         found, places = await self._compared(number)
         task = found.task
         event = _event(steward, Action.READ, "identity-task", task.reference, patients=(task.one, task.other))
-        evidence = await self._disclose.agreement(places[0], places[1], event)
+        sources = (task.one.source, task.other.source)
+        evidence = await self._disclose.agreement(places[0], places[1], sources, event)
         one, other = (f"Patient/{id_}" + (f"/_history/{v}" if v else "") for id_, v in places)
         named = {each.patient_key: f"Patient/{each.patient_id}" for each in (task.one, task.other)}
         links = [Told(each, named[each.patient_key], named.get(each.other_patient_key or 0)) for each in found.links]

@@ -238,18 +238,18 @@ class ReviewService:
         """The source patients of these numbers of the hub."""
         return await store.source_patients_by_key(tx, patient_keys)
 
-    def evidence(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Evidence:
-        """How two Patients compare, field by field; nothing of what they say."""
+    def evidence(self, one: Mapping[str, Any], other: Mapping[str, Any], sources: Sequence[str]) -> Evidence:
+        """How two Patients of these sources compare, field by field; nothing of what they say."""
         today = self._clock.now().date()
         fields = agreements(demographics_of(one, today=today), demographics_of(other, today=today))
-        return Evidence(fields, self._identity.explain(one, other))
+        return Evidence(fields, self._identity.explain(one, other, sources))
 
     def _still_doubtful(self, task: Task, patient: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
         if not LASTING.isdisjoint(task.reasons):
             return True
         if other is None:
             return False  # its record is deleted
-        found = self._identity.compare(patient, other)
+        found = self._identity.compare(patient, other, (task.one.source, task.other.source))
         reasons = {*found.reasons, *(found.vetoes if task.kind is TaskKind.CONTRADICTION else ())}
         if UNSUPPORTED in task.reasons and not found.links:
             return True
