@@ -261,6 +261,11 @@ class Message:
         return self.raw
 
     @property
+    def notation(self) -> Notation:
+        """How the message is written."""
+        return self._notation
+
+    @property
     def separators(self) -> Separators:
         """The delimiters of MSH-1 and MSH-2."""
         return self._notation.separators

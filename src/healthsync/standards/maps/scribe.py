@@ -6,8 +6,10 @@ from collections import Counter
 from typing import Any
 
 from healthsync.standards.hl7v2 import Repetition
+from healthsync.standards.hl7v2.notation import Notation
 from healthsync.standards.hl7v2.text import clean
 from healthsync.standards.maps import times
+from healthsync.standards.maps.memory import memory_of
 from healthsync.standards.maps.merging import settle
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
 from healthsync.standards.normalise import Normalised, normalise_date_time
@@ -73,20 +75,20 @@ class Scribe:
         "devices",
         "drafts",
         "issues",
+        "memory",
         "path",
         "practitioners",
-        "separator",
         "source",
         "tested",
         "unmapped",
         "zone",
     )  # fmt: skip
 
-    def __init__(self, ctx: MappingContext, separator: str = "|") -> None:
+    def __init__(self, ctx: MappingContext, notation: Notation) -> None:
         self.ctx = ctx
-        self.separator = separator
         self.source = ctx.source
         self.zone = ctx.timezone
+        self.memory = memory_of(ctx.source, ctx.timezone, notation)
         self.drafts: dict[tuple[str, str], Draft] = {}
         self.devices: dict[str, Draft] = {}
         """Devices by their number as it was sent: an analyser names itself in each of its results."""

@@ -1,0 +1,49 @@
+"""What recurs from result to result: codes, flags, reference ranges, times, and what they are in FHIR.
+
+A value that depends on nothing but its text and on the way its sender writes is read once and remembered, for each
+sender by himself: his local codes are his own. It is kept as bytes, so that whoever gets it may change his copy.
+Names, numbers and addresses of persons are not asked for here: they do not recur, and need not stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+LONGEST = 100
+"""Characters of a text that may be remembered."""
+MOST = 2_048
+"""Texts of one sender; when there are more, all are forgotten and those that recur come back."""
+SENDERS = 32
+
+_write = msgspec.msgpack.Encoder().encode
+_read = msgspec.msgpack.Decoder().decode
+
+
+class Memory:
+    """What texts of one sender mean, by whatever tells them apart."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, bytes] = {}
+
+    def recall(self, key: Hashable) -> Any:
+        """A copy of what was kept; None where nothing was."""
+        kept = self._kept.get(key)
+        return None if kept is None else _read(kept)
+
+    def keep(self, key: Hashable, value: Any) -> None:
+        """Keep a value of texts, truth values, whole numbers, lists and mappings."""
+        if len(self._kept) >= MOST:
+            self._kept.clear()
+        self._kept[key] = _write(value)
+
+
+@lru_cache(SENDERS)
+def memory_of(*_way_of_writing: Hashable) -> Memory:
+    """The memory of a sender who writes so: his name, his time zone, his delimiters and character set."""
+    return Memory()
