@@ -65,7 +65,7 @@ class Field:
             return
         key = (self, raw)
         if (told := scribe.memory.recall(key)) is None:
-            told = self._read(key, number, segment, scribe)
+            told = scribe.remembered(key, lambda: self._read(number, segment, scribe))
         for above, last, is_list in self.places:
             at = told
             for name in above:
@@ -81,15 +81,11 @@ class Field:
                 for entry in at[last]:
                     scribe.add_once(target[last], entry)
 
-    def _read(self, key: object, number: int, segment: Segment, scribe: Scribe) -> Resource:
-        """What the field writes into an empty resource; remembered unless there was something to report."""
+    def _read(self, number: int, segment: Segment, scribe: Scribe) -> Resource:
+        """What the field writes into an empty resource."""
         told: Resource = {}
-        reported = len(scribe.issues), scribe.unmapped.total()
-        reps = segment.valued(number)
         for step in self.steps:
-            step(reps, segment, told, scribe)
-        if reported == (len(scribe.issues), scribe.unmapped.total()):
-            scribe.memory.keep(key, told)
+            step(segment.valued(number), segment, told, scribe)
         return told
 
 
@@ -207,10 +203,14 @@ def _steps(segment: str, field: int, rows: list[Row], lists: frozenset[str]) -> 
         anchor, above, below = _split(row.to, lists)
         grouped.setdefault(anchor, []).append((row, above, below))
     for anchor, members in grouped.items():
+        (row, above, below), *others = members
+        if anchor and not (others or below or row.when or (row.value and not row.converter)):
+            yield _whole_step(above, _converter(segment, field, row))
+            continue
         writers = [
             _writer(segment, field, row, below if anchor else above, lists, anchor) for row, above, below in members
         ]
-        yield _list_step(members[0][1], writers) if anchor else _single_step(writers)
+        yield _list_step(above, writers) if anchor else _single_step(writers)
 
 
 def _split(path: str, lists: frozenset[str]) -> tuple[str, list[str], list[str]]:
@@ -225,6 +225,22 @@ def _split(path: str, lists: frozenset[str]) -> tuple[str, list[str], list[str]]
             below = [_TOKEN.fullmatch(rest)[1] for rest in tokens[at + 1 :]]  # type: ignore[index]
             return ".".join(tokens[: at + 1]), names, below
     return "", names, []
+
+
+def _whole_step(names: list[str], convert: Converter) -> Step:
+    """Each repetition is an entry as it stands."""
+    *above, last = names
+
+    def step(reps: tuple[Repetition, ...], segment: Segment, resource: Resource, scribe: Scribe) -> None:
+        for rep in reps:
+            if (entry := convert(rep, scribe)) is None:
+                continue
+            target = resource
+            for name in above:
+                target = target.setdefault(name, {})
+            scribe.add_once(target.setdefault(last, []), entry)
+
+    return step
 
 
 def _list_step(names: list[str], writers: list[Writer]) -> Step:

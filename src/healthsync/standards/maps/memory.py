@@ -2,7 +2,7 @@
 
 A value that depends on nothing but its text and on the way its sender writes is read once and remembered, for each
 sender by himself: his local codes are his own. It is kept as bytes, so that whoever gets it may change his copy.
-Names, numbers and addresses of persons are not asked for here: they do not recur, and need not stay.
+Names, numbers and addresses of patients are not asked for here: they do not recur, and need not stay.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ class Memory:
 
     def recall(self, key: Hashable) -> Any:
         """A copy of what was kept; None where nothing was."""
-        kept = self._kept.get(key)
-        return None if kept is None else _read(kept)
+        return None if (kept := self._kept.get(key)) is None else _read(kept)
 
     def keep(self, key: Hashable, value: Any) -> None:
         """Keep a value of texts, truth values, whole numbers, lists and mappings."""
