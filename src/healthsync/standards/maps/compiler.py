@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps.conditions import Condition, ConditionError, compile_condition
 from healthsync.standards.maps.datatypes import RECURRING, Converter, converter, date_time, string
-from healthsync.standards.maps.memory import LONGEST
+from healthsync.standards.maps.memory import LONGEST, read
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import location
 from healthsync.standards.maps.scribe import Draft, Scribe
@@ -64,8 +64,12 @@ class Field:
                 step(reps, segment, resource, scribe)
             return
         key = (self, raw)
-        if (told := scribe.memory.recall(key)) is None:
-            told = scribe.remembered(key, lambda: self._read(number, segment, scribe))
+        known = scribe.memory.get(key)
+        told = read(known) if known else scribe.remembered(key, lambda: self._read(number, segment, scribe))
+        if told.keys().isdisjoint(resource):
+            for name, value in told.items():
+                resource[name] = value
+            return
         for above, last, is_list in self.places:
             at = told
             for name in above:

@@ -19,27 +19,19 @@ MOST = 2_048
 """Texts of one sender; when there are more, all are forgotten and those that recur come back."""
 SENDERS = 32
 
-_write = msgspec.msgpack.Encoder().encode
-_read = msgspec.msgpack.Decoder().decode
+write = msgspec.msgpack.Encoder().encode
+read = msgspec.msgpack.Decoder().decode
+"""Values of texts, truth values, whole numbers, lists and mappings as bytes, and back."""
 
 
-class Memory:
+class Memory(dict[Hashable, bytes]):
     """What texts of one sender mean, by whatever tells them apart."""
 
-    __slots__ = ("_kept",)
-
-    def __init__(self) -> None:
-        self._kept: dict[Hashable, bytes] = {}
-
-    def recall(self, key: Hashable) -> Any:
-        """A copy of what was kept; None where nothing was."""
-        return None if (kept := self._kept.get(key)) is None else _read(kept)
-
     def keep(self, key: Hashable, value: Any) -> None:
-        """Keep a value of texts, truth values, whole numbers, lists and mappings."""
-        if len(self._kept) >= MOST:
-            self._kept.clear()
-        self._kept[key] = _write(value)
+        """Keep a value for whoever reads the bytes under this key."""
+        if len(self) >= MOST:
+            self.clear()
+        self[key] = write(value)
 
 
 @lru_cache(SENDERS)

@@ -10,7 +10,7 @@ from healthsync.standards.hl7v2 import Repetition
 from healthsync.standards.hl7v2.notation import Notation
 from healthsync.standards.hl7v2.text import clean
 from healthsync.standards.maps import times
-from healthsync.standards.maps.memory import LONGEST, memory_of
+from healthsync.standards.maps.memory import LONGEST, memory_of, read
 from healthsync.standards.maps.merging import settle
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
 from healthsync.standards.normalise import Normalised, normalise_date_time
@@ -143,8 +143,8 @@ class Scribe:
 
     def recurring(self, kind: str, text: str, make: Callable[[], Any]) -> Any:
         """What is made of a text of this kind, and of nothing else: not None. From memory where it was made before."""
-        if (known := self.memory.recall((kind, text))) is not None:
-            return known
+        if (known := self.memory.get((kind, text))) is not None:
+            return read(known)
         return self.remembered((kind, text), make) if len(text) <= LONGEST else make()
 
     def remembered(self, key: Hashable, make: Callable[[], Any]) -> Any:
