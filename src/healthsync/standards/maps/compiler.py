@@ -48,24 +48,26 @@ class Place(NamedTuple):
 @dataclass(eq=False, slots=True)
 class Field:
     """What becomes of one field. `places` are those it writes into, where what it writes depends on its text only;
-    None for others.
+    None for others. A field that is not known is counted.
     """
 
     path: str
+    number: int
     steps: tuple[Step, ...] = ()
     places: tuple[Place, ...] | None = None
+    is_known: bool = True
 
-    def run(self, raw: str, number: int, segment: Segment, resource: Resource, scribe: Scribe) -> None:
+    def run(self, raw: str, segment: Segment, resource: Resource, scribe: Scribe) -> None:
         """Write what the field says."""
         scribe.path = self.path
         if self.places is None or len(raw) > LONGEST:
-            reps = segment.valued(number)
+            reps = segment.valued(self.number)
             for step in self.steps:
                 step(reps, segment, resource, scribe)
             return
         key = (self, raw)
         known = scribe.memory.get(key)
-        told = read(known) if known else scribe.remembered(key, lambda: self._read(number, segment, scribe))
+        told = read(known) if known else scribe.remembered(key, lambda: self._read(segment, scribe))
         if told.keys().isdisjoint(resource):
             for name, value in told.items():
                 resource[name] = value
@@ -85,11 +87,11 @@ class Field:
                 for entry in at[last]:
                     scribe.add_once(target[last], entry)
 
-    def _read(self, number: int, segment: Segment, scribe: Scribe) -> Resource:
+    def _read(self, segment: Segment, scribe: Scribe) -> Resource:
         """What the field writes into an empty resource."""
         told: Resource = {}
         for step in self.steps:
-            step(segment.valued(number), segment, told, scribe)
+            step(segment.valued(self.number), segment, told, scribe)
         return told
 
 
@@ -107,12 +109,13 @@ class Program:
     feeds: Mapping[int, tuple[str, ...]]
     primary: Mapping[str, int]
     known: frozenset[int]
-    taken: Mapping[int, Field] = field(init=False)
-    """Every known field, also those that something else takes."""
+    taken: tuple[Field, ...] = field(init=False)
+    """The fields from the first to the last known one."""
 
     def __post_init__(self) -> None:
-        taken = {number: self.fields.get(number) or Field(f"{self.segment}-{number}") for number in self.known}
-        object.__setattr__(self, "taken", taken)
+        numbers = range(1, max(self.known, default=0) + 1)
+        taken = (self.fields.get(n) or Field(f"{self.segment}-{n}", n, is_known=n in self.known) for n in numbers)
+        object.__setattr__(self, "taken", tuple(taken))
 
     def run(self, segment: Segment, draft: Draft, scribe: Scribe, *, again: bool = False) -> None:
         """Write what the segment says; count the fields that no row takes.
@@ -120,16 +123,19 @@ class Program:
         `again`: another map has told of this segment, nothing is counted or reported twice.
         """
         reported = len(scribe.issues)
-        taken, resource = self.taken, draft.resource
-        for number, raw in enumerate(segment.raw_fields):
-            if not raw or not number:
+        taken, resource, raws = self.taken, draft.resource, segment.raw_fields
+        for field, raw in zip(taken, raws[1:], strict=False):
+            if not raw:
                 continue
-            if (field := taken.get(number)) is None:
-                scribe.unmapped[f"{segment.name}-{number}"] += not again
+            if not field.is_known:
+                scribe.unmapped[f"{segment.name}-{field.number}"] += not again
             elif raw == NULL:
-                self._clear(number, draft, scribe, field.path)
+                self._clear(field.number, draft, scribe, field.path)
             elif field.steps:
-                field.run(raw, number, segment, resource, scribe)
+                field.run(raw, segment, resource, scribe)
+        for number in range(len(taken) + 1, len(raws)):
+            if raws[number]:
+                scribe.unmapped[f"{segment.name}-{number}"] += not again
         if again:
             del scribe.issues[reported:]
 
@@ -178,7 +184,7 @@ def _field(segment: str, number: int, rows: list[Row], lists: frozenset[str]) ->
     steps = tuple(_steps(segment, number, told, lists))
     places = tuple(dict.fromkeys(_place(row.to, lists) for row in told))
     recurs = all(_recurs(segment, number, row) for row in told) and None not in places
-    return Field(f"{segment}-{number}", steps, places if recurs else None)  # type: ignore[arg-type]
+    return Field(f"{segment}-{number}", number, steps, places if recurs else None)  # type: ignore[arg-type]
 
 
 def _recurs(segment: str, number: int, row: Row) -> bool:
