@@ -124,15 +124,15 @@ class Program:
         """
         reported = len(scribe.issues)
         taken, resource, raws = self.taken, draft.resource, segment.raw_fields
-        for field, raw in zip(taken, raws[1:], strict=False):
+        for each, raw in zip(taken, raws[1:], strict=False):
             if not raw:
                 continue
-            if not field.is_known:
-                scribe.unmapped[f"{segment.name}-{field.number}"] += not again
+            if not each.is_known:
+                scribe.unmapped[f"{segment.name}-{each.number}"] += not again
             elif raw == NULL:
-                self._clear(field.number, draft, scribe, field.path)
-            elif field.steps:
-                field.run(raw, segment, resource, scribe)
+                self._clear(each.number, draft, scribe, each.path)
+            elif each.steps:
+                each.run(raw, segment, resource, scribe)
         for number in range(len(taken) + 1, len(raws)):
             if raws[number]:
                 scribe.unmapped[f"{segment.name}-{number}"] += not again

@@ -142,11 +142,11 @@ class _WatchedProgram:
         replace(self._program, fields={}).run(segment, draft, scribe, again=again)  # counts and deletes
         self._witness.count(segment, scribe.unmapped)
         everything = frozenset(range(len(segment) + 1))
-        for number, field in sorted(self._program.fields.items()):
-            if segment.raw_field(number) in ("", NULL) or not field.steps:
+        for number, each in sorted(self._program.fields.items()):
+            if segment.raw_field(number) in ("", NULL) or not each.steps:
                 continue
             before = deepcopy(draft.resource)
-            alone = replace(self._program, fields={number: field}, feeds={}, known=everything)
+            alone = replace(self._program, fields={number: each}, feeds={}, known=everything)
             alone.run(segment, draft, scribe, again=again)
             if changed := _changed(before, draft.resource):
                 resource = draft.resource
