@@ -117,7 +117,7 @@ class RecordIndex:
             references=frozenset((self.key(target), self.path(resource_type, p)) for p, target in values.references),
             strings=frozenset(strings),
             dates=frozenset(dates),
-            numbers=frozenset((*self._number_rows(resource_type, values), *self._pair_rows(resource))),
+            numbers=frozenset((*self._number_rows(resource_type, values), *self._pair_rows(resource, values))),
             words=self._words(resource),
             present=present(resource_type, values),
         )
@@ -226,8 +226,8 @@ class RecordIndex:
             kind, name, change = unit_of(UCUM, code, None)
             yield self.number(resource_type, path, kind, name), _least(change(low)), _most(change(high))
 
-    def _pair_rows(self, resource: dict[str, Any]) -> Iterator[tuple[int, float, float]]:
-        for place, code, low, high in search_parameters.pairs(resource):
+    def _pair_rows(self, resource: dict[str, Any], values: IndexValues) -> Iterator[tuple[int, float, float]]:
+        for place, code, low, high in search_parameters.pairs(resource, values):
             yield self.pair(resource["resourceType"], place, code), _least(low), _most(high)
 
     def _words(self, resource: dict[str, Any]) -> tuple[int, ...]:
@@ -260,6 +260,7 @@ class RecordIndex:
         return three, begun, self._blind.token("nested", f"{begun}.{whole}")
 
 
+@lru_cache(1_024)
 def unit_of(system: str | None, code: str | None, unit: str | None) -> tuple[str, str, Callable[[Bound], Bound]]:
     """Under which unit a quantity is indexed: (kind, name, change of its value); kind "" for none."""
     if system == UCUM and code is not None:
@@ -319,10 +320,10 @@ def present(resource_type: str, values: IndexValues) -> bytes:
         values.quantities,
         values.positions,
     ):
-        for entry in entries:
-            set_ |= bits.get(entry[0], 0)
-            if entry[0].endswith(":identifier"):  # a logical reference is a value of its parameter too
-                set_ |= sum(bit for bit, _ in references.get(entry[0].removesuffix(":identifier"), ()))
+        for path in {entry[0] for entry in entries} if entries else ():
+            set_ |= bits.get(path, 0)
+            if path.endswith(":identifier"):  # a logical reference is a value of its parameter too
+                set_ |= sum(bit for bit, _ in references.get(path.removesuffix(":identifier"), ()))
     for path, _, kind in values.tokens if values.local else ():
         if path.endswith(search_parameters.CONTAINED):  # so is what is contained
             for bit, allowed in references.get(path.removesuffix(search_parameters.CONTAINED), ()):

@@ -233,16 +233,29 @@ def combines_root_elements(resource_type: str, parameter: Parameter) -> bool:
     return all(not steps for steps, _, _ in _composite(resource_type, parameter.name).contexts)
 
 
-def pairs(resource: dict[str, Any]) -> Iterator[tuple[str, str, Bound, Bound]]:
-    """Codes and amounts that stand together in an element: (place, code, low, high), by the composites that ask so."""
-    for place, (steps, codes, amounts) in _pairs_of(resource["resourceType"]).items():
+def pairs(resource: dict[str, Any], indexed: IndexValues) -> Iterator[tuple[str, str, Bound, Bound]]:
+    """Codes and amounts that stand together in an element: (place, code, low, high), by the composites that ask so.
+    `indexed` is what `index` found: of the resource itself that tells them."""
+    for place, (steps, (codes, of_codes), (amounts, of_amounts)) in _pairs_of(resource["resourceType"]).items():
+        if not steps:
+            yield from _together(place, indexed, of_codes, of_amounts)
+            continue
         for element in _elements(resource, steps):
             values = IndexValues()
             amounts.visit(element, values)
             if values.quantities:
                 codes.visit(element, values)
-                for _, _, code in values.tokens:
-                    yield from ((place, code, low, high) for _, low, high, *_ in values.quantities)
+                yield from _together(place, values, of_codes, of_amounts)
+
+
+def _together(
+    place: str, values: IndexValues, of_codes: tuple[str, ...], of_amounts: tuple[str, ...]
+) -> Iterator[tuple[str, str, Bound, Bound]]:
+    for path, low, high, *_ in values.quantities:
+        if path in of_amounts:
+            for of_code, _, code in values.tokens:
+                if of_code in of_codes:
+                    yield place, code, low, high
 
 
 def pair_places(resource_type: str, parameter: Parameter) -> tuple[str, ...]:
@@ -277,16 +290,17 @@ class _Node:
         return (self.first if first else self.children).setdefault(name, _Node())
 
     def visit(self, value: Any, values: IndexValues) -> None:
-        for emit, path in self.sinks.items():
-            emit(value, path, values)
-        for (name, wanted), node in self.guards.items():
-            if value.get(name) == wanted:
-                node.visit(value, values)
-        if self.children:
-            children = self.children
+        """Each write pays for this walk, and most places have one of the four."""
+        if self.sinks:
+            for emit, path in self.sinks.items():
+                emit(value, path, values)
+        if self.guards:
+            for (name, wanted), node in self.guards.items():
+                if value.get(name) == wanted:
+                    node.visit(value, values)
+        if children := self.children:
             for name, child in value.items():
-                node = children.get(name)
-                if node is None:
+                if (node := children.get(name)) is None:
                     continue
                 if type(child) is list:
                     for item in child:
@@ -294,10 +308,11 @@ class _Node:
                             node.visit(item, values)
                 else:
                     node.visit(child, values)
-        for name, node in self.first.items():
-            for item in value.get(name, ())[:1]:
-                if item is not None:
-                    node.visit(item, values)
+        if self.first:
+            for name, node in self.first.items():
+                for item in value.get(name, ())[:1]:
+                    if item is not None:
+                        node.visit(item, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,6 +523,7 @@ def _descend(place: _Place, step: str, first: bool = False) -> list[_Place]:
 
 _Steps = tuple[str, ...]
 _Trees = tuple[tuple[_Node, bool], ...]
+_TreeOfPart = tuple[_Node, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -545,15 +561,15 @@ _PAIRED_TYPES = frozenset({"Observation"})
 
 
 @until_used
-def _pairs_of(resource_type: str) -> dict[str, tuple[_Steps, _Node, _Node]]:
-    """By place: the way to an element, the tree of its codes, and that of its amounts."""
-    found: dict[str, tuple[_Steps, _Node, _Node]] = {}
+def _pairs_of(resource_type: str) -> dict[str, tuple[_Steps, _TreeOfPart, _TreeOfPart]]:
+    """By place: the way to an element, the tree of its codes with their paths, and that of its amounts."""
+    found: dict[str, tuple[_Steps, _TreeOfPart, _TreeOfPart]] = {}
     for parameter in definitions(resource_type).values() if resource_type in _PAIRED_TYPES else ():
         if parameter.type == "composite" and parameter.number is None:
             composite = _composite(resource_type, parameter.name)
             if [part.type for part in composite.parts] == ["token", "quantity"]:
                 for steps, ((codes, _), (amounts, _)), paths in composite.contexts:
-                    found[_place_of_pair(paths)] = steps, codes, amounts
+                    found[_place_of_pair(paths)] = steps, (codes, paths[0]), (amounts, paths[1])
     return found
 
 
