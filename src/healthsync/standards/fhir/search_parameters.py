@@ -154,6 +154,13 @@ def _index_contained(resource: dict[str, Any], values: IndexValues) -> None:
                 getattr(values, name).extend((f"{path}{CONTAINED}{kind}.{at}", *rest) for at, *rest in entries)
 
 
+@until_used
+def stand_alone(resource_type: str) -> bool:
+    """Whether what `index` finds in an element of a resource of this type depends on that element only."""
+    root = _compiled(resource_type).root
+    return not (root.sinks or root.guards or root.first)
+
+
 def index_of(resource: dict[str, Any], names: frozenset[str], *, whole: bool = False) -> IndexValues:
     """What `index` finds, of the parameters `names` alone. What has several values may stand there twice."""
     values = IndexValues(whole)
@@ -235,27 +242,18 @@ def combines_root_elements(resource_type: str, parameter: Parameter) -> bool:
 
 def pairs(resource: dict[str, Any], indexed: IndexValues) -> Iterator[tuple[str, str, Bound, Bound]]:
     """Codes and amounts that stand together in an element: (place, code, low, high), by the composites that ask so.
-    `indexed` is what `index` found: of the resource itself that tells them."""
-    for place, (steps, (codes, of_codes), (amounts, of_amounts)) in _pairs_of(resource["resourceType"]).items():
-        if not steps:
-            yield from _together(place, indexed, of_codes, of_amounts)
-            continue
+    `indexed` is what `index` found, the amounts of the resource itself among it."""
+    for place, (steps, codes, amounts, paths) in _pairs_of(resource["resourceType"]).items():
         for element in _elements(resource, steps):
             values = IndexValues()
-            amounts.visit(element, values)
+            if steps:
+                amounts.visit(element, values)
+            else:
+                values.quantities = [quantity for quantity in indexed.quantities if quantity[0] in paths]
             if values.quantities:
                 codes.visit(element, values)
-                yield from _together(place, values, of_codes, of_amounts)
-
-
-def _together(
-    place: str, values: IndexValues, of_codes: tuple[str, ...], of_amounts: tuple[str, ...]
-) -> Iterator[tuple[str, str, Bound, Bound]]:
-    for path, low, high, *_ in values.quantities:
-        if path in of_amounts:
-            for of_code, _, code in values.tokens:
-                if of_code in of_codes:
-                    yield place, code, low, high
+                for _, _, code in values.tokens:
+                    yield from ((place, code, low, high) for _, low, high, *_ in values.quantities)
 
 
 def pair_places(resource_type: str, parameter: Parameter) -> tuple[str, ...]:
@@ -523,7 +521,6 @@ def _descend(place: _Place, step: str, first: bool = False) -> list[_Place]:
 
 _Steps = tuple[str, ...]
 _Trees = tuple[tuple[_Node, bool], ...]
-_TreeOfPart = tuple[_Node, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -561,15 +558,15 @@ _PAIRED_TYPES = frozenset({"Observation"})
 
 
 @until_used
-def _pairs_of(resource_type: str) -> dict[str, tuple[_Steps, _TreeOfPart, _TreeOfPart]]:
-    """By place: the way to an element, the tree of its codes with their paths, and that of its amounts."""
-    found: dict[str, tuple[_Steps, _TreeOfPart, _TreeOfPart]] = {}
+def _pairs_of(resource_type: str) -> dict[str, tuple[_Steps, _Node, _Node, tuple[str, ...]]]:
+    """By place: the way to an element, the tree of its codes, and that of its amounts with their paths."""
+    found: dict[str, tuple[_Steps, _Node, _Node, tuple[str, ...]]] = {}
     for parameter in definitions(resource_type).values() if resource_type in _PAIRED_TYPES else ():
         if parameter.type == "composite" and parameter.number is None:
             composite = _composite(resource_type, parameter.name)
             if [part.type for part in composite.parts] == ["token", "quantity"]:
                 for steps, ((codes, _), (amounts, _)), paths in composite.contexts:
-                    found[_place_of_pair(paths)] = steps, (codes, paths[0]), (amounts, paths[1])
+                    found[_place_of_pair(paths)] = steps, codes, amounts, paths[1]
     return found
 
 
