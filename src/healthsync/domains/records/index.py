@@ -123,11 +123,8 @@ class RecordIndex:
         """All index rows of a resource; with `leaving` those too under which a replaced version may still be found."""
         resource_type = resource["resourceType"]
         groups: list[_Rows] = []
-        alone = resource_type in RECURRING and stand_alone(resource_type)
-        if alone and not leaving and "contained" not in resource:
-            own = self._left_of(resource, groups)
-        else:
-            own = resource
+        recurs = resource_type in RECURRING and not leaving and "contained" not in resource
+        own = self._left_of(resource, groups) if recurs and stand_alone(resource_type) else resource
         values = search_parameters.index(own, leaving=leaving)
         groups.append(self._rows(own, values))
         tokens, references, strings, dates, numbers, words, set_ = zip(*groups, strict=True)
