@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
 from healthsync.domains.records import RecordIndex
+from healthsync.domains.records.index import RECURRING
 from healthsync.infrastructure.crypto import BlindIndex
+from healthsync.standards.fhir.search_parameters import stand_alone, use
 
 
 def test_a_person_contained_in_a_resource_whose_strings_are_clear_is_indexed_by_tokens_only():
@@ -19,3 +26,51 @@ def test_a_person_contained_in_a_resource_whose_strings_are_clear_is_indexed_by_
     rows = index.rows(role)
     assert (rows.strings, rows.dates) == (frozenset(), frozenset())
     assert len(rows.tokens) > len(index.rows({**role, "contained": []}).tokens), "it is found all the same"
+
+
+def observation(number: int, **elements: Any) -> dict[str, Any]:
+    """One of many results that were told together."""
+    return {
+        "resourceType": "Observation",
+        "id": str(number),
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "2345-7", "display": "Glucose"}], "text": "Sugar"},
+        "subject": {"reference": "Patient/1"},
+        "effectiveDateTime": "2026-11-25T08:45:00+00:00",
+        "performer": [{"reference": "Practitioner/2"}],
+        "valueQuantity": {"value": Decimal(number), "system": "http://unitsofmeasure.org", "code": "mg/dL"},
+        **elements,
+    }
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {},
+        {"code": {"text": "another"}},
+        {"subject": {"identifier": {"value": "7"}, "display": "Ann"}, "effectiveDateTime": "2026"},
+        {"subject": {"reference": "#p"}, "contained": [{"resourceType": "Patient", "id": "p", "gender": "female"}]},
+        {"referenceRange": [{"text": "x" * 2_000}]},
+        {"component": [{"code": {"coding": [{"code": "1"}]}, "valueQuantity": {"value": Decimal(3), "unit": "mg"}}]},
+    ],
+)
+def test_a_result_has_the_same_rows_however_many_like_it_were_told_before(elements):
+    used = RecordIndex(BlindIndex(bytes(32)))
+    for number in range(4):
+        used.rows(observation(number))
+        told = observation(number, **elements)
+        assert used.rows(told) == RecordIndex(BlindIndex(bytes(32))).rows(told)
+
+
+def test_results_are_not_taken_apart_where_a_parameter_looks_at_several_elements():
+    assert all(map(stand_alone, RECURRING))
+    parameter = {
+        "code": "final", "type": "token", "base": ["Observation"], "url": "http://example.org/final", "number": 0,
+        "expression": "Observation.where(status = 'final').code", "state": "active", "percent": None,
+    }  # fmt: skip
+    use([parameter])
+    try:
+        assert not stand_alone("Observation")
+        test_a_result_has_the_same_rows_however_many_like_it_were_told_before({})
+    finally:
+        use([])

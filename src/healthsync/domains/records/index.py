@@ -8,19 +8,21 @@ filtered after decryption (`docs/security/leakage.md` has the measurements). A v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import cache, lru_cache
-from typing import Any
+from functools import cache, lru_cache, reduce
+from itertools import chain
+from operator import or_
+from typing import Any, NamedTuple
 
 from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.standards import ucum
-from healthsync.standards.fhir import search_parameters
+from healthsync.standards.fhir import json, search_parameters
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.index_values import UCUM, Bound, IndexValues
-from healthsync.standards.fhir.search_parameters import is_official_path, until_used
+from healthsync.standards.fhir.search_parameters import is_official_path, stand_alone, until_used
 from healthsync.standards.fhir.words import content_texts, words, words_of
 
 PERSON_TYPES = frozenset({"Patient", "RelatedPerson", "Person", "Practitioner"})
@@ -49,6 +51,17 @@ RECURRING_CHARACTERS = 200
 """Displays recur, and the same text has the same tokens. Longer texts are not remembered."""
 
 _KEPT_TOKENS = 8_192
+_KEPT_GROUPS = 2_048
+_LONGEST_GROUP = 1_000
+RECURRING: Mapping[str, tuple[frozenset[str], ...]] = {
+    "Observation": (
+        frozenset({"status", "category", "code", "method", "interpretation", "referenceRange"}),
+        frozenset(
+            {"subject", "encounter", "effectiveDateTime", "issued", "performer", "basedOn", "specimen", "device"}
+        ),
+    ),
+}
+"""Elements that many resources have alike, in groups: of a test, and of a specimen that was tested for many things."""
 _SEALED_DATES = frozenset({"birthDate", "deceasedDateTime"})
 _INFINITY = float("inf")
 
@@ -72,6 +85,18 @@ class IndexRows:
 EMPTY = IndexRows()
 
 
+class _Rows(NamedTuple):
+    """The rows of some elements; `present` are bits as a number."""
+
+    tokens: set[TokenRow] | frozenset[TokenRow]
+    references: frozenset[tuple[int, int]]
+    strings: set[tuple[int, str]]
+    dates: set[tuple[int, datetime, datetime]]
+    numbers: tuple[tuple[int, float, float], ...]
+    words: dict[int, None]
+    present: int
+
+
 class RecordIndex:
     """Makes index rows, and the tokens that a search looks for. `own_base` is the address of this FHIR server."""
 
@@ -91,11 +116,61 @@ class RecordIndex:
         self._word = lru_cache(_KEPT_TOKENS)(self._word_token)
         self._text = lru_cache(_KEPT_TOKENS)(self._text_words)
         self.system = lru_cache(_KEPT_TOKENS)(self._system)
+        self._groups: dict[tuple[int, str, bytes], _Rows] = {}
+        self._seen_once: set[tuple[int, str, bytes]] = set()
 
     def rows(self, resource: dict[str, Any], *, leaving: bool = False) -> IndexRows:
         """All index rows of a resource; with `leaving` those too under which a replaced version may still be found."""
         resource_type = resource["resourceType"]
-        values = search_parameters.index(resource, leaving=leaving)
+        groups: list[_Rows] = []
+        recurs = resource_type in RECURRING and not leaving and "contained" not in resource
+        own = self._left_of(resource, groups) if recurs and stand_alone(resource_type) else resource
+        values = search_parameters.index(own, leaving=leaving)
+        groups.append(self._rows(own, values))
+        tokens, references, strings, dates, numbers, words, set_ = zip(*groups, strict=True)
+        found = reduce(or_, words)
+        if len(found) > INDEXED_WORDS:
+            found = list(self._words(resource))[:INDEXED_WORDS]
+        return IndexRows(
+            tokens=frozenset().union(*tokens),
+            references=frozenset().union(*references),
+            strings=frozenset().union(*strings),
+            dates=frozenset().union(*dates),
+            numbers=frozenset((*chain(*numbers), *self._pair_rows(resource, values))),
+            words=tuple(sorted(found)),
+            present=reduce(or_, set_).to_bytes(size_of_present(resource_type), "little"),
+        )
+
+    def _left_of(self, resource: dict[str, Any], groups: list[_Rows]) -> dict[str, Any]:
+        """What of a resource has no rows yet: those of elements that many have alike are kept from the second time on,
+        and go to `groups`.
+        """
+        resource_type = resource["resourceType"]
+        own = dict(resource)
+        for names in RECURRING[resource_type]:
+            group = {name: value for name, value in resource.items() if name in names}
+            written = json.dump(group)
+            if len(written) > _LONGEST_GROUP:
+                continue
+            key = (search_parameters.revision(), resource_type, written)
+            if (rows := self._groups.get(key)) is None:
+                if key not in self._seen_once:
+                    if len(self._seen_once) >= _KEPT_GROUPS:
+                        self._seen_once.clear()
+                    self._seen_once.add(key)
+                    continue
+                if len(self._groups) >= _KEPT_GROUPS:
+                    self._groups.clear()
+                alone = {"resourceType": resource_type, **group}
+                rows = self._groups[key] = self._rows(alone, search_parameters.index(alone))
+            groups.append(rows)
+            for name in group:
+                del own[name]
+        return own
+
+    def _rows(self, resource: dict[str, Any], values: IndexValues) -> _Rows:
+        """The rows of elements, each by itself."""
+        resource_type = resource["resourceType"]
         tokens = {(self.token(resource_type, path, code), self.system(system)) for path, system, code in values.tokens}
         tokens.update((self.token(resource_type, path, uri), 0) for path, uri in values.uris)
         strings: set[tuple[int, str]] = set()
@@ -112,15 +187,9 @@ class RecordIndex:
                 tokens.update((hash_, 0) for hash_ in self._day_tokens(resource_type, path, low, high))
             else:
                 dates.add((self.date_path(resource_type, path), low, high))
-        return IndexRows(
-            tokens=frozenset(tokens),
-            references=frozenset((self.key(target), self.path(resource_type, p)) for p, target in values.references),
-            strings=frozenset(strings),
-            dates=frozenset(dates),
-            numbers=frozenset((*self._number_rows(resource_type, values), *self._pair_rows(resource))),
-            words=self._words(resource),
-            present=present(resource_type, values),
-        )
+        references = frozenset([(self.key(target), self.path(resource_type, p)) for p, target in values.references])
+        numbers = tuple(self._number_rows(resource_type, values))
+        return _Rows(tokens, references, strings, dates, numbers, self._words(resource), present(resource_type, values))
 
     @staticmethod
     def string_is_sealed(resource_type: str, path: str) -> bool:
@@ -226,16 +295,17 @@ class RecordIndex:
             kind, name, change = unit_of(UCUM, code, None)
             yield self.number(resource_type, path, kind, name), _least(change(low)), _most(change(high))
 
-    def _pair_rows(self, resource: dict[str, Any]) -> Iterator[tuple[int, float, float]]:
-        for place, code, low, high in search_parameters.pairs(resource):
+    def _pair_rows(self, resource: dict[str, Any], values: IndexValues) -> Iterator[tuple[int, float, float]]:
+        for place, code, low, high in search_parameters.pairs(resource, values):
             yield self.pair(resource["resourceType"], place, code), _least(low), _most(high)
 
-    def _words(self, resource: dict[str, Any]) -> tuple[int, ...]:
+    def _words(self, resource: dict[str, Any]) -> dict[int, None]:
+        """The tokens of the words of its texts, in their order."""
         found: dict[int, None] = {}
         for names, is_narrative, text in content_texts(resource):
             of_text = self._text if len(text) <= RECURRING_CHARACTERS else self._text_words
             found |= of_text(names, is_narrative, text)
-        return tuple(sorted(found if len(found) <= INDEXED_WORDS else list(found)[:INDEXED_WORDS]))
+        return found
 
     def _text_words(self, names: bool, is_narrative: bool, text: str) -> dict[int, None]:
         """The tokens of the words of a text, each once and in their order. Nobody may change the answer."""
@@ -260,6 +330,7 @@ class RecordIndex:
         return three, begun, self._blind.token("nested", f"{begun}.{whole}")
 
 
+@lru_cache(1_024)
 def unit_of(system: str | None, code: str | None, unit: str | None) -> tuple[str, str, Callable[[Bound], Bound]]:
     """Under which unit a quantity is indexed: (kind, name, change of its value); kind "" for none."""
     if system == UCUM and code is not None:
@@ -291,8 +362,14 @@ def parameter_numbers(resource_type: str) -> dict[str, int]:
 
 
 @until_used
-def _bits_of_paths(resource_type: str) -> tuple[int, dict[str, int], dict[str, list[tuple[int, tuple[str, ...]]]]]:
-    """Bytes; path -> the bits of the parameters that have it; for references, bits with the types they allow."""
+def size_of_present(resource_type: str) -> int:
+    """The bytes of `resource.present`."""
+    return max(parameter_numbers(resource_type).values()) // 8 + 1
+
+
+@until_used
+def _bits_of_paths(resource_type: str) -> tuple[dict[str, int], dict[str, list[tuple[int, tuple[str, ...]]]]]:
+    """Path -> the bits of the parameters that have it; for references, bits with the types they allow."""
     numbers = parameter_numbers(resource_type)
     bits: dict[str, int] = {}
     references: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
@@ -302,12 +379,12 @@ def _bits_of_paths(resource_type: str) -> tuple[int, dict[str, int], dict[str, l
                 references.setdefault(path, []).append((1 << numbers[name], parameter.targets))
             else:
                 bits[path] = bits.get(path, 0) | 1 << numbers[name]
-    return max(numbers.values()) // 8 + 1, bits, references
+    return bits, references
 
 
-def present(resource_type: str, values: IndexValues) -> bytes:
-    """The bits of the parameters that have a value, lowest bit of the first byte first, as `get_bit` counts."""
-    size, bits, references = _bits_of_paths(resource_type)
+def present(resource_type: str, values: IndexValues) -> int:
+    """The bits of the parameters that have a value; in bytes the lowest bit is the first, as `get_bit` counts."""
+    bits, references = _bits_of_paths(resource_type)
     set_ = 0
     for entries in (
         values.tokens,
@@ -319,10 +396,10 @@ def present(resource_type: str, values: IndexValues) -> bytes:
         values.quantities,
         values.positions,
     ):
-        for entry in entries:
-            set_ |= bits.get(entry[0], 0)
-            if entry[0].endswith(":identifier"):  # a logical reference is a value of its parameter too
-                set_ |= sum(bit for bit, _ in references.get(entry[0].removesuffix(":identifier"), ()))
+        for path in {entry[0] for entry in entries} if entries else ():
+            set_ |= bits.get(path, 0)
+            if path.endswith(":identifier"):  # a logical reference is a value of its parameter too
+                set_ |= sum(bit for bit, _ in references.get(path.removesuffix(":identifier"), ()))
     for path, _, kind in values.tokens if values.local else ():
         if path.endswith(search_parameters.CONTAINED):  # so is what is contained
             for bit, allowed in references.get(path.removesuffix(search_parameters.CONTAINED), ()):
@@ -333,7 +410,7 @@ def present(resource_type: str, values: IndexValues) -> bytes:
         for bit, allowed in references.get(path, ()):
             if not allowed or kind in allowed or kind not in resource_types():
                 set_ |= bit
-    return set_.to_bytes(size, "little")
+    return set_
 
 
 def _narrow(token: int) -> int:

@@ -59,7 +59,7 @@ class IndexValues:
         for kind in _KINDS:
             entries = getattr(self, kind)
             if len(entries) > 1:
-                setattr(self, kind, list(dict.fromkeys(entries)))
+                entries[:] = dict.fromkeys(entries)
 
 
 _KINDS = tuple(each.name for each in fields(IndexValues) if each.name != "whole")

@@ -154,6 +154,13 @@ def _index_contained(resource: dict[str, Any], values: IndexValues) -> None:
                 getattr(values, name).extend((f"{path}{CONTAINED}{kind}.{at}", *rest) for at, *rest in entries)
 
 
+@until_used
+def stand_alone(resource_type: str) -> bool:
+    """Whether what `index` finds in an element of a resource of this type depends on that element only."""
+    root = _compiled(resource_type).root
+    return not (root.sinks or root.guards or root.first)
+
+
 def index_of(resource: dict[str, Any], names: frozenset[str], *, whole: bool = False) -> IndexValues:
     """What `index` finds, of the parameters `names` alone. What has several values may stand there twice."""
     values = IndexValues(whole)
@@ -233,12 +240,16 @@ def combines_root_elements(resource_type: str, parameter: Parameter) -> bool:
     return all(not steps for steps, _, _ in _composite(resource_type, parameter.name).contexts)
 
 
-def pairs(resource: dict[str, Any]) -> Iterator[tuple[str, str, Bound, Bound]]:
-    """Codes and amounts that stand together in an element: (place, code, low, high), by the composites that ask so."""
-    for place, (steps, codes, amounts) in _pairs_of(resource["resourceType"]).items():
+def pairs(resource: dict[str, Any], indexed: IndexValues) -> Iterator[tuple[str, str, Bound, Bound]]:
+    """Codes and amounts that stand together in an element: (place, code, low, high), by the composites that ask so.
+    `indexed` is what `index` found, the amounts of the resource itself among it."""
+    for place, (steps, codes, amounts, paths) in _pairs_of(resource["resourceType"]).items():
         for element in _elements(resource, steps):
             values = IndexValues()
-            amounts.visit(element, values)
+            if steps:
+                amounts.visit(element, values)
+            else:
+                values.quantities = [quantity for quantity in indexed.quantities if quantity[0] in paths]
             if values.quantities:
                 codes.visit(element, values)
                 for _, _, code in values.tokens:
@@ -277,16 +288,17 @@ class _Node:
         return (self.first if first else self.children).setdefault(name, _Node())
 
     def visit(self, value: Any, values: IndexValues) -> None:
-        for emit, path in self.sinks.items():
-            emit(value, path, values)
-        for (name, wanted), node in self.guards.items():
-            if value.get(name) == wanted:
-                node.visit(value, values)
-        if self.children:
-            children = self.children
+        """Each write pays for this walk, and most places have one of the four."""
+        if self.sinks:
+            for emit, path in self.sinks.items():
+                emit(value, path, values)
+        if self.guards:
+            for (name, wanted), node in self.guards.items():
+                if value.get(name) == wanted:
+                    node.visit(value, values)
+        if children := self.children:
             for name, child in value.items():
-                node = children.get(name)
-                if node is None:
+                if (node := children.get(name)) is None:
                     continue
                 if type(child) is list:
                     for item in child:
@@ -294,10 +306,11 @@ class _Node:
                             node.visit(item, values)
                 else:
                     node.visit(child, values)
-        for name, node in self.first.items():
-            for item in value.get(name, ())[:1]:
-                if item is not None:
-                    node.visit(item, values)
+        if self.first:
+            for name, node in self.first.items():
+                for item in value.get(name, ())[:1]:
+                    if item is not None:
+                        node.visit(item, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -545,15 +558,15 @@ _PAIRED_TYPES = frozenset({"Observation"})
 
 
 @until_used
-def _pairs_of(resource_type: str) -> dict[str, tuple[_Steps, _Node, _Node]]:
-    """By place: the way to an element, the tree of its codes, and that of its amounts."""
-    found: dict[str, tuple[_Steps, _Node, _Node]] = {}
+def _pairs_of(resource_type: str) -> dict[str, tuple[_Steps, _Node, _Node, tuple[str, ...]]]:
+    """By place: the way to an element, the tree of its codes, and that of its amounts with their paths."""
+    found: dict[str, tuple[_Steps, _Node, _Node, tuple[str, ...]]] = {}
     for parameter in definitions(resource_type).values() if resource_type in _PAIRED_TYPES else ():
         if parameter.type == "composite" and parameter.number is None:
             composite = _composite(resource_type, parameter.name)
             if [part.type for part in composite.parts] == ["token", "quantity"]:
                 for steps, ((codes, _), (amounts, _)), paths in composite.contexts:
-                    found[_place_of_pair(paths)] = steps, codes, amounts
+                    found[_place_of_pair(paths)] = steps, codes, amounts, paths[1]
     return found
 
 

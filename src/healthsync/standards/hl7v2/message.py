@@ -79,10 +79,20 @@ class Repetition:
         """What a component says (see `text.said`); "" when it is absent. Read once, however often asked."""
         if sub > 1:
             return said(self.component(component, sub)) if self._notation.subcomponent in self.raw else ""
-        parts = self._parts
-        if parts is None:
-            parts = self._parts = self._read_parts()
-        return parts[component - 1] if component <= len(parts) else ""
+        parts = self._parts or self.parts
+        return parts[component] if component < len(parts) else ""
+
+    @property
+    def parts(self) -> list[str]:
+        """What each component says, at its number (at 0 stands nothing); "" for those that were not sent, up to 24."""
+        if self._parts is None:
+            self._parts = ["", *self._read_parts(), *_NOT_SENT]
+        return self._parts
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether a component has subcomponents."""
+        return self._notation.subcomponent in self.raw
 
     def _read_parts(self) -> list[str]:
         raw, notation = self.raw, self._notation
@@ -113,6 +123,8 @@ class Repetition:
         """The whole repetition as one text: for ST, TX and FT, in which senders forget to escape delimiters."""
         return self._notation.text(self.raw)
 
+
+_NOT_SENT = ("",) * 24
 
 _LITERAL = Notation(Separators("", "", "", "", ""), "ascii")
 
@@ -191,7 +203,8 @@ class Segment:
     def valued(self, number: int) -> tuple[Repetition, ...]:
         """The repetitions of a field that say something: neither empty nor ``""``. Split once, however often asked."""
         if (found := self._valued.get(number)) is None:
-            raw, notation = self.raw_field(number), self._notation
+            fields, notation = self._fields, self._notation
+            raw = fields[number] if number < len(fields) else ""
             if not raw or raw == NULL:
                 found = ()
             elif notation.repetition not in raw or (number <= 2 and self.name in _HEADERS):
@@ -223,6 +236,8 @@ class Segment:
             return ""
         raw = fields[field]
         if not raw or (field <= 2 and self.name in _HEADERS):
+            return raw
+        if component == repetition == sub == 1 and raw.isalnum():  # no delimiter is a letter or a digit
             return raw
         return self._notation.value(raw, repetition, component, sub)
 
@@ -259,6 +274,11 @@ class Message:
     def encode(self) -> bytes:
         """The message as bytes, exactly those it was parsed from."""
         return self.raw
+
+    @property
+    def notation(self) -> Notation:
+        """How the message is written."""
+        return self._notation
 
     @property
     def separators(self) -> Separators:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from healthsync.standards.hl7v2 import Segment
+from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps import numbers
 from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.compiler import Program
@@ -24,9 +24,16 @@ DELETED = "D"
 
 def coded_key(segment: Segment, number: int, scribe: Scribe) -> str:
     """What a coded field is called in a business key: system|code, or its text."""
-    rep = first_repetition(segment, number)
-    if rep is None:
-        return ""
+
+    def named() -> str:
+        rep = first_repetition(segment, number)
+        return _named(rep, scribe) if rep else ""
+
+    raw = segment.raw_field(number)
+    return scribe.recurring("coded key", raw, named) if raw else ""
+
+
+def _named(rep: Repetition, scribe: Scribe) -> str:
     system = code_system(part(rep, 3), scribe.source) or ""
     code = part(rep, 1)
     return f"{system}|{code}" if code else (part(rep, 2) or part(rep, 9) or part(rep, 4)).lower()

@@ -3,6 +3,7 @@
 A row says `PV1-7 → participant[1].individual, XCN[Practitioner]`. Rows of one field that name the same list entry
 (`participant[1].…`) write one entry together, once for each repetition of the field; an entry that would hold only
 constants is not written. Conversion looks up the closure of each valued field and calls it: no table is read by then.
+Of a field whose rows depend on nothing but its text, what was written a moment ago is written again (`memory`).
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps.conditions import Condition, ConditionError, compile_condition
-from healthsync.standards.maps.datatypes import Converter, converter, date_time, string
+from healthsync.standards.maps.datatypes import RECURRING, Converter, converter, date_time, string
+from healthsync.standards.maps.memory import LONGEST, read
+from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import location
 from healthsync.standards.maps.scribe import Draft, Scribe
 from healthsync.standards.maps.tables import Row
 
-Step = Callable[[tuple[Repetition, ...], Segment, Draft, Scribe], None]
-"""Takes the repetitions of a field that say something."""
+Step = Callable[[tuple[Repetition, ...], Segment, Resource, Scribe], None]
+"""Takes the repetitions of a field that say something, and writes into a resource."""
 Writer = Callable[[dict[str, Any], Segment, Repetition, Scribe], bool]
 """Writes into an element; answers whether it said something that was sent, not only a constant."""
 
@@ -34,6 +37,67 @@ class MapError(ValueError):
     """A row that cannot be compiled: it needs an entry in the overrides."""
 
 
+class Place(NamedTuple):
+    """Where a row writes: the names down to it, the last one, and whether its values are entries of a list."""
+
+    above: tuple[str, ...]
+    last: str
+    is_list: bool
+
+
+@dataclass(eq=False, slots=True)
+class Field:
+    """What becomes of one field. `places` are those it writes into, where what it writes depends on its text only;
+    None for others. A field that is not known is counted.
+    """
+
+    path: str
+    number: int
+    steps: tuple[Step, ...] = ()
+    places: tuple[Place, ...] | None = None
+    is_known: bool = True
+
+    def run(self, raw: str, segment: Segment, resource: Resource, scribe: Scribe) -> None:
+        """Write what the field says."""
+        scribe.path = self.path
+        if self.places is None or len(raw) > LONGEST:
+            reps = segment.valued(self.number)
+            for step in self.steps:
+                step(reps, segment, resource, scribe)
+            return
+        key = (self, raw)
+        known = scribe.memory.get(key)
+        told = read(known) if known else scribe.remembered(key, lambda: self._read(segment, scribe))
+        if told.keys().isdisjoint(resource):
+            for name, value in told.items():
+                resource[name] = value
+            return
+        for above, last, is_list in self.places:
+            at = told
+            for name in above:
+                at = at.get(name, _NOTHING)
+            if last not in at:
+                continue
+            target = resource
+            for name in above:
+                target = target.setdefault(name, {})
+            if last not in target:
+                target[last] = at[last]
+            elif is_list:
+                for entry in at[last]:
+                    scribe.add_once(target[last], entry)
+
+    def _read(self, segment: Segment, scribe: Scribe) -> Resource:
+        """What the field writes into an empty resource."""
+        told: Resource = {}
+        for step in self.steps:
+            step(segment.valued(self.number), segment, told, scribe)
+        return told
+
+
+_NOTHING: Resource = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A compiled segment map. `feeds` tells for each field the top-level elements it writes, `primary` for each
@@ -41,16 +105,17 @@ class Program:
     """
 
     segment: str
-    steps: Mapping[int, tuple[Step, ...]]
+    fields: Mapping[int, Field]
     feeds: Mapping[int, tuple[str, ...]]
     primary: Mapping[str, int]
     known: frozenset[int]
-    taken: Mapping[int, tuple[str, tuple[Step, ...]]] = field(init=False)
-    """Every known field: how it is called (`PID-7`), and its steps."""
+    taken: tuple[Field, ...] = field(init=False)
+    """The fields from the first to the last known one."""
 
     def __post_init__(self) -> None:
-        taken = {number: (f"{self.segment}-{number}", self.steps.get(number, ())) for number in self.known}
-        object.__setattr__(self, "taken", taken)
+        numbers = range(1, max(self.known, default=0) + 1)
+        taken = (self.fields.get(n) or Field(f"{self.segment}-{n}", n, is_known=n in self.known) for n in numbers)
+        object.__setattr__(self, "taken", tuple(taken))
 
     def run(self, segment: Segment, draft: Draft, scribe: Scribe, *, again: bool = False) -> None:
         """Write what the segment says; count the fields that no row takes.
@@ -58,18 +123,19 @@ class Program:
         `again`: another map has told of this segment, nothing is counted or reported twice.
         """
         reported = len(scribe.issues)
-        for number, raw in enumerate(segment.raw_fields):
-            if not raw or not number:
+        taken, resource, raws = self.taken, draft.resource, segment.raw_fields
+        for each, raw in zip(taken, raws[1:], strict=False):
+            if not raw:
                 continue
-            if (taken := self.taken.get(number)) is None:
-                scribe.unmapped[f"{segment.name}-{number}"] += not again
+            if not each.is_known:
+                scribe.unmapped[f"{segment.name}-{each.number}"] += not again
             elif raw == NULL:
-                self._clear(number, draft, scribe, taken[0])
-            elif steps := taken[1]:
-                scribe.path = taken[0]
-                reps = segment.valued(number)
-                for step in steps:
-                    step(reps, segment, draft, scribe)
+                self._clear(each.number, draft, scribe, each.path)
+            elif each.steps:
+                each.run(raw, segment, resource, scribe)
+        for number in range(len(taken) + 1, len(raws)):
+            if raws[number]:
+                scribe.unmapped[f"{segment.name}-{number}"] += not again
         if again:
             del scribe.issues[reported:]
 
@@ -91,9 +157,9 @@ def compile_segment(
     for row in rows:
         by_field.setdefault(row.field, []).append(row)
     of_type = lists.get("Patient.contact" if name == "NK1[Patient]" else resource_type, frozenset())
-    steps = {field: tuple(_steps(segment, field, group, of_type)) for field, group in by_field.items()}
-    feeds = {field: _elements(group) for field, group in by_field.items()}
-    return Program(segment, steps, feeds, _primary(feeds), known | frozenset(by_field))
+    fields = {number: _field(segment, number, group, of_type) for number, group in by_field.items()}
+    feeds = {number: _elements(group) for number, group in by_field.items()}
+    return Program(segment, fields, feeds, _primary(feeds), known | frozenset(by_field))
 
 
 def _elements(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -113,20 +179,48 @@ def _primary(feeds: Mapping[int, tuple[str, ...]]) -> dict[str, int]:
     }
 
 
+def _field(segment: str, number: int, rows: list[Row], lists: frozenset[str]) -> Field:
+    told = [row for row in rows if not row.to.startswith("$")]
+    steps = tuple(_steps(segment, number, told, lists))
+    places = tuple(dict.fromkeys(_place(row.to, lists) for row in told))
+    recurs = all(_recurs(segment, number, row) for row in told) and None not in places
+    return Field(f"{segment}-{number}", number, steps, places if recurs else None)  # type: ignore[arg-type]
+
+
+def _recurs(segment: str, number: int, row: Row) -> bool:
+    """Whether what a row writes depends on the text of its field only."""
+    own = f"{segment}-{number}"
+    looked_at = re.findall(r"[A-Z][A-Z0-9]{1,2}[-.]\d+", row.when)
+    return all(each.replace(".", "-") == own for each in looked_at) and (
+        bool(row.value and not row.converter) or row.converter.lower() in RECURRING
+    )
+
+
+def _place(path: str, lists: frozenset[str]) -> Place | None:
+    """Where a row writes into a resource; None where other entries of a list stand on the way."""
+    anchor, above, _ = _split(path, lists)
+    names = [".".join(above[: at + 1]) for at in range(len(above))]
+    if not anchor and any(name in lists or name.rpartition(".")[2] in _ALWAYS_LISTS for name in names):
+        return None
+    return Place(tuple(above[:-1]), above[-1], bool(anchor))
+
+
 def _steps(segment: str, field: int, rows: list[Row], lists: frozenset[str]) -> Iterable[Step]:
     grouped: dict[str, list[tuple[Row, list[str], list[str]]]] = {}
     for row in rows:
-        if row.to.startswith("$"):
-            continue
         if not _PATH.fullmatch(row.to):
             raise MapError(f"{segment}-{field}: no path: {row.to}")
         anchor, above, below = _split(row.to, lists)
         grouped.setdefault(anchor, []).append((row, above, below))
     for anchor, members in grouped.items():
+        (row, above, below), *others = members
+        if anchor and not (others or below or row.when or (row.value and not row.converter)):
+            yield _whole_step(above, _converter(segment, field, row))
+            continue
         writers = [
             _writer(segment, field, row, below if anchor else above, lists, anchor) for row, above, below in members
         ]
-        yield _list_step(members[0][1], writers) if anchor else _single_step(writers)
+        yield _list_step(above, writers) if anchor else _single_step(writers)
 
 
 def _split(path: str, lists: frozenset[str]) -> tuple[str, list[str], list[str]]:
@@ -143,10 +237,26 @@ def _split(path: str, lists: frozenset[str]) -> tuple[str, list[str], list[str]]
     return "", names, []
 
 
+def _whole_step(names: list[str], convert: Converter) -> Step:
+    """Each repetition is an entry as it stands."""
+    *above, last = names
+
+    def step(reps: tuple[Repetition, ...], segment: Segment, resource: Resource, scribe: Scribe) -> None:
+        for rep in reps:
+            if (entry := convert(rep, scribe)) is None:
+                continue
+            target = resource
+            for name in above:
+                target = target.setdefault(name, {})
+            scribe.add_once(target.setdefault(last, []), entry)
+
+    return step
+
+
 def _list_step(names: list[str], writers: list[Writer]) -> Step:
     *above, last = names
 
-    def step(reps: tuple[Repetition, ...], segment: Segment, draft: Draft, scribe: Scribe) -> None:
+    def step(reps: tuple[Repetition, ...], segment: Segment, resource: Resource, scribe: Scribe) -> None:
         for rep in reps:
             entry: dict[str, Any] = {}
             said = False
@@ -154,7 +264,7 @@ def _list_step(names: list[str], writers: list[Writer]) -> Step:
                 said = write(entry, segment, rep, scribe) or said
             if not said:
                 continue
-            target = draft.resource
+            target = resource
             for name in above:
                 target = target.setdefault(name, {})
             scribe.add_once(target.setdefault(last, []), entry.get("", entry))
@@ -163,10 +273,10 @@ def _list_step(names: list[str], writers: list[Writer]) -> Step:
 
 
 def _single_step(writers: list[Writer]) -> Step:
-    def step(reps: tuple[Repetition, ...], segment: Segment, draft: Draft, scribe: Scribe) -> None:
+    def step(reps: tuple[Repetition, ...], segment: Segment, resource: Resource, scribe: Scribe) -> None:
         if reps:
             for write in writers:
-                write(draft.resource, segment, reps[0], scribe)
+                write(resource, segment, reps[0], scribe)
 
     return step
 

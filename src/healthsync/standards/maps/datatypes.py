@@ -294,6 +294,16 @@ _WITH_VOCABULARY: dict[str, Callable[..., Any]] = {
     "ID[CodeableConcept]": id_concept,
     "ID[boolean]": boolean,
 }
+RECURRING = frozenset(
+    {
+        "cwe[codeableconcept]", "cwe[codeableconcept-only]", "cwe[coding]", "cwe[code]", "cwe[us-core-race]",
+        "cwe[us-core-ethnicity]", "id[codeableconcept]", "id[boolean]", "id[restricted]", "id[substituted]",
+        "dtm[datetime]", "dtm[instant]", "dr[datetime]", "st[string]", "",
+    }
+)  # fmt: skip
+"""Converters (in small letters) that look at the text only, and whose texts recur: not those of persons' data. The row
+without a converter is a time or a text by its element.
+"""
 _TYPED = re.compile(r"(CX|EI)\[Identifier-([A-Z]+)\]|ST\[component-(\d+)\]")
 """`CX[Identifier-MR]`: type of the identifier where none was sent; `ST[component-2]`: text of one component."""
 

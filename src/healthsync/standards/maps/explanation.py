@@ -139,14 +139,14 @@ class _WatchedProgram:
     def run(self, segment: Segment, draft: Draft, scribe: Scribe, *, again: bool = False) -> None:
         key = id(segment)
         self._witness.maps.setdefault(key, []).append(self._name)
-        replace(self._program, steps={}).run(segment, draft, scribe, again=again)  # counts and deletes
+        replace(self._program, fields={}).run(segment, draft, scribe, again=again)  # counts and deletes
         self._witness.count(segment, scribe.unmapped)
         everything = frozenset(range(len(segment) + 1))
-        for number, steps in sorted(self._program.steps.items()):
-            if segment.raw_field(number) in ("", NULL) or not steps:
+        for number, each in sorted(self._program.fields.items()):
+            if segment.raw_field(number) in ("", NULL) or not each.steps:
                 continue
             before = deepcopy(draft.resource)
-            alone = replace(self._program, steps={number: steps}, feeds={}, known=everything)
+            alone = replace(self._program, fields={number: each}, feeds={}, known=everything)
             alone.run(segment, draft, scribe, again=again)
             if changed := _changed(before, draft.resource):
                 resource = draft.resource

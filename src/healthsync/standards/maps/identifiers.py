@@ -31,13 +31,13 @@ def identifier(value: str, namespace: str, universal_id: str, kind: str, scribe:
 
 def cx_identifier(rep: Repetition, scribe: Scribe, default_kind: str = "") -> Resource | None:
     """CX[Identifier]."""
-    value = part(rep, 1)
+    _, value, digit, _, namespace, kind, _, start, end, *_ = rep.parts
     if not value:
         return None
-    made = identifier(value, part(rep, 4), part(rep, 4, 2), part(rep, 5) or default_kind, scribe)
-    if period := period_of(part(rep, 7), part(rep, 8), scribe):
+    made = identifier(value, namespace, part(rep, 4, 2), kind or default_kind, scribe)
+    if period := period_of(start, end, scribe):
         made["period"] = period
-    if digit := part(rep, 2):
+    if digit:
         made["extension"] = [
             {"url": "http://hl7.org/fhir/StructureDefinition/identifier-checkDigit", "valueString": digit}
         ]

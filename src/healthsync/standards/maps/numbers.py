@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 _NM = re.compile(
     r"\s*(?P<comparator><=|>=|<|>|=|≤|≥)?\s*(?P<sign>[+-]?)(?P<whole>\d*)(?:\.(?P<part>\d*))?\s*", re.ASCII
@@ -23,6 +24,14 @@ def decimal(text: str) -> Decimal | None:
 
 def compared(text: str) -> tuple[str, Decimal] | None:
     """Comparator (`<`, `<=`, `>`, `>=` or empty) and number. `<5` is no legal NM, but frequent and meant so."""
+    return _short(text) if len(text) <= _RECURRING else _read(text)
+
+
+_RECURRING = 10
+"""Characters of numbers that recur."""
+
+
+def _read(text: str) -> tuple[str, Decimal] | None:
     match = _NM.fullmatch(text)
     if not match or not (match["whole"] or match["part"]):
         return None
@@ -32,6 +41,8 @@ def compared(text: str) -> tuple[str, Decimal] | None:
     comparator = _COMPARATORS.get(match["comparator"], match["comparator"])
     return comparator or "", Decimal(f"{sign}{whole}{part}")
 
+
+_short = lru_cache(4_096)(_read)
 
 LARGEST = 2**31 - 1
 """FHIR integers have 32 bits."""

@@ -26,24 +26,25 @@ def _name(
     rep: Repetition, scribe: Scribe, *, first: int, use: int, suffixes: tuple[int, ...], period: tuple[int, int, int]
 ) -> Resource | None:
     """The components that XPN and XCN share, `first` being that of the family name."""
-    family, given = part(rep, first), [text for text in (part(rep, first + 1), part(rep, first + 2)) if text]
+    told = rep.parts
+    family, given = told[first], [text for text in told[first + 1 : first + 3] if text]
     if not family and not given:
         return None
     made: Resource = {}
-    if concept := tables().concepts["NameType"].get(part(rep, use)):
+    if concept := tables().concepts["NameType"].get(told[use]):
         made["use"] = concept[1]
     if family:
         made["family"] = family
-        if extensions := _family_parts(rep, first):
+        if rep.is_nested and (extensions := _family_parts(rep, first)):
             made["_family"] = {"extension": extensions}
     if given:
         made["given"] = given
-    if prefix := part(rep, first + 4):
+    if prefix := told[first + 4]:
         made["prefix"] = [prefix]
-    if suffix := [text for text in (part(rep, number) for number in suffixes) if text]:
+    if suffix := [text for number in suffixes if (text := told[number])]:
         made["suffix"] = suffix
     span, start, end = period
-    if spoken := period_of(part(rep, start) or part(rep, span), part(rep, end) or part(rep, span, 2), scribe):
+    if spoken := period_of(told[start] or told[span], told[end] or part(rep, span, 2), scribe):
         made["period"] = spoken
     return made
 
@@ -65,20 +66,21 @@ def _family_parts(rep: Repetition, component: int) -> list[Resource]:
 def address(rep: Repetition, scribe: Scribe) -> Resource | None:
     """XAD[Address]."""
     made: Resource = {}
-    lines = [text for text in (part(rep, 1), part(rep, 1, 2), part(rep, 1, 3), part(rep, 2), part(rep, 19)) if text]
-    if lines:
+    told = rep.parts
+    street = (told[1], part(rep, 1, 2), part(rep, 1, 3)) if rep.is_nested else (told[1],)
+    if lines := [text for text in (*street, told[2], told[19]) if text]:
         made["line"] = lines
     for number, name in _ADDRESS:
-        if text := part(rep, number):
+        if text := told[number]:
             made[name] = text
     if not made:
         return None
-    kind = part(rep, 7)
-    for table, name in (("AddressType[Use]", "use"), ("AddressType[Type]", "type")):
-        if concept := tables().concepts[table].get(kind):
-            made[name] = concept[1]
-    start, end = part(rep, 13) or part(rep, 12), part(rep, 14) or part(rep, 12, 2)
-    if period := period_of(start, end, scribe):
+    if kind := told[7]:
+        concepts = tables().concepts
+        for table, name in (("AddressType[Use]", "use"), ("AddressType[Type]", "type")):
+            if concept := concepts[table].get(kind):
+                made[name] = concept[1]
+    if period := period_of(told[13] or told[12], told[14] or part(rep, 12, 2), scribe):
         made["period"] = period
     return made
 
@@ -92,9 +94,9 @@ def contact_point(rep: Repetition, scribe: Scribe) -> Resource | None:
     Where a telephone has an address beside its number, the number is told and the address counted: a ContactPoint has
     one value.
     """
-    equipment, use = part(rep, 3), part(rep, 2)
-    email = part(rep, 4)
-    number = "" if equipment in _ON_THE_NET else _phone_number(rep)
+    told = rep.parts
+    use, equipment, email = told[2:5]
+    number = "" if equipment in _ON_THE_NET else _phone_number(told)
     value = number or email
     if not value:
         return None
@@ -105,9 +107,9 @@ def contact_point(rep: Repetition, scribe: Scribe) -> Resource | None:
         made["use"] = "mobile"
     elif concept := tables().concepts["TelecommunicationUseCode"].get(use):
         made["use"] = concept[1]
-    if rank := numbers.positive_int(part(rep, 18)):
+    if told[18] and (rank := numbers.positive_int(told[18])):
         made["rank"] = rank
-    if period := period_of(part(rep, 13), part(rep, 14), scribe):
+    if period := period_of(told[13], told[14], scribe):
         made["period"] = period
     return made
 
@@ -115,14 +117,14 @@ def contact_point(rep: Repetition, scribe: Scribe) -> Resource | None:
 _ON_THE_NET = frozenset({"Internet", "X.400"})
 
 
-def _phone_number(rep: Repetition) -> str:
-    if whole := part(rep, 12):
+def _phone_number(told: list[str]) -> str:
+    if whole := told[12]:
         return whole
-    if local := part(rep, 7):
-        country, area, extension = part(rep, 5), part(rep, 6), part(rep, 8)
-        country = f"+{country.lstrip('+')}" if country else ""
-        return " ".join(text for text in (country, area, local, f"X{extension}" if extension else "") if text)
-    return part(rep, 1)
+    country, area, local, extension = told[5:9]
+    if not local:
+        return told[1]
+    country = f"+{country.lstrip('+')}" if country else ""
+    return " ".join([text for text in (country, area, local, f"X{extension}" if extension else "") if text])
 
 
 def _system(equipment: str, email: bool) -> str:
@@ -142,27 +144,30 @@ def practitioner(rep: Repetition, scribe: Scribe) -> Resource | None:
     """XCN[Practitioner]: a Reference. Without a number a name is no identity: then only its display."""
     if (known := scribe.practitioners.get(rep.raw)) is not None:
         return known.reference
-    number = part(rep, 1)
-    name = _person_name(rep, scribe)
+    number, name = _person(rep, scribe)
     if not number:
         return {"display": _display(name)} if name else None
-    made = identifier(number, part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe)
-    draft = scribe.practitioners[rep.raw] = _practitioner(made, name, scribe)
+    draft = scribe.practitioners[rep.raw] = _practitioner(number, name, scribe)
     return draft.reference
 
 
-def _person_name(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """The name in XCN."""
-    return _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
+def _person(rep: Repetition, scribe: Scribe) -> tuple[Resource | None, Resource | None]:
+    """Number and name in XCN: of people who work here, and are told in many messages."""
+
+    def read() -> tuple[Resource | None, Resource | None]:
+        number = part(rep, 1)
+        made = identifier(number, part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe) if number else None
+        return made, _name(rep, scribe, first=2, use=10, suffixes=(5, 7, 21), period=(17, 19, 20))
+
+    return scribe.recurring("XCN", rep.raw, read)
 
 
 def known_person(rep: Repetition, scribe: Scribe) -> Resource | None:
     """XCN as a logical Reference by number, for somebody who needs no resource of his own."""
-    number = part(rep, 1)
-    name = _person_name(rep, scribe)
+    number, name = _person(rep, scribe)
     made: Resource = {}
     if number:
-        made["identifier"] = identifier(number, part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe)
+        made["identifier"] = number
     if name:
         made["display"] = _display(name)
     return made or None

@@ -51,7 +51,7 @@ class Reading:
 
     def __init__(self, message: Message, trigger: str, ctx: MappingContext) -> None:
         self.message = message
-        self.scribe = Scribe(ctx, message.separators.field)
+        self.scribe = Scribe(ctx, message.notation)
         code = message.message_code
         self.programs = self.compiled(code, trigger, ctx)
         self.usual_category = ctx.operator.category(code, trigger) if ctx.operator else None

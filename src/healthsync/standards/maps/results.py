@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from copy import deepcopy
 from typing import Any
 
@@ -66,7 +65,7 @@ class Results:
     def __init__(self, program: Program, scribe: Scribe) -> None:
         self._program = program
         self._scribe = scribe
-        self._seen: Counter[str] = Counter()
+        self._seen: dict[str, int] = {}
         self.channel = Channel()
 
     def observation(self, obx: Segment, named: str, patient: Draft, visit: Draft | None, category: str | None) -> Draft:
@@ -75,13 +74,13 @@ class Results:
         A document in OBX-5 is left to the caller: `holds_document`.
         """
         scribe = self._scribe
-        test = coded_key(obx, 3, scribe)
-        key = f"{named}|{test}|{clean(obx.get(4))}"
-        self._seen[key] += 1
-        if self._seen[key] > 1:
-            draft = scribe.draft("Observation", f"{key}|#{self._seen[key]}")
+        test = f"{coded_key(obx, 3, scribe)}|{clean(obx.get(4))}"
+        key = f"{named}|{test}"
+        self._seen[key] = told = self._seen.get(key, 0) + 1
+        if told > 1:
+            draft = scribe.draft("Observation", f"{key}|#{told}")
         else:
-            draft = scribe.tested[f"{test}|{clean(obx.get(4))}"] = scribe.draft("Observation", key)
+            draft = scribe.tested[test] = scribe.draft("Observation", key)
         resource = draft.resource
         self._tell_status(obx, draft)
         self._program.run(obx, draft, scribe)

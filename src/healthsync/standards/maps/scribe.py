@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from healthsync.standards.hl7v2 import Repetition
+from healthsync.standards.hl7v2.notation import Notation
 from healthsync.standards.hl7v2.text import clean
 from healthsync.standards.maps import times
+from healthsync.standards.maps.memory import LONGEST, memory_of, read
 from healthsync.standards.maps.merging import settle
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
 from healthsync.standards.normalise import Normalised, normalise_date_time
@@ -73,20 +76,20 @@ class Scribe:
         "devices",
         "drafts",
         "issues",
+        "memory",
         "path",
         "practitioners",
-        "separator",
         "source",
         "tested",
         "unmapped",
         "zone",
     )  # fmt: skip
 
-    def __init__(self, ctx: MappingContext, separator: str = "|") -> None:
+    def __init__(self, ctx: MappingContext, notation: Notation) -> None:
         self.ctx = ctx
-        self.separator = separator
         self.source = ctx.source
         self.zone = ctx.timezone
+        self.memory = memory_of(ctx.source, ctx.timezone, notation)
         self.drafts: dict[tuple[str, str], Draft] = {}
         self.devices: dict[str, Draft] = {}
         """Devices by their number as it was sent: an analyser names itself in each of its results."""
@@ -137,6 +140,20 @@ class Scribe:
 
     def issue(self, code: str, path: str | None = None) -> None:
         self.issues.append(MappingIssue(code, path or self.path))
+
+    def recurring(self, kind: str, text: str, make: Callable[[], Any]) -> Any:
+        """What is made of a text of this kind, and of nothing else: not None. From memory where it was made before."""
+        if (known := self.memory.get((kind, text))) is not None:
+            return read(known)
+        return self.remembered((kind, text), make) if len(text) <= LONGEST else make()
+
+    def remembered(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What is made now; kept for the next time unless there was something to report."""
+        reported = len(self.issues), self.unmapped.total()
+        made = make()
+        if reported == (len(self.issues), self.unmapped.total()):
+            self.memory.keep(key, made)
+        return made
 
     def date_time(self, text: str) -> str | None:
         """FHIR dateTime; what is no date is left out and reported, a date in another form than v2's only reported."""

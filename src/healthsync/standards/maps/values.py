@@ -45,16 +45,20 @@ def _readable(rep: Repetition) -> str:
     return clean(" ".join(text for at in range(1, count + 1) for text in rep.subcomponents(at) if text.strip()))
 
 
-def _unit(segment: Segment, source: str) -> Resource:
-    rep = first_repetition(segment, 6)
-    return unit(part(rep, 1), part(rep, 2), part(rep, 3), source) if rep else {}
+def _unit(segment: Segment, scribe: Scribe) -> Resource:
+    def read() -> Resource:
+        rep = first_repetition(segment, 6)
+        return unit(part(rep, 1), part(rep, 2), part(rep, 3), scribe.source) if rep else {}
+
+    raw = segment.raw_field(6)
+    return scribe.recurring("unit", raw, read) if raw else {}
 
 
 def _quantity(number: Any, comparator: str, segment: Segment, scribe: Scribe) -> Resource:
     made: Resource = {"value": number}
     if comparator:
         made["comparator"] = comparator
-    made.update(_unit(segment, scribe.source))
+    made.update(_unit(segment, scribe))
     return made
 
 
@@ -119,7 +123,7 @@ def _compared(
         return "valueQuantity", _quantity(low, comparator, segment, scribe)
     if high is None:
         return None
-    measure = _unit(segment, scribe.source)
+    measure = _unit(segment, scribe)
     if separator in (":", "/"):
         numerator: Resource = {"value": low, **({"comparator": comparator} if comparator else {}), **measure}
         return "valueRatio", {"numerator": numerator, "denominator": {"value": high, **measure}}
@@ -131,7 +135,7 @@ def _compared(
 def _range(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
     """NR: low ^ high."""
     low, high = numbers.decimal(part(rep, 1)), numbers.decimal(part(rep, 2))
-    measure = _unit(segment, scribe.source)
+    measure = _unit(segment, scribe)
     made = {name: {"value": number, **measure} for name, number in (("low", low), ("high", high)) if number is not None}
     return ("valueRange", made) if made else None
 

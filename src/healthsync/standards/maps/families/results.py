@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import lru_cache
 from itertools import pairwise
 from typing import ClassVar
 
@@ -40,8 +41,7 @@ class Results(Reading):
         self.results = results.Results(self.programs["OBX[Observation]"], self.scribe)
         self.documents = documents.Collector(self.scribe)
         self.has_devices = b"^MDC" in message.raw
-        bar = message.separators.field
-        self.has_samples = any(f"{bar}{kind}{bar}".encode() in message.raw for kind in waveforms.SAMPLES)
+        self.has_samples = any(kind in message.raw for kind in _named_by(message.separators.field))
         self.orc_follows = message.message_code == "OUL" and trigger != "R21"
         self.behind: dict[int, str] = {}
         """Which OBR of the message → the name of the segment behind it."""
@@ -270,6 +270,12 @@ class Results(Reading):
         "PRT": _prt,
         "NTE": _nte,
     }
+
+
+@lru_cache(maxsize=16)
+def _named_by(bar: str) -> tuple[bytes, ...]:
+    """How a message names the types of samples in OBX-2."""
+    return tuple(f"{bar}{kind}{bar}".encode() for kind in waveforms.SAMPLES)
 
 
 def _inherit_time(observation: Resource, report: Resource) -> None:
