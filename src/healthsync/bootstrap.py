@@ -627,6 +627,7 @@ def _long_work(
         roles=roles,
         sources=ImportSources(bulk.import_folder, frozenset(bulk.import_hosts), bulk.max_running),
         remote=HttpsLines(),
+        processes=bulk.import_process_count,
     )
     jobs = Jobs(
         database=database,

@@ -26,6 +26,7 @@ from healthsync.entrypoints.web.server import WebServer
 from healthsync.entrypoints.worker import Worker
 from healthsync.entrypoints.worker.fanning import Fanning
 from healthsync.entrypoints.worker.handlers import load_application, run_handlers
+from healthsync.entrypoints.worker.importing import start_helper
 from healthsync.entrypoints.worker.jobs import JobWorker
 from healthsync.entrypoints.worker.sending import Sending
 from healthsync.entrypoints.worker.telling import Telling
@@ -98,6 +99,9 @@ async def serve(
             _in_background(stack, workers.run(), "worker-processes")
             stack.push_async_callback(workers.stop)
         if role is Role.WORKER:
+            hub.bulk_import.start_helper = partial(
+                start_helper, data_folder, database_url, insecure_development=settings.development
+            )
             worker = Worker(hub.process_message, hub.database, batch_size=settings.worker.batch_size)
             work = asyncio.create_task(worker.run(stop), name="worker")
             stack.push_async_callback(lambda: asyncio.wait([work], timeout=_STOP_SECONDS))

@@ -15,6 +15,7 @@ from healthsync.domains.records import Change, RecordIndex, VersionConflict
 from healthsync.domains.records.index import EMPTY, IndexRows
 from healthsync.domains.records.statements import INDEX_TABLES, INDEXING, INSERTION, SUCCESSION
 from healthsync.infrastructure.crypto import BlindIndex
+from healthsync.infrastructure.database.deferred import LEAST_COPIED
 
 INDEX = RecordIndex(BlindIndex(bytes(32)))
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -163,3 +164,43 @@ async def test_indexing_gives_rows_to_a_resource_that_had_none(database):
         tx.later(INDEXING, [(change.pid, change.key, change.index)])  # two hubs at once do no harm
         assert await _rows_of(tx, change.pid) == change.index
         assert await tx.fetchval("SELECT key FROM resource") == change.key
+
+
+async def _everything(tx, pids: list[int]) -> list[tuple]:
+    """All columns of what writes of new resources leave, in the order of `pids`, without the numbers themselves."""
+    tables = ["resource", "resource_content", *(table.name for table in INDEX_TABLES)]
+    found = []
+    for table in tables:
+        # resource.id is the internal number in these tests, key is made of it
+        rows = await tx.fetch(
+            f"SELECT place, to_jsonb(t) - '{{pid,id,key}}'::text[] AS row FROM {table} t"
+            " JOIN unnest($1::int[]) WITH ORDINALITY AS wanted (pid, place) USING (pid)",
+            pids,
+        )
+        found += sorted((table, row["place"], row["row"]) for row in rows)
+    return found
+
+
+@with_database
+@given(resources=st.lists(st.one_of(_OBSERVATIONS, _ORGANIZATIONS), min_size=LEAST_COPIED, max_size=LEAST_COPIED + 9))
+async def test_many_new_resources_are_copied_and_leave_what_statements_leave(database, resources):
+    copied, stated = [_new(one) for one in resources], [_new(one) for one in resources]
+    async with database.transaction() as tx:
+        tx.later(INSERTION, copied)
+        for change in stated:
+            await tx.flush()
+            tx.later(INSERTION, [change])
+        one, other = ([change.pid for change in changes] for changes in (copied, stated))
+        assert await _everything(tx, one) == await _everything(tx, other)
+
+
+async def test_who_copies_a_resource_second_learns_it_and_none_of_the_others_is_there(database):
+    first = _new({"resourceType": "Observation", "id": "o"})
+    async with database.transaction() as tx:
+        tx.later(INSERTION, [first])
+    others = [_new({"resourceType": "Observation", "id": "o"}) for _ in range(LEAST_COPIED)]
+    with pytest.raises(VersionConflict):
+        async with database.transaction() as tx:
+            tx.later(INSERTION, [*others, replace(first, pid=next(_pids))])
+    async with database.connection() as tx:
+        assert await tx.fetchval("SELECT count(*) FROM resource") == 1

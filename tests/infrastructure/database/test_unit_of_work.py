@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from healthsync.errors import Conflict
-from healthsync.infrastructure.database import Database, Lookup, Parts, Writer
+from healthsync.infrastructure.database import Copied, Database, Lookup, Parts, Writer
+from healthsync.infrastructure.database.deferred import LEAST_COPIED
 
 
 def _known(error: BaseException) -> Exception | None:
@@ -23,6 +24,7 @@ NOTE = Writer(
         [[id_ for id_, _ in rows], [text for _, text in rows]],
     ),
     _known,
+    copied=lambda rows: [Copied("note", ["id", "text"], rows)],
 )
 OTHER = Writer(lambda ids: Parts(("other_added AS (INSERT INTO other SELECT unnest($1::int[]))",), [list(ids)]))
 CHANGE = Writer(
@@ -194,3 +196,33 @@ async def test_lookups_at_the_same_time_are_one_statement_and_everyone_gets_his_
 
     assert await asyncio.gather(found(1), found(2, 9), found(9), found(3, 1)) == [[1], [2], [], [3, 1]]
     assert len(asked) <= 2
+
+
+def _many() -> list[tuple[int, str]]:
+    return [(id_, "") for id_ in range(LEAST_COPIED)]
+
+
+async def test_many_rows_of_a_transaction_are_copied_and_few_are_not(notes: Database, asked: list[str]):
+    async with notes.transaction() as tx:
+        tx.later(NOTE, _many())
+        tx.later(OTHER, [7])
+        assert await tx.fetchval("SELECT count(*) FROM note") == LEAST_COPIED
+    assert not [text for text in asked if "note_added" in text]
+    async with notes.transaction() as tx:
+        tx.later(NOTE, [(-1, "")])
+    assert [text for text in asked if "note_added" in text]
+
+
+async def test_many_rows_with_no_transaction_around_them_are_one_statement(notes: Database, asked: list[str]):
+    async with notes.unit_of_work() as tx:
+        tx.later(NOTE, _many())
+    assert len(asked) == 1
+    assert len(await _notes(notes)) == LEAST_COPIED
+
+
+async def test_a_copy_that_fails_has_the_name_that_its_writer_gives_it_and_leaves_nothing(notes: Database):
+    with pytest.raises(Conflict):
+        async with notes.transaction() as tx:
+            tx.later(OTHER, [7])
+            tx.later(NOTE, [*_many(), (0, "")])
+    assert await _notes(notes) == []

@@ -6,7 +6,7 @@ whether it has rows or not, and waits for the end of the unit of work (`infrastr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -15,7 +15,7 @@ from typing import Any
 from healthsync.domains.records.errors import VersionConflict
 from healthsync.domains.records.index import EMPTY, IndexRows
 from healthsync.domains.records.model import Change
-from healthsync.infrastructure.database import Parts, Writer
+from healthsync.infrastructure.database import Copied, Parts, Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,19 @@ def _inserted(changes: Sequence[Change]) -> Parts:
     parameters = _sent((*_HEAD, *_CONTENT, _WORDS), [*_heads(changes), *_contents(changes)])
     touched = _add_rows(parameters, ((c.pid, c.index, EMPTY) for c in changes), alone)
     return Parts(_insertion(alone, touched), parameters)
+
+
+def _copied(changes: Sequence[Change]) -> Iterator[Copied]:
+    """What `_inserted` writes. No row of an index can be there yet, since the internal number is new."""
+    yield Copied("resource", _names(_HEAD), list(zip(*_heads(changes), strict=True)))
+    *content, _ = _contents(changes)
+    words = [c.index.words or None for c in changes]
+    pids = [c.pid for c in changes]
+    yield Copied("resource_content", ["pid", *_names(_CONTENT), "words"], list(zip(pids, *content, words, strict=True)))
+    for table in INDEX_TABLES:
+        # In the order of the index: neighbours are written together.
+        rows = sorted((*row, c.pid) for c in changes for row in table.rows(c.index))
+        yield Copied(table.name, [*table.columns, "pid"], rows)
 
 
 def _succeeded(changes: Sequence[Change]) -> Parts:
@@ -104,13 +117,17 @@ _UNEXPECTED_ROWS = "HS001"
 """What `expect_rows` raises (migration 0005)."""
 
 
-INSERTION = Writer(_inserted, _conflict)
+INSERTION = Writer(_inserted, _conflict, copied=_copied)
 """Writes changes that are new resources, with content and index rows."""
 SUCCESSION = Writer(_succeeded, _conflict)
 """Writes changes that are new versions: the old ones go to history, index rows change by their difference. The
 statement fails when one was no longer at the version that its change replaces."""
 INDEXING = Writer(_indexed)
 """Writes key and index rows for resources, (pid, key, rows), that have none."""
+
+
+def _names(columns: Iterable[str]) -> list[str]:
+    return [column.split(" ")[0] for column in columns]
 
 
 def _sent(names: Sequence[str], columns: _Columns) -> list[Any]:

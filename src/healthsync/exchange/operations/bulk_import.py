@@ -4,26 +4,32 @@
     (2) a portion of lines is one submission, one commit with the place to go on from
     (3) a portion that is refused is halved until the line at fault stands alone: it is rejected, the rest goes in
 
-Resources keep their ids, an import repeated changes nothing. Several workers share a file by portions.
+Resources keep their ids, an import repeated changes nothing. Several processes share the portions (`import_crew`).
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
 from healthsync.errors import Conflict, HealthSyncError, InvalidInput, Refused, Unavailable
 from healthsync.exchange.ingest import Hidden, Incoming, Ingest, InvalidResource, Submission
+from healthsync.exchange.operations.import_crew import Crew, Helper, Portion, Start, beginning, is_done, moved
 from healthsync.exchange.operations.jobs import OPERATOR, reference, requester_document, requester_of
 from healthsync.exchange.recording import audit_event
 from healthsync.infrastructure.database import Database, Transaction
-from healthsync.infrastructure.jobs import Job, JobTable, require_allowed
+from healthsync.infrastructure.jobs import ClaimLost, Job, JobTable, require_allowed
 from healthsync.infrastructure.objects import lines_at, lines_of
 from healthsync.infrastructure.telemetry import logger
 from healthsync.standards.fhir import json
@@ -38,7 +44,8 @@ PORTION_LINES = 250
 PORTION_BYTES = 4 * 1024 * 1024
 _ATTEMPTS = 5
 FIRST, SECOND = 1, 2
-"""The passes: what others refer to, and the rest."""
+_PASSES = (FIRST, SECOND)
+"""What others refer to, and the rest."""
 _TYPE = re.compile(rb'"resourceType"\s*:\s*"([A-Za-z]{1,40})"')
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 
@@ -73,14 +80,6 @@ class _Line:
     issue: Issue | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Portion:
-    lines: list[tuple[int, int, bytes]]
-    """(number, offset, text)"""
-    number: int
-    offset: int
-
-
 class BulkImport:
     """Starts imports, and runs them (`Handler` of the kinds `bulk-import` and `import-files`)."""
 
@@ -94,9 +93,14 @@ class BulkImport:
         roles: RolePolicy,
         sources: ImportSources,
         remote: RemoteLines,
+        processes: int = 1,
     ) -> None:
         self._database, self._table, self._ingest, self._audit = database, table, ingest, audit
         self._roles, self._sources, self._remote = roles, sources, remote
+        self._processes = processes
+        self.start_helper: Start | None = None
+        """How a process is started that helps (`helper` is what it does); None: this one does all."""
+        self.helper = Helper(self._job_under, self._store)
 
     async def start(
         self, requester: Requester, body: Mapping[str, Any], *, url: str, webhook: str | None = None
@@ -115,7 +119,7 @@ class BulkImport:
             raise
         document = {
             "requester": requester_document(requester), "sources": sources, "source": requester.client_id,
-            "passes": [FIRST, SECOND], "slice": 0, "slices": 1, "url": url,
+            "url": url,
         }  # fmt: skip
         async with self._database.transaction() as tx:
             most = self._sources.most_running
@@ -125,20 +129,22 @@ class BulkImport:
         return job
 
     async def start_files(
-        self, files: Sequence[Path], operator: str, *, source: str, passes: Sequence[int], slice_: int, slices: int
+        self, files: Sequence[Path], operator: str, *, source: str, processes: int | None = None
     ) -> Job:
-        """An import of the command line, claimed for the caller; one that was interrupted is taken up again.
+        """An import of the command line by some processes, claimed for the caller; one that was interrupted is taken up
+        again.
 
         Raises Conflict when another process is at it.
         """
         document = {
             "operator": operator, "sources": [str(file.resolve()) for file in files], "source": source,
             "sizes": [file.stat().st_size for file in files],
-            "passes": list(passes), "slice": slice_, "slices": slices,
+            "processes": processes,
         }  # fmt: skip
+        same = {name: document[name] for name in ("sources", "source", "sizes")}
         async with self._database.transaction() as tx:
             for job in await self._table.unfinished(tx, OPERATOR, OPERATOR_KIND):
-                if {**job.request, "operator": operator} == document:
+                if {name: job.request.get(name) for name in same} == same:
                     break
             else:
                 return await self._table.add(tx, OPERATOR_KIND, OPERATOR, document, claimed=True)
@@ -150,33 +156,52 @@ class BulkImport:
 
     async def __call__(self, job: Job) -> Mapping[str, Any]:
         """Run an import from where it stands."""
-        position = dict(job.position or {"pass": 0, "file": 0, "line": 0, "offset": 0})
-        for number in range(position["pass"], len(job.request["passes"])):
-            for file in range(position["file"], len(job.request["sources"])):
-                async for portion in self._portions(job, number, file, position):
-                    position = {"pass": number, "file": file, "line": portion.number, "offset": portion.offset}
-                    await self._store(job, portion, position)
-                position = {"pass": number, "file": file + 1, "line": 0, "offset": 0}
-            position = {"pass": number + 1, "file": 0, "line": 0, "offset": 0}
+        position = beginning() | dict(job.position or {})
+        numbers = count(position["next"])
+        processes = job.request.get("processes") or self._processes
+        crew = Crew(job, partial(self._store, job), self.start_helper, processes - 1)
+        try:
+            for pass_ in range(position["pass"], len(_PASSES)):
+                portions = (
+                    Portion(number, *portion)
+                    async for portion in self._portions(job, pass_, position)
+                    if not is_done(position, number := next(numbers))
+                )
+                async with aclosing(portions):
+                    await crew.work(portions)  # all of a pass is in store before the next begins
+        finally:
+            await crew.close()
         return {"sources": len(job.request["sources"])}
 
-    async def _portions(self, job: Job, number: int, file: int, position: Mapping[str, Any]) -> AsyncIterator[_Portion]:
-        """The lines of one file that belong to this pass and to this worker's slice."""
-        request = job.request
-        wanted, slices = request["passes"][number], request["slices"]
-        line, offset = position["line"], position["offset"]
-        lines: list[tuple[int, int, bytes]] = []
-        taken = 0
-        async for text, behind in self._lines(request["sources"][file], offset):
-            if (line // PORTION_LINES) % slices == request["slice"] and text.strip() and _pass_of(text) == wanted:
-                lines.append((line + 1, offset, text))
-                taken += len(text)
-            line, offset = line + 1, behind
-            if len(lines) >= PORTION_LINES or taken >= PORTION_BYTES:
-                yield _Portion(lines, line, offset)
-                lines, taken = [], 0
-        if lines:
-            yield _Portion(lines, line, offset)
+    async def _portions(
+        self, job: Job, pass_: int, position: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[int, list[tuple[int, int, bytes]], tuple[int, int, int, int]]]:
+        """File, lines and place behind for the portions of a pass that are not known to be stored. Where a portion ends
+        depends on nothing but the files and where it begins: each is the same when an interrupted import goes on."""
+        begun = position["file"] if pass_ == position["pass"] else 0
+        for file in range(begun, len(job.request["sources"])):
+            is_begun = pass_ == position["pass"] and file == begun
+            line, offset = (position["line"], position["offset"]) if is_begun else (0, 0)
+            lines: list[tuple[int, int, bytes]] = []
+            taken = 0
+            async for text, behind in self._lines(job.request["sources"][file], offset):
+                if text.strip() and _pass_of(text) == _PASSES[pass_]:
+                    lines.append((line + 1, offset, text))
+                    taken += len(text)
+                line, offset = line + 1, behind
+                if len(lines) >= PORTION_LINES or taken >= PORTION_BYTES:
+                    yield file, lines, (pass_, file, line, offset)
+                    lines, taken = [], 0
+            if lines:
+                yield file, lines, (pass_, file, line, offset)
+
+    async def _job_under(self, id_: UUID, claim: UUID) -> Job:
+        """A job that is still under this claim. Raises ClaimLost."""
+        async with self._database.connection() as tx:
+            job = await self._table.find(tx, id_)
+        if job is None or job.claim != claim:
+            raise ClaimLost(f"job {id_} was cancelled or is another worker's")
+        return job
 
     async def _lines(self, source: str, offset: int) -> AsyncIterator[tuple[bytes, int]]:
         if source.startswith("https://"):
@@ -187,8 +212,13 @@ class BulkImport:
             for entry in lines_of(Path(source), offset):
                 yield entry
 
-    async def _store(self, job: Job, portion: _Portion, position: Mapping[str, Any]) -> None:
-        """Bring a portion in, with its rejects and the place behind it, in one commit. Raises ClaimLost."""
+    async def _store(self, job: Job, portion: Portion) -> None:
+        """Bring a portion in, with its rejects and its number, in one commit; once, whoever does it. Raises
+        ClaimLost."""
+        with _no_search_for_cycles():
+            await self._try_to_store(job, portion)
+
+    async def _try_to_store(self, job: Job, portion: Portion) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
             lines = [_read(*line) for line in portion.lines]
             try:
@@ -196,14 +226,18 @@ class BulkImport:
                     good = [line for line in lines if line.issue is None]
                     await self._submit(tx, job, good, last=attempt == _ATTEMPTS)
                     rejected = [line for line in lines if line.issue is not None]
-                    source = Path(job.request["sources"][position["file"]]).name
-                    await self._table.add_issues(
-                        tx, job, [_reject(line, source, position["file"]) for line in rejected]
-                    )
-                    stored = len(lines) - len(rejected)
-                    await self._table.advance(tx, job, position, step=source_code(position), done=stored,
-                                              rejected=len(rejected))  # fmt: skip
+                    source = Path(job.request["sources"][portion.file]).name
+                    await self._table.add_issues(tx, job, [_reject(line, source, portion.file) for line in rejected])
+                    await tx.flush()  # whoever holds the position waits for nothing any more
+                    position = beginning() | dict(await self._table.hold_position(tx, job) or {})
+                    if is_done(position, portion.number):
+                        raise _StoredAlready
+                    position = moved(position, portion)
+                    await self._table.advance(tx, job, position, step=source_code(position),
+                                              done=len(lines) - len(rejected), rejected=len(rejected))  # fmt: skip
                 await self._ingest.report()
+                return
+            except _StoredAlready:
                 return
             except _Overtaken as problem:
                 if attempt == _ATTEMPTS:
@@ -289,6 +323,24 @@ class _Overtaken(Exception):
     """Another transaction wrote the same resource: the portion is tried again."""
 
 
+class _StoredAlready(Exception):
+    """By a process that ended before it could say so."""
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """What a portion makes, hundreds of thousands of objects, has next to no cycles and is freed with it: looking for
+    some meanwhile takes an eighth of the time and finds nothing. The next search comes right behind the portion."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def read_sources(body: Mapping[str, Any]) -> list[str]:
     """The inputs of a Parameters resource (`input` with part `url`) or of a JSON manifest (`input[].url`).
 
@@ -339,12 +391,13 @@ def _pass_of(text: bytes) -> int:
     return FIRST if name == "Patient" or not is_patient_data(name) else SECOND
 
 
-async def write_rejects(table: JobTable, jobs: Sequence[Job], files: Sequence[Path], target: Path) -> int:
-    """Write the rejected lines of imports of the command line to `target` (0600): file, line, issue and the resource.
+async def write_rejects(table: JobTable, job: Job, files: Sequence[Path], target: Path) -> int:
+    """Write the rejected lines of an import of the command line to `target` (0600), in their order: file, line, issue
+    and the resource.
 
     Returns how many there are; without any no file is made. The resources are read again from `files`.
     """
-    rejected = [issue for job in jobs async for issue in table.issues(job)]
+    rejected = [issue async for issue in table.issues(job)]
     if not rejected:
         return 0
     rejected.sort(key=lambda issue: (issue["file"], issue["offset"]))

@@ -6,9 +6,9 @@ its statement with others. Connections carry no session state (asyncpg's pool re
 PostgreSQL's CPU), so only `SET LOCAL` and transaction-level locks are allowed.
 """
 
-from healthsync.infrastructure.database.deferred import Parts, Writer
+from healthsync.infrastructure.database.deferred import Copied, Parts, Writer
 from healthsync.infrastructure.database.migrate import migrate
 from healthsync.infrastructure.database.pool import Database, Lookup, Transaction, is_deadlock
 from healthsync.infrastructure.database.queries import Queries
 
-__all__ = ["Database", "Lookup", "Parts", "Queries", "Transaction", "Writer", "is_deadlock", "migrate"]
+__all__ = ["Copied", "Database", "Lookup", "Parts", "Queries", "Transaction", "Writer", "is_deadlock", "migrate"]

@@ -9,7 +9,7 @@ rows, what several units of work wrote is one statement as well.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -32,6 +32,15 @@ class Parts:
     last: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Rows that go into a table as they are (COPY, binary)."""
+
+    table: str
+    columns: Sequence[str]
+    records: Sequence[tuple[Any, ...]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Writer:
     """Writes rows of one kind.
@@ -39,12 +48,18 @@ class Writer:
     parts     makes the parts of a statement that write all of some rows
     translate turns an error of the whole statement into one of the domain's own; None when it has nothing to say
     timeout   seconds after which the statement counts as failed
+    copied    the same rows for COPY, which is cheaper for many of them and takes several round trips; None when the
+              writer does more than add rows
     """
 
     parts: Callable[[Sequence[Any]], Parts]
     translate: Callable[[BaseException], Exception | None] | None = None
     timeout: float | None = None
+    copied: Callable[[Sequence[Any]], Iterable[Copied]] | None = None
 
+
+LEAST_COPIED = 50
+"""Rows of one writer from which on COPY is worth its round trips."""
 
 Waiting = dict[Writer, list[Any]]
 """The rows that wait for each writer."""
@@ -57,6 +72,17 @@ def merged(units: Sequence[Waiting]) -> Waiting:
         for writer, rows in unit.items():
             together.setdefault(writer, []).extend(rows)
     return together
+
+
+def divided(waiting: Waiting) -> tuple[list[Copied], Waiting]:
+    """What is copied, table by table, and what is left for the statement."""
+    many = {
+        writer: writer.copied(rows)
+        for writer, rows in waiting.items()
+        if writer.copied is not None and len(rows) >= LEAST_COPIED
+    }
+    rest = {writer: rows for writer, rows in waiting.items() if writer not in many}
+    return [table for tables in many.values() for table in tables if table.records], rest
 
 
 def statement(waiting: Waiting) -> tuple[str, list[Any]]:

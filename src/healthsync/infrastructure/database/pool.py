@@ -474,10 +474,18 @@ async def _pool(url: str, settings: Mapping[str, str], min_size: int, max_size: 
 
 
 async def _write(connection: asyncpg.Connection, waiting: Waiting) -> None:
-    """One statement for all that waits. Raises what the writers make of an error."""
-    statement, parameters = deferred.statement(waiting)
+    """One statement for all that waits; within a transaction many new rows are copied before it. Raises what the
+    writers make of an error."""
+    copied, rest = deferred.divided(waiting) if connection.is_in_transaction() else ([], waiting)
+    seconds = deferred.timeout(waiting)
     try:
-        await connection.fetchrow(statement, *parameters, timeout=deferred.timeout(waiting))
+        for rows in copied:
+            await connection.copy_records_to_table(
+                rows.table, columns=rows.columns, records=rows.records, timeout=seconds
+            )
+        if rest:
+            statement, parameters = deferred.statement(rest)
+            await connection.fetchrow(statement, *parameters, timeout=seconds)
     except (asyncpg.PostgresError, TimeoutError, *_PERHAPS_GONE) as error:
         raise deferred.translated(waiting, error) from error
 

@@ -30,6 +30,10 @@ UPDATE job SET heartbeat_at = $3 WHERE id = $1 AND claim = $2 AND state = 'runni
 UPDATE job SET position = $3, step = $4, done = done + $5, rejected = rejected + $6, heartbeat_at = $7
 WHERE id = $1 AND claim = $2 AND state = 'running' RETURNING true;
 
+-- name: hold_position
+-- Where the work stands, locked; no row when the job is no longer this worker's.
+SELECT position FROM job WHERE id = $1 AND claim = $2 AND state = 'running' FOR UPDATE;
+
 -- name: finish
 -- The end of a job; no row when it is no longer this worker's.
 UPDATE job SET state = $3, result = $4, failure_code = $5, failure = $6, finished_at = $7, expires_at = $8, claim = NULL

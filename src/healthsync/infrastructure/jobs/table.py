@@ -104,6 +104,14 @@ class JobTable:
         async with self._database.connection() as tx:
             return bool(await tx.fetchval(_SQL.heartbeat, job.id, job.claim, self._clock.now()))
 
+    async def hold_position(self, tx: Transaction, job: Job) -> Mapping[str, Any] | None:
+        """Where the work stands, which nobody moves until the transaction ends: for work that several share under one
+        claim. Raises ClaimLost."""
+        row = await tx.fetchrow(_SQL.hold_position, job.id, job.claim)
+        if row is None:
+            raise ClaimLost(f"job {job.id} was cancelled or is another worker's")
+        return _opened(job.key, job.id, "position", row["position"]) if row["position"] is not None else None
+
     async def advance(
         self,
         tx: Transaction,
