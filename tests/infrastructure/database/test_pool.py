@@ -207,6 +207,45 @@ async def test_a_listener_is_woken_by_notify_and_again_after_a_lost_connection(d
     assert heard.empty()
 
 
+async def test_all_who_listen_share_one_connection_and_each_hears_its_own_channel(database, database_url):
+    heard: dict[str, asyncio.Queue[str]] = {name: asyncio.Queue() for name in ("first", "same", "second")}
+    stops = [
+        await database.listen(channel, heard[name].put_nowait)
+        for name, channel in (("first", "one"), ("same", "one"), ("second", "two"))
+    ]
+
+    async def next_of(name: str) -> str:
+        return await asyncio.wait_for(heard[name].get(), 5)
+
+    async def listening() -> int:
+        async with database.connection() as tx:
+            return await tx.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE application_name = 'healthsync-listen' AND datname = current_database()"
+            )
+
+    assert [await next_of(name) for name in heard] == ["", "", ""]
+    assert await listening() == 1
+    async with database.connection() as tx:
+        await tx.execute("NOTIFY one, 'a'; NOTIFY two, 'b'")
+    assert [await next_of(name) for name in heard] == ["a", "a", "b"]
+    await stops[0]()
+    async with database.connection() as tx:
+        await tx.execute("NOTIFY one, 'c'")
+    assert await next_of("same") == "c"
+    await terminate(database_url)
+    assert [await next_of("same"), await next_of("second")] == ["", ""]
+    await stops[1]()
+    await stops[2]()
+    assert heard["first"].empty()
+    async with asyncio.timeout(5):
+        while await listening():
+            await asyncio.sleep(0.02)
+    stop = await database.listen("one", heard["first"].put_nowait)
+    assert await next_of("first") == ""
+    await stop()
+
+
 async def test_who_asks_next_gets_the_connection_used_last(database):
     async with database.connection() as tx:
         first = await tx.fetchval("SELECT pg_backend_pid()")

@@ -38,9 +38,17 @@ INDEX_TABLES = (
 
 _Columns = list[list[Any]]
 
-_HEAD = ("pid bigint", "key bigint", "resource_type text", "id text", "version int", "updated_at timestamptz",
-         "patient_key bigint", "deleted boolean", "digest bytea", "present bytea")  # fmt: skip
-_REPLACES = "replaces int"
+_MOVED = (
+    "version int",
+    "updated_at timestamptz",
+    "patient_key int",
+    "deleted boolean",
+    "digest bytea",
+    "present bytea",
+)
+"""What a new version changes of its head."""
+_HEAD = ("pid int", "key bigint", "resource_type text", "id text", *_MOVED)
+_NEXT = ("pid int", "replaces int", *_MOVED)
 _SENT_AS_THEY_ARE = frozenset({"text", "bytea"})
 _CONTENT = ("packed bytea", "identity bytea", "narrative bytea", "key_scope text", "key_version int")
 _WORDS = "words text"
@@ -69,18 +77,17 @@ def _copied(changes: Sequence[Change]) -> Iterator[Copied]:
 
 def _succeeded(changes: Sequence[Change]) -> Parts:
     alone = len(changes) == 1
-    columns = [*_heads(changes), [c.replaces for c in changes], *_contents(changes)]
-    parameters = _sent((*_HEAD, _REPLACES, *_CONTENT, _WORDS), columns)
+    columns = [[c.pid for c in changes], [c.replaces for c in changes], *_moved(changes), *_contents(changes)]
+    parameters = _sent((*_NEXT, *_CONTENT, _WORDS), columns)
     gone = _add_rows(parameters, ((c.pid, c.index_before, c.index) for c in changes), alone)
     come = _add_rows(parameters, ((c.pid, c.index, c.index_before) for c in changes), alone)
     parts = _succession(alone, gone, come)
-    last = f"expect_rows((SELECT count(*) FROM next_moved), ${len(parameters) + 1}::int)"
-    return Parts(parts, [*parameters, len(changes)], last)
+    return Parts(parts, [*parameters, len(changes)], _expected(len(parameters) + 1))
 
 
 def _indexed(rows: Sequence[tuple[int, int, IndexRows]]) -> Parts:
     parameters: list[Any] = [
-        _array("bigint", [pid for pid, _, _ in rows]),
+        _array("int", [pid for pid, _, _ in rows]),
         _array("bigint", [key for _, key, _ in rows]),
         [index.present for _, _, index in rows],
         [_words(index) for _, _, index in rows],
@@ -91,13 +98,16 @@ def _indexed(rows: Sequence[tuple[int, int, IndexRows]]) -> Parts:
 
 def _add_rows(parameters: list[Any], pairs: Iterable[tuple[int, IndexRows, IndexRows]], alone: bool) -> tuple[int, ...]:
     """Add to `parameters` the index rows that stand in the first of each pair and not in the second; answers the tables
-    that a statement names: of a single resource those that it touches, else all, so that there are few statements."""
+    that a statement names: of a single resource those that it touches, else all, so that there are few statements. The
+    rows of several have their pids beside them."""
     several, named = list(pairs), []
     for place, table in enumerate(INDEX_TABLES):
-        rows = [(*row, pid) for pid, one, other in several for row in table.rows(one) - table.rows(other)]
+        rows = [
+            row if alone else (*row, pid) for pid, one, other in several for row in table.rows(one) - table.rows(other)
+        ]
         if rows or not alone:
             named.append(place)
-            parameters += _columns(table, rows)
+            parameters += _columns(table.types if alone else (*table.types, "int"), rows)
     return tuple(named)
 
 
@@ -143,6 +153,12 @@ def _heads(changes: Sequence[Change]) -> _Columns:
         [c.key for c in changes],
         [c.resource_type for c in changes],
         [c.id for c in changes],
+        *_moved(changes),
+    ]
+
+
+def _moved(changes: Sequence[Change]) -> _Columns:
+    return [
         [c.version for c in changes],
         [c.updated_at for c in changes],
         [c.patient_key for c in changes],
@@ -163,9 +179,7 @@ def _contents(changes: Sequence[Change]) -> _Columns:
     ]
 
 
-def _columns(table: IndexTable, rows: list[tuple[Any, ...]]) -> _Columns:
-    """Rows with their pid, as columns."""
-    kinds = (*table.types, "bigint")
+def _columns(kinds: Sequence[str], rows: list[tuple[Any, ...]]) -> _Columns:
     # In the order of the index: neighbours are written together.
     columns = zip(*sorted(rows), strict=True) if rows else ((),) * len(kinds)
     return [_array(kind, column) for kind, column in zip(kinds, columns, strict=True)]
@@ -184,6 +198,34 @@ def _words(index: IndexRows) -> str | None:
     return "{" + ",".join(map(str, index.words)) + "}" if index.words else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The heads and contents that a statement writes.
+
+    values  what stands for each column
+    source  where those values come from; empty for a single row, whose values are the parameters themselves: a common
+            table expression of one row would cost as much as writing it
+    parts   the expression that `source` names
+    """
+
+    values: dict[str, str]
+    source: str = ""
+    parts: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        return f" FROM {self.source}" if self.source else ""
+
+    def inserted(self, table: str, columns: Sequence[str]) -> str:
+        names = [column.split(" ")[0] for column in columns]
+        values = ", ".join(self.values[name] for name in names)
+        return f"INSERT INTO {table} ({', '.join(names)}) SELECT {values}{self.origin}"
+
+    def assigned(self, columns: Sequence[str]) -> str:
+        names = [column.split(" ")[0] for column in columns]
+        return ", ".join(f"{name} = {self.values[name]}" for name in names)
+
+
 class _Places:
     """Numbers the parameters of a statement in the order in which they are sent."""
 
@@ -199,81 +241,94 @@ class _Places:
         self._next += len(types)
         return f"unnest({places}) AS new ({names})"
 
-    def rows(self, columns: Sequence[str], single: bool) -> str:
-        """A source of rows: one row of values, or the rows of arrays."""
-        if not single:
-            return f"SELECT * FROM {self.unnest(columns)}"
+    def rows(self, name: str, columns: Sequence[str], single: bool) -> _Rows:
+        """One row of values, or the rows of arrays, in an expression of that name."""
         named = [column.split(" ") for column in columns]
-        values = ", ".join(f"${self._next + place}::{kind} AS {name}" for place, (name, kind) in enumerate(named))
-        self._next += len(columns)
-        return f"SELECT {values}"
-
-
-def _of(table: IndexTable) -> list[str]:
-    return [*(f"{name} {kind}" for name, kind in zip(table.columns, table.types, strict=True)), "pid bigint"]
+        if not single:
+            values = {column: f"new.{column}" for column, _ in named}
+            parts = (f"{name} AS MATERIALIZED (SELECT * FROM {self.unnest(columns)})",)
+            rows = _Rows(values, f"{name} new", parts)
+        else:
+            rows = _Rows({column: f"${self._next + place}::{kind}" for place, (column, kind) in enumerate(named)})
+            self._next += len(columns)
+        rows.values["words"] += "::smallint[]"
+        return rows
 
 
 @cache
 def _insertion(single: bool, touched: tuple[int, ...]) -> tuple[str, ...]:
     places = _Places()
-    head = ", ".join(column.split(" ")[0] for column in _HEAD)
-    content = ", ".join(column.split(" ")[0] for column in _CONTENT)
+    rows = places.rows("new_rows", (*_HEAD, *_CONTENT, _WORDS), single)
     parts = [
-        f"new_rows AS MATERIALIZED ({places.rows((*_HEAD, *_CONTENT, _WORDS), single)})",
-        f"new_head AS (INSERT INTO resource ({head}) SELECT {head} FROM new_rows)",
-        f"new_content AS (INSERT INTO resource_content (pid, {content}, words)"
-        f" SELECT pid, {content}, words::smallint[] FROM new_rows)",
+        *rows.parts,
+        f"new_head AS ({rows.inserted('resource', _HEAD)})",
+        f"new_content AS ({rows.inserted('resource_content', ('pid', *_CONTENT, 'words'))})",
     ]
-    parts += [_index_insertion(INDEX_TABLES[place], places, "new") for place in touched]
+    parts += [_index_insertion(INDEX_TABLES[place], places, "new", rows if single else None) for place in touched]
     return tuple(parts)
 
 
 @cache
 def _succession(single: bool, gone: tuple[int, ...], come: tuple[int, ...]) -> tuple[str, ...]:
     places = _Places()
-    old = "resource_type, version, updated_at, deleted, patient_key"
-    content = ", ".join(column.split(" ")[0] for column in _CONTENT)
+    rows = places.rows("next_rows", (*_NEXT, *_CONTENT, _WORDS), single)
+    pid, replaces = rows.values["pid"], rows.values["replaces"]
+    old = ["resource_type", "version", "updated_at", "deleted", "patient_key"]
+    content = ["clear", *(column.split(" ")[0] for column in _CONTENT)]
     # Every part sees the rows as they were before the statement: history takes the old version from there.
     parts = [
-        f"next_rows AS MATERIALIZED ({places.rows((*_HEAD, _REPLACES, *_CONTENT, _WORDS), single)})",
-        "next_moved AS (UPDATE resource r SET version = new.version, updated_at = new.updated_at,"
-        " deleted = new.deleted, patient_key = new.patient_key, digest = new.digest, present = new.present"
-        " FROM next_rows new WHERE r.pid = new.pid AND r.version = new.replaces RETURNING r.pid)",
-        f"next_history AS (INSERT INTO resource_history (pid, {old}, clear, {content})"
-        f" SELECT r.pid, {', '.join(f'r.{name}' for name in old.split(', '))}, c.clear,"
-        f" {', '.join(f'c.{name}' for name in content.split(', '))}"
-        " FROM next_moved m JOIN resource r ON r.pid = m.pid JOIN resource_content c ON c.pid = m.pid"
-        " ON CONFLICT DO NOTHING)",
-        "next_content AS (UPDATE resource_content c SET clear = NULL, "
-        + ", ".join(f"{name} = new.{name}" for name in content.split(", "))
-        + ", words = new.words::smallint[] FROM next_rows new WHERE c.pid = new.pid)",
+        *rows.parts,
+        f"next_moved AS (UPDATE resource r SET {rows.assigned(_MOVED)}{rows.origin}"
+        f" WHERE r.pid = {pid} AND r.version = {replaces} RETURNING r.pid)",
+        f"next_history AS (INSERT INTO resource_history (pid, {', '.join((*old, *content))})"
+        f" SELECT r.pid, {', '.join((*(f'r.{name}' for name in old), *(f'c.{name}' for name in content)))}"
+        f" FROM {rows.source + ', ' if rows.source else ''}resource r JOIN resource_content c ON c.pid = r.pid"
+        f" WHERE r.pid = {pid} AND r.version = {replaces} ON CONFLICT DO NOTHING)",
+        f"next_content AS (UPDATE resource_content c SET clear = NULL, {rows.assigned((*_CONTENT, 'words'))}"
+        f"{rows.origin} WHERE c.pid = {pid})",
     ]
-    for place in gone:
-        table = INDEX_TABLES[place]
-        same = " AND ".join(f"i.{name} = new.{name}" for name in (*table.columns, "pid"))
-        rows = places.unnest(_of(table))
-        parts.append(f"{table.name}_gone AS (DELETE FROM {table.name} i USING {rows} WHERE {same})")
-    parts += [_index_insertion(INDEX_TABLES[place], places, "next") for place in come]
+    parts += [_index_deletion(INDEX_TABLES[place], places, rows if single else None) for place in gone]
+    parts += [_index_insertion(INDEX_TABLES[place], places, "next", rows if single else None) for place in come]
     return tuple(parts)
 
 
 @cache
 def _indexing(touched: tuple[int, ...]) -> tuple[str, ...]:
     places = _Places()
-    rows = places.rows(("pid bigint", "key bigint", "present bytea", _WORDS), single=False)
+    rows = places.rows("index_rows", ("pid int", "key bigint", "present bytea", _WORDS), single=False)
     parts = [
-        f"index_rows AS MATERIALIZED ({rows})",
-        "index_head AS (UPDATE resource r SET key = new.key, present = new.present"
-        " FROM index_rows new WHERE r.pid = new.pid)",
-        "index_words AS (UPDATE resource_content c SET words = new.words::smallint[] FROM index_rows new"
-        " WHERE c.pid = new.pid AND c.words IS DISTINCT FROM new.words::smallint[])",
+        *rows.parts,
+        f"index_head AS (UPDATE resource r SET {rows.assigned(('key', 'present'))}{rows.origin} WHERE r.pid = new.pid)",
+        f"index_words AS (UPDATE resource_content c SET {rows.assigned(('words',))}{rows.origin}"
+        f" WHERE c.pid = new.pid AND c.words IS DISTINCT FROM {rows.values['words']})",
     ]
-    parts += [_index_insertion(INDEX_TABLES[place], places, "index") for place in touched]
+    parts += [_index_insertion(INDEX_TABLES[place], places, "index", None) for place in touched]
     return tuple(parts)
 
 
-def _index_insertion(table: IndexTable, places: _Places, prefix: str) -> str:
-    names = ", ".join((*table.columns, "pid"))
-    rows = places.unnest(_of(table))
-    insertion = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {rows} ON CONFLICT DO NOTHING"
-    return f"{prefix}_{table.name} AS ({insertion})"
+def _index_deletion(table: IndexTable, places: _Places, of: _Rows | None) -> str:
+    """Of one resource, or of those whose pids stand beside the rows."""
+    same = " AND ".join(f"i.{name} = new.{name}" for name in table.columns)
+    pid = of.values["pid"] if of else "new.pid"
+    rows = places.unnest(_of(table, of))
+    return f"{table.name}_gone AS (DELETE FROM {table.name} i USING {rows} WHERE {same} AND i.pid = {pid})"
+
+
+def _index_insertion(table: IndexTable, places: _Places, prefix: str, of: _Rows | None) -> str:
+    names, rows = ", ".join(table.columns), places.unnest(_of(table, of))
+    pid = of.values["pid"] if of else "new.pid"
+    insertion = f"INSERT INTO {table.name} ({names}, pid) SELECT {names}, {pid} FROM {rows}"
+    # A new resource has no rows that a new one could meet; to look for them would be half the price of the row.
+    met = "" if prefix == "new" else " ON CONFLICT DO NOTHING"
+    return f"{prefix}_{table.name} AS ({insertion}{met})"
+
+
+def _of(table: IndexTable, of: _Rows | None) -> list[str]:
+    columns = [f"{name} {kind}" for name, kind in zip(table.columns, table.types, strict=True)]
+    return columns if of else [*columns, "pid int"]
+
+
+def _expected(place: int) -> str:
+    """The function is called only to raise: a call costs as much as the update of a row."""
+    count = f"${place}::int"
+    return f"(SELECT CASE WHEN count(*) <> {count} THEN expect_rows(count(*), {count}) END FROM next_moved)"

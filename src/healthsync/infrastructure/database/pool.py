@@ -289,7 +289,7 @@ class Database:
     def __init__(self, pool: asyncpg.Pool, shared: asyncpg.Pool, url: str) -> None:
         self._pool, self._shared = _Connections(pool), _Connections(shared)
         self.url = url
-        self._listeners: set[_Listener] = set()
+        self._listener = _Listener(url)
         self._writing = Together(self._write_together, most=_MOST_UNITS, at_once=_STATEMENTS_AT_ONCE)
         self._looking: dict[Lookup, Together[Places, list[asyncpg.Record]]] = {}
 
@@ -316,8 +316,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, waiting for those in use."""
-        for listener in list(self._listeners):
-            await listener.stop()
+        await self._listener.close()
         for together in (self._writing, *self._looking.values()):
             await together.close()
         await self._shared.close()
@@ -414,16 +413,14 @@ class Database:
             return row[0], row[1]
 
     async def listen(self, channel: str, wake: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
-        """Call `wake(payload)` for each NOTIFY on `channel`, on a connection of its own; returns the way to stop.
+        """Call `wake(payload)` for each NOTIFY on `channel`; returns the way to stop.
 
         NOTIFY is only a hint that saves latency: `wake("")` follows each (re)connection, as hints may have been lost.
         """
-        listener = _Listener(self.url, channel, wake)
-        self._listeners.add(listener)
+        ear = self._listener.begin(channel, wake)
 
         async def stop() -> None:
-            self._listeners.discard(listener)
-            await listener.stop()
+            await self._listener.end(ear)
 
         return stop
 
@@ -508,16 +505,48 @@ def _is_closed(connection: Any) -> bool:
         return True
 
 
+@dataclass(slots=True, eq=False)
+class _Ear:
+    """One who listens; what is still on its way when he has stopped does not reach him."""
+
+    channel: str
+    wake: Callable[[str], None]
+    stopped: bool = False
+
+    def hear(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
+        if not self.stopped:
+            self.wake(payload)
+
+
 class _Listener:
-    """Keeps one LISTEN alive across restarts of the server."""
+    """Keeps one connection that hears every channel that somebody listens to, across restarts of the server. One for
+    all: PostgreSQL wakes each session of the database that listens to anything for each commit that notifies."""
 
-    def __init__(self, url: str, channel: str, wake: Callable[[str], None]) -> None:
-        self._url, self._channel, self._wake = url, channel, wake
-        self._task = asyncio.create_task(self._keep_listening(), name=f"listen-{channel}")
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._ears: set[_Ear] = set()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
-    async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
+    def begin(self, channel: str, wake: Callable[[str], None]) -> _Ear:
+        self._ears.add(ear := _Ear(channel, wake))
+        self._changed.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_listening(), name="listen")
+        return ear
+
+    async def end(self, ear: _Ear) -> None:
+        ear.stopped = True
+        self._ears.discard(ear)
+        self._changed.set()
+        if not self._ears:
+            await self.close()
+
+    async def close(self) -> None:
+        if self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _keep_listening(self) -> None:
         while True:
@@ -529,12 +558,17 @@ class _Listener:
         settings = {"application_name": "healthsync-listen"}
         connection = await asyncpg.connect(self._url, server_settings=settings, timeout=_CONNECT_SECONDS)
         try:
-            lost = asyncio.Event()
-            connection.add_termination_listener(lambda _connection: lost.set())
-            await connection.add_listener(
-                self._channel, lambda _connection, _pid, _channel, payload: self._wake(payload)
-            )
-            self._wake("")
-            await lost.wait()
+            connection.add_termination_listener(lambda _connection: self._changed.set())
+            heard: set[_Ear] = set()
+            while not connection.is_closed():
+                self._changed.clear()
+                wanted = set(self._ears)
+                for ear in heard - wanted:
+                    await connection.remove_listener(ear.channel, ear.hear)
+                for ear in wanted - heard:
+                    await connection.add_listener(ear.channel, ear.hear)
+                    ear.hear(connection, 0, ear.channel, "")
+                heard = wanted
+                await self._changed.wait()
         finally:
             connection.terminate()
