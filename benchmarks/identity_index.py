@@ -17,7 +17,7 @@ import pickle
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -251,10 +251,10 @@ async def _ask(hub: Hub, again: _Questions, postgres: Callable[[], float]) -> No
         async with hub.database.transaction(read_only=True) as tx:
             counted = 0
 
-            async def load(ids: Sequence[str], tx: Any = tx) -> Mapping[str, Any]:
+            async def load(asked: Mapping[str, int | None], tx: Any = tx) -> Mapping[str, Any]:
                 nonlocal counted
-                counted += len(ids)
-                return await _open(hub, tx, ids)
+                counted += len(asked)
+                return await _open(hub, tx, asked)
 
             asked, at, began = fhir(person), time.process_time(), time.perf_counter()
             found = await hub.identity.match(tx, asked, load, most=10)
@@ -273,7 +273,7 @@ async def _ask(hub: Hub, again: _Questions, postgres: Callable[[], float]) -> No
     click.echo(f"links: {right / len(again):.3f} of the true ones, {wrong} false")
 
 
-async def _open(hub: Hub, tx: Any, ids: Sequence[str]) -> Mapping[str, Any]:
+async def _open(hub: Hub, tx: Any, ids: Iterable[str]) -> Mapping[str, Any]:
     rows = await hub.ingest._records.current(tx, [("Patient", id_) for id_ in ids])
     documents = await hub.ingest._vault.open(tx, list(rows.values()))
     return {document["id"]: document for document in documents}

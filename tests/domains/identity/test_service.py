@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -65,7 +65,7 @@ class Hub:
         self.records: dict[str, dict[str, Any]] = {}
         self.loaded: list[str] = []
 
-    async def load(self, patient_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    async def load(self, patient_ids: Mapping[str, int | None]) -> Mapping[str, Mapping[str, Any]]:
         self.loaded += patient_ids
         return {id_: self.records[id_] for id_ in patient_ids if id_ in self.records}
 

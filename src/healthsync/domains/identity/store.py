@@ -57,11 +57,13 @@ async def known_patient(
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A patient that shares keys with a record, its person, and the patient that it was retired into."""
+    """A patient that shares keys with a record, its person, the patient that it was retired into, and the version that
+    speaks for it while its newest is held."""
 
     patient: SourcePatient
     enterprise_id: UUID
     retired_into: int | None
+    held: int | None
 
 
 async def candidates(tx: Transaction, tokens: Tokens, *, block: int, most: int) -> tuple[list[Near], int]:
@@ -71,7 +73,7 @@ async def candidates(tx: Transaction, tokens: Tokens, *, block: int, most: int) 
         _SQL.candidates, tokens.shared_identifiers, tokens.block_keys, block, most, tokens.patient_key
     )
     near = [
-        Near(_source_patient(row), row["enterprise_id"], row["retired_into"])
+        Near(_source_patient(row), row["enterprise_id"], row["retired_into"], row["held"])
         for row in rows
         if row["patient_key"] is not None
     ]
@@ -83,16 +85,40 @@ async def survivors(tx: Transaction, keys: Collection[int]) -> dict[int, SourceP
     return {row[0]: SourcePatient(row[1], row[2], row[3]) for row in await tx.fetch(_SQL.survivors, list(keys))}
 
 
-async def persons_of(tx: Transaction, keys: Collection[int], also: Collection[int] = ()) -> list[Member]:
-    """All members of the persons of `keys`, with these persons locked, and of those of `also` as they are now."""
+async def persons_of(
+    tx: Transaction, keys: Collection[int], also: Collection[int] = ()
+) -> tuple[list[Member], LinkState]:
+    """All members of the persons of `keys`, with these persons locked, and of those of `also`, and how they are linked
+    as it is now."""
     wanted = list(keys)
     locked: set[UUID] = set()
     while wanted and (rows := await tx.fetch(_SQL.lock_persons, wanted)):
         locked |= {row["enterprise_id"] for row in rows}
-        members = [_member(row) for row in await tx.fetch(_SQL.members_with, [*wanted, *also])]
-        if {member.enterprise_id for member in members if member.key in keys} <= locked:  # nobody moved meanwhile
-            return members
-    return [_member(row) for row in await tx.fetch(_SQL.members_with, list(also))] if also else []
+        rows = await tx.fetch(_SQL.members_with, [*wanted, *also])
+        if {row["enterprise_id"] for row in rows if row["patient_key"] in keys} <= locked:  # nobody moved meanwhile
+            return _persons(tx, rows)
+    return _persons(tx, await tx.fetch(_SQL.members_with, list(also)) if also else [])
+
+
+def _persons(tx: Transaction, rows: Sequence[asyncpg.Record]) -> tuple[list[Member], LinkState]:
+    members = [_member(row) for row in rows]
+    state = LinkState(
+        person_of={member.key: member.enterprise_id for member in members},
+        linked_to={member.key: member.linked_to for member in members},
+        retired_into={member.key: member.retired_into for member in members if member.retired_into is not None},
+    )
+    for row in rows:
+        key = row["patient_key"]
+        if row["decided"]:
+            decided = msgspec.json.decode(row["decided"], type=dict[int, Decision])
+            state.decisions.update({(key, other): decision for other, decision in decided.items()})
+        if row["flagged"]:
+            flagged = msgspec.json.decode(row["flagged"], type=dict[int, frozenset[str]])
+            state.reviews.update({(key, other): reasons for other, reasons in flagged.items()})
+    for place, reasons, _ in tx.kept_for_end(_REVIEWS):
+        if state.person_of.keys() >= set(place):
+            state.reviews[place] = frozenset(reasons)
+    return members, state
 
 
 async def keyed_by_others(tx: Transaction, version: str, count: int) -> list[Member]:
@@ -115,19 +141,6 @@ def save_keys(tx: Transaction, member: Member, tokens: Tokens | None) -> None:
     _later(tx, members=[_member_row(member)])
     if tokens:
         _save_tokens(tx, tokens, is_new=False)
-
-
-async def add_decisions_and_reviews(tx: Transaction, state: LinkState) -> None:
-    """Complete `state` with what was decided and flagged among its patients."""
-    for row in await tx.fetch(_SQL.decisions_and_reviews, list(state.person_of)):
-        place = (row["patient_key"], row["other_patient_key"])
-        if row["kind"]:
-            state.decisions[place] = Decision(row["kind"])
-        else:
-            state.reviews[place] = frozenset(row["reasons"])
-    for place, reasons, _ in tx.kept_for_end(_REVIEWS):
-        if state.person_of.keys() >= set(place):
-            state.reviews[place] = frozenset(reasons)
 
 
 def save(tx: Transaction, change: Change, tokens: Tokens | None = None, *, is_new: bool = False) -> None:
@@ -294,6 +307,7 @@ def _member(row: asyncpg.Record) -> Member:
         row["retired_into"],
         tuple(row["fingerprint"]),
         row["keys_version"],
+        row["held"],
     )
 
 
