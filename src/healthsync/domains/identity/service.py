@@ -532,9 +532,10 @@ class IdentityService:
             for key, member in after.items()
         }
         touched = {pair(event.patient_key, event.other_patient_key or event.patient_key) for event in ledger.events}
+        known = {member.enterprise_id for member in members}  # who has members leads nowhere else
         change = store.Change(
             at=self._clock.now(),
-            persons={event.enterprise_id: state.redirects.get(event.enterprise_id) for event in ledger.events}
+            persons={event.enterprise_id: None for event in ledger.events if event.enterprise_id not in known}
             | state.redirects,
             members=[member for key, member in after.items() if member != before.get(key)],
             events=ledger.events,

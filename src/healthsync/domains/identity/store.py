@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -152,7 +153,7 @@ def save(tx: Transaction, change: Change, tokens: Tokens | None = None, *, is_ne
             {"enterprise_id": person, "merged_into": into, "created_at": at} for person, into in change.persons.items()
         ],
         members=[_member_row(member) for member in change.members],
-        events=change.events,
+        events=[_event_row(event) for event in change.events],
         decisions=[_paired(place, kind=kind) for place, kind in change.decisions.items()],
         pinned=[pin for pin, holds in change.pins.items() if holds],
         unpinned=[pin for pin, holds in change.pins.items() if not holds],
@@ -191,6 +192,26 @@ def _writer(name: str, parameters: Callable[[Sequence[Any]], Sequence[Any]]) -> 
     return Writer(lambda rows: Parts((text,), parameters(rows)))
 
 
+_RECORDS = re.compile(r"SELECT \* FROM jsonb_to_recordset\(\$1::jsonb\)\s+AS row \(([^)]*)\)")
+
+
+def _records_writer(name: str) -> Writer:
+    """Rows travel as JSON, but a single one, as a registration has it, as plain values: that takes half the time."""
+    text = f"identity_{name} AS ({getattr(_SQL, f'save_{name}')})"
+    records = _RECORDS.search(text)
+    assert records is not None
+    columns = [column.split() for column in records[1].split(",")]
+    values = ", ".join(f"${place}::{kind}" for place, (_, kind) in enumerate(columns, 1))
+    single = text.replace(records[0], f"SELECT {values}")
+
+    def parts(rows: Sequence[Mapping[str, Any]]) -> Parts:
+        if len(rows) == 1:
+            return Parts((single,), [rows[0][column] for column, _ in columns])
+        return Parts((text,), [_json(rows)])
+
+    return Writer(parts)
+
+
 def _reviewed(rows: Sequence[tuple[tuple[int, int], list[str], datetime]]) -> Parts:
     """The last that was said of each pair stands."""
     last = {place: (reasons, at) for place, reasons, at in rows}
@@ -216,7 +237,7 @@ def _json(rows: object) -> str:
 
 
 _WRITERS = {
-    **{name: _writer(name, lambda rows: [_json(rows)]) for name in ("persons", "members", "events", "decisions")},
+    **{name: _records_writer(name) for name in ("persons", "members", "events", "decisions")},
     "identifiers": _writer("identifiers", lambda rows: _columns(rows, 3)),
     "block_keys": _writer("block_keys", lambda rows: _columns(rows, 2)),
     "pinned": _writer("pinned", lambda rows: _columns(rows, 2)),
@@ -327,6 +348,10 @@ def _member_row(member: Member) -> dict[str, Any]:
         "fingerprint": member.fingerprint,
         "keys_version": member.keys_version,
     }
+
+
+def _event_row(event: LinkEvent) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in LinkEvent.__slots__}
 
 
 def _event(row: asyncpg.Record) -> LinkEvent:
