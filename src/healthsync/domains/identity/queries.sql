@@ -63,12 +63,12 @@ ORDER BY enterprise_id FOR UPDATE;
 WITH member AS MATERIALIZED (
     SELECT m.* FROM identity_patient m WHERE m.enterprise_id IN (
         SELECT enterprise_id FROM identity_patient WHERE patient_key = ANY($1::bigint[]))
-), key AS MATERIALIZED (SELECT array_agg(patient_key) AS keys FROM member)
+), key AS (SELECT array_agg(patient_key) AS keys FROM member)
 SELECT member.*, h.version AS held,
-    (SELECT json_object_agg(d.other_patient_key, d.kind) FROM key, identity_decision d
-        WHERE d.patient_key = member.patient_key AND d.other_patient_key = ANY(key.keys)) AS decided,
-    (SELECT json_object_agg(r.other_patient_key, r.reasons) FROM key, identity_review r
-        WHERE r.patient_key = member.patient_key AND r.other_patient_key = ANY(key.keys)) AS flagged
+    (SELECT json_object_agg(d.other_patient_key, d.kind) FROM identity_decision d
+        WHERE d.patient_key = member.patient_key AND d.other_patient_key = ANY((SELECT keys FROM key)::bigint[])) AS decided,
+    (SELECT json_object_agg(r.other_patient_key, r.reasons) FROM identity_review r
+        WHERE r.patient_key = member.patient_key AND r.other_patient_key = ANY((SELECT keys FROM key)::bigint[])) AS flagged
 FROM member LEFT JOIN identity_held h ON h.patient_key = member.patient_key
 ORDER BY member.patient_key;
 
