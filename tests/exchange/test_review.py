@@ -472,6 +472,24 @@ async def test_a_pin_that_a_merge_displaced_is_back_after_the_unmerge(hub: Hub) 
     assert await log_is_the_tables(hub)
 
 
+async def test_a_pin_that_a_newer_one_displaced_while_merged_is_back_after_the_unmerge(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    await put(hub, person("c", "3", ("urn:oid:9", "N", "MR"), born="1967-12-14"))
+    await put(hub, person("b", "2", **JOHN))
+    await hub.steward_identity.merge(ANN, "a", "c", "papers-seen", keep_both=True)
+    await hub.steward_identity.pin(ANN, "c", "birthDate", "passport-seen")
+    await hub.steward_identity.merge(ANN, "a", "b", "papers-seen", keep_both=True)
+    await hub.steward_identity.pin(ANN, "b", "birthDate", "passport-seen")
+    assert (await golden(hub, "a"))["birthDate"] == JOHN["born"], "the newest pin of the person decides"
+    await hub.steward_identity.split(ANN, "b", "other-mother")
+    assert ((await golden(hub, "a"))["birthDate"], (await golden(hub, "b"))["birthDate"]) == (
+        "1967-12-14",
+        JOHN["born"],
+    )
+    await hub.steward_identity.pin(ANN, "c", "birthDate", "passport-seen", chosen=False)
+    assert await log_is_the_tables(hub)
+
+
 async def test_an_unmerge_gives_both_records_back_and_tells_it(hub: Hub) -> None:
     await put(hub, person("a", "1"))
     await put(hub, person("b", "2", **JOHN))

@@ -84,11 +84,13 @@ class Hub:
             act = self.identity.pin if chosen else self.identity.unpin
             await act(tx, patient(key), element, "Ann", "reviewed")
 
-    async def pins(self) -> set[tuple[int, str]]:
+    async def pins(self) -> list[tuple[int, str]]:
         async with self.database.connection() as tx:
-            return {tuple(row) for row in await tx.fetch("SELECT patient_key, element FROM identity_pin")}
+            return [
+                tuple(row) for row in await tx.fetch("SELECT patient_key, element FROM identity_pin ORDER BY position")
+            ]
 
-    async def replayed_pins(self) -> set[tuple[int, str]]:
+    async def replayed_pins(self) -> list[tuple[int, str]]:
         async with self.database.connection() as tx:
             return replay(await self.identity.log(tx)).pins
 
@@ -462,9 +464,9 @@ async def test_a_pin_decides_through_merge_and_unlink_and_the_last_one_stands(hu
     assert (await hub.golden(1, 2, 3)).elements["birthDate"] == "1967-12-13"
     await hub.unlink(2, 1)
     await hub.pin(2, "birthDate")
-    assert await hub.pins() == await hub.replayed_pins() == {(2, "birthDate"), (3, "birthDate")}
+    assert await hub.pins() == await hub.replayed_pins() == [(2, "birthDate"), (3, "birthDate")]
     await hub.pin(2, "birthDate", chosen=False)
-    assert await hub.pins() == await hub.replayed_pins() == {(3, "birthDate")}
+    assert await hub.pins() == await hub.replayed_pins() == [(3, "birthDate")]
 
 
 async def test_what_is_no_single_element_or_no_patient_cannot_be_pinned(hub: Hub) -> None:

@@ -64,13 +64,45 @@ async def test_a_twin_is_possible_and_never_certain(admin):
     assert graded(await match(admin, twin, onlyCertainMatches=True)) == []
 
 
-async def test_only_certain_matches_are_one_or_none(admin):
+async def test_only_certain_matches_are_records_of_one_person_or_none(admin):
     one = await known(admin, SIGNE)
     other = await known(admin, SIGNE | {"identifier": [SSN]})  # linked: the same person
     found = graded(await match(admin, SIGNE))
     assert {id_ for id_, _ in found} == {one, other}
-    assert len(graded(await match(admin, SIGNE, onlyCertainMatches=True))) == 1
-    assert len(graded(await match(admin, SIGNE, count=1))) == 1
+    assert graded(await match(admin, SIGNE, onlyCertainMatches=True)) == found
+    assert graded(await match(admin, SIGNE, count=1)) == found[:1]
+
+
+async def test_several_persons_who_are_certain_are_no_certain_match(admin, hub, database):
+    """IHE ITI-119, case 5: records of two persons, told apart by people who saw their papers."""
+    one = await known(admin, SIGNE)
+    other = await known(admin, SIGNE | {"identifier": [SSN]})
+    async with database.transaction() as tx:
+        keys = dict(await tx.fetch("SELECT patient_id, patient_key FROM identity_patient"))
+        await hub.identity.split(tx, SourcePatient(keys[other], other, "s"), "Ann", "papers-seen")
+    assert {id_ for id_, grade in graded(await match(admin, SIGNE)) if grade == "certain"} == {one, other}
+    assert graded(await match(admin, SIGNE, onlyCertainMatches=True)) == []
+
+
+async def test_a_patient_may_be_sent_alone_and_is_recorded_as_the_transaction_of_ihe(admin):
+    """IHE ITI-119 §2:3.119.4.1.2 and §2:3.119.5.1.2."""
+    id_ = await known(admin, SIGNE)
+    assert graded(await admin.post("/fhir/Patient/$match", json=MISSPELT)) == [(id_, "certain")]
+    assert graded(await admin.post("/fhir/Patient/$idi-match", json=SIGNE)) == [(id_, "certain")]
+    events = [e["resource"] for e in (await admin.get("/fhir/AuditEvent?_count=2")).json()["entry"]]
+    assert [[coding["code"] for coding in event["subtype"]] for event in events] == [
+        ["operation"],
+        ["search", "ITI-119"],
+    ]
+
+
+async def test_the_likeliest_match_comes_first_and_nobody_is_an_empty_bundle(admin):
+    """IHE ITI-119, cases 2, 6 and 7."""
+    exact = await known(admin, SIGNE)
+    likely = await known(admin, MISSPELT)
+    assert [id_ for id_, _ in graded(await match(admin, SIGNE))] == [exact, likely]
+    nobody = await match(admin, {"resourceType": "Patient", "name": [{"family": "Quist"}], "birthDate": "1901-01-02"})
+    assert (nobody.status_code, nobody.json()["total"], nobody.json().get("entry", [])) == (200, 0, [])
 
 
 async def test_a_number_that_was_merged_away_stands_for_its_survivor(admin, hub, database):

@@ -106,6 +106,33 @@ def test_a_code_of_another_system_is_not_translated_by_a_table_of_hl7() -> None:
     ]
 
 
+def _limit(number: str) -> dict[str, Any]:
+    return {"value": Decimal(number), **MG}
+
+
+@pytest.mark.parametrize(
+    ("sent", "limits"),
+    [
+        ("070-110", {"low": _limit("70"), "high": _limit("110")}),
+        ("3.50 - 5.10", {"low": _limit("3.50"), "high": _limit("5.10")}),
+        ("-5--1", {"low": _limit("-5"), "high": _limit("-1")}),
+        ("<5", {"high": _limit("5")}),
+        ("≤ 5.0", {"high": _limit("5.0")}),
+        ("> 60", {"low": _limit("60")}),
+        ("110-70", {}),
+        ("<5-6", {}),
+        ("1.2.3", {}),
+        ("5", {}),
+        ("3.5-5.1 mmol/L", {}),
+        ("negative", {}),
+    ],
+)
+def test_the_limits_of_a_number_are_numbers_beside_their_text(sent: str, limits: dict[str, Any]) -> None:
+    assert observation(f"OBX|1|NM|X^x^L||4|mg/L^^UCUM|{sent}||||F")["referenceRange"] == [{"text": sent, **limits}]
+    told = observation(f"OBX|1|ST|X^x^L||four|mg/L^^UCUM|{sent}||||F")
+    assert told["referenceRange"] == [{"text": sent}], "a text has no limits"
+
+
 def test_a_unit_without_coding_system_is_not_called_ucum() -> None:
     assert observation("OBX|1|NM|T1^Item^L||88|µmol/L|||||F")["valueQuantity"] == {"value": 88, "unit": "µmol/L"}
 

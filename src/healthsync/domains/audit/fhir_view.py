@@ -16,6 +16,7 @@ _INTERACTIONS = frozenset(
 _IHE = "urn:ihe:event-type-code"
 _TRANSACTIONS = {
     "$ihe-pix": ("search", "ITI-83", "Mobile Patient Identifier Cross-reference Query"),
+    "$match": ("search", "ITI-119", "Patient Demographics Match"),
     "query-demographics": (None, "ITI-21", "Patient Demographics Query"),
     "query-identifiers": (None, "ITI-9", "PIX Query"),
 }

@@ -141,10 +141,12 @@ class ByWeights:
     def __call__(self, one: Demographics, other: Demographics) -> Comparison:
         """Compare two records."""
         by_rules = compare(one, other)
-        if (by_rules.links and not by_rules.flags) or are_two(one, other, by_rules):
+        if are_two(one, other, by_rules):
             return by_rules
         weighed = self.weights.weigh(one, other)
         likely, reasons = weighed.probability, weighed.reasons
+        if by_rules.links and not by_rules.flags:  # weighed all the same, so that the likeliest comes first
+            return replace(by_rules, score=max(by_rules.score, likely))
         if likely < self.review or by_rules.rule is Rule.IDENTIFIER:
             return by_rules if by_rules.rule else replace(by_rules, score=likely)
         evidence = (

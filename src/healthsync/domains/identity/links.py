@@ -45,9 +45,10 @@ def _apply(state: LinkState, event: LinkEvent) -> None:
         case LinkEventKind.RESOLVED if other is not None:
             state.reviews.pop(pair(key, other), None)
         case LinkEventKind.PINNED:
-            state.pins |= {(key, element) for element in event.evidence}
+            pins = [(key, element) for element in event.evidence]
+            state.pins = [*(pin for pin in state.pins if pin not in pins), *pins]
         case LinkEventKind.UNPINNED:
-            state.pins -= {(key, element) for element in event.evidence}
+            state.pins = [pin for pin in state.pins if pin[0] != key or pin[1] not in event.evidence]
 
 
 def _move(state: LinkState, key: int, person: UUID) -> None:
@@ -144,15 +145,13 @@ class Ledger:
             self.decide(key, other, Decision.CANNOT_LINK, reason)
 
     def pin(self, key: int, element: str, reason: str) -> None:
-        """The golden record takes an element from this patient, and from no other member of the person."""
-        for pinned, of in sorted(self.state.pins):
-            if of == element and pinned != key:
-                self.unpin(pinned, element, reason)
-        if (key, element) not in self.state.pins:
+        """The golden record takes an element from this patient. What was pinned to another member of the person stays
+        with that one: it counts again when the two are parted, or when this pin is taken back."""
+        if [pinned for pinned, of in self.state.pins if of == element][-1:] != [key]:
             self._add(LinkEventKind.PINNED, key, None, reason, (element,))
 
     def unpin(self, key: int, element: str, reason: str) -> None:
-        """The rules decide again about an element of this patient."""
+        """An element is not taken from this patient any more: the pin before decides, or else the rules."""
         if (key, element) in self.state.pins:
             self._add(LinkEventKind.UNPINNED, key, None, reason, (element,))
 

@@ -200,8 +200,8 @@ class LinkState:
     redirects: dict[UUID, UUID] = field(default_factory=dict)
     decisions: dict[tuple[int, int], Decision] = field(default_factory=dict)
     reviews: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
-    pins: set[tuple[int, str]] = field(default_factory=set)
-    """Patients, and the elements of the golden record that are taken from them."""
+    pins: list[tuple[int, str]] = field(default_factory=list)
+    """Patients, and the elements of the golden record that are taken from them, the newest last."""
 
     def members(self, person: UUID) -> set[int]:
         """The patients of a person."""

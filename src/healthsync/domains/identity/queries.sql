@@ -235,13 +235,13 @@ FROM identity_link_event ORDER BY sequence;
 SELECT patient_key, other_patient_key, reasons FROM identity_review ORDER BY raised_at, patient_key LIMIT $1;
 
 -- name: pins
--- The elements of the golden record that a person chose from these patients.
-SELECT patient_key, element FROM identity_pin WHERE patient_key = ANY($1::bigint[]);
+-- The elements of the golden record that a person chose from these patients, the newest last.
+SELECT patient_key, element FROM identity_pin WHERE patient_key = ANY($1::bigint[]) ORDER BY position;
 
 -- name: save_pinned
 -- Patients, and an element that is taken from each.
 INSERT INTO identity_pin (patient_key, element)
-SELECT * FROM unnest($1::bigint[], $2::text[]) ON CONFLICT DO NOTHING
+SELECT * FROM unnest($1::bigint[], $2::text[]) ON CONFLICT (patient_key, element) DO UPDATE SET position = DEFAULT
 
 -- name: save_unpinned
 -- Patients, and an element that is not taken from them any more.

@@ -322,12 +322,12 @@ class IdentityService:
         return MergeOutcome(state.person_of[patient.patient_key], patient, None, changed_members=moved)
 
     async def pin(self, tx: Transaction, patient: SourcePatient, element: str, decided_by: str, reason: str) -> None:
-        """A person decided that the golden record takes an element from this patient, whatever the rules say; what was
-        chosen before among the members of its person is chosen no more. Raises InvalidInput for an unknown element."""
+        """A person decided that the golden record takes an element from this patient, whatever the rules say. Of
+        several among the members of a person the newest pin decides. Raises InvalidInput for an unknown element."""
         await self._choose(tx, patient, element, decided_by, reason, chosen=True)
 
     async def unpin(self, tx: Transaction, patient: SourcePatient, element: str, decided_by: str, reason: str) -> None:
-        """The rules decide again. Raises InvalidInput for an unknown element."""
+        """The pin before decides again, or else the rules. Raises InvalidInput for an unknown element."""
         await self._choose(tx, patient, element, decided_by, reason, chosen=False)
 
     async def _choose(
@@ -361,11 +361,14 @@ class IdentityService:
 
     async def golden(self, tx: Transaction, records: Mapping[SourcePatient, Mapping[str, Any]]) -> GoldenRecord:
         """The golden record of source patients of one person, as far as they are given, with what was pinned."""
-        pins = await store.pins(tx, [patient.patient_key for patient in records])
-        pinned = {patient: frozenset(of for key, of in pins if key == patient.patient_key) for patient in records}
+        newest = {of: key for key, of in await store.pins(tx, [patient.patient_key for patient in records])}
         return golden_record(
             [
-                SourceRecord(resource, self._survivorship.trust_in(patient.source), pinned[patient])
+                SourceRecord(
+                    resource,
+                    self._survivorship.trust_in(patient.source),
+                    frozenset(of for of, key in newest.items() if key == patient.patient_key),
+                )
                 for patient, resource in records.items()
             ],
             self._survivorship.rules,

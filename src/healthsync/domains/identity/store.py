@@ -291,9 +291,9 @@ async def bearers(tx: Transaction, tokens: Sequence[int], types: Sequence[str]) 
     return [SourcePatient(*row) for row in await tx.fetch(_SQL.bearers, tokens, types)]
 
 
-async def pins(tx: Transaction, keys: Collection[int]) -> set[tuple[int, str]]:
+async def pins(tx: Transaction, keys: Collection[int]) -> list[tuple[int, str]]:
     """The patients among these from which an element is taken, with the element."""
-    return {tuple(row) for row in await tx.fetch(_SQL.pins, list(keys))}
+    return [tuple(row) for row in await tx.fetch(_SQL.pins, list(keys))]
 
 
 async def history(tx: Transaction, enterprise_id: UUID) -> list[LinkEvent]:

@@ -93,12 +93,13 @@ class OperationRoutes:
     async def match(self, request: Request, names: Mapping[str, str]) -> Response:
         """POST Patient/$match."""
         requester = await self._begin(request, {"type": "Patient"}, "search")
-        return self._likely(request, await self._match(requester, await parameters_of(request)), "$match")
+        found = await self._match(requester, await parameters_of(request, sole="resource"))
+        return self._likely(request, found, "$match")
 
     async def idi_match(self, request: Request, names: Mapping[str, str]) -> Response:
         """POST Patient/$idi-match."""
         requester = await self._begin(request, {"type": "Patient"}, "search")
-        found = await self._match(requester, await parameters_of(request), weighted=True)
+        found = await self._match(requester, await parameters_of(request, sole="resource"), weighted=True)
         return self._likely(request, found, "$idi-match")
 
     def _likely(self, request: Request, found: Sequence[Likely] | Refusal, operation: str) -> Response:

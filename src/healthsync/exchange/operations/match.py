@@ -1,5 +1,5 @@
-"""Patient/$match (patient-operation-match.html) and $idi-match (HL7 Interoperable Digital Identity and Patient Matching
-2.0.0): who a patient is that somebody describes, through the gate out."""
+"""Patient/$match (patient-operation-match.html; IHE PDQm, ITI-119) and $idi-match (HL7 Interoperable Digital Identity
+and Patient Matching 2.0.0): who a patient is that somebody describes, through the gate out."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class MatchPatients:
     ) -> list[Likely] | Refusal:
         """The Patients that the one described may be; certainly no others are among them.
 
-        With `onlyCertainMatches` there is one, or none where several persons are certain. `weighted` is for $idi-match,
-        which refuses what describes a person too little. Raises InvalidInput.
+        With `onlyCertainMatches` all are records of one person, none where several persons are certain. `weighted` is
+        for $idi-match, which refuses what describes a person too little. Raises InvalidInput.
         """
         asked.only(("resource", "patient", "onlyCertainMatches", "count") if weighted else _PARAMETERS)
         patient = asked.object("resource") or (asked.object("patient") if weighted else None)
@@ -66,9 +66,10 @@ _PARAMETERS = ("resource", "onlyCertainMatches", "count")
 
 
 def only_certain(likely: Iterable[Likely]) -> list[Likely]:
-    """The best of the certain ones if they are all of one person, else none: whoever asks would take the first."""
+    """The certain ones if they are all of one person, else none: whoever asks would take the first (IHE ITI-119, cases
+    3 to 5)."""
     certain = [one for one in likely if one.grade is Grade.CERTAIN]
-    return certain[:1] if len({one.person for one in certain}) == 1 else []
+    return certain if len({one.person for one in certain}) == 1 else []
 
 
 def _check(patient: Json | None, weighted: bool) -> None:

@@ -16,7 +16,7 @@ from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import code_system
 from healthsync.standards.maps.tables import tables
-from healthsync.standards.maps.values import JOINED_LINES, observation_value
+from healthsync.standards.maps.values import JOINED_LINES, NUMBERS, limits, observation_value
 from healthsync.standards.maps.waveforms import SAMPLES, Channel
 
 
@@ -116,6 +116,8 @@ class Results:
         found = [value for rep in obx.valued(5) if (value := observation_value(kind, rep, obx, scribe))]
         if len(found) > 1 and kind in JOINED_LINES:
             found = [("valueString", "\n".join(text for _, text in found))]
+        if kind in NUMBERS and (ranges := resource.get("referenceRange")):
+            ranges[0] |= limits(obx, scribe)
         if len(found) == 1:
             _set_value(resource, *found[0])
         elif found:  # guide: OBX[Observation-Component]

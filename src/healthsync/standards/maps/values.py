@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,27 @@ def _number(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
         return None
     comparator, number = found
     return "valueQuantity", _quantity(number, comparator, segment, scribe)
+
+
+def limits(segment: Segment, scribe: Scribe) -> Resource:
+    """The limits that OBX-7 tells of a number (`low-high`, `>low`, `<high`: v2.5.1 §7.4.2.7), in the unit of the value.
+
+    Empty for any other text. Whether a limit itself is meant, the text says, which stands beside.
+    """
+    match = _LIMITS.fullmatch(segment.get(7))
+    if match is None:
+        return {}
+    sign, first, second = match["sign"], numbers.decimal(match["first"]), numbers.decimal(match["second"] or "")
+    if first is None or (second is None) == (sign is None) or (second is not None and first > second):
+        return {}
+    low, high = (None, first) if sign in ("<", "<=", "≤") else (first, second)
+    measure = _unit(segment, scribe.source)
+    return {name: {"value": number, **measure} for name, number in (("low", low), ("high", high)) if number is not None}
+
+
+_LIMITS = re.compile(
+    r"\s*(?P<sign><=|>=|[<>≤≥])?\s*(?P<first>[+-]?[\d.]+)\s*(?:-\s*(?P<second>[+-]?[\d.]+)\s*)?", re.ASCII
+)
 
 
 def _structured(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
@@ -141,6 +163,7 @@ def _alternatives(rep: Repetition, _segment: Segment, _scribe: Scribe) -> Valued
 
 
 _TEXT = frozenset({"ST", "TX", "FT", ""})
+NUMBERS = frozenset({"NM", "SN"})
 JOINED_LINES = frozenset({"TX", "FT"})
 """Types whose repetitions are the lines of one text (v2.5.1 §2.A.78)."""
 
