@@ -73,9 +73,17 @@ FROM member LEFT JOIN identity_held h ON h.patient_key = member.patient_key
 ORDER BY member.patient_key;
 
 -- name: keyed_by_others
--- Patients whose block keys are not of this version, held against others who key them.
-SELECT p.*, h.version AS held FROM identity_patient p LEFT JOIN identity_held h USING (patient_key)
-WHERE p.keys_version <> $1 ORDER BY p.patient_key LIMIT $2 FOR UPDATE OF p SKIP LOCKED;
+-- Patients whose block keys are not of this version, held against others who key them. No index finds "another" version: it
+-- finds what lies before and behind.
+WITH before AS (
+    SELECT * FROM identity_patient WHERE keys_version < $1
+    ORDER BY keys_version, patient_key LIMIT $2 FOR UPDATE SKIP LOCKED
+), behind AS (
+    SELECT * FROM identity_patient WHERE keys_version > $1
+    ORDER BY keys_version, patient_key LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+SELECT other.*, h.version AS held FROM (TABLE before UNION ALL TABLE behind) AS other
+LEFT JOIN identity_held h USING (patient_key);
 
 -- name: matched_next
 -- Patients whose record is not deleted, by key.
