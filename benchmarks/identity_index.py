@@ -17,7 +17,7 @@ import pickle
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -37,13 +37,14 @@ from healthsync.domains.identity.block_keys import VERSION, block_keys
 from healthsync.domains.identity.linkage.population import Person, Population
 from healthsync.domains.identity.service import LARGEST_BLOCK
 from healthsync.domains.identity.tokens import fingerprint_of, tokens_of
+from healthsync.entrypoints.cli.serve import run_loop
 
 _BATCH = 5_000
 _PROCESSES = 2
 _FIRST = 10_000_000
 _LEAKAGE = 100_000
 _CLIENTS = 16
-_WARMING = 50
+_WARMING = 200
 _DESK = Requester(client_id="desk", roles=("admin",), purpose_of_use="TREAT")
 _Rows = dict[str, list[tuple[Any, ...]]]
 _Questions = list[tuple[Person, str]]
@@ -57,7 +58,7 @@ _Questions = list[tuple[Person, str]]
 @click.option("--leakage/--no-leakage", default=True, help="Count what ranking tokens by frequency tells.")
 def main(persons: int, questions: int, folder: Path | None, leakage: bool) -> None:
     """Measure matching and registering in an index of PERSONS."""
-    asyncio.run(_measure(persons, questions, folder))
+    run_loop(_measure(persons, questions, folder))  # as `healthsync serve` does
     if leakage:
         population = Population(seed=4)
         people = population.records(min(persons, _LEAKAGE), repeated=0.0)
@@ -251,10 +252,10 @@ async def _ask(hub: Hub, again: _Questions, postgres: Callable[[], float]) -> No
         async with hub.database.transaction(read_only=True) as tx:
             counted = 0
 
-            async def load(ids: Sequence[str], tx: Any = tx) -> Mapping[str, Any]:
+            async def load(asked: Mapping[str, int | None], tx: Any = tx) -> Mapping[str, Any]:
                 nonlocal counted
-                counted += len(ids)
-                return await _open(hub, tx, ids)
+                counted += len(asked)
+                return await _open(hub, tx, asked)
 
             asked, at, began = fhir(person), time.process_time(), time.perf_counter()
             found = await hub.identity.match(tx, asked, load, most=10)
@@ -273,7 +274,7 @@ async def _ask(hub: Hub, again: _Questions, postgres: Callable[[], float]) -> No
     click.echo(f"links: {right / len(again):.3f} of the true ones, {wrong} false")
 
 
-async def _open(hub: Hub, tx: Any, ids: Sequence[str]) -> Mapping[str, Any]:
+async def _open(hub: Hub, tx: Any, ids: Iterable[str]) -> Mapping[str, Any]:
     rows = await hub.ingest._records.current(tx, [("Patient", id_) for id_ in ids])
     documents = await hub.ingest._vault.open(tx, list(rows.values()))
     return {document["id"]: document for document in documents}
@@ -281,20 +282,23 @@ async def _open(hub: Hub, tx: Any, ids: Sequence[str]) -> Mapping[str, Any]:
 
 async def _register(hub: Hub, people: Sequence[Person], postgres: Callable[[], float], *, clients: int) -> None:
     """Through the gate: validated, sealed, indexed, matched, audited."""
-    for person in people[:_WARMING]:
-        await hub.write.create(_DESK, fhir(person))
-    people = people[_WARMING:]
-    waiting: Iterator[Person] = iter(people)
     wall: list[float] = []
 
-    async def client() -> None:
+    async def client(waiting: Iterator[Person]) -> None:
         for person in waiting:
             began = time.perf_counter()
             await hub.write.create(_DESK, fhir(person))
             wall.append(time.perf_counter() - began)
 
+    async def all_clients(people: Sequence[Person]) -> None:
+        wall.clear()
+        waiting = iter(people)
+        await asyncio.gather(*(client(waiting) for _ in range(clients)))
+
+    await all_clients(people[:_WARMING])  # each connection learns the types and the plans of its statements
+    people = people[_WARMING:]
     cpu, database, began = time.process_time(), postgres(), time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await all_clients(people)
     took, cpu, database = time.perf_counter() - began, time.process_time() - cpu, postgres() - database
     count = len(people)
     _tell(f"register, {clients} at once, wall", wall)

@@ -13,7 +13,7 @@ One file, though a long one: whoever reviews the gate sees every way out without
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -637,7 +637,8 @@ class Disclose:
         members = await self._person_of(tx, requester, number)
         if isinstance(members, NotCrossReferenced):
             return members, []
-        rows = await self._speaking(tx, requester, [member.patient_id for member in members])
+        versions = await self._speaking_versions(tx, [member.patient_id for member in members])
+        rows = await self._speaking(tx, requester, versions)
         told: dict[tuple[str, str], dict[str, Any]] = {}
         bearing: list[StoredResource] = []
         for row, shown in zip(rows, await self._show(tx, requester, rows), strict=True):
@@ -687,16 +688,18 @@ class Disclose:
         shown: dict[str, Disclosed] = {}
         async with self._database.transaction(read_only=True) as tx:
 
-            async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-                open_ = await self._speaking(tx, requester, [id_ for id_ in ids if id_ not in rows])
+            async def load(asked: Mapping[str, int | None]) -> dict[str, dict[str, Any]]:
+                unseen = {id_: held for id_, held in asked.items() if id_ not in rows}
+                open_ = await self._speaking(tx, requester, unseen)
                 rows.update({row.id: row for row in open_})
                 shown.update({each.id: each for each in await self._show(tx, requester, open_)})
-                return {id_: json.parse(shown[id_].text.encode()) for id_ in ids if id_ in shown}
+                return {id_: json.parse(shown[id_].text.encode()) for id_ in asked if id_ in shown}
 
             elements = visible_elements(self._roles, requester, "Patient")
             told = patient if elements is None else {name: patient[name] for name in patient.keys() & elements}
             candidates = await self._identity.match(tx, told, load, most=most)
-            await load([one.patient.patient_id for one in candidates])  # a survivor that shares no key itself
+            survivors = [one.patient.patient_id for one in candidates if one.patient.patient_id not in rows]
+            await load(await self._speaking_versions(tx, survivors))  # who shares no key itself
             likely = [
                 Likely(shown[id_], str(one.enterprise_id), one.comparison.score, one.comparison.grade)
                 for one in candidates
@@ -720,15 +723,23 @@ class Disclose:
             return _NOT_FOUND
         return await self._show_person(requester, "read", entity, person, person.golden.as_person())
 
-    async def _speaking(self, tx: Transaction, requester: Requester, ids: Sequence[str]) -> list[StoredResource]:
-        """What stands for patients where persons are compared and told of, as far as the requester may see it."""
-        return await self._speaking_as(tx, self.visibility(requester), ids)
-
-    async def _speaking_as(self, tx: Transaction, visibility: Visibility, ids: Sequence[str]) -> list[StoredResource]:
-        """The same for a visibility: for one whose newest version may be of somebody else, the version before it
-        speaks."""
+    async def _speaking_versions(self, tx: Transaction, ids: Sequence[str]) -> dict[str, int | None]:
+        """For those whose newest version may be of somebody else, the version before it; None: the newest speaks."""
         held = await self._reviews.held_versions(tx, ids) if ids else {}
-        newest = [("Patient", id_) for id_ in ids if id_ not in held]
+        return {id_: held.get(id_) for id_ in ids}
+
+    async def _speaking(
+        self, tx: Transaction, requester: Requester, asked: Mapping[str, int | None]
+    ) -> list[StoredResource]:
+        """What stands for patients where persons are compared and told of, as far as the requester may see it."""
+        return await self._speaking_as(tx, self.visibility(requester), asked)
+
+    async def _speaking_as(
+        self, tx: Transaction, visibility: Visibility, asked: Mapping[str, int | None]
+    ) -> list[StoredResource]:
+        """The same for a visibility."""
+        newest = [("Patient", id_) for id_, at in asked.items() if at is None]
+        held = {id_: at for id_, at in asked.items() if at is not None}
         former = [await self._records.vread(tx, "Patient", id_, at, visibility) for id_, at in held.items()]
         rows = [*await self._records.read_many(tx, newest, visibility), *former]
         return [row for row in rows if row is not None and row.permitted and not row.deleted]
@@ -736,7 +747,8 @@ class Disclose:
     async def _projected(self, tx: Transaction, requester: Requester, enterprise_id: str) -> _Projection | None:
         """A projection over the source patients of a person that the requester may see; None where he may see none."""
         members = await self._identity.members(tx, enterprise_id)
-        found = await self._speaking(tx, requester, [member.patient_id for member in members])
+        versions = await self._speaking_versions(tx, [member.patient_id for member in members])
+        found = await self._speaking(tx, requester, versions)
         rows = {row.id: row for row in found}
         shown = {member: rows[member.patient_id] for member in members if member.patient_id in rows}
         if not shown:
@@ -773,7 +785,7 @@ class Disclose:
         await self._audit.record_and_commit(event)
         ids = sorted({id_ for pair in pairs for id_ in pair})
         async with self._database.transaction(read_only=True) as tx:
-            rows = await self._speaking_as(tx, EVERYTHING, ids)
+            rows = await self._speaking_as(tx, EVERYTHING, await self._speaking_versions(tx, ids))
             says = {row.id: document for row in rows for document in await self._opened_if_any_key(tx, row)}
         return [
             self._identity.seen(says[one], says[other]) if one in says and other in says else None

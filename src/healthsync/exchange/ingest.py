@@ -355,7 +355,8 @@ class Ingest:
         events: list[Event] = []
         for patient in patients:
             load = self._load_speaking(tx)
-            document = (await load([patient.patient_id])).get(patient.patient_id)
+            held = await self._reviews.held_versions(tx, [patient.patient_id])
+            document = (await load({patient.patient_id: held.get(patient.patient_id)})).get(patient.patient_id)
             if document is None:
                 continue
             key = patient.patient_key
@@ -382,8 +383,8 @@ class Ingest:
     def _load_speaking(self, tx: Transaction) -> LoadPatients:
         """What stands for patients in store, as far as its key is there."""
 
-        async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-            rows = await self._speaking(tx, ids, await self._reviews.held_versions(tx, ids))
+        async def load(asked: Mapping[str, int | None]) -> dict[str, dict[str, Any]]:
+            rows = await self._speaking(tx, asked)
             return {
                 row.id: document
                 for row, document in zip(rows, await self._open_all(tx, rows), strict=True)
@@ -758,8 +759,8 @@ class Ingest:
     ) -> list[Event]:
         """Who a patient is, now that he says this. What is in doubt becomes work; an update of somebody else waits."""
 
-        async def load(ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-            return await self._spoken_for(tx, work, ids)
+        async def load(asked: Mapping[str, int | None]) -> dict[str, dict[str, Any]]:
+            return await self._spoken_for(tx, work, asked)
 
         key, told = patient.patient_key, f"Patient/{patient.patient_id}"
         is_new = key in work.new_patients
@@ -778,17 +779,19 @@ class Ingest:
         person = {"person": str(outcome.enterprise_id)}
         return [Event(EventName.PATIENT_MATCHED, told, person)] if outcome.linked_to else []
 
-    async def _spoken_for(self, tx: Transaction, work: _Work, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    async def _spoken_for(
+        self, tx: Transaction, work: _Work, asked: Mapping[str, int | None]
+    ) -> dict[str, dict[str, Any]]:
         """What stands for patients: what this submission brings, what is in store, or the version before one that is
         held. It is kept opened, and nobody may change it."""
-        held = await self._reviews.held_versions(tx, ids)
-        own = {id_: w.resource for (_, id_), w in work.written.items() if id_ in ids and id_ not in held}
-        rows = await self._speaking(tx, [id_ for id_ in ids if id_ not in own], held)
+        own = {id_: w.resource for (_, id_), w in work.written.items() if id_ in asked and asked[id_] is None}
+        rows = await self._speaking(tx, {id_: held for id_, held in asked.items() if id_ not in own})
         return own | {opened.stored.id: opened.document for opened in await self._vault.look(tx, rows)}
 
-    async def _speaking(self, tx: Transaction, ids: Sequence[str], held: Mapping[str, int]) -> list[StoredResource]:
+    async def _speaking(self, tx: Transaction, asked: Mapping[str, int | None]) -> list[StoredResource]:
         """The versions that stand for patients in store: the newest, or of those that are held the one before."""
-        rows = await self._records.current(tx, [("Patient", id_) for id_ in ids if id_ not in held])
+        rows = await self._records.current(tx, [("Patient", id_) for id_, held in asked.items() if held is None])
+        held = {id_: version for id_, version in asked.items() if version is not None}
         former = [await self._records.vread(tx, "Patient", id_, version, EVERYTHING) for id_, version in held.items()]
         return [*rows.values(), *(row for row in former if row is not None)]
 
@@ -991,7 +994,7 @@ class Ingest:
         one of the two persons."""
         events: list[Event] = []
         for patient in await self._reviews.in_doubt_about(tx, persons):
-            documents = await self._spoken_for(tx, work, [patient.patient_id])
+            documents = await self._spoken_for(tx, work, {patient.patient_id: None})
             if patient.patient_id in documents:
                 self._identity.withdraw(tx, patient.patient_key)
                 events += await self._register(tx, work, patient, documents[patient.patient_id], None)

@@ -33,7 +33,7 @@ class Index:
             BlindIndex(b"k" * 32), clock, deciding=ByWeights(shipped_weights()), own_keys=own_keys
         )
 
-    async def load(self, ids: Sequence[str]) -> Mapping[str, Record]:
+    async def load(self, ids: Mapping[str, int | None]) -> Mapping[str, Record]:
         return {id_: self.records[id_] for id_ in ids if id_ in self.records}
 
     async def register(self, key: int, record: Record) -> IdentityOutcome:

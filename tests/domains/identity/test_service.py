@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -65,7 +65,7 @@ class Hub:
         self.records: dict[str, dict[str, Any]] = {}
         self.loaded: list[str] = []
 
-    async def load(self, patient_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    async def load(self, patient_ids: Mapping[str, int | None]) -> Mapping[str, Mapping[str, Any]]:
         self.loaded += patient_ids
         return {id_: self.records[id_] for id_ in patient_ids if id_ in self.records}
 
@@ -167,6 +167,33 @@ async def test_an_unchanged_resend_changes_nothing_and_asks_for_nobody(hub: Hub)
     assert (again.enterprise_id, again.created) == (first.enterprise_id, False)
     assert await hub.replayed() == log
     assert hub.loaded == []
+
+
+async def test_who_stays_as_he_was_opened_is_not_opened_again_when_he_is_locked(hub: Hub) -> None:
+    first = await hub.register(1, person(ssn("219-09-1234")))
+    second = await hub.register(2, person(ssn("219-09-1234"), family="Falk"))
+    assert second.enterprise_id == first.enterprise_id
+    assert hub.loaded == ["p1"]
+
+
+async def test_who_changes_between_being_opened_and_being_locked_is_judged_by_what_he_says_then(hub: Hub) -> None:
+    before = person(ssn("219-09-1234"))
+    await hub.register(1, before)
+    opened: list[str] = []
+
+    async def load(asked: Mapping[str, int | None]) -> Mapping[str, Mapping[str, Any]]:
+        opened.extend(asked)
+        if len(opened) > 1:
+            return await hub.load(asked)
+        await hub.register(1, person(ssn("219-09-5678")))
+        return {"p1": before}
+
+    async with hub.database.transaction() as tx:
+        said = person(ssn("219-09-1234"), family="Falk")
+        second = await hub.identity.register(tx, 2, "p2", "east", said, load, is_new=True)
+    assert opened == ["p1", "p1"]
+    assert not second.linked_to
+    assert await hub.persons() == {frozenset({1}), frozenset({2})}
 
 
 async def test_one_number_of_one_authority_is_one_person_across_sources(hub: Hub) -> None:

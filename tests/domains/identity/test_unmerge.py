@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +28,7 @@ class World:
         self.patients: list[SourcePatient] = []
         self.numbers: list[str] = []
 
-    async def load(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    async def load(self, ids: Mapping[str, int | None]) -> Mapping[str, Mapping[str, Any]]:
         """Only of this world: who shares a block key in the other takes no part."""
         return {id_: self.records[id_] for id_ in ids if id_ in self.records}
 

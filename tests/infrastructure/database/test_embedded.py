@@ -298,6 +298,13 @@ async def test_a_start_that_was_interrupted_half_way_begins_again(folder):
     assert not list((folder / "postgres").glob("cluster.new*"))
 
 
+async def test_pages_in_the_log_are_compressed_with_lz4_where_the_server_was_built_with_it(folder):
+    server = EmbeddedPostgres(folder, durable=False)
+    asked = "SELECT 'lz4' = ANY (enumvals) = (setting = 'lz4') FROM pg_settings WHERE name = 'wal_compression'"
+    assert await ask(await server.start(), asked)
+    await server.stop()
+
+
 async def test_a_server_that_cannot_start_says_why_and_frees_the_folder(folder):
     server = EmbeddedPostgres(folder, durable=False)
     await server.start()

@@ -83,6 +83,14 @@ async def test_a_statement_in_between_sees_what_waited(notes: Database):
         assert len(await tx.look_up(FIND, {3: (3,), 4: (4,)})) == 1
 
 
+async def test_looking_beside_leaves_waiting_what_waits(notes: Database):
+    async with notes.unit_of_work() as tx:
+        tx.later(NOTE, [(1, "")])
+        assert [row[0] for row in await tx.look_beside("SELECT count(*) FROM note")] == [0]
+        assert not tx.connection.is_in_transaction()
+    assert await _notes(notes) == [1]
+
+
 @pytest.mark.parametrize("unit", ["unit_of_work", "transaction"])
 async def test_an_exception_in_the_block_undoes_everything(notes: Database, unit: str):
     with pytest.raises(ZeroDivisionError):

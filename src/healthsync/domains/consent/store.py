@@ -32,7 +32,7 @@ async def withdraw(tx: Transaction, consent_id: str) -> None:
 
 async def align(tx: Transaction, person: list[int]) -> None:
     """Give every member of a person the directives given for any member, and none given for others."""
-    if not await tx.look(_SQL.any_given, person):
+    if not await tx.look_beside(_SQL.any_given, person):  # directives are written at once: none waits
         return
     await tx.execute(_SQL.forget_others, person)
     await tx.execute(_SQL.spread, person)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-LoadPatients = Callable[[Sequence[str]], Awaitable[Mapping[str, Mapping[str, Any]]]]
-"""Fetches and unseals Patient resources by FHIR id; an id that no longer exists is absent from the answer."""
+LoadPatients = Callable[[Mapping[str, int | None]], Awaitable[Mapping[str, Mapping[str, Any]]]]
+"""Fetches and unseals Patient resources by FHIR id, in the version that speaks for each while its newest is held (None:
+the newest speaks); an id that no longer exists is absent from the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,8 @@ class Member:
     retired_into: int | None = None
     fingerprint: tuple[str, ...] = ()
     keys_version: str = ""
+    held: int | None = None
+    """The version that speaks for it while its newest is held."""
 
     @property
     def key(self) -> int:

@@ -35,9 +35,10 @@ WITH block AS MATERIALIZED (
     SELECT patient_key, sum(keys) AS keys FROM hit WHERE patient_key <> $5 GROUP BY patient_key
     ORDER BY sum(keys) DESC, patient_key LIMIT $4
 )
-SELECT p.patient_key, p.patient_id, p.source, p.enterprise_id, p.retired_into, hot.keys AS hot
+SELECT p.patient_key, p.patient_id, p.source, p.enterprise_id, p.retired_into, h.version AS held, hot.keys AS hot
 FROM (SELECT count(*) AS keys FROM block WHERE cardinality(patients) > $3) AS hot
 LEFT JOIN (best JOIN identity_patient p USING (patient_key)) ON p.fingerprint <> '{}'
+LEFT JOIN identity_held h ON h.patient_key = p.patient_key
 ORDER BY best.keys DESC, p.patient_key;
 
 -- name: survivors
@@ -57,14 +58,32 @@ SELECT enterprise_id FROM identity_enterprise WHERE enterprise_id IN (
 ORDER BY enterprise_id FOR UPDATE;
 
 -- name: members_with
--- All members of the persons of these patients.
-SELECT m.* FROM identity_patient m WHERE m.enterprise_id IN (
-    SELECT enterprise_id FROM identity_patient WHERE patient_key = ANY($1::bigint[]))
-ORDER BY m.patient_key;
+-- All members of the persons of these patients: each with the version that speaks for it while its newest is held, and
+-- what was decided and is to be looked at between it and others of them, by the key of the other.
+WITH member AS MATERIALIZED (
+    SELECT m.* FROM identity_patient m WHERE m.enterprise_id IN (
+        SELECT enterprise_id FROM identity_patient WHERE patient_key = ANY($1::bigint[]))
+), key AS (SELECT array_agg(patient_key) AS keys FROM member)
+SELECT member.*, h.version AS held,
+    (SELECT json_object_agg(d.other_patient_key, d.kind) FROM identity_decision d
+        WHERE d.patient_key = member.patient_key AND d.other_patient_key = ANY((SELECT keys FROM key)::bigint[])) AS decided,
+    (SELECT json_object_agg(r.other_patient_key, r.reasons) FROM identity_review r
+        WHERE r.patient_key = member.patient_key AND r.other_patient_key = ANY((SELECT keys FROM key)::bigint[])) AS flagged
+FROM member LEFT JOIN identity_held h ON h.patient_key = member.patient_key
+ORDER BY member.patient_key;
 
 -- name: keyed_by_others
--- Patients whose block keys are not of this version, held against others who key them.
-SELECT * FROM identity_patient WHERE keys_version <> $1 ORDER BY patient_key LIMIT $2 FOR UPDATE SKIP LOCKED;
+-- Patients whose block keys are not of this version, held against others who key them. No index finds "another" version: it
+-- finds what lies before and behind.
+WITH before AS (
+    SELECT * FROM identity_patient WHERE keys_version < $1
+    ORDER BY keys_version, patient_key LIMIT $2 FOR UPDATE SKIP LOCKED
+), behind AS (
+    SELECT * FROM identity_patient WHERE keys_version > $1
+    ORDER BY keys_version, patient_key LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+SELECT other.*, h.version AS held FROM (TABLE before UNION ALL TABLE behind) AS other
+LEFT JOIN identity_held h USING (patient_key);
 
 -- name: matched_next
 -- Patients whose record is not deleted, by key.
@@ -90,14 +109,6 @@ SELECT p.patient_id, o.patient_id FROM identity_rematch r
 JOIN identity_patient p ON p.patient_key = r.patient_key
 JOIN identity_patient o ON o.patient_key = r.other_patient_key
 WHERE r.job = $1 AND r.kind = $2 ORDER BY r.patient_key, r.other_patient_key LIMIT $3;
-
--- name: decisions_and_reviews
--- What was decided and what is to be looked at among these patients.
-SELECT patient_key, other_patient_key, kind, NULL::text[] AS reasons FROM identity_decision
-WHERE patient_key = ANY($1::bigint[]) AND other_patient_key = ANY($1::bigint[])
-UNION ALL
-SELECT patient_key, other_patient_key, NULL, reasons FROM identity_review
-WHERE patient_key = ANY($1::bigint[]) AND other_patient_key = ANY($1::bigint[]);
 
 -- name: save_persons
 -- Persons that an act made, or merged into others.

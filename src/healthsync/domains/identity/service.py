@@ -216,7 +216,7 @@ class IdentityService:
         said = demographics_of(patient, today=self._today())
         tokens = self._tokens(NOBODY, "", said)
         near = await self._near(tx, tokens)
-        loaded = await load([each.patient.patient_id for each in near]) if near else {}
+        loaded = await load({each.patient.patient_id: each.held for each in near}) if near else {}
         retired = [each.patient.patient_key for each in near if each.retired_into is not None]
         active = await store.survivors(tx, retired) if retired else {}
         found: dict[int, Candidate] = {}
@@ -239,7 +239,8 @@ class IdentityService:
     async def rekey(self, tx: Transaction, count: int, load: LoadPatients) -> int:
         """Key up to `count` patients anew whose block keys are of another version; answers how many there were."""
         members = await store.keyed_by_others(tx, self._keys_version, count)
-        records = await load([member.patient.patient_id for member in members if member.fingerprint]) if members else {}
+        speaking = {member.patient.patient_id: member.held for member in members if member.fingerprint}
+        records = await load(speaking) if speaking else {}
         for member in members:
             key, now = member.key, replace(member, keys_version=self._keys_version)
             record = records.get(member.patient.patient_id)
@@ -463,7 +464,7 @@ class IdentityService:
         """Those among who shares a token with a record that a link or a flag may concern, by key; `seen` gets what all
         of them say."""
         near = await self._near(tx, tokens)
-        loaded = await load([each.patient.patient_id for each in near]) if near else {}
+        loaded = await load({each.patient.patient_id: each.held for each in near}) if near else {}
         by_id = {each.patient.patient_id: each.patient for each in near}
         seen |= {id_: self._read(by_id[id_], patient) for id_, patient in loaded.items()}
         return {
@@ -484,20 +485,25 @@ class IdentityService:
         """The persons of `keys`, which are locked, and of `near`, which are not: whom nothing will be linked with is
         only told about, and households that arrive together need not wait for each other. `seen` is what candidates
         said before anything was locked."""
-        members = await store.persons_of(tx, keys, near) if keys or near else []
+        members, state = await store.persons_of(tx, keys, near) if keys or near else ([], LinkState())
         locked = {member.enterprise_id for member in members if member.key in keys}
         speaking = {
             member.patient.patient_id: member
             for member in members
             if member.fingerprint and member.key != but  # of a deleted record nothing is left
         }
-        # Who is locked now may have changed since he was opened.
-        opened = {id_: seen[id_] for id_, one in speaking.items() if id_ in seen and one.enterprise_id not in locked}
-        wanted = [id_ for id_ in speaking if id_ not in opened]
+        # Who is locked now may have changed since he was opened: his fingerprint tells.
+        opened = {
+            id_: seen[id_]
+            for id_, one in speaking.items()
+            if id_ in seen
+            and (one.enterprise_id not in locked or one.fingerprint == fingerprint_of(self._index, one.key, seen[id_]))
+        }
+        wanted = {id_: one.held for id_, one in speaking.items() if id_ not in opened}
         loaded = await load(wanted) if wanted else {}
         opened |= {id_: self._read(speaking[id_].patient, patient) for id_, patient in loaded.items()}
         others = {speaking[id_].key: said for id_, said in opened.items()}
-        return await self._ledger(tx, members, BY_RULES), members, others
+        return self._ledger(state, BY_RULES), members, others
 
     def _today(self) -> date:
         return self._clock.now().date()
@@ -506,20 +512,13 @@ class IdentityService:
         self, tx: Transaction, one: SourcePatient, other: SourcePatient, decided_by: str, reason: str
     ) -> tuple[Ledger, list[Member]]:
         check_reason(reason)
-        members = await store.persons_of(tx, {one.patient_key, other.patient_key})
+        members, state = await store.persons_of(tx, {one.patient_key, other.patient_key})
         for patient in (one, other):
             if patient.patient_key not in {member.key for member in members}:
                 raise UnknownPatient(patient.patient_id)
-        return await self._ledger(tx, members, decided_by), members
+        return self._ledger(state, decided_by), members
 
-    async def _ledger(self, tx: Transaction, members: Sequence[Member], decided_by: str) -> Ledger:
-        state = LinkState(
-            person_of={member.key: member.enterprise_id for member in members},
-            linked_to={member.key: member.linked_to for member in members},
-            retired_into={member.key: member.retired_into for member in members if member.retired_into is not None},
-        )
-        if members:
-            await store.add_decisions_and_reviews(tx, state)
+    def _ledger(self, state: LinkState, decided_by: str) -> Ledger:
         return Ledger(state, at=self._clock.now(), decided_by=decided_by)
 
     def _save(
@@ -545,9 +544,10 @@ class IdentityService:
             for key, member in after.items()
         }
         touched = {pair(event.patient_key, event.other_patient_key or event.patient_key) for event in ledger.events}
+        known = {member.enterprise_id for member in members}  # who has members leads nowhere else
         change = store.Change(
             at=self._clock.now(),
-            persons={event.enterprise_id: state.redirects.get(event.enterprise_id) for event in ledger.events}
+            persons={event.enterprise_id: None for event in ledger.events if event.enterprise_id not in known}
             | state.redirects,
             members=[member for key, member in after.items() if member != before.get(key)],
             events=ledger.events,

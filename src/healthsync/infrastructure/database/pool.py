@@ -168,6 +168,10 @@ class Transaction:
         """
         return await self.fetch(query, *parameters)
 
+    async def look_beside(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
+        """The same, of tables that nothing that waits will change: it goes on waiting."""
+        return await self.connection.fetch(query, *parameters)
+
     async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
         """The rows at some places, as `look` would find them."""
         return await self.look(lookup.query, *_columns(places))
@@ -240,6 +244,10 @@ class _UnitOfWork(Transaction):
             await self._ready()
         await self._connect()
         return await self.connection.fetch(query, *parameters)
+
+    async def look_beside(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
+        await self._connect()
+        return await super().look_beside(query, *parameters)
 
     async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
         if self._connection is None and not self._waiting and len(places) <= _MOST_PLACES:

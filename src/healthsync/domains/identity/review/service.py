@@ -109,7 +109,8 @@ class ReviewService:
         ]
         closed = []
         others = {_partner(task, patient_key).patient_id for task in doubtful if task.kind is not TaskKind.OVERLAY}
-        loaded = await load(sorted(others)) if others else {}
+        held = await store.held_versions(tx, others) if others else {}
+        loaded = await load({id_: held.get(id_) for id_ in sorted(others)}) if others else {}
         for task in doubtful:
             if task.kind is TaskKind.OVERLAY:
                 await self.release(tx, patient_key)
