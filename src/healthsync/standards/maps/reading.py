@@ -13,11 +13,11 @@ from healthsync.standards.hl7v2 import Message, Segment
 from healthsync.standards.maps import clinical, roles, times
 from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.compiler import Program
-from healthsync.standards.maps.encounter import first_repetition, tell_visit, visit_key
+from healthsync.standards.maps.encounter import PLACES, first_repetition, tell_visit, visit_key
 from healthsync.standards.maps.identifiers import V2_0203, cx_identifier, key_of, preferred
 from healthsync.standards.maps.model import Conversion, Correction, MappingContext, Resource
 from healthsync.standards.maps.notes import note
-from healthsync.standards.maps.parties import known_person, organization_of
+from healthsync.standards.maps.parties import authority, known_person, organization
 from healthsync.standards.maps.programs import programs_of
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import authority_system
@@ -154,11 +154,16 @@ class Reading:
         if key is None:
             if len(pv1) > 2:
                 scribe.issue("visit-without-number", "PV1-19")
-            return
+            if not any(pv1.valued(number) for number in PLACES) or (key := self.key_in_passing(pv1)) is None:
+                return
         draft = self.visit = scribe.draft("Encounter", key)
         draft.resource["subject"] = self.patient.reference
         self.programs["PV1[Encounter]"].run(pv1, draft, scribe)
         tell_visit(draft, pv1, self.event, times.date_time(self.event_text, scribe.zone), scribe)
+
+    def key_in_passing(self, _pv1: Segment) -> str | None:
+        """What names the visit that PV1 tells a place of and no number; None where it is not to be told."""
+        return None
 
     def _pv2(self, pv2: Segment) -> None:
         if self.visit:
@@ -248,13 +253,12 @@ class Reading:
 
 
 def _sender(msh: Segment, scribe: Scribe) -> Resource | None:
-    """MSH-4 as an Organization (guide: MSH[Provenance-Source])."""
+    """Who answers for the message (MSH-22), else the sending facility (MSH-4; guide: MSH[Provenance-Source])."""
+    responsible = first_repetition(msh, 22) if len(msh) > 21 else None
+    if responsible and (who := organization(responsible, scribe)):
+        return who
     rep = first_repetition(msh, 4)
-    if rep is None or not (part(rep, 1) or part(rep, 2)):
-        return None
-    namespace, universal_id = part(rep, 1), part(rep, 2)
-    number = {"system": "urn:ietf:rfc:3986", "value": authority_system(namespace, universal_id, scribe.source)}
-    return organization_of(number, namespace, scribe)
+    return authority(part(rep, 1), part(rep, 2), part(rep, 3), scribe) if rep else None
 
 
 def _tell_event(evn: Segment, provenance: Resource, scribe: Scribe) -> None:
