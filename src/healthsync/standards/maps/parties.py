@@ -258,6 +258,11 @@ def organization_of(number: Resource | None, name: str, scribe: Scribe) -> Resou
     return draft.reference
 
 
+def of_an_organization(found: Resource) -> Resource:
+    """An address or number without `use: home`, which no organisation has (org-2, org-3)."""
+    return {name: value for name, value in found.items() if (name, value) != ("use", "home")}
+
+
 _URI = "urn:ietf:rfc:3986"
 
 

@@ -151,15 +151,18 @@ class Reading:
         self.noted = None
         scribe.path = "PV1-19"
         key = visit_key(pv1, self.pid, self.patient.key, self.event, self.event_text, scribe)
-        if key is None:
+        if in_passing := key is None:
             if len(pv1) > 2:
                 scribe.issue("visit-without-number", "PV1-19")
-            if not any(pv1.valued(number) for number in PLACES) or (key := self.key_in_passing(pv1)) is None:
+            key = self.key_in_passing(pv1) if any(pv1.valued(number) for number in PLACES) else None
+            if key is None:
                 return
         draft = self.visit = scribe.draft("Encounter", key)
         draft.resource["subject"] = self.patient.reference
         self.programs["PV1[Encounter]"].run(pv1, draft, scribe)
         tell_visit(draft, pv1, self.event, times.date_time(self.event_text, scribe.zone), scribe)
+        if in_passing:
+            draft.resource["status"] = "unknown"  # no later message could end it
 
     def key_in_passing(self, _pv1: Segment) -> str | None:
         """What names the visit that PV1 tells a place of and no number; None where it is not to be told."""
@@ -222,7 +225,7 @@ class Reading:
             return  # a message without a patient may say nothing that has a place here
         targets = [draft.reference for draft in scribe.drafts.values()]
         draft = scribe.draft("Provenance", f"{self.control_id}|{clean(message.timestamp)}")
-        author = _sender(message.segments[0], scribe) or {"display": scribe.source}
+        sent = _senders(message.segments[0], scribe) or [("author", {"display": scribe.source})]
         resource = draft.resource
         resource["target"] = targets
         if happened := times.date_time(self.event_text, scribe.zone):
@@ -231,7 +234,9 @@ class Reading:
         resource["activity"] = {
             "coding": [{"system": f"{clinical.TERMINOLOGY}v2-0003", "code": self.trigger}],
         }
-        resource["agent"] = [{"type": clinical.concept("provenance-participant-type", "author"), "who": author}]
+        resource["agent"] = [
+            {"type": clinical.concept("provenance-participant-type", kind), "who": who} for kind, who in sent
+        ]
         assembler = clinical.concept("provenance-participant-type", "assembler")
         resource["agent"] += [{"type": assembler, "who": self._software(sft).reference} for sft in message.all("SFT")]
         if evn := message.first("EVN"):
@@ -252,13 +257,23 @@ class Reading:
         return draft
 
 
-def _sender(msh: Segment, scribe: Scribe) -> Resource | None:
-    """Who answers for the message (MSH-22), else the sending facility (MSH-4; guide: MSH[Provenance-Source])."""
-    responsible = first_repetition(msh, 22) if len(msh) > 21 else None
-    if responsible and (who := organization(responsible, scribe)):
-        return who
+def _senders(msh: Segment, scribe: Scribe) -> list[tuple[str, Resource]]:
+    """Who answers for the message (MSH-22), else the sending facility (MSH-4; guide: MSH[Provenance-Source]), which
+    otherwise has brought it.
+
+    MSH-17 is the facility's country (guide: MSH[MessageHeader]), where its address is not known better.
+    """
     rep = first_repetition(msh, 4)
-    return authority(part(rep, 1), part(rep, 2), part(rep, 3), scribe) if rep else None
+    facility = authority(part(rep, 1), part(rep, 2), part(rep, 3), scribe) if rep else None
+    if facility and (country := clean(msh.get(17)).strip() if len(msh) > 16 else ""):
+        draft = scribe.draft_of(facility)
+        draft.resource.setdefault("address", [{"country": country}])
+        draft.unless["address"] = ("*",)
+    responsible = first_repetition(msh, 22) if len(msh) > 21 else None
+    author = organization(responsible, scribe) if responsible else None
+    if author is None:
+        return [("author", facility)] if facility else []
+    return [("author", author), *([("informant", facility)] if facility else [])]
 
 
 def _tell_event(evn: Segment, provenance: Resource, scribe: Scribe) -> None:

@@ -401,6 +401,11 @@ def coded_organization(organization: Any, _pen: Pen, _vocabulary: str = "") -> R
     return made if made[0] or made[1] else None
 
 
+def producer(organization: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
+    """The organisation as OBX-15, where there is no OBX-23."""
+    return coded_organization(organization, pen) if pen.version < (2, 5, 1) else None
+
+
 def _system_of(number: Resource) -> str | None:
     """What stands for the authority of a number in the place of a coding system."""
     namespace, _, _ = authority_of(number)
@@ -544,7 +549,7 @@ WRITERS: Mapping[str, Writer] = {
     "DTM": dtm, "DT": dt, "DR": date_range, "TM": time_of_day, "NM": nm, "ST": st, "ID": code, "YN": yes_no,
     "CWE": cwe, "CWE-thing": thing, "CWE-coding": coding_alone, "CWE-code": code_of_concept, "CWE-kin": kin,
     "NM-minutes": minutes_of, "CWE-contact": contact_role, "CWE-text": text_as_concept, "CWE-unit": unit,
-    "CWE-organization": coded_organization,
+    "CWE-organization": coded_organization, "CWE-organization-old": producer,
     "CX": cx, "CX-own": cx_own, "CX-organization": number_of_organization, "EI": ei, "EI-own": ei_own,
     "EIP-specimen": eip, "XPN": xpn, "XPN-family": xpn_family, "XAD": xad, "XTN": xtn, "XCN": xcn, "XCN-text": xcn_text,
     "NDL": ndl, "XON": xon, "XON-name": name_of_organization, "PL": pl, "DLD": dld, "LA2": la2, "CQ": quantity,
