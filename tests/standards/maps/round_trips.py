@@ -65,9 +65,10 @@ def _along(root: Resource, resources: Mapping[str, Resource]) -> dict[str, Resou
         if (name := f"{resource['resourceType']}/{resource['id']}") in found:
             continue
         found[name] = resource
-        waiting += [
-            resources["/".join(named)] for named in references_of(_own(resource)) if "/".join(named) in resources
-        ]
+        named = ["/".join(pair) for pair in references_of(_own(resource))]
+        if resource["resourceType"] == "Location" and "partOf" in resource:
+            named.append(resource["partOf"]["reference"])  # no message needs it, and what is read again has it
+        waiting += [resources[name] for name in named if name in resources]
     return found
 
 

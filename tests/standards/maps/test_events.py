@@ -192,7 +192,8 @@ def test_two_patients_who_swap_beds_are_each_in_the_bed_of_the_other() -> None:
 
 def test_a_bed_has_its_state_without_a_patient() -> None:
     header, evn = adt("A20").split("\n")[:2]
-    (bed,) = after("\n".join([header, evn, "NPU|W1^101^A^ZHOSP|K"]))["Location"]
+    *levels, bed = after("\n".join([header, evn, "NPU|W1^101^A^ZHOSP|K"]))["Location"]
+    assert all("operationalStatus" not in level for level in levels)
     assert bed["operationalStatus"]["code"] == "K"
     assert bed["physicalType"]["coding"][0]["code"] == "bd"
 

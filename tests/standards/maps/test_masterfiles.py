@@ -27,9 +27,11 @@ LDP|3WEST^312^A^BENCH|CARD^Cardiology|MED^Medicine|||{flag}
 
 
 def of(conversion: Conversion, kind: str) -> dict[str, Any]:
-    (found,) = [
+    """The one resource of this type; of places the innermost, which the others are around."""
+    *around, found = [
         mapped.resource for mapped in conversion.resources if mapped.type == kind and "address" not in mapped.key
     ]
+    assert kind == "Location" or not around
     return found
 
 

@@ -275,3 +275,12 @@ def test_a_contact_of_no_organisation_is_counted() -> None:
     nk1 = "NK1|1|B^C|SPO" + "|" * 28 + "4861^^Harbor"
     conversion = converted(message("PID|1||P^^^Z^MR||A^B", nk1.replace("|SPO|", "|SPO||", 1)))
     assert conversion.unmapped == {"NK1-32": 1}
+
+
+def test_the_employer_of_a_group_policy_is_its_holder() -> None:
+    in1 = "IN1|1|GOLD|INS9|Acme||||G1||E77^^^EMPLOYERS^XX|Mill Works|20240101"
+    told = converted(message("PID|1||P^^^Z^MR", in1, event="ADT^A01^ADT_A01"))
+    (coverage,) = [mapped.resource for mapped in told.resources if mapped.type == "Coverage"]
+    (employer,) = [m.resource for m in told.resources if m.resource.get("name") == "Mill Works"]
+    assert coverage["policyHolder"] == {"reference": f"Organization/{employer['id']}"}
+    assert employer["identifier"][0]["value"] == "E77"

@@ -130,9 +130,48 @@ def test_a_place_that_is_only_described_is_the_place_of_that_name() -> None:
 
 def test_the_comprehensive_number_and_the_state_of_a_place_are_told() -> None:
     sent = "3WEST^312^A^BENCH^active^N^^^^4712&REG^REG"
-    (place,) = all_of(converted(ADMISSION.format(phone="", place=sent)), "Location")
-    assert place["status"] == "active"
-    assert [number["value"] for number in place["identifier"]] == ["3WEST/312/A", "4712"]
+    told = converted(ADMISSION.format(phone="", place=sent))
+    *levels, place = all_of(told, "Location")
+    assert place["status"] == "active" and not any("status" in level for level in levels)
+    assert [number["value"] for number in place["identifier"]] == ["3WEST/312/A", "A", "4712"]
+    assigner = next(each for each in all_of(told, "Organization") if each["name"] == "REG")
+    assert place["identifier"][-1]["assigner"]["reference"] == f"Organization/{assigner['id']}"
+
+
+def test_a_comprehensive_number_without_an_authority_of_its_own_is_one_of_the_authority_inside_it() -> None:
+    told = converted(ADMISSION.format(phone="", place="3WEST^^^BENCH^^^^^^4712&REG&1.2.3&ISO"))
+    number = all_of(told, "Location")[-1]["identifier"][-1]
+    (assigner,) = [each for each in all_of(told, "Organization") if each["name"] == "REG"]
+    assert number["system"] == "urn:oid:1.2.3" and number["assigner"]["reference"].endswith(assigner["id"])
+    assert {(each.get("system"), each["value"]) for each in assigner["identifier"]} == {
+        ("urn:ietf:rfc:3986", "urn:oid:1.2.3"), (None, "REG")
+    }  # fmt: skip
+    assert assigner["identifier"][0]["type"]["coding"][0]["code"] == "ISO"
+
+
+def test_each_level_of_a_place_is_a_place_and_part_of_the_one_around_it() -> None:
+    told = all_of(converted(ADMISSION.format(phone="", place="3WEST&9.1&ISO^312^A^BENCH^^^North^2")), "Location")
+    assert [place["physicalType"]["coding"][0]["code"] for place in told] == ["si", "bu", "lvl", "wa", "ro", "bd"]
+    assert [place["identifier"][-1]["value"] for place in told] == ["BENCH", "North", "2", "9.1", "312", "A"]
+    assert [place.get("partOf") for place in told] == [
+        None, *({"reference": f"Location/{place['id']}"} for place in told[:-1])
+    ]  # fmt: skip
+    assert all(validate.structure(place) == [] for place in told)
+
+
+def test_a_bed_is_one_place_in_all_messages_and_its_ward_is_the_one_that_others_name() -> None:
+    def ids(place: str) -> list[str]:
+        return [each["id"] for each in all_of(converted(ADMISSION.format(phone="", place=place)), "Location")]
+
+    bed, other = ids("3WEST^312^A^BENCH"), ids("3WEST^312^B^BENCH^active")
+    assert bed == ids("3WEST^312^A^BENCH") and bed[:-1] == other[:-1] and bed[-1] != other[-1]
+    assert ids("3WEST^^^BENCH") == bed[:2]
+    assert not set(ids("3WEST^312^A^OTHER")) & set(bed)
+
+
+def test_a_bed_of_no_room_is_not_a_room() -> None:
+    place = all_of(converted(ADMISSION.format(phone="", place="ICU^^2^BENCH")), "Location")[-1]
+    assert place["identifier"][0]["value"] == "ICU//2" and place["physicalType"]["coding"][0]["code"] == "bd"
 
 
 RESULT = """MSH|^~\\&|LAB|BENCH|||20240301||ORU^R01|1|P|2.5.1

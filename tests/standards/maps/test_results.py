@@ -361,3 +361,74 @@ def test_the_same_result_sent_again_later_changes_nothing():
     once, again = result("F", "2", "1200"), result("F", "2", "1300")
     for kind in ("Observation", "DiagnosticReport"):
         assert after(once, again)[kind] == after(once)[kind]
+
+
+LABORATORY = """MSH|^~\\&|LIS|CITYLAB|HUB|HIE|20240301101500||ORU^R01|L1|P|2.5.1
+PID|1||4711^^^GENERAL^MR
+OBR|1||F1^LIS|2345-7^Glucose^LN|||20240301080000
+{results}"""
+OBX = "OBX|{number}|NM|2345-7^Glucose^LN|{number}|95||||||F||||{producer}||||||||{name}|{address}|{director}"
+CITY = "City Laboratory^L^^^^CLIA&2.16.840.1.113883.4.7&ISO^XX^^^11D1111111"
+
+
+def laboratory(*results: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
+    sent = {"producer": "", "name": "", "address": "", "director": ""}
+    lines = [OBX.format(number=at, **sent | told) for at, told in enumerate(results, 1)]
+    return after(LABORATORY.format(results="\n".join(lines)))
+
+
+def test_who_examined_is_an_organisation_with_its_address_and_its_director_has_a_role_there() -> None:
+    told = {"name": CITY, "address": "9 Main Street^^Vienna^^1020^AUT^H", "director": "74^Stone^Peter^^^^^^GENERAL"}
+    stored = laboratory(told, told)
+    (city,) = [each for each in stored["Organization"] if each.get("name") == "City Laboratory"]
+    assert city["address"] == [{"line": ["9 Main Street"], "city": "Vienna", "postalCode": "1020", "country": "AUT"}]
+    (role,), (director,) = stored["PractitionerRole"], stored["Practitioner"]
+    assert role["code"][0]["coding"][0]["code"] == "MDIR"
+    assert role["organization"] == {"reference": f"Organization/{city['id']}"}
+    assert role["practitioner"] == {"reference": f"Practitioner/{director['id']}"}
+    for each in stored["Observation"]:
+        assert [one["reference"] for one in each["performer"]] == [
+            f"Organization/{city['id']}", f"PractitionerRole/{role['id']}"
+        ]  # fmt: skip
+
+
+def test_the_producer_and_the_laboratory_are_one_where_they_have_one_number() -> None:
+    (one,) = laboratory({"producer": "11D1111111^City Laboratory^CLIA", "name": CITY})["Observation"]
+    assert len(one["performer"]) == 1
+    (two,) = laboratory({"producer": "S1^Courier^99LAB", "name": CITY})["Observation"]
+    assert len(two["performer"]) == 2
+
+
+def test_an_address_of_nobody_is_counted() -> None:
+    told = OBX.format(number=1, producer="", name="", address="9 Main Street", director="")
+    assert converted(LABORATORY.format(results=told)).unmapped["OBX-24"] == 1
+
+
+def test_who_typed_a_report_has_that_function_and_who_performed_it_has_none() -> None:
+    told = LABORATORY.format(results="").strip() + "|" * 27 + "72&Reed&Tom|73&Page&Ann"
+    performers = after(told)["DiagnosticReport"][0]["performer"]
+    functions = [
+        each["valueCodeableConcept"]["coding"][0]["code"] for one in performers for each in one.get("extension", ())
+    ]
+    assert len(performers) == 2 and functions == ["TRANS"] and "extension" in performers[1]
+
+
+def test_a_report_has_the_number_of_its_group() -> None:
+    told = LABORATORY.format(results="").replace("OBR|", "ORC|RE|||G7^EHR\nOBR|")
+    numbers = after(told)["DiagnosticReport"][0]["identifier"]
+    assert [number["type"]["coding"][0]["code"] for number in numbers] == ["FILL", "PGN"]
+
+
+def test_who_answers_for_a_message_is_its_author_and_the_facility_has_brought_it() -> None:
+    told = LABORATORY.format(results="").replace("|2.5.1", "|2.5.1|||||AUT|||||Group^L^LG-1^^^GROUPS", 1)
+    stored = after(told)
+    names = {f"Organization/{each['id']}": each for each in stored["Organization"]}
+    agents = stored["Provenance"][0]["agent"]
+    assert [(a["type"]["coding"][0]["code"], names[a["who"]["reference"]]["name"]) for a in agents] == [
+        ("author", "Group"), ("informant", "CITYLAB")
+    ]  # fmt: skip
+    (facility,) = [each for each in names.values() if each["name"] == "CITYLAB"]
+    assert facility["address"] == [{"country": "AUT"}]
+    (mapped,) = [each for each in converted(told).resources if each.id == facility["id"]]
+    known = {**facility, "address": [{"city": "Vienna"}]}
+    assert merged(known, mapped)["address"] == [{"city": "Vienna"}], "a country is not an address that is known better"

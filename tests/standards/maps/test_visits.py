@@ -10,7 +10,7 @@ import pytest
 from healthsync.standards.fhir import validate
 from healthsync.standards.maps import merged
 
-from .golden_pairs import converted
+from .golden_pairs import after, converted
 
 PID = "PID|1||P1^^^ZHOSP^MR||Linnet^Ora^^^^^L||19640428|F"
 
@@ -198,3 +198,48 @@ def test_a_visit_never_ends_before_it_begins() -> None:
     early = adt("A03", at="20240201100000", discharged="20240201100000")
     for order in ((ADMISSION, early), (early, ADMISSION)):
         assert len(told(*order)) == 1
+
+
+RESULT = """MSH|^~\\&|LAB|ZLAB|HUB|HIE|20240301{minute}||ORU^R01|R{minute}|P|2.5.1
+PID|1||P1^^^ZHOSP^MR||Doe^Jo
+PV1|1|{klass}|{place}|||{prior}
+ORC|RE|{number}^EHR
+OBR|1|{number}^EHR||2345-7^Glucose^LN|||20240301"""
+
+
+def result(
+    place: str = "AMB^^^ZHOSP", *, number: str = "O1", minute: str = "1000", klass: str = "O", prior: str = ""
+) -> str:
+    return RESULT.format(place=place, number=number, minute=minute, klass=klass, prior=prior)
+
+
+def test_a_result_says_where_the_patient_was_though_no_number_names_the_visit() -> None:
+    stored = after(result())
+    (visit,), (report,) = stored["Encounter"], stored["DiagnosticReport"]
+    assert visit["status"] == "unknown" and "identifier" not in visit and "period" not in visit
+    assert visit["location"][0]["location"]["reference"].removeprefix("Location/") in {
+        place["id"] for place in stored["Location"] if place["name"] == "ZHOSP AMB"
+    }
+    assert report["encounter"] == {"reference": f"Encounter/{visit['id']}"}
+
+
+def test_the_visit_without_a_number_is_that_of_its_order() -> None:
+    assert len(after(result(), result(minute="1100"))["Encounter"]) == 1
+    assert len(after(result(), result(number="O2", minute="1100"))["Encounter"]) == 2
+
+
+def test_a_visit_without_a_number_and_without_a_place_says_nothing() -> None:
+    for told in (result(""), result(klass="N")):
+        assert "Encounter" not in after(told)
+        assert [issue.code for issue in converted(told).issues if issue.path == "PV1-19"] == ["visit-without-number"]
+
+
+def test_where_a_discharge_leads_to_is_one_place_for_each_kind() -> None:
+    lines = DISCHARGE.split("\n")
+    fields = lines[-1].split("|")
+    fields[37] = "HOME&Own home"
+    stored = after("\n".join([*lines[:-1], "|".join(fields)]))
+    (home,) = [each for each in stored["Location"] if each["mode"] == "kind"]
+    assert home["name"] == "Own home" and home["type"][0]["coding"][0]["code"] == "HOME"
+    destination = stored["Encounter"][0]["hospitalization"]["destination"]
+    assert destination == {"reference": f"Location/{home['id']}"}

@@ -130,6 +130,8 @@ def insurance(in1: Segment, programs: Mapping[str, Program], patient: Draft, scr
     elif insured := _insured(in1, programs["IN1[RelatedPerson]"], patient, scribe):
         resource["subscriber"] = insured.reference
     resource["payor"] = [_payor(in1, scribe)]
+    if holder := _policy_holder(in1, scribe):
+        resource["policyHolder"] = holder
     group = first_repetition(in1, 9)
     if group and (name := part(group, 1)):
         of_group = next(
@@ -157,6 +159,16 @@ def _insured(in1: Segment, program: Program, patient: Draft, scribe: Scribe) -> 
     draft.resource["patient"] = patient.reference
     program.run(in1, draft, scribe, again=True)
     return draft
+
+
+def _policy_holder(in1: Segment, scribe: Scribe) -> Resource | None:
+    """The employer whose group policy it is: its number (IN1-10), else that of IN1-11, which names it."""
+    number, named = first_repetition(in1, 10), first_repetition(in1, 11)
+    scribe.path = "IN1-10"
+    found = cx_identifier(number, scribe) if number else None
+    if found is None:
+        return organization(named, scribe) if named else None
+    return organization_of(found, part(named, 1) if named else "", scribe)
 
 
 def _payor(in1: Segment, scribe: Scribe) -> Resource:

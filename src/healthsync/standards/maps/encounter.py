@@ -124,7 +124,7 @@ def _tell_period(draft: Draft, event: Event, happened: str | None, scribe: Scrib
         draft.resource["period"] = period
 
 
-_PLACES = ((3, "active"), (6, "completed"), (11, "active"), (42, "planned"), (43, "completed"))
+PLACES = {3: "active", 6: "completed", 11: "active", 42: "planned", 43: "completed"}
 """PV1 fields with locations: assigned, prior, temporary, pending, prior temporary."""
 
 
@@ -134,7 +134,7 @@ def _places(pv1: Segment, event: Event, happened: str | None, since: str | None,
     """
     places: list[Resource] = []
     goes_to = 11 if (event.departs or event.moves) and pv1.get(11) else 3
-    for number, status in _PLACES:
+    for number, status in PLACES.items():
         if (event.moves_back and number not in (3, 11)) or (number == 42 and "location.planned" in event.cancels):
             continue
         rep = first_repetition(pv1, number)

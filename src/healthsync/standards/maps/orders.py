@@ -13,7 +13,7 @@ from healthsync.standards.maps.compiler import Program
 from healthsync.standards.maps.encounter import first_repetition
 from healthsync.standards.maps.identifiers import ei_identifier, eip_identifier
 from healthsync.standards.maps.model import Resource
-from healthsync.standards.maps.parties import address, contact_point, organization, practitioner
+from healthsync.standards.maps.parties import address, contact_point, of_an_organization, organization, practitioner
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.tables import tables
 from healthsync.standards.maps.timings import priority_of, timing_of_tq, timing_of_tq1
@@ -174,16 +174,12 @@ def _facility(orc: Segment, scribe: Scribe) -> Resource | None:
     if rep is None or (reference := organization(rep, scribe)) is None:
         return None
     told = scribe.draft_of(reference).resource
-    if (where := first_repetition(orc, 22)) and (found := address(where, scribe)):
-        told.setdefault("address", [_of_an_organization(found)])
-    if (call := first_repetition(orc, 23)) and (found := contact_point(call, scribe)):
-        told.setdefault("telecom", [_of_an_organization(found)])
+    for number, name, read in ((22, "address", address), (23, "telecom", contact_point)):
+        scribe.path = f"ORC-{number}"
+        found = [of_an_organization(made) for rep in orc.valued(number) if (made := read(rep, scribe))]
+        if found:
+            told.setdefault(name, found)
     return reference
-
-
-def _of_an_organization(found: Resource) -> Resource:
-    """Without `use: home`, which no organisation has (org-2, org-3)."""
-    return {name: value for name, value in found.items() if (name, value) != ("use", "home")}
 
 
 def _tell_requester(order: Order, resource: Resource, scribe: Scribe) -> None:

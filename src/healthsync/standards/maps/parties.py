@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from healthsync.standards.hl7v2 import Repetition
 from healthsync.standards.maps import numbers
+from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.identifiers import identifier
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.periods import period_of
@@ -182,7 +183,8 @@ def interpreter(rep: Repetition, scribe: Scribe) -> Resource | None:
     who = _named_by_cnn(rep, scribe)
     if who is None or "reference" not in who:
         return who
-    place = _place(Place.read(rep, (7, 10, 11, 4, 5, 6)), part(rep, 7, 2), "", scribe)
+    chain = _chain(rep, _NDL, scribe)
+    place = chain[-1] if chain else None
     period = period_of(part(rep, 2), part(rep, 3), scribe)
     if place is None and period is None:
         return who
@@ -191,7 +193,8 @@ def interpreter(rep: Repetition, scribe: Scribe) -> Resource | None:
     if place:
         draft.resource["location"] = [place.reference]
         if (status := part(rep, 8).lower()) in _STATUSES:
-            place.resource.setdefault("status", status)
+            for level in chain:
+                level.resource.setdefault("status", status)
     if period:
         draft.resource["period"] = period
     return who
@@ -260,6 +263,41 @@ def organization_of(number: Resource | None, name: str, scribe: Scribe) -> Resou
     return draft.reference
 
 
+def of_an_organization(found: Resource) -> Resource:
+    """An address or number without `use: home`, which no organisation has (org-2, org-3)."""
+    return {name: value for name, value in found.items() if (name, value) != ("use", "home")}
+
+
+_URI = "urn:ietf:rfc:3986"
+
+
+def authority(namespace: str, universal_id: str, kind: str, scribe: Scribe) -> Resource | None:
+    """HD[Organization]: a Reference to the organisation that the authority is.
+
+    It is called by the address that stands as system of its numbers, by its universal id with the type of table 0301,
+    and by its name in the sending system.
+    """
+    if not namespace and not universal_id:
+        return None
+    address_of = authority_system(namespace, universal_id, scribe.source)
+    draft = scribe.draft("Organization", f"{_URI}|{address_of}")
+    if "identifier" not in draft.resource:
+        numbers_of: list[Resource] = [{"system": _URI, "value": address_of}]
+        if universal_id:
+            told = _universal(universal_id, kind)
+            if address_of.endswith(universal_id.lower()):
+                numbers_of[0] = {**told, **numbers_of[0]}
+            elif own := tables().systems.get(kind):
+                numbers_of.append({**told, "system": own})
+            else:
+                numbers_of.append(told)
+        if namespace:
+            numbers_of.append({"value": namespace})
+            draft.resource.setdefault("name", namespace)
+        draft.resource["identifier"] = numbers_of
+    return draft.reference
+
+
 class Place(NamedTuple):
     """What PL and NDL say of a place, from the outermost level to the bed."""
 
@@ -271,75 +309,123 @@ class Place(NamedTuple):
     bed: str
 
     @classmethod
-    def read(cls, rep: Repetition, components: tuple[int, int, int, int, int, int]) -> Place:
-        return cls(*(part(rep, number) for number in components))
+    def read(cls, rep: Repetition, components: tuple[int, ...]) -> Place:
+        """Each level by its name, else by its universal id."""
+        return cls(*(part(rep, number) or part(rep, number, 2) for number in components))
 
 
-_LEVELS = (
-    ("bed", "bd"),
-    ("room", "ro"),
-    ("point_of_care", "wa"),
-    ("floor", "lvl"),
-    ("building", "bu"),
-    ("facility", "si"),
-)
-"""The levels from the bed up, with their code in location-physical-type."""
+_PL = (4, 7, 8, 1, 2, 3)
+_NDL = (7, 10, 11, 4, 5, 6)
+"""In which component which level stands."""
+_KINDS = ("si", "bu", "lvl", "wa", "ro", "bd")
+"""The levels in location-physical-type; a point of care, for which it has no code, is a ward."""
 _STATUSES = frozenset({"active", "suspended", "inactive"})
 
 
 def location(rep: Repetition, scribe: Scribe) -> Resource | None:
-    """PL[Location]: a Reference to one Location for the whole path.
+    """PL[Location]: a Reference to the innermost place, which is part of the others (guide).
 
-    The guide makes a Location for each level, linked by partOf; a transfer would then write four resources for one bed.
     A place that is only described (PL.9) is the place of that name.
     """
-    place = Place.read(rep, (4, 7, 8, 1, 2, 3))
+    if (known := scribe.places.get(rep.raw)) is not None:
+        return known.reference
     described = part(rep, 9)
-    draft = _place(place, part(rep, 4, 2), described, scribe)
-    if draft is None:
+    chain = _chain(rep, _PL, scribe)
+    if not chain and not described:
         return None
+    draft = chain[-1] if chain else _described(rep, described, scribe)
     resource = draft.resource
     if described:
         resource.setdefault("description", described)
+        resource["name"] = described
     if (status := part(rep, 5).lower()) in _STATUSES:
         resource.setdefault("status", status)
     if sort := part(rep, 6):
         resource.setdefault(
             "type", [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0305", "code": sort}]}]
         )
-    if len(rep.components) > 9 and (number := part(rep, 10)):
-        namespace, universal_id = part(rep, 10, 2) or part(rep, 11), part(rep, 10, 3) or part(rep, 11, 2)
-        comprehensive = identifier(number, namespace, universal_id, "", scribe)
-        scribe.add_once(resource.setdefault("identifier", []), comprehensive)
+    if len(rep.components) > 9:
+        _tell_comprehensive_number(rep, draft, scribe)
+    scribe.places[rep.raw] = draft
     return draft.reference
 
 
-def _place(place: Place, universal_id: str, described: str, scribe: Scribe) -> Draft | None:
-    """The Location of this path, else of this description; None where nothing names a place."""
-    system = authority_system(place.facility, universal_id, scribe.source)
-    if not any(place):
-        if not described:
-            return None
-        draft = scribe.draft("Location", f"{system}|name|{described}")
-        draft.resource.setdefault("name", described)
-        draft.resource.setdefault("mode", "instance")
-        return draft
-    draft = scribe.draft("Location", f"{system}|{'/'.join(place)}")
-    if "physicalType" not in draft.resource:
-        kind = next(code for level, code in _LEVELS if getattr(place, level))
-        value = "/".join(name for name in place[1:] if name) or place.facility
-        draft.resource.update(
-            identifier=[{"system": system, "value": value}],
-            name=described or " ".join(name for name in place if name),
-            mode="instance",
-            physicalType={
-                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/location-physical-type", "code": kind}]
-            },
-        )
+def _described(rep: Repetition, described: str, scribe: Scribe) -> Draft:
+    draft = scribe.draft("Location", f"{authority_system('', part(rep, 4, 2), scribe.source)}|name|{described}")
+    draft.resource.setdefault("mode", "instance")
     return draft
 
 
-def discharge_location(rep: Repetition, _scribe: Scribe) -> Resource | None:
-    """DLD[Location-Discharge] as text."""
-    text = part(rep, 1, 2) or part(rep, 1)
-    return {"display": text} if text else None
+def _tell_comprehensive_number(rep: Repetition, draft: Draft, scribe: Scribe) -> None:
+    """PL.10, assigned by PL.11 (guide: EI[Identifier-DefaultAssigner]), else by the authority inside it."""
+    number = part(rep, 10)
+    told = tuple(part(rep, 11, sub) for sub in (1, 2, 3)) if len(rep.components) > 10 else ()
+    namespace, universal_id, kind = told if any(told) else (part(rep, 10, sub) for sub in (2, 3, 4))
+    assigner = authority(namespace, universal_id, kind, scribe)
+    numbers_of = draft.resource.setdefault("identifier", [])
+    made = identifier(number, namespace, universal_id, "", scribe) if number else next(iter(numbers_of), None)
+    if made and assigner:
+        made["assigner"] = {**made.get("assigner", {}), **assigner}
+    if number:
+        scribe.add_once(numbers_of, made)
+
+
+def _chain(rep: Repetition, components: tuple[int, ...], scribe: Scribe) -> list[Draft]:
+    """The Locations of all levels that are named, outermost first, each part of the one before.
+
+    A level is called by its path below the facility (`ICU//2` is a bed of no room), because a bed "A" stands in every
+    room, and by its own name and universal id, without a system of its own (guide: HD[Identifier]).
+    """
+    place = Place.read(rep, components)
+    if not any(place):
+        return []
+    facility, universal_id = part(rep, components[0]), part(rep, components[0], 2)
+    system = authority_system(facility, universal_id, scribe.source)
+    chain: list[Draft] = []
+    for level, (name, kind, number) in enumerate(zip(place, _KINDS, components, strict=True)):
+        if not name:
+            continue
+        path = (*place[: level + 1], *("" for _ in place[level + 1 :]))
+        draft = scribe.draft("Location", f"{system}|{'/'.join(path)}")
+        if "physicalType" not in draft.resource:
+            named = "/".join(place[1 : level + 1]).lstrip("/") or name
+            numbers_of = [identifier(named, facility, universal_id, "", scribe)]
+            if named != name:
+                numbers_of.append({"value": name})
+            if own := part(rep, number, 2):
+                numbers_of.append(_universal(own, part(rep, number, 3)))
+            draft.resource.update(
+                identifier=numbers_of,
+                name=" ".join(filter(None, path)),
+                mode="instance",
+                physicalType={
+                    "coding": [{"system": "http://terminology.hl7.org/CodeSystem/location-physical-type", "code": kind}]
+                },
+            )
+            if chain:
+                draft.resource["partOf"] = chain[-1].reference
+        chain.append(draft)
+    return chain
+
+
+def _universal(universal_id: str, kind: str) -> Resource:
+    """HD.2 and HD.3 as a number with its type of table 0301."""
+    if not kind:
+        return {"value": universal_id}
+    return {
+        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0301", "code": kind}]},
+        "value": universal_id,
+    }
+
+
+def discharge_location(rep: Repetition, scribe: Scribe) -> Resource | None:
+    """DLD[Location-Discharge]: where to is a kind of place (DLD.1 is a code), one Location for each kind."""
+    kind = codeable_concept(rep.inside(1), scribe, "DischargedToLocation")
+    if kind is None:
+        return None
+    coding = next(iter(kind.get("coding", ())), {})
+    text = kind.get("text") or coding.get("display") or coding["code"]
+    key = f"{coding['system']}|{coding['code']}" if "system" in coding else f"{scribe.source}|{text}"
+    draft = scribe.draft("Location", f"kind|{key}")
+    draft.resource.update(name=text, mode="kind", type=[kind])
+    return draft.reference

@@ -13,11 +13,11 @@ from healthsync.standards.hl7v2 import Message, Segment
 from healthsync.standards.maps import clinical, roles, times
 from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.compiler import Program
-from healthsync.standards.maps.encounter import first_repetition, tell_visit, visit_key
+from healthsync.standards.maps.encounter import PLACES, first_repetition, tell_visit, visit_key
 from healthsync.standards.maps.identifiers import V2_0203, cx_identifier, key_of, preferred
 from healthsync.standards.maps.model import Conversion, Correction, MappingContext, Resource
 from healthsync.standards.maps.notes import note
-from healthsync.standards.maps.parties import known_person, organization_of
+from healthsync.standards.maps.parties import authority, known_person, organization
 from healthsync.standards.maps.programs import programs_of
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import authority_system
@@ -151,14 +151,22 @@ class Reading:
         self.noted = None
         scribe.path = "PV1-19"
         key = visit_key(pv1, self.pid, self.patient.key, self.event, self.event_text, scribe)
-        if key is None:
+        if in_passing := key is None:
             if len(pv1) > 2:
                 scribe.issue("visit-without-number", "PV1-19")
-            return
+            key = self.key_in_passing(pv1) if any(pv1.valued(number) for number in PLACES) else None
+            if key is None:
+                return
         draft = self.visit = scribe.draft("Encounter", key)
         draft.resource["subject"] = self.patient.reference
         self.programs["PV1[Encounter]"].run(pv1, draft, scribe)
         tell_visit(draft, pv1, self.event, times.date_time(self.event_text, scribe.zone), scribe)
+        if in_passing:
+            draft.resource["status"] = "unknown"  # no later message could end it
+
+    def key_in_passing(self, _pv1: Segment) -> str | None:
+        """What names the visit that PV1 tells a place of and no number; None where it is not to be told."""
+        return None
 
     def _pv2(self, pv2: Segment) -> None:
         if self.visit:
@@ -217,7 +225,7 @@ class Reading:
             return  # a message without a patient may say nothing that has a place here
         targets = [draft.reference for draft in scribe.drafts.values()]
         draft = scribe.draft("Provenance", f"{self.control_id}|{clean(message.timestamp)}")
-        author = _sender(message.segments[0], scribe) or {"display": scribe.source}
+        sent = _senders(message.segments[0], scribe) or [("author", {"display": scribe.source})]
         resource = draft.resource
         resource["target"] = targets
         if happened := times.date_time(self.event_text, scribe.zone):
@@ -226,7 +234,9 @@ class Reading:
         resource["activity"] = {
             "coding": [{"system": f"{clinical.TERMINOLOGY}v2-0003", "code": self.trigger}],
         }
-        resource["agent"] = [{"type": clinical.concept("provenance-participant-type", "author"), "who": author}]
+        resource["agent"] = [
+            {"type": clinical.concept("provenance-participant-type", kind), "who": who} for kind, who in sent
+        ]
         assembler = clinical.concept("provenance-participant-type", "assembler")
         resource["agent"] += [{"type": assembler, "who": self._software(sft).reference} for sft in message.all("SFT")]
         if evn := message.first("EVN"):
@@ -247,14 +257,23 @@ class Reading:
         return draft
 
 
-def _sender(msh: Segment, scribe: Scribe) -> Resource | None:
-    """MSH-4 as an Organization (guide: MSH[Provenance-Source])."""
+def _senders(msh: Segment, scribe: Scribe) -> list[tuple[str, Resource]]:
+    """Who answers for the message (MSH-22), else the sending facility (MSH-4; guide: MSH[Provenance-Source]), which
+    otherwise has brought it.
+
+    MSH-17 is the facility's country (guide: MSH[MessageHeader]), where its address is not known better.
+    """
     rep = first_repetition(msh, 4)
-    if rep is None or not (part(rep, 1) or part(rep, 2)):
-        return None
-    namespace, universal_id = part(rep, 1), part(rep, 2)
-    number = {"system": "urn:ietf:rfc:3986", "value": authority_system(namespace, universal_id, scribe.source)}
-    return organization_of(number, namespace, scribe)
+    facility = authority(part(rep, 1), part(rep, 2), part(rep, 3), scribe) if rep else None
+    if facility and (country := clean(msh.get(17)).strip() if len(msh) > 16 else ""):
+        draft = scribe.draft_of(facility)
+        draft.resource.setdefault("address", [{"country": country}])
+        draft.unless["address"] = ("*",)
+    responsible = first_repetition(msh, 22) if len(msh) > 21 else None
+    author = organization(responsible, scribe) if responsible else None
+    if author is None:
+        return [("author", facility)] if facility else []
+    return [("author", author), *([("informant", facility)] if facility else [])]
 
 
 def _tell_event(evn: Segment, provenance: Resource, scribe: Scribe) -> None:

@@ -12,11 +12,15 @@ from healthsync.standards.maps.compiler import Program
 from healthsync.standards.maps.encounter import first_repetition
 from healthsync.standards.maps.identifiers import ei_identifier, eip_identifier
 from healthsync.standards.maps.model import Resource
+from healthsync.standards.maps.parties import address, of_an_organization, organization, practitioner
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import code_system
 from healthsync.standards.maps.tables import tables
 from healthsync.standards.maps.values import JOINED_LINES, NUMBERS, limits, observation_value
 from healthsync.standards.maps.waveforms import SAMPLES, Channel
+
+
+PERFORMER_FUNCTION = "http://hl7.org/fhir/StructureDefinition/event-performerFunction"
 
 
 def order_name(obr: Segment, orc: Segment | None, patient: Draft, scribe: Scribe) -> str:
@@ -51,9 +55,9 @@ def report(
 
 
 def _identifiers_of_order(orc: Segment, resource: Resource, scribe: Scribe) -> None:
-    """ORC-2 and ORC-3 where OBR does not repeat them."""
+    """ORC-2 and ORC-3 where OBR does not repeat them, and ORC-4, the number of the group that the report belongs to."""
     have = {number["type"]["coding"][0]["code"] for number in resource.get("identifier", ()) if "type" in number}
-    for at, kind in ((2, "PLAC"), (3, "FILL")):
+    for at, kind in ((2, "PLAC"), (3, "FILL"), (4, "PGN")):
         rep = first_repetition(orc, at)
         if rep and kind not in have and (found := ei_identifier(rep, scribe, kind)):
             resource.setdefault("identifier", []).append(found)
@@ -66,6 +70,7 @@ class Results:
         self._program = program
         self._scribe = scribe
         self._seen: dict[str, int] = {}
+        self._laboratories: dict[tuple[str, ...], list[Resource]] = {}
         self.channel = Channel()
 
     def observation(self, obx: Segment, named: str, patient: Draft, visit: Draft | None, category: str | None) -> Draft:
@@ -84,6 +89,9 @@ class Results:
         resource = draft.resource
         self._tell_status(obx, draft)
         self._program.run(obx, draft, scribe)
+        if len(obx) > 22:
+            for performer in self._laboratory(obx):
+                scribe.add_once(resource.setdefault("performer", []), performer)
         if "code" not in resource:
             resource["code"] = UNKNOWN
             scribe.issue("code-missing", "OBX-3")
@@ -95,6 +103,27 @@ class Results:
         if not holds_document(obx):
             self._tell_value(obx, resource)
         return draft
+
+    def _laboratory(self, obx: Segment) -> list[Resource]:
+        """Who examined (OBX-23, OBX-24), and its medical director in a role of it (OBX-25); once for all its results."""
+        scribe, sent = self._scribe, tuple(obx.raw_fields[23:26])
+        if (known := self._laboratories.get(sent)) is not None:
+            return known
+        name, director = first_repetition(obx, 23), first_repetition(obx, 25)
+        scribe.path = "OBX-23"
+        where = organization(name, scribe) if name else None
+        scribe.path = "OBX-24"
+        lives = [told for rep in obx.valued(24) if (told := address(rep, scribe))]
+        if where and lives:
+            scribe.draft_of(where).resource.setdefault("address", list(map(of_an_organization, lives)))
+        elif lives:
+            scribe.unmapped["OBX-24"] += 1
+        found = [where] if where else []
+        scribe.path = "OBX-25"
+        if director and (who := practitioner(director, scribe)):
+            found.append(_director(who, where, scribe))
+        self._laboratories[sent] = found
+        return found
 
     def _tell_status(self, obx: Segment, draft: Draft) -> None:
         sent = obx.get(11)
@@ -126,6 +155,17 @@ class Results:
         elif obx.get(11) in ("N", "X"):
             absent = "not-asked" if obx.get(11) == "N" else "not-performed"
             resource["dataAbsentReason"] = concept("data-absent-reason", absent)
+
+
+def _director(who: Resource, where: Resource | None, scribe: Scribe) -> Resource:
+    """OBX-25: a Reference to the role, which says what it is in the place where FHIR has it for a performer."""
+    kind = concept("v2-0912", "MDIR")
+    named = [each.get("reference") or each.get("display", "") for each in (who, where) if each]
+    role = scribe.draft("PractitionerRole", "|".join([*named, "MDIR"]))
+    role.resource.update(practitioner=who, code=[kind])
+    if where:
+        role.resource["organization"] = where
+    return {**role.reference, "extension": [{"url": PERFORMER_FUNCTION, "valueCodeableConcept": kind}]}
 
 
 def holds_document(obx: Segment) -> bool:

@@ -78,6 +78,7 @@ class Scribe:
         "issues",
         "memory",
         "path",
+        "places",
         "practitioners",
         "source",
         "tested",
@@ -95,6 +96,8 @@ class Scribe:
         """Devices by their number as it was sent: an analyser names itself in each of its results."""
         self.practitioners: dict[str, Draft] = {}
         """Persons as they were sent: the one who orders is told with the order and with its test."""
+        self.places: dict[str, Draft] = {}
+        """Places as they were sent."""
         self.tested: dict[str, Draft] = {}
         """The last Observation of a test (OBX-3, OBX-4): what came of it may name it."""
         self._named: dict[str, Draft] = {}

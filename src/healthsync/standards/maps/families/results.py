@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from healthsync.standards.hl7v2 import Message, Segment
 from healthsync.standards.maps import devices, documents, orders, participants, results, times, waveforms
+from healthsync.standards.maps.encounter import NOT_A_VISIT
+from healthsync.standards.maps.identifiers import key_of
 from healthsync.standards.maps.model import MappingContext, Resource
 from healthsync.standards.maps.orders import Order
 from healthsync.standards.maps.reading import Handler, Reading
@@ -47,8 +49,14 @@ class Results(Reading):
         """Which OBR of the message → the name of the segment behind it."""
         self.with_specimen: set[int] = set()
         """The OBR that have an SPM before the next one."""
-        last = 0
+        self.first_order: dict[int, Segment] = {}
+        """Which PV1 of the message → the first ORC or OBR of the same patient that has a number."""
+        last = visit = 0
         for segment, following in pairwise(message.segments):
+            if following.name in ("PID", "PV1"):
+                visit = following.index if following.name == "PV1" else 0
+            elif visit and following.name in ("ORC", "OBR") and (following.get(2) or following.get(3)):
+                self.first_order[visit], visit = following, 0
             if segment.name == "OBR":
                 self.behind[segment.index] = following.name
                 last = segment.index
@@ -89,6 +97,18 @@ class Results(Reading):
         if self.patient:
             self.end_order()
         super()._pid(pid)
+
+    def key_in_passing(self, pv1: Segment) -> str | None:
+        """The visit in which the first of the orders was placed, or that this message alone tells of."""
+        assert self.patient
+        if pv1.get(2) == NOT_A_VISIT:
+            return None
+        if first := self.first_order.get(pv1.index):
+            order = Order(first)
+            number = order.number(2, self.scribe) or order.number(3, self.scribe)
+            if number:
+                return f"{self.patient.key}|order|{key_of(number)}"
+        return f"{self.patient.key}|message|{self.control_id}|{clean(self.message.timestamp)}"
 
     def _take(self, segment: Segment) -> None:
         if self.documents.open and segment.name not in ("OBX", "NTE"):

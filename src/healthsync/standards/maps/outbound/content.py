@@ -95,14 +95,19 @@ def references_of(resource: Resource) -> list[tuple[str, str]]:
     return list(found)
 
 
+_TOLD_WITHOUT = frozenset({"assigner", "partOf"})
+"""Elements whose references no message needs: a number tells its authority, a place its whole path."""
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         if isinstance(value.get("reference"), str):
             yield value["reference"]
         elif isinstance(value.get("url"), str) and "contentType" in value:
             yield value["url"]  # an Attachment that lies in a Binary
-        for inner in value.values():
-            yield from _texts(inner)
+        for name, inner in value.items():
+            if name not in _TOLD_WITHOUT:
+                yield from _texts(inner)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for inner in value:
             yield from _texts(inner)

@@ -401,6 +401,11 @@ def coded_organization(organization: Any, _pen: Pen, _vocabulary: str = "") -> R
     return made if made[0] or made[1] else None
 
 
+def producer(organization: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
+    """The organisation as OBX-15, where there is no OBX-23."""
+    return coded_organization(organization, pen) if pen.version < (2, 5, 1) else None
+
+
 def _system_of(number: Resource) -> str | None:
     """What stands for the authority of a number in the place of a coding system."""
     namespace, _, _ = authority_of(number)
@@ -412,27 +417,44 @@ _DEEPEST = {"bd": 3, "ro": 2, "wa": 1, "lvl": 8, "bu": 7}
 
 
 def pl(location: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
-    """Location as PL. Numbers that the hub made are paths (ward/room/bed) and go back into their places."""
-    number, comprehensive, *_ = [*(n for n in location.get("identifier", ()) if n.get("value")), {}, {}]
+    """Location as PL. Numbers that the hub made are paths (ward/room/bed) and go back into their places; what has no
+    system is the name or the universal id of the innermost level.
+    """
+    numbers = [number for number in location.get("identifier", ()) if number.get("value")]
+    number, comprehensive, *_ = [*(n for n in numbers if n.get("system")), {}, {}]
     made: list[Component] = [None] * 10
     kinds = [coding.get("code") for coding in location.get("physicalType", {}).get("coding", ())]
-    made[3] = _hd(number) if number else None
+    path, shown = str(number.get("value", "")), str(location.get("name", ""))
     if "si" in kinds:  # a facility is its own authority
         named = number.get("value") or location.get("name")
-        made[3] = [str(named or ""), *made[3][1:]] if isinstance(made[3], list) else made[3] or named
+        of_it = _hd(number) if number else None
+        made[3] = [str(named or ""), *of_it[1:]] if isinstance(of_it, list) else named
     else:
-        _tell_path(made, number.get("value", ""), next((_DEEPEST[kind] for kind in kinds if kind in _DEEPEST), 1))
+        deepest = next((_DEEPEST[kind] for kind in kinds if kind in _DEEPEST), 1)
+        of_it = _hd(number) if number else None
+        if isinstance(of_it, list) or shown != " ".join(filter(None, path.split("/"))):  # else it is only the sender
+            made[3] = of_it
+        _tell_path(made, path, deepest)
+        universal = next((n for n in numbers if "system" not in n and "type" in n), None)
+        if universal:
+            made[deepest - 1] = [made[deepest - 1], universal["value"], kind_of(universal)]
     made[4] = location.get("status")
     made[5] = next((_code_of(kind) for kind in location.get("type", ())), None)
     made[9] = _with_authority(comprehensive) if comprehensive and pen.version >= (2, 5) else None
-    named, shown = _words_of(made), str(location.get("name", ""))
-    made[8] = location.get("description") or (shown if set(shown.split()) - named else None)
+    named_by = _words_of(made)
+    made[8] = location.get("description") or (shown if set(shown.split()) - named_by else None)
     return made if any(made) else None
 
 
 def _words_of(made: Any) -> set[str]:
     """The words that a place is already named by."""
     return set(made.split()) if isinstance(made, str) else {w for part in made if part for w in _words_of(part)}
+
+
+def dld(location: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
+    """A kind of Location as DLD: its code, else its name."""
+    made = next((cwe(kind, pen) for kind in location.get("type", ())), None) or location.get("name")
+    return [made] if made else None
 
 
 def la2(location: Any, pen: Pen, vocabulary: str = "") -> Repetition | None:
@@ -527,9 +549,9 @@ WRITERS: Mapping[str, Writer] = {
     "DTM": dtm, "DT": dt, "DR": date_range, "TM": time_of_day, "NM": nm, "ST": st, "ID": code, "YN": yes_no,
     "CWE": cwe, "CWE-thing": thing, "CWE-coding": coding_alone, "CWE-code": code_of_concept, "CWE-kin": kin,
     "NM-minutes": minutes_of, "CWE-contact": contact_role, "CWE-text": text_as_concept, "CWE-unit": unit,
-    "CWE-organization": coded_organization,
+    "CWE-organization": coded_organization, "CWE-organization-old": producer,
     "CX": cx, "CX-own": cx_own, "CX-organization": number_of_organization, "EI": ei, "EI-own": ei_own,
     "EIP-specimen": eip, "XPN": xpn, "XPN-family": xpn_family, "XAD": xad, "XTN": xtn, "XCN": xcn, "XCN-text": xcn_text,
-    "NDL": ndl, "XON": xon, "XON-name": name_of_organization, "PL": pl, "LA2": la2, "CQ": quantity,
+    "NDL": ndl, "XON": xon, "XON-name": name_of_organization, "PL": pl, "DLD": dld, "LA2": la2, "CQ": quantity,
     "CQ-minutes": minutes, "CP": price, "ST-concept": text_of_concept, "ST-number": number_alone, "PLAN": plan,
 }  # fmt: skip

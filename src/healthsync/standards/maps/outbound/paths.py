@@ -78,7 +78,7 @@ def _words(entry: Any) -> set[str]:
     words = {str(entry[name]) for name in ("use", "system", "status", "code") if isinstance(entry.get(name), str)}
     if isinstance(url := entry.get("url"), str):
         words.add(url.rpartition("/")[2])
-    concepts = [entry]
+    concepts = [entry, *(extension.get("valueCodeableConcept") for extension in entry.get("extension", ()))]
     for name in ("type", "function"):
         inner = entry.get(name)
         concepts += inner if isinstance(inner, list) else [inner]

@@ -176,6 +176,7 @@ def _with_members(content: Content, observation: Resource, above: set[str]) -> l
 
 def _lines(observation: Resource) -> list[Resource]:
     """An observation as OBX lines: itself, and its components of other codes (blood pressure) as lines of their own."""
+    observation = {**observation, **_organisations(observation)}
     if "dataAbsentReason" in observation and observation.get("status") in _SETTLED:
         observation = {**observation, "status": "cancelled"}  # OBX-11 X: no result can be obtained
     parts = [part for part in observation.get("component", ()) if part.get("code") != observation.get("code")]
@@ -191,6 +192,16 @@ def _lines(observation: Resource) -> list[Resource]:
     elif "note" in observation:
         lines[-1]["note"] = observation["note"]
     return lines
+
+
+def _organisations(observation: Resource) -> Resource:
+    """The performing organisation (OBX-23), and the one before it where there are two (OBX-15)."""
+    found = [each for each in observation.get("performer", ()) if _is_organisation(each)]
+    return {"laboratory": found[-1:], "producer": found[:-1]} if found else {}
+
+
+def _is_organisation(reference: Resource) -> bool:
+    return reference.get("type") == "Organization" or reference.get("reference", "").startswith("Organization/")
 
 
 _SETTLED = frozenset({"final", "amended", "corrected"})
