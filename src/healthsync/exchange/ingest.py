@@ -19,11 +19,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
+
+import msgspec
+from msgspec import structs
 
 from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
@@ -101,8 +104,7 @@ class Hidden(NotFound):
         self.key, self.patient_key = key, patient_key
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What is known of a resource that is or was here; `permitted` is false for what is withheld from the requester."""
 
     deleted: bool
@@ -115,8 +117,7 @@ class Known:
         return self.permitted and not self.deleted
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """One resource that arrives, with the `id` that it shall have.
 
     mode     create (the id must be new), update (replaces all of it), merge (a snapshot of a message), delete
@@ -158,8 +159,7 @@ class Decided:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True):
     """What arrives together and is stored together or not at all.
 
     `source` is the namespace of the sender's numbers; `audit` is the event that this submission is recorded by: the
@@ -178,8 +178,7 @@ class Submission:
     change. None asks nobody: a facility's own message about its own patient."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """What became of one incoming resource."""
 
     resource_type: str
@@ -194,8 +193,7 @@ class Stored:
     """Of what was updated: what stood in its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class IngestResult:
+class IngestResult(msgspec.Struct, frozen=True):
     """What was stored, in the order of the submission, and whose data it was."""
 
     stored: list[Stored]
@@ -214,8 +212,7 @@ class Rematched:
     closed: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(msgspec.Struct, frozen=True):
     """A new version on its way: the row, the document, and the document that it replaces."""
 
     change: Change
@@ -223,22 +220,21 @@ class _Written:
     before: dict[str, Any] | None
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(msgspec.Struct):
     """One submission on its way through the steps."""
 
     now: datetime
     incoming: list[Incoming]
-    patient_keys: dict[str, int] = field(default_factory=dict)
-    new_patients: set[int] = field(default_factory=set)
-    compartments: dict[Key, list[str]] = field(default_factory=dict)
-    keys: dict[int | None, DataKey] = field(default_factory=dict)
-    changes: list[Change] = field(default_factory=list)
-    written: dict[Key, _Written] = field(default_factory=dict)
-    stored: list[Stored] = field(default_factory=list)
-    warnings: Mapping[Key, tuple[Issue, ...]] = field(default_factory=dict)
-    restated: list[Stored] = field(default_factory=list)
-    touched: set[int] = field(default_factory=set)
+    patient_keys: dict[str, int] = {}
+    new_patients: set[int] = set()
+    compartments: dict[Key, list[str]] = {}
+    keys: dict[int | None, DataKey] = {}
+    changes: list[Change] = []
+    written: dict[Key, _Written] = {}
+    stored: list[Stored] = []
+    warnings: Mapping[Key, tuple[Issue, ...]] = {}
+    restated: list[Stored] = []
+    touched: set[int] = set()
 
 
 class Ingest:
@@ -320,7 +316,7 @@ class Ingest:
         patients = await self._record(tx, submission, work, linked)  # (7)
         stored = work.stored[: len(submission.resources)]  # without the placeholders behind them
         if work.warnings:
-            stored = [replace(s, warnings=work.warnings.get((s.resource_type, s.id), ())) for s in stored]
+            stored = [structs.replace(s, warnings=work.warnings.get((s.resource_type, s.id), ())) for s in stored]
         return IngestResult(stored, patients, work.restated)
 
     def _judged(self, entry: Incoming, submission: Submission) -> Incoming:
@@ -328,7 +324,7 @@ class Ingest:
         if entry.resource["resourceType"] != "Subscription" or entry.mode == "delete":
             return entry
         judged = self._subscribing.judged(entry.resource, submission.requester, submission.source)
-        return replace(entry, resource=judged)
+        return structs.replace(entry, resource=judged)
 
     async def reindex(self, tx: Transaction, count: int) -> int:
         """Make the search index of up to `count` resources that have none; answers how many there were."""
@@ -375,7 +371,7 @@ class Ingest:
             keys = {key for one in found for place in (*one.joined, *one.flagged, *one.closed) for key in place}
             named = (await self._reviews.named(tx, keys)).values()
             told = tuple(sorted(f"Patient/{patient.patient_id}" for patient in named))
-            await self._audit.record(tx, replace(audit, entities=(*audit.entities, *told), patients=told))
+            await self._audit.record(tx, structs.replace(audit, entities=(*audit.entities, *told), patients=told))
             await self._events.append_many(tx, events)
         return found
 
@@ -467,7 +463,7 @@ class Ingest:
         written = {at: each for at, each in enumerate(submission.resources) if each.mode in ("create", "update")}
         await standardise(tx, submission.source, [each.resource for each in written.values()])
         return [
-            replace(each, resource=canonical_quantities(each.resource)[0])
+            structs.replace(each, resource=canonical_quantities(each.resource)[0])
             if at in written and each.key[0] == "Observation"
             else each
             for at, each in enumerate(submission.resources)
@@ -496,7 +492,7 @@ class Ingest:
             new_id = moved.get(f"{resource['resourceType']}/{resource['id']}")
             if new_id is not None:
                 resource = {**resource, "id": new_id.partition("/")[2]}
-            work.incoming[position] = replace(entry, resource=resource)
+            work.incoming[position] = structs.replace(entry, resource=resource)
 
     async def _stand_in_for_retired(self, tx: Transaction, submission: Submission, work: _Work) -> None:
         """A number may be merged away before it was ever heard of: what comes for it later must find the survivor."""
@@ -662,7 +658,7 @@ class Ingest:
             raise InvalidInput(f"{entry.key[0]}/{entry.key[1]} stands twice in one transaction", code="duplicate")
         first = work.written[entry.key]
         resource = _with_meta(_merged(first.resource, entry), first.change.version, work.now, "")
-        change = replace(
+        change = structs.replace(
             first.change,
             content=self._vault.seal(resource, await self._key(tx, work, first.change.patient_key)),
             index=self._records.index.rows(resource),
@@ -670,7 +666,8 @@ class Ingest:
         work.changes[work.changes.index(first.change)] = change
         work.written[entry.key] = _Written(change, resource, first.before)
         work.stored = [
-            replace(one, resource=resource) if (one.resource_type, one.id) == entry.key else one for one in work.stored
+            structs.replace(one, resource=resource) if (one.resource_type, one.id) == entry.key else one
+            for one in work.stored
         ]
 
     async def _key(self, tx: Transaction, work: _Work, patient_key: int | None) -> DataKey:
@@ -1123,20 +1120,9 @@ class Ingest:
             names.update(await self._records.patient_ids(tx, unnamed))
         patients = tuple(sorted(f"Patient/{names[key]}" for key in touched if key in names))
         asked = submission.audit
-        await self._audit.record(
-            tx,
-            AuditEvent(
-                **{
-                    **{name: getattr(asked, name) for name in asked.__slots__},
-                    "entities": (
-                        *asked.entities,
-                        *(f"{s.resource_type}/{s.id}" for s in work.stored),
-                        *(f"{s.resource_type}/{s.id}" for s in work.restated),
-                    ),
-                    "patients": patients,
-                }
-            ),
-        )
+        touched_now = (f"{s.resource_type}/{s.id}" for s in (*work.stored, *work.restated))
+        entities = (*asked.entities, *touched_now)
+        await self._audit.record(tx, structs.replace(asked, entities=entities, patients=patients))
         facts = [
             Event(name, f"{resource_type}/{id_}", {"version": w.change.version})
             for (resource_type, id_), w in work.written.items()

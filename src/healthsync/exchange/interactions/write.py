@@ -9,8 +9,9 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.access.scopes import visible_elements
@@ -313,7 +314,7 @@ class Write:
             )
         if after == now.resource:  # nothing is stored, but it is shown: that is recorded like a read
             event = self._event(requester, "patch", Outcome.PERMITTED, (f"{resource_type}/{id_}",), None)
-            await self._audit.record(tx, replace(event, patients=now.patients))
+            await self._audit.record(tx, structs.replace(event, patients=now.patients))
             return Stored(resource_type, id_, now.version, now.updated_at, "unchanged", now.resource)
         return Incoming(as_sent(after), "update", if_match=now.version)
 
