@@ -110,6 +110,8 @@ class Known(msgspec.Struct, frozen=True):
     deleted: bool
     permitted: bool
     patient_key: int | None
+    row: StoredResource | None = None
+    """What stands there, where few were asked for."""
 
     @property
     def is_here(self) -> bool:
@@ -125,6 +127,7 @@ class Incoming(msgspec.Struct, frozen=True):
     if_match the version that the sender believes to be current; ANY_VERSION: there is one, NO_VERSION: there is none
     is_fresh the hub has made the id just now: nothing can be stored under it
     keeps    with `update`: tags and security labels that it does not repeat stay
+    found    what stood under its key a moment ago, judged for the requester: it is not looked for again
     """
 
     resource: dict[str, Any]
@@ -133,6 +136,7 @@ class Incoming(msgspec.Struct, frozen=True):
     if_match: int | None = None
     is_fresh: bool = False
     keeps: bool = False
+    found: Known | None = None
 
     @property
     def key(self) -> Key:
@@ -277,9 +281,14 @@ class Ingest:
 
     async def states(self, tx: Transaction, requester: Requester, keys: Sequence[Key]) -> dict[Key, Known]:
         """Which resources were ever here, and whether they still are and may be shown."""
-        heads = await self._records.heads(tx, keys, self._seen_by(requester))
+        visibility = self._seen_by(requester)
+        if len(keys) > _FEW:
+            rows, heads = {}, await self._records.heads(tx, keys, visibility)
+        else:
+            rows = await self._records.current(tx, keys, visibility)
+            heads = {key: row.head for key, row in rows.items()}
         return {
-            key: Known(head["deleted"], _may_change(requester, key, head), head["patient_key"])
+            key: Known(head["deleted"], _may_change(requester, key, head), head["patient_key"], rows.get(key))
             for key, head in heads.items()
         }
 
@@ -568,20 +577,20 @@ class Ingest:
     # (4)
     async def _compare_and_seal(self, tx: Transaction, submission: Submission, work: _Work) -> None:
         keys = sorted({entry.key for entry in work.incoming})
-        asked = sorted({entry.key for entry in work.incoming if not entry.is_fresh})
+        known = {e.key: e.found.row for e in work.incoming if e.found is not None and e.found.row is not None}
+        asked = sorted({entry.key for entry in work.incoming if not entry.is_fresh} - known.keys())
         digests = {id(e): self._blind.digest("content", _content(e)) for e in work.incoming}
         visibility = self._seen_by(submission.requester)
         is_small = len(asked) <= _FEW  # then one look at heads and contents together
-        known = await self._records.current(tx, asked, visibility) if is_small else {}
-        heads: Mapping[Key, Any] = (
-            {key: row.head for key, row in known.items()}
-            if is_small
-            else await self._records.heads(tx, asked, visibility)
-        )
+        if is_small:
+            known |= await self._records.current(tx, asked, visibility)
+        heads: dict[Key, Any] = {key: row.head for key, row in known.items()}
+        if not is_small:
+            heads |= await self._records.heads(tx, asked, visibility)
         _check_all_open(submission.requester, heads)
         if not is_small:
             changed = [e.key for e in work.incoming if not _same(heads.get(e.key), digests[id(e)], e)]
-            known = await self._records.current(tx, sorted({key for key in changed if key in heads}))
+            known |= await self._records.current(tx, sorted({key for key in changed if key in heads} - known.keys()))
         contents = dict(zip(known, await self._vault.open(tx, list(known.values())), strict=True))
         fresh = iter(await self._records.take_pids(tx, len({k for k in keys if k not in heads and k[0] != "Patient"})))
         for entry in work.incoming:

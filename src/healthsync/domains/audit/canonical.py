@@ -49,12 +49,12 @@ def entry(event: AuditEvent, recorded_at: str, sealed_query: str | None) -> str:
     return _encode(
         _Entry(
             action=event.action,
-            client=_clean(event.client),
+            client=event.client and _clean(event.client),
             consent_mode=event.consent_mode,
             entities=event.entities,
             interaction=event.interaction,
             message_sequence=event.message_sequence,
-            organisation=_clean(event.organisation),
+            organisation=event.organisation and _clean(event.organisation),
             outcome=event.outcome,
             patients=event.patients,
             purpose_of_use=event.purpose_of_use,
@@ -62,8 +62,8 @@ def entry(event: AuditEvent, recorded_at: str, sealed_query: str | None) -> str:
             reason=event.reason,
             recorded_at=recorded_at,
             roles=tuple([_clean(role) for role in event.roles]),
-            source_address=_clean(event.source_address),
-            user=_clean(event.user),
+            source_address=event.source_address and _clean(event.source_address),
+            user=event.user and _clean(event.user),
         )
     ).decode()
 
@@ -73,8 +73,8 @@ def row_bytes(row: AuditRow) -> bytes:
     return _encode({"entry": row.entry, "position": row.position, "xid": row.xid})
 
 
-def _clean(text: str | None) -> str | None:
+def _clean(text: str) -> str:
     """What jsonb or UTF-8 cannot hold becomes U+FFFD: an odd client name must not keep an event out of the log."""
-    if text is None or (text.isprintable() and len(text) <= 256):
+    if text.isprintable() and len(text) <= 256:
         return text
     return text[:256].replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
