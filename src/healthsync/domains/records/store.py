@@ -82,7 +82,7 @@ async def _judged(
 def _judging(columns: str, joined: str, condition: str, types: tuple[str, ...]) -> Lookup:
     given = [f"given_{number}" for number, _ in enumerate(types, start=1)]
     arrays = ", ".join(
-        f"${number}::{type_}[]" for number, type_ in enumerate(("bigint", "text", "text", *types), start=1)
+        f"${number}::text::{type_}[]" for number, type_ in enumerate(("bigint", "text", "text", *types), start=1)
     )
     told = "".join(f", wanted.{name}" for name in given)
     return Lookup(
