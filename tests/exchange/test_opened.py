@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 
 from healthsync.bootstrap import build_hub
 from healthsync.domains.audit import Action
@@ -30,7 +30,7 @@ TEXT = '{"resourceType": "Observation", "id": "o", "valueInteger": 7}'
 def test_a_row_that_was_kept_is_found_again_and_parsed_once():
     kept = OpenedResources(100_000)
     opened = kept.keep(ROW, TEXT)
-    assert kept.of(replace(ROW)) is opened
+    assert kept.of(structs.replace(ROW)) is opened
     assert opened.document["valueInteger"] == 7
     assert opened.document is opened.document
 
@@ -45,16 +45,16 @@ def test_a_row_that_was_kept_is_found_again_and_parsed_once():
 def test_a_row_that_differs_from_what_was_opened_is_not_found(other):
     kept = OpenedResources(100_000)
     kept.keep(ROW, TEXT)
-    assert kept.of(replace(ROW, **other)) is None
+    assert kept.of(structs.replace(ROW, **other)) is None
 
 
 def test_what_was_used_longest_ago_gives_way():
     kept = OpenedResources(3_000)
     for pid in (1, 2, 3):
-        kept.keep(replace(ROW, pid=pid), TEXT)
+        kept.keep(structs.replace(ROW, pid=pid), TEXT)
     assert kept.of(ROW) is not None
-    kept.keep(replace(ROW, pid=4), TEXT)
-    assert [kept.of(replace(ROW, pid=pid)) is not None for pid in (1, 2, 3, 4)] == [True, False, True, True]
+    kept.keep(structs.replace(ROW, pid=4), TEXT)
+    assert [kept.of(structs.replace(ROW, pid=pid)) is not None for pid in (1, 2, 3, 4)] == [True, False, True, True]
 
 
 @pytest.mark.shows("fhir.opened_megabytes")

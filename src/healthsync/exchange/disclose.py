@@ -14,10 +14,13 @@ One file, though a long one: whoever reviews the gate sees every way out without
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+import msgspec
+from msgspec import structs
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, StreamRight, granted, may_use_streams
 from healthsync.domains.access.scopes import visible_elements
@@ -62,8 +65,7 @@ from healthsync.standards.fhir.summary import reduce
 SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 
 
-@dataclass(frozen=True, slots=True)
-class Disclosed:
+class Disclosed(msgspec.Struct, frozen=True):
     """One version of a resource, as the requester may see it. `text` is JSON; a deleted version has none."""
 
     resource_type: str
@@ -1017,7 +1019,7 @@ class Disclose:
         await self._audit.record_many(
             tx,
             [
-                replace(
+                structs.replace(
                     audit_event(
                         requester,
                         Action.READ,

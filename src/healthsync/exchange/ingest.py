@@ -19,11 +19,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
+
+import msgspec
+from msgspec import structs
 
 from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
@@ -101,13 +104,14 @@ class Hidden(NotFound):
         self.key, self.patient_key = key, patient_key
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What is known of a resource that is or was here; `permitted` is false for what is withheld from the requester."""
 
     deleted: bool
     permitted: bool
     patient_key: int | None
+    row: StoredResource | None = None
+    """What stands there, where few were asked for."""
 
     @property
     def is_here(self) -> bool:
@@ -115,8 +119,7 @@ class Known:
         return self.permitted and not self.deleted
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """One resource that arrives, with the `id` that it shall have.
 
     mode     create (the id must be new), update (replaces all of it), merge (a snapshot of a message), delete
@@ -124,6 +127,7 @@ class Incoming:
     if_match the version that the sender believes to be current; ANY_VERSION: there is one, NO_VERSION: there is none
     is_fresh the hub has made the id just now: nothing can be stored under it
     keeps    with `update`: tags and security labels that it does not repeat stay
+    found    what stood under its key a moment ago, judged for the requester: it is not looked for again
     """
 
     resource: dict[str, Any]
@@ -132,6 +136,7 @@ class Incoming:
     if_match: int | None = None
     is_fresh: bool = False
     keeps: bool = False
+    found: Known | None = None
 
     @property
     def key(self) -> Key:
@@ -158,8 +163,7 @@ class Decided:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True):
     """What arrives together and is stored together or not at all.
 
     `source` is the namespace of the sender's numbers; `audit` is the event that this submission is recorded by: the
@@ -178,8 +182,7 @@ class Submission:
     change. None asks nobody: a facility's own message about its own patient."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """What became of one incoming resource."""
 
     resource_type: str
@@ -194,8 +197,7 @@ class Stored:
     """Of what was updated: what stood in its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class IngestResult:
+class IngestResult(msgspec.Struct, frozen=True):
     """What was stored, in the order of the submission, and whose data it was."""
 
     stored: list[Stored]
@@ -214,8 +216,7 @@ class Rematched:
     closed: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(msgspec.Struct, frozen=True):
     """A new version on its way: the row, the document, and the document that it replaces."""
 
     change: Change
@@ -223,22 +224,21 @@ class _Written:
     before: dict[str, Any] | None
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(msgspec.Struct):
     """One submission on its way through the steps."""
 
     now: datetime
     incoming: list[Incoming]
-    patient_keys: dict[str, int] = field(default_factory=dict)
-    new_patients: set[int] = field(default_factory=set)
-    compartments: dict[Key, list[str]] = field(default_factory=dict)
-    keys: dict[int | None, DataKey] = field(default_factory=dict)
-    changes: list[Change] = field(default_factory=list)
-    written: dict[Key, _Written] = field(default_factory=dict)
-    stored: list[Stored] = field(default_factory=list)
-    warnings: Mapping[Key, tuple[Issue, ...]] = field(default_factory=dict)
-    restated: list[Stored] = field(default_factory=list)
-    touched: set[int] = field(default_factory=set)
+    patient_keys: dict[str, int] = {}
+    new_patients: set[int] = set()
+    compartments: dict[Key, list[str]] = {}
+    keys: dict[int | None, DataKey] = {}
+    changes: list[Change] = []
+    written: dict[Key, _Written] = {}
+    stored: list[Stored] = []
+    warnings: Mapping[Key, tuple[Issue, ...]] = {}
+    restated: list[Stored] = []
+    touched: set[int] = set()
 
 
 class Ingest:
@@ -281,9 +281,14 @@ class Ingest:
 
     async def states(self, tx: Transaction, requester: Requester, keys: Sequence[Key]) -> dict[Key, Known]:
         """Which resources were ever here, and whether they still are and may be shown."""
-        heads = await self._records.heads(tx, keys, self._seen_by(requester))
+        visibility = self._seen_by(requester)
+        if len(keys) > _FEW:
+            rows, heads = {}, await self._records.heads(tx, keys, visibility)
+        else:
+            rows = await self._records.current(tx, keys, visibility)
+            heads = {key: row.head for key, row in rows.items()}
         return {
-            key: Known(head["deleted"], _may_change(requester, key, head), head["patient_key"])
+            key: Known(head["deleted"], _may_change(requester, key, head), head["patient_key"], rows.get(key))
             for key, head in heads.items()
         }
 
@@ -320,7 +325,7 @@ class Ingest:
         patients = await self._record(tx, submission, work, linked)  # (7)
         stored = work.stored[: len(submission.resources)]  # without the placeholders behind them
         if work.warnings:
-            stored = [replace(s, warnings=work.warnings.get((s.resource_type, s.id), ())) for s in stored]
+            stored = [structs.replace(s, warnings=work.warnings.get((s.resource_type, s.id), ())) for s in stored]
         return IngestResult(stored, patients, work.restated)
 
     def _judged(self, entry: Incoming, submission: Submission) -> Incoming:
@@ -328,7 +333,7 @@ class Ingest:
         if entry.resource["resourceType"] != "Subscription" or entry.mode == "delete":
             return entry
         judged = self._subscribing.judged(entry.resource, submission.requester, submission.source)
-        return replace(entry, resource=judged)
+        return structs.replace(entry, resource=judged)
 
     async def reindex(self, tx: Transaction, count: int) -> int:
         """Make the search index of up to `count` resources that have none; answers how many there were."""
@@ -376,7 +381,7 @@ class Ingest:
             keys = {key for one in found for place in (*one.joined, *one.flagged, *one.closed) for key in place}
             named = (await self._reviews.named(tx, keys)).values()
             told = tuple(sorted(f"Patient/{patient.patient_id}" for patient in named))
-            await self._audit.record(tx, replace(audit, entities=(*audit.entities, *told), patients=told))
+            await self._audit.record(tx, structs.replace(audit, entities=(*audit.entities, *told), patients=told))
             await self._events.append_many(tx, events)
         return found
 
@@ -468,7 +473,7 @@ class Ingest:
         written = {at: each for at, each in enumerate(submission.resources) if each.mode in ("create", "update")}
         await standardise(tx, submission.source, [each.resource for each in written.values()])
         return [
-            replace(each, resource=canonical_quantities(each.resource)[0])
+            structs.replace(each, resource=canonical_quantities(each.resource)[0])
             if at in written and each.key[0] == "Observation"
             else each
             for at, each in enumerate(submission.resources)
@@ -497,7 +502,7 @@ class Ingest:
             new_id = moved.get(f"{resource['resourceType']}/{resource['id']}")
             if new_id is not None:
                 resource = {**resource, "id": new_id.partition("/")[2]}
-            work.incoming[position] = replace(entry, resource=resource)
+            work.incoming[position] = structs.replace(entry, resource=resource)
 
     async def _stand_in_for_retired(self, tx: Transaction, submission: Submission, work: _Work) -> None:
         """A number may be merged away before it was ever heard of: what comes for it later must find the survivor."""
@@ -573,20 +578,20 @@ class Ingest:
     # (4)
     async def _compare_and_seal(self, tx: Transaction, submission: Submission, work: _Work) -> None:
         keys = sorted({entry.key for entry in work.incoming})
-        asked = sorted({entry.key for entry in work.incoming if not entry.is_fresh})
+        known = {e.key: e.found.row for e in work.incoming if e.found is not None and e.found.row is not None}
+        asked = sorted({entry.key for entry in work.incoming if not entry.is_fresh} - known.keys())
         digests = {id(e): self._blind.digest("content", _content(e)) for e in work.incoming}
         visibility = self._seen_by(submission.requester)
         is_small = len(asked) <= _FEW  # then one look at heads and contents together
-        known = await self._records.current(tx, asked, visibility) if is_small else {}
-        heads: Mapping[Key, Any] = (
-            {key: row.head for key, row in known.items()}
-            if is_small
-            else await self._records.heads(tx, asked, visibility)
-        )
+        if is_small:
+            known |= await self._records.current(tx, asked, visibility)
+        heads: dict[Key, Any] = {key: row.head for key, row in known.items()}
+        if not is_small:
+            heads |= await self._records.heads(tx, asked, visibility)
         _check_all_open(submission.requester, heads)
         if not is_small:
             changed = [e.key for e in work.incoming if not _same(heads.get(e.key), digests[id(e)], e)]
-            known = await self._records.current(tx, sorted({key for key in changed if key in heads}))
+            known |= await self._records.current(tx, sorted({key for key in changed if key in heads} - known.keys()))
         contents = dict(zip(known, await self._vault.open(tx, list(known.values())), strict=True))
         fresh = iter(await self._records.take_pids(tx, len({k for k in keys if k not in heads and k[0] != "Patient"})))
         for entry in work.incoming:
@@ -663,7 +668,7 @@ class Ingest:
             raise InvalidInput(f"{entry.key[0]}/{entry.key[1]} stands twice in one transaction", code="duplicate")
         first = work.written[entry.key]
         resource = _with_meta(_merged(first.resource, entry), first.change.version, work.now, "")
-        change = replace(
+        change = structs.replace(
             first.change,
             content=self._vault.seal(resource, await self._key(tx, work, first.change.patient_key)),
             index=self._records.index.rows(resource),
@@ -671,7 +676,8 @@ class Ingest:
         work.changes[work.changes.index(first.change)] = change
         work.written[entry.key] = _Written(change, resource, first.before)
         work.stored = [
-            replace(one, resource=resource) if (one.resource_type, one.id) == entry.key else one for one in work.stored
+            structs.replace(one, resource=resource) if (one.resource_type, one.id) == entry.key else one
+            for one in work.stored
         ]
 
     async def _key(self, tx: Transaction, work: _Work, patient_key: int | None) -> DataKey:
@@ -1126,20 +1132,9 @@ class Ingest:
             names.update(await self._records.patient_ids(tx, unnamed))
         patients = tuple(sorted(f"Patient/{names[key]}" for key in touched if key in names))
         asked = submission.audit
-        await self._audit.record(
-            tx,
-            AuditEvent(
-                **{
-                    **{name: getattr(asked, name) for name in asked.__slots__},
-                    "entities": (
-                        *asked.entities,
-                        *(f"{s.resource_type}/{s.id}" for s in work.stored),
-                        *(f"{s.resource_type}/{s.id}" for s in work.restated),
-                    ),
-                    "patients": patients,
-                }
-            ),
-        )
+        touched_now = (f"{s.resource_type}/{s.id}" for s in (*work.stored, *work.restated))
+        entities = (*asked.entities, *touched_now)
+        await self._audit.record(tx, structs.replace(asked, entities=entities, patients=patients))
         facts = [
             Event(name, f"{resource_type}/{id_}", {"version": w.change.version})
             for (resource_type, id_), w in work.written.items()

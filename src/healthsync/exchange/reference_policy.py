@@ -16,6 +16,8 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
+import msgspec
+
 from healthsync.infrastructure.telemetry import metrics
 from healthsync.standards.fhir import references, validate
 from healthsync.standards.fhir.definitions import resource_types
@@ -70,13 +72,12 @@ class Pointer:
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What becomes of a submission: refused for `faults`, or stored with `warnings` and together with `stand_ins`."""
 
-    faults: list[Issue] = field(default_factory=list)
-    warnings: dict[Key, tuple[Issue, ...]] = field(default_factory=dict)
-    stand_ins: list[dict[str, Any]] = field(default_factory=list)
+    faults: list[Issue] = []
+    warnings: dict[Key, tuple[Issue, ...]] = {}
+    stand_ins: list[dict[str, Any]] = []
 
 
 @dataclass(frozen=True, slots=True)

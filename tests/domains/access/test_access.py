@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
+from msgspec import structs
 
 from healthsync.domains.access import (
     AccessService,
@@ -282,4 +282,4 @@ async def test_the_memory_of_recognised_keys_is_bounded(access, database, monkey
 
 def test_a_requester_is_a_value():
     requester = _requester("nurse")
-    assert replace(requester, user="u") != requester
+    assert structs.replace(requester, user="u") != requester

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from healthsync.domains.privacy import (
     HUB_SCOPE,
@@ -155,7 +156,7 @@ def test_a_ciphertext_that_was_moved_does_not_open(place):
 
 def test_the_classes_cannot_stand_for_each_other():
     sealed = _sealed(_resource("Patient", name=[{"family": "Q"}], text={"div": "d"}))
-    swapped = replace(sealed, identity=sealed.narrative, narrative=sealed.identity)
+    swapped = structs.replace(sealed, identity=sealed.narrative, narrative=sealed.identity)
     with pytest.raises(SealBroken):
         _opened(swapped)
     assert KEY.subkey(SensitivityClass.IDENTITY) != KEY.subkey(SensitivityClass.NARRATIVE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from healthsync.domains.records import Change, RecordIndex, VersionConflict
 from healthsync.domains.records.index import EMPTY, IndexRows
@@ -44,7 +45,7 @@ def _new(resource: dict) -> Change:
 
 def _next(before: Change, resource: dict | None) -> Change:
     index = EMPTY if resource is None else INDEX.rows(resource)
-    return replace(
+    return structs.replace(
         before, version=before.version + 1, replaces=before.version, index=index, index_before=before.index,
         deleted=resource is None, content=Content(packed=f"v{before.version + 1}".encode()),
     )  # fmt: skip
@@ -136,7 +137,7 @@ async def test_a_change_of_another_version_than_the_current_one_is_a_conflict_an
     other = _new({"resourceType": "Observation", "id": "o", "status": "final"})
     async with database.transaction() as tx:
         tx.later(INSERTION, [first, other])
-    stale = replace(_next(first, None), replaces=7)
+    stale = structs.replace(_next(first, None), replaces=7)
     with pytest.raises(VersionConflict):
         async with database.transaction() as tx:
             tx.later(SUCCESSION, [_next(other, None), stale])
@@ -151,13 +152,13 @@ async def test_who_creates_a_resource_second_learns_it(database):
         tx.later(INSERTION, [first])
     with pytest.raises(VersionConflict):
         async with database.transaction() as tx:
-            tx.later(INSERTION, [replace(first, pid=next(_pids))])
+            tx.later(INSERTION, [structs.replace(first, pid=next(_pids))])
 
 
 async def test_indexing_gives_rows_to_a_resource_that_had_none(database):
     change = _new({"resourceType": "Observation", "id": "o", "status": "final", "note": [{"text": "calm"}]})
     async with database.transaction() as tx:
-        tx.later(INSERTION, [replace(change, index=EMPTY)])
+        tx.later(INSERTION, [structs.replace(change, index=EMPTY)])
         await tx.execute("UPDATE resource SET key = NULL")
         tx.later(INDEXING, [(change.pid, change.key, change.index)])
         await tx.flush()
@@ -201,6 +202,6 @@ async def test_who_copies_a_resource_second_learns_it_and_none_of_the_others_is_
     others = [_new({"resourceType": "Observation", "id": "o"}) for _ in range(LEAST_COPIED)]
     with pytest.raises(VersionConflict):
         async with database.transaction() as tx:
-            tx.later(INSERTION, [*others, replace(first, pid=next(_pids))])
+            tx.later(INSERTION, [*others, structs.replace(first, pid=next(_pids))])
     async with database.connection() as tx:
         assert await tx.fetchval("SELECT count(*) FROM resource") == 1

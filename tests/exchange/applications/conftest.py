@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from healthsync.bootstrap import Hub, build_hub
 from healthsync.domains.access import Requester
@@ -84,7 +85,7 @@ class World:
         return [row.entry for row in rows if row.entry["interaction"] == interaction]
 
     def as_role(self, *roles: str, **more: Any) -> Requester:
-        return replace(self.requester, client_id="-".join(roles), roles=roles, **more)
+        return structs.replace(self.requester, client_id="-".join(roles), roles=roles, **more)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ CHANGE = Writer(
         "expect_rows((SELECT count(*) FROM changed), $2::int)",
     )
 )
-FIND = Lookup("SELECT id, text FROM note WHERE id = ANY ($1::int[])", lambda row: row["id"])
+FIND = Lookup("SELECT id, text FROM note WHERE id = ANY ($1::text::int[])", lambda row: row["id"])
 
 
 @pytest.fixture

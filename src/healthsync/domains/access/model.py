@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cache
 
+import msgspec
+
 from healthsync.shipped import shipped_yaml
 
 
@@ -81,8 +83,7 @@ class RolePolicy:
         return role in self.interactions
 
 
-@dataclass(frozen=True, slots=True)
-class Requester:
+class Requester(msgspec.Struct, frozen=True):
     """Who asks, in which roles, what for. Made by `exchange.authenticate` only."""
 
     client_id: str

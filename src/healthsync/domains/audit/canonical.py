@@ -9,41 +9,63 @@ the whole, so both ends of this file must agree, and a test holds them to it.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
-from healthsync.domains.audit.model import AuditEvent, AuditRow
+from healthsync.domains.audit.model import Action, AuditEvent, AuditRow, Outcome
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
+class _Entry(msgspec.Struct, omit_defaults=True):
+    """An event as it is stored and hashed: members in the order of their names, absent ones left out."""
+
+    action: Action
+    client: str | None = None
+    consent_mode: str | None = None
+    entities: tuple[str, ...] = ()
+    interaction: str | None = None
+    message_sequence: int | None = None
+    organisation: str | None = None
+    outcome: Outcome | None = None
+    patients: tuple[str, ...] = ()
+    purpose_of_use: str | None = None
+    query: str | None = None
+    reason: str | None = None
+    recorded_at: str | None = None
+    roles: tuple[str, ...] = ()
+    source_address: str | None = None
+    user: str | None = None
+
+
 def instant(at: datetime) -> str:
     """An instant in UTC with microseconds: as text it sorts as time does."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    text = _encode(at.astimezone(UTC))[1:-1].decode()
+    return text if "." in text else f"{text[:-1]}.000000Z"
 
 
 def entry(event: AuditEvent, recorded_at: str, sealed_query: str | None) -> str:
-    """The event as it is stored and hashed: absent members are left out, the query is already sealed (base64)."""
-    document: dict[str, Any] = {
-        "action": event.action.value,
-        "client": _clean(event.client),
-        "consent_mode": event.consent_mode,
-        "entities": event.entities,
-        "interaction": event.interaction,
-        "message_sequence": event.message_sequence,
-        "organisation": _clean(event.organisation),
-        "outcome": event.outcome.value,
-        "patients": event.patients,
-        "purpose_of_use": event.purpose_of_use,
-        "query": sealed_query,
-        "reason": event.reason,
-        "recorded_at": recorded_at,
-        "roles": tuple(map(_clean, event.roles)),
-        "source_address": _clean(event.source_address),
-        "user": _clean(event.user),
-    }
-    return _encode({name: value for name, value in document.items() if value is not None and value != ()}).decode()
+    """The event as it is stored and hashed: the query is already sealed (base64)."""
+    return _encode(
+        _Entry(
+            action=event.action,
+            client=event.client and _clean(event.client),
+            consent_mode=event.consent_mode,
+            entities=event.entities,
+            interaction=event.interaction,
+            message_sequence=event.message_sequence,
+            organisation=event.organisation and _clean(event.organisation),
+            outcome=event.outcome,
+            patients=event.patients,
+            purpose_of_use=event.purpose_of_use,
+            query=sealed_query,
+            reason=event.reason,
+            recorded_at=recorded_at,
+            roles=tuple([_clean(role) for role in event.roles]),
+            source_address=event.source_address and _clean(event.source_address),
+            user=event.user and _clean(event.user),
+        )
+    ).decode()
 
 
 def row_bytes(row: AuditRow) -> bytes:
@@ -51,8 +73,8 @@ def row_bytes(row: AuditRow) -> bytes:
     return _encode({"entry": row.entry, "position": row.position, "xid": row.xid})
 
 
-def _clean(text: str | None) -> str | None:
+def _clean(text: str) -> str:
     """What jsonb or UTF-8 cannot hold becomes U+FFFD: an odd client name must not keep an event out of the log."""
-    if text is None or (text.isprintable() and len(text) <= 256):
+    if text.isprintable() and len(text) <= 256:
         return text
     return text[:256].replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from healthsync.errors import InvalidInput
 
@@ -35,8 +38,7 @@ class Outcome(StrEnum):
     """Serious failure: the hub could not do it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
+class AuditEvent(msgspec.Struct, frozen=True):
     """One request, what it touched and how it ended. References and codes only; `query` is sealed before it is stored.
 
     Raises InvalidInput, without the value, when a reference or code is not one: text could carry a patient's values.
@@ -69,11 +71,16 @@ class AuditEvent:
     def __post_init__(self) -> None:
         for name in ("interaction", "purpose_of_use", "reason", "consent_mode"):
             code = getattr(self, name)
-            if code is not None and not _CODE.fullmatch(code):
+            if code is not None and not _is_code(code):
                 raise InvalidInput(f"audit event: {name} must be a code without spaces", code="code-invalid")
         for name in ("entities", "patients"):
             if not all(map(_REFERENCE.fullmatch, getattr(self, name))):
                 raise InvalidInput(f"audit event: {name} must be references such as Patient/1", code="value")
+
+
+@lru_cache(256)
+def _is_code(text: str) -> bool:
+    return _CODE.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

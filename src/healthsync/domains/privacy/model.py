@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 HUB_SCOPE = "hub"
 """The key scope of what belongs to no patient (organisations, practitioners, locations)."""
 
@@ -38,8 +40,7 @@ class DataKey:
         return subkey
 
 
-@dataclass(frozen=True, slots=True)
-class SealedResource:
+class SealedResource(msgspec.Struct, frozen=True):
     """A resource as it is stored: packed JSON text, and a ciphertext for each class that it has elements of."""
 
     packed: bytes

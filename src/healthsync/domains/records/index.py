@@ -9,13 +9,14 @@ filtered after decryption (`docs/security/leakage.md` has the measurements). A v
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache, reduce
 from itertools import chain
 from operator import or_
 from typing import Any, NamedTuple
+
+import msgspec
 
 from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.standards import ucum
@@ -69,15 +70,14 @@ TokenRow = tuple[int, int]
 """(hash, system)"""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRows:
+class IndexRows(msgspec.Struct, frozen=True):
     """The rows of one version of a resource in the index tables, without its internal number."""
 
-    tokens: frozenset[TokenRow] = field(default_factory=frozenset)
-    references: frozenset[tuple[int, int]] = field(default_factory=frozenset)
-    strings: frozenset[tuple[int, str]] = field(default_factory=frozenset)
-    dates: frozenset[tuple[int, datetime, datetime]] = field(default_factory=frozenset)
-    numbers: frozenset[tuple[int, float, float]] = field(default_factory=frozenset)
+    tokens: frozenset[TokenRow] = frozenset()
+    references: frozenset[tuple[int, int]] = frozenset()
+    strings: frozenset[tuple[int, str]] = frozenset()
+    dates: frozenset[tuple[int, datetime, datetime]] = frozenset()
+    numbers: frozenset[tuple[int, float, float]] = frozenset()
     words: tuple[int, ...] = ()
     present: bytes = b""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
+
 from healthsync.domains.records.index import EMPTY, IndexRows
 
 
@@ -39,8 +41,7 @@ class SealedContent(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredResource:
+class StoredResource(msgspec.Struct, frozen=True):
     """One version of a resource in store; fits `SealedContent` by shape."""
 
     pid: int
@@ -73,8 +74,7 @@ class StoredResource:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A new version of a resource. `replaces` is the version that it was made from, None for a new resource."""
 
     pid: int
@@ -92,8 +92,7 @@ class Change:
     index_before: IndexRows = EMPTY
 
 
-@dataclass(frozen=True, slots=True)
-class Visibility:
+class Visibility(msgspec.Struct, frozen=True):
     """What the gate lets a requester see: a condition over `r` (table resource), with parameters from $1 on."""
 
     condition: str = "true"

@@ -8,7 +8,7 @@ SELECT nextval('resource_pid_seq') FROM generate_series(1, $1);
 -- name: patient_keys
 -- The internal numbers of source patients.
 SELECT r.id, r.pid
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (key, resource_type, id)
+FROM unnest($1::text::bigint[], $2::text::text[], $3::text::text[]) AS wanted (key, resource_type, id)
 CROSS JOIN LATERAL (SELECT * FROM resource WHERE key = wanted.key LIMIT 1) r
 WHERE r.resource_type = wanted.resource_type AND r.id = wanted.id;
 
@@ -19,7 +19,7 @@ SELECT pid, id FROM resource WHERE pid = ANY ($1::bigint[]) AND resource_type = 
 -- name: existing
 -- Which of these resources exist and are not deleted.
 SELECT r.resource_type, r.id
-FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (key, resource_type, id)
+FROM unnest($1::text::bigint[], $2::text::text[], $3::text::text[]) AS wanted (key, resource_type, id)
 CROSS JOIN LATERAL (SELECT * FROM resource WHERE key = wanted.key LIMIT 1) r
 WHERE r.resource_type = wanted.resource_type AND r.id = wanted.id AND NOT r.deleted;
 

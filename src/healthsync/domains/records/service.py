@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
+
 from healthsync.domains.records import history, sorting, store
 from healthsync.domains.records.history import HistoryOfOne, HistoryQuery
 from healthsync.domains.records.index import EMPTY, IndexRows, RecordIndex
@@ -239,7 +241,7 @@ class RecordsService:
         ordered = sorted((sorting.place(plan.sealed_sort, document, row), row) for row, document in hits)
         if after is not None:
             ordered = [each for each in ordered if each[0] > sorting.reopened(plan.sealed_sort, after)]
-        page = [replace(row, sort_value=place.texts()) for place, row in ordered[:count]]
+        page = [structs.replace(row, sort_value=place.texts()) for place, row in ordered[:count]]
         return Page(page, more=len(ordered) > count)
 
     async def count(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -83,7 +82,7 @@ async def _judged(
 def _judging(columns: str, joined: str, condition: str, types: tuple[str, ...]) -> Lookup:
     given = [f"given_{number}" for number, _ in enumerate(types, start=1)]
     arrays = ", ".join(
-        f"${number}::{type_}[]" for number, type_ in enumerate(("bigint", "text", "text", *types), start=1)
+        f"${number}::text::{type_}[]" for number, type_ in enumerate(("bigint", "text", "text", *types), start=1)
     )
     told = "".join(f", wanted.{name}" for name in given)
     return Lookup(
@@ -96,7 +95,7 @@ def _judging(columns: str, joined: str, condition: str, types: tuple[str, ...]) 
 
 
 _PARAMETER = re.compile(r"\$(?=\d)")
-_JUDGED = [field.name for field in fields(StoredResource)].index("permitted") + 1
+_JUDGED = StoredResource.__struct_fields__.index("permitted") + 1
 """Columns of a row up to the judgement."""
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from email.utils import format_datetime
-from functools import partial
+from email.utils import formatdate
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from healthsync.errors import HealthSyncError, InvalidInput
@@ -27,8 +28,8 @@ FHIR_JSON = "application/fhir+json"
 _OF_FHIR = {"Cache-Control": "no-store", "Content-Type": f"{FHIR_JSON}; charset=utf-8"}
 """The charset is said although JSON has only one (http.html#mime-type: responses SHALL)."""
 
-_ECHOED = (b"x-request-id", b"x-correlation-id")
-_NAME = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_ECHOED = ("x-request-id", "x-correlation-id")
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 Reduction = Callable[[dict[str, Any]], dict[str, Any]]
 """Leaves of a resource what `_summary` and `_elements` ask for."""
@@ -94,7 +95,13 @@ def written(stored: Stored, preferred: str, base: str, body: bytes | None = None
 
 def version_headers(version: int, updated_at: datetime) -> dict[str, str]:
     """ETag and Last-Modified of a version."""
-    return {"ETag": f'W/"{version}"', "Last-Modified": format_datetime(updated_at, usegmt=True)}
+    return {"ETag": f'W/"{version}"', "Last-Modified": _http_date(int(updated_at.timestamp()))}
+
+
+@lru_cache(256)
+def _http_date(second: int) -> str:
+    """An instant in whole seconds (RFC 9110 §5.6.7); what was just written is one of the last."""
+    return formatdate(second, usegmt=True)
 
 
 def outcome(issues: Iterable[Issue], status: int, headers: Mapping[str, str] | None = None) -> Response:
@@ -137,11 +144,11 @@ def reduction(params: Mapping[str, str]) -> Reduction | None:
     return partial(summary.reduce, summary=wanted, elements=elements) if wanted or elements else None
 
 
-def echo(headers: Iterable[tuple[bytes, bytes]], answer: Response) -> None:
+def echo(fields: Headers, answer: Response) -> None:
     """Repeat the names that the sender gave to this exchange (http.html#custom), if they can be names."""
-    for name, value in headers:
-        if name in _ECHOED and _NAME.fullmatch(value):
-            answer.headers[name.decode()] = value.decode()
+    for name in _ECHOED:
+        if (value := fields.get(name)) is not None and _NAME.fullmatch(value):
+            answer.headers[name] = value
 
 
 def pretty(answer: Response) -> Response:

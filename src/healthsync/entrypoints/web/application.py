@@ -35,7 +35,7 @@ from .meta_routes import MetaRoutes
 from .operation_routes import OperationRoutes
 from .origins import Origins
 from .quality_routes import QualityRoutes
-from .requests import BASE, NotAcceptable, UnsupportedMediaType, public_base
+from .requests import BASE, Fields, HubRequest, NotAcceptable, UnsupportedMediaType, public_base
 from .router import Router
 from .search_routes import SearchRoutes
 from .subscription_routes import SubscriptionRoutes, SubscriptionSockets
@@ -95,18 +95,19 @@ class Application:
         if scope["type"] != "http":
             return
         started = time.perf_counter()
-        scope[BASE] = public_base(scope, self._address)
+        fields = Fields(scope["headers"])
+        scope[BASE] = public_base(scope.get("scheme", "http"), fields.get("host", ""), self._address)
         route, names, allowed = self.router.find(scope["method"], scope["path"])
         name = route.surface.name if route else "none"
-        if (preflight := self._origins.preflight(scope["method"], scope["headers"])) is not None:
+        if (preflight := self._origins.preflight(scope["method"], fields)) is not None:
             response = preflight
         elif route is None:
             response = _nowhere(allowed)
         else:
             with span("http request", surface=name):
-                response = await self._answer(route.handler, Request(scope, receive), names, name)
-        answers.echo(scope["headers"], response)
-        self._origins.mark(scope["headers"], response)
+                response = await self._answer(route.handler, HubRequest(scope, receive, fields), names, name)
+        answers.echo(fields, response)
+        self._origins.mark(fields, response)
         if b"_pretty=true" in scope.get("query_string", b""):
             response = answers.pretty(response)
         if scope["method"] == "HEAD":

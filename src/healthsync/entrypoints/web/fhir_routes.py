@@ -55,6 +55,7 @@ class FhirRoutes:
     def __init__(self, hub: Any) -> None:
         self._hub = hub
         self._base: str = hub.settings.fhir.address
+        self._path: str = hub.settings.fhir.base_path
         self.pages = Pages(hub.keyring.derive("page cursor"), self._base)
         self.offer = Offer.of(hub.settings.fhir)
 
@@ -153,7 +154,7 @@ class FhirRoutes:
     def own_bases(self, request: Request) -> tuple[str, ...]:
         """The addresses that mean this server: references through them are references to its own resources."""
         base = base_of(request)
-        return (base, base.removesuffix(self._hub.settings.fhir.base_path) + "/api/fhir")
+        return (base, base.removesuffix(self._path) + "/api/fhir")
 
     def _offered(self, resource_type: str | None, interaction: str) -> None:
         self.offer.check(resource_type, interaction)

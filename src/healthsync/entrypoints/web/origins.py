@@ -6,11 +6,10 @@ itself: so a page may ask from anywhere unless the configuration names the origi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
-
-Headers = Iterable[tuple[bytes, bytes]]
 
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _SENT = (
@@ -27,12 +26,13 @@ class Origins:
     """The origins whose pages may use this server: `*` for all, none for no page but its own."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
-        self._all, self._allowed = "*" in allowed, frozenset(each.encode().lower() for each in allowed)
+        self._all, self._allowed = "*" in allowed, frozenset(each.lower() for each in allowed)
 
-    def preflight(self, method: str, headers: Headers) -> Response | None:
+    def preflight(self, method: str, fields: Headers) -> Response | None:
         """The answer to a browser that asks whether a request would be allowed; None for anything else."""
-        asked = dict(headers) if method == "OPTIONS" else {}
-        if b"access-control-request-method" not in asked or self._told(asked.get(b"origin")) is None:
+        if method != "OPTIONS" or "access-control-request-method" not in fields:
+            return None
+        if self._told(fields.get("origin")) is None:
             return None
         told = {
             "Access-Control-Allow-Methods": _METHODS,
@@ -41,10 +41,9 @@ class Origins:
         }
         return Response(status_code=204, headers=told)
 
-    def mark(self, headers: Headers, answer: Response) -> None:
+    def mark(self, fields: Headers, answer: Response) -> None:
         """Let the page of a request read the answer, if it may."""
-        origin = next((value for name, value in headers if name == b"origin"), None)
-        if origin is None:
+        if (origin := fields.get("origin")) is None:
             return
         if not self._all:
             answer.headers["Vary"] = "Origin"
@@ -52,7 +51,7 @@ class Origins:
             answer.headers["Access-Control-Allow-Origin"] = told
             answer.headers["Access-Control-Expose-Headers"] = _READ
 
-    def _told(self, origin: bytes | None) -> str | None:
+    def _told(self, origin: str | None) -> str | None:
         if origin is None or not (self._all or origin.lower() in self._allowed):
             return None
-        return "*" if self._all else origin.decode("latin-1")
+        return "*" if self._all else origin

@@ -10,7 +10,8 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
 
 from healthsync.errors import HealthSyncError, InvalidInput, NotFound
 from healthsync.exchange.authenticate import Requester
@@ -28,7 +29,41 @@ BASE = "healthsync.base"
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 _JSON = frozenset({*FHIR_TYPES, "application/*", "*/*", "json"})
+_BETWEEN_WISHES = re.compile(r"[,;\s]+")
 _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"|(\*)')
+
+
+class Fields(Headers):
+    """The header fields of a request, read once: most of those that are asked for were not sent."""
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(raw=raw)
+        self._values = {name: value.decode("latin-1") for name, value in reversed(raw)}  # of several the first
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of the first field of this name, which is in lower case."""
+        return self._values.get(key.encode("latin-1"), default)
+
+
+class HubRequest(Request):
+    """A request as it came in: `fields` are its header fields."""
+
+    def __init__(self, scope: dict[str, Any], receive: Any, fields: Fields) -> None:
+        super().__init__(scope, receive)
+        self._fields = fields
+
+    @property
+    def headers(self) -> Fields:
+        """All of them."""
+        return self._fields
+
+    @property
+    def query_params(self) -> QueryParams:
+        """What stands behind the question mark: mostly nothing."""
+        return super().query_params if self.scope["query_string"] else _NOTHING_ASKED
+
+
+_NOTHING_ASKED = QueryParams()
 
 
 class UnsupportedMediaType(HealthSyncError):
@@ -55,7 +90,7 @@ async def requester_of(hub: Any, request: Request) -> Requester:
     if (known := request.scope.get(REQUESTER)) is not None:
         return known
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
-    address = request.client.host if request.client else None
+    address = client[0] if (client := request.scope.get("client")) else None
     return await hub.authenticate(
         credential.strip() if scheme.lower() == "bearer" else None, request.headers.get("x-purpose"), address
     )
@@ -66,15 +101,14 @@ def base_of(request: Request) -> str:
     return request.scope[BASE]
 
 
-def public_base(scope: dict[str, Any], configured: str) -> str:
+def public_base(scheme: str, host: str, configured: str) -> str:
     """`fhir.base_url` when it is a whole address; else its path behind the host that the sender spoke to.
 
     A host that cannot be one is not repeated.
     """
     if "://" in configured:
         return configured
-    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    return f"{scope.get('scheme', 'http')}://{host}{configured}" if _HOST.fullmatch(host) else configured
+    return f"{scheme}://{host}{configured}" if _HOST.fullmatch(host) else configured
 
 
 # --- formats (http.html#mime-type) --------------------------------------------------------------------------------
@@ -144,15 +178,16 @@ def check_media_type(request: Request, media_types: Sequence[str]) -> None:
 
 async def content_of(request: Request) -> bytes:
     """The body, whatever it is, bounded. Raises InvalidInput (`too-long`)."""
-    size, parts = 0, []
-    try:
-        async for part in request.stream():
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                raise _too_long()
-            parts.append(part)
-    except ClientDisconnect:
-        raise InvalidInput("the request ended before its body did") from None
+    size, parts, is_whole = 0, [], False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidInput("the request ended before its body did")
+        parts.append(part := message.get("body", b""))
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise _too_long()
+        is_whole = not message.get("more_body", False)
     body = b"".join(parts)
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     return body if coding in ("identity", "") else _decoded(body, coding)
@@ -233,7 +268,7 @@ def is_unchanged(request: Request, version: int, updated_at: datetime) -> bool:
 
 def preferred(request: Request) -> Literal["minimal", "representation", "OperationOutcome"] | None:
     """What a write shall answer with: `Prefer: return=…` (http.html#ops), None when the sender does not say."""
-    for word in re.split(r"[,;\s]+", request.headers.get("prefer", "")):
+    for word in _BETWEEN_WISHES.split(request.headers.get("prefer", "")):
         match word.lower().replace('"', ""):
             case "return=minimal":
                 return "minimal"

@@ -23,6 +23,10 @@ class Route:
     handler: Handler
 
 
+_Candidates = dict[tuple[str, ...], dict[str, Route]]
+"""Patterns in the order in which they are tried, and the route of each method."""
+
+
 class Router:
     """Finds the route of a path: literal segments before placeholders, in the order of registration."""
 
@@ -30,7 +34,7 @@ class Router:
         self.routes: list[Route] = []
         self._by_length: dict[int, list[Route]] = {}
         self._aliases: list[tuple[str, str]] = []
-        self._candidates: dict[tuple[int, str, str], list[Route]] = {}
+        self._candidates: dict[tuple[int, str, str], _Candidates] = {}
 
     def add(self, surface_name: str, handler: Handler) -> None:
         """Serve a registered surface. Raises KeyError when nobody registered it."""
@@ -72,31 +76,32 @@ class Router:
         segments = path.strip("/").split("/")
         allowed: set[str] = set()
         is_literal = False
-        for route in self._likely(segments):
-            names = _match(route.segments, segments)
+        for pattern, routes in self._likely(segments).items():
+            names = _match(pattern, segments)
             if names is None:
                 continue
             if names and is_literal:  # PUT /fhir/metadata: an address of its own that does not take PUT, and no type
                 break
             is_literal = not names
-            if route.surface.method == method or (method == "HEAD" and route.surface.method == "GET"):
+            route = routes.get("GET" if method == "HEAD" else method)
+            if route is not None:
                 return route, names, allowed
-            allowed.add(route.surface.method)
+            allowed.update(routes)
         return None, {}, allowed
 
-    def _likely(self, segments: list[str]) -> list[Route]:
+    def _likely(self, segments: list[str]) -> _Candidates:
         """The routes that differ from a path neither in its first segment nor in a last one that begins with `$`, `_`:
         few of many, and the same for all resources."""
         last = segments[-1] if segments[-1].startswith(("$", "_")) else ""
         place = (len(segments), segments[0], last)
         found = self._candidates.get(place)
         if found is None:
-            found = [
-                route
-                for route in self._by_length.get(len(segments), ())
-                if route.segments[0] in (segments[0], last) or route.segments[0].startswith("{")
-                if (route.segments[-1] == last if last else not route.segments[-1].startswith(("$", "_")))
-            ]
+            found = {}
+            for route in self._by_length.get(len(segments), ()):
+                is_first = route.segments[0] in (segments[0], last) or route.segments[0].startswith("{")
+                ends = route.segments[-1] == last if last else not route.segments[-1].startswith(("$", "_"))
+                if is_first and ends:
+                    found.setdefault(route.segments, {}).setdefault(route.surface.method, route)
             if len(self._candidates) < _MOST_CANDIDATES:
                 self._candidates[place] = found
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from healthsync.domains.audit import Action, AuditEvent, AuditService
 from healthsync.domains.messages import (
@@ -38,7 +38,7 @@ class EditMessage:
         InvalidInput for what is no message.
         """
         message = _parsed(content)
-        by = replace(by, action=Action.CREATE, entities=(f"Message/{sequence}",), message_sequence=sequence)
+        by = structs.replace(by, action=Action.CREATE, entities=(f"Message/{sequence}",), message_sequence=sequence)
         async with self._database.transaction() as tx:
             await self._audit.record(tx, by)
             origin = await self._origin(tx, sequence)

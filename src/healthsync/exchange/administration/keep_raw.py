@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
+from msgspec import structs
 
 from healthsync.domains.audit import Action, AuditEvent, AuditService
 from healthsync.domains.messages import Arrival, DayOfRaw, MessageService, RawTerm, control_id_of, key_scope, type_of
@@ -109,7 +110,7 @@ class KeepRaw:
             await self._change(tx, replace(term, hold_reason=reason), by)
 
     async def _change(self, tx: Transaction, term: RawTerm, by: AuditEvent) -> None:
-        await self._audit.record(tx, replace(by, action=Action.UPDATE, entities=(f"Partner/{term.source}",)))
+        await self._audit.record(tx, structs.replace(by, action=Action.UPDATE, entities=(f"Partner/{term.source}",)))
         await self._messages.set_term(tx, replace(term, changed_by=by.user or "unknown"), self._clock.now())
 
     async def retire(self, by: AuditEvent, *, dry_run: bool = False) -> list[Retired]:
@@ -144,7 +145,7 @@ class KeepRaw:
         self, tx: Transaction, day: date, going: Sequence[DayOfRaw], by: AuditEvent, *, whole: bool
     ) -> None:
         entities = tuple(f"RawMessages/{each.source}/{day}" for each in going)
-        await self._audit.record(tx, replace(by, action=Action.DELETE, entities=entities))
+        await self._audit.record(tx, structs.replace(by, action=Action.DELETE, entities=entities))
         await self._messages.destroy(tx, day, [each.source for each in going], self._clock.now(), whole=whole)
         for each in going:
             await self._data_keys.destroy(tx, key_scope(each.source, day))
@@ -190,7 +191,7 @@ class KeepRaw:
     ) -> ArchiveFile:
         name = f"{held.source}/{held.day}.ndjson" + (".sealed" if seal else "")
         entity = f"RawMessages/{held.source}/{held.day}"
-        await self._audit.record_and_commit(replace(by, action=Action.READ, entities=(entity,)))
+        await self._audit.record_and_commit(structs.replace(by, action=Action.READ, entities=(entity,)))
         path = folder / name
         path.parent.mkdir(exist_ok=True, mode=0o700)
         with _private(path) as file:
@@ -280,7 +281,7 @@ class KeepRaw:
     ) -> None:
         async with self._database.transaction() as tx:
             entities = (f"RawMessages/{entry['source']}/{entry['day']}",)
-            await self._audit.record(tx, replace(by, action=Action.CREATE, entities=entities))
+            await self._audit.record(tx, structs.replace(by, action=Action.CREATE, entities=entities))
             for told in batch:
                 arrival = self._arrival(told)
                 key = await self._data_keys.for_scope(tx, arrival.key_scope)

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+
+from msgspec import structs
 
 from healthsync.domains.access import Requester
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
@@ -247,7 +249,7 @@ class ReplayMessages:
             report.add(outcome)
             found |= outcome.net
             patients |= outcome.patients
-        await self._audit.record_and_commit(replace(by, patients=tuple(sorted(patients))))
+        await self._audit.record_and_commit(structs.replace(by, patients=tuple(sorted(patients))))
         return report, found
 
     async def group(

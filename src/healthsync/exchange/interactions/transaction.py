@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from healthsync.domains.access import Interaction, Requester
 from healthsync.errors import InvalidInput, NotFound
@@ -286,4 +288,4 @@ def _linked(incoming: Incoming, links: Mapping[str, str], targets: Mapping[str, 
             code="not-found",
             expression=f"Bundle.entry[{entry.position}].resource.{places[0].partition('.')[2]}",
         )
-    return replace(incoming, resource=resource)
+    return structs.replace(incoming, resource=resource)

@@ -9,8 +9,9 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.access.scopes import visible_elements
@@ -178,9 +179,11 @@ class Write:
         await self.authorise(requester, Interaction.DELETE, resource_type)
         async with self.unit() as tx:
             key = (resource_type, id_)
-            if not await self.deletable_at(tx, requester, key, await self.states(tx, requester, [key]), if_match):
+            states = await self.states(tx, requester, [key])
+            if not await self.deletable_at(tx, requester, key, states, if_match):
                 return None
-            return await self._submit_one(tx, requester, "delete", deletion(resource_type, id_, if_match))
+            gone = deletion(resource_type, id_, if_match, states[key])
+            return await self._submit_one(tx, requester, "delete", gone)
 
     async def delete_where(self, requester: Requester, resource_type: str, condition: Pairs) -> list[Stored]:
         """Delete what a condition finds: nothing, one or, where that is allowed, several resources.
@@ -313,7 +316,7 @@ class Write:
             )
         if after == now.resource:  # nothing is stored, but it is shown: that is recorded like a read
             event = self._event(requester, "patch", Outcome.PERMITTED, (f"{resource_type}/{id_}",), None)
-            await self._audit.record(tx, replace(event, patients=now.patients))
+            await self._audit.record(tx, structs.replace(event, patients=now.patients))
             return Stored(resource_type, id_, now.version, now.updated_at, "unchanged", now.resource)
         return Incoming(as_sent(after), "update", if_match=now.version)
 
@@ -379,9 +382,9 @@ def as_sent(resource: dict[str, Any]) -> dict[str, Any]:
     return {**resource, "meta": kept} if kept else {name: value for name, value in resource.items() if name != "meta"}
 
 
-def deletion(resource_type: str, id_: str, if_match: int | None = None) -> Incoming:
-    """A resource that goes."""
-    return Incoming({"resourceType": resource_type, "id": id_}, "delete", if_match=if_match)
+def deletion(resource_type: str, id_: str, if_match: int | None = None, found: Known | None = None) -> Incoming:
+    """A resource that goes; `found` is what the sender saw of it."""
+    return Incoming({"resourceType": resource_type, "id": id_}, "delete", if_match=if_match, found=found)
 
 
 def found(match: Match) -> Stored:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
+
+from msgspec import structs
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
@@ -112,7 +114,7 @@ class Jobs:
         if job is None or file is None:
             await self._refuse(requester, "Job", "unknown", id_)
             raise NotFound("there is no such file, or it is not yours")
-        asker = replace(requester, purpose_of_use=job.request["requester"]["purpose_of_use"])
+        asker = structs.replace(requester, purpose_of_use=job.request["requester"]["purpose_of_use"])
         if not granted(self._roles, requester, Interaction.READ, file.resource_type):  # (2)
             await self._refuse(asker, reference(job), "role")
             raise NotFound("there is no such file, or it is not yours")
@@ -292,7 +294,7 @@ def requester_document(requester: Requester) -> dict[str, Any]:
     scopes = (
         {kind: sorted(letters) for kind, letters in requester.scopes.items()} if requester.scopes is not None else None
     )
-    return {**asdict(replace(requester, scopes=None)), "scopes": scopes}
+    return {**structs.asdict(requester), "scopes": scopes}
 
 
 def requester_of(document: Mapping[str, Any]) -> Requester:

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 _PLACE = re.compile(r"\$(\d+)")
 _KEPT_STATEMENTS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """What writes some rows.
 
     expressions common table expressions, `name AS (…)`; their placeholders count from $1

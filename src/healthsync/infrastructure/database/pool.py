@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -82,7 +83,7 @@ class _Connections:
 
     async def give_back(self, connection: Any, *, is_clean: bool) -> None:
         """`is_clean`: its last statement ended and no transaction is open, so that the next may have it as it is."""
-        if is_clean and not self._waiting and len(self._at_hand) < _AT_HAND and not _is_closed(connection):
+        if is_clean and not self._waiting and len(self._at_hand) < _AT_HAND:
             self._at_hand.append(connection)
         else:
             await self._pool.release(connection)
@@ -94,11 +95,37 @@ class _Connections:
         await self._pool.close()
 
 
+class _Acquired:
+    """A connection for a block; errors that tell of a lost or overloaded server become Unavailable."""
+
+    def __init__(self, pool: _Connections) -> None:
+        self._pool, self._connection = pool, None
+
+    async def __aenter__(self) -> Any:
+        try:
+            self._connection = await self._pool.take()
+        except _TROUBLE as error:
+            raise _unavailable(error) from error
+        return self._connection
+
+    async def __aexit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
+        connection = self._connection
+        is_lost = isinstance(error, _TROUBLE) and not (isinstance(error, _PERHAPS_GONE) and not _is_closed(connection))
+        if is_lost and not isinstance(error, asyncpg.QueryCanceledError):
+            with suppress(*_PERHAPS_GONE):
+                connection.terminate()  # whatever state it is in, nobody gets it again
+        with suppress(*_PERHAPS_GONE):  # a lost connection is dropped by the pool
+            await self._pool.give_back(connection, is_clean=error is None)
+        if is_lost:
+            raise _unavailable(error) from error
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Lookup:
     """A statement that finds at most one row at each of several places, and only reads.
 
-    query   takes an array for each column of a place
+    query   takes the text of an array for each column of a place (`$1::text::bigint[]`): of others the driver looks at
+            each element three times before it sends it
     place   the place that a row was found at
     """
 
@@ -193,10 +220,10 @@ class Transaction:
 
     async def flush(self) -> None:
         """Write now what waits, also for the commit."""
-        self._end()
+        self._also_for_end()
         await self._ready()
 
-    def _end(self) -> None:
+    def _also_for_end(self) -> None:
         """What waited for the commit is written with the rest."""
         if self._ends:
             self._waiting, self._ends = deferred.merged([self._waiting, self._ends]), {}
@@ -234,10 +261,32 @@ class Transaction:
 class _UnitOfWork(Transaction):
     """A transaction that has no connection until it asks something, and begins no sooner than it must."""
 
-    def __init__(self, database: Database, held: AsyncExitStack) -> None:
+    def __init__(self, database: Database) -> None:
         super().__init__(None)
-        self._database, self._held = database, held
+        self._database = database
+        self._acquired: _Acquired | None = None
         self._began: Any = None
+
+    async def __aenter__(self) -> Transaction:
+        return self
+
+    async def __aexit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
+        """Write what waits and commit, or undo; the connection goes back in either case."""
+        fault = error
+        try:
+            if error is None:
+                await self._end()
+        except BaseException as problem:
+            fault = problem
+            raise
+        finally:
+            if fault is not None:
+                with suppress(*_TROUBLE):
+                    await self._undo()
+            if self._acquired is not None:
+                await self._acquired.__aexit__(type(fault), fault, None)
+        if error is None:
+            self.committed()
 
     async def look(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
         if self._waiting:
@@ -262,24 +311,25 @@ class _UnitOfWork(Transaction):
 
     async def _connect(self) -> None:
         if self._connection is None:
-            self._connection = await self._held.enter_async_context(self._database.acquired())
+            acquired = self._database.acquired()
+            self._connection = await acquired.__aenter__()
+            self._acquired = acquired
 
     async def _ready(self) -> None:
         await self.begin()
         await super()._ready()
 
-    async def end(self) -> None:
+    async def _end(self) -> None:
         """Write what waits and commit. What was only kept for the end travels with that of other units."""
-        self._end()
+        self._also_for_end()
         if self._began is not None:
             await super()._ready()
             await self._began.commit()
         elif self._waiting:
             waiting, self._waiting = self._waiting, {}
             await self._database.write(waiting, self.committed)
-        self.committed()
 
-    async def undo(self) -> None:
+    async def _undo(self) -> None:
         """Nothing of it happened."""
         self._waiting, self._ends = {}, {}
         if self._began is not None:
@@ -343,23 +393,13 @@ class Database:
             await tx.flush()
         tx.committed()
 
-    @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[Transaction]:
+    def unit_of_work(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that begins with its first statement that does more than look (`Transaction.look`).
 
         Where all its writes were kept for the end (`Transaction.later`) it needs no round trips to begin and to commit,
         and shares its only statement with units of work that end at the same time. Raises what `transaction` raises.
         """
-        async with AsyncExitStack() as held:
-            tx = _UnitOfWork(self, held)
-            try:
-                yield tx
-                await tx.end()
-            except BaseException:
-                with suppress(*_TROUBLE):
-                    await tx.undo()
-                raise
-        tx.committed()
+        return _UnitOfWork(self)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Transaction]:
@@ -391,7 +431,7 @@ class Database:
     async def _write_together(self, units: list[tuple[Waiting, Callable[[], None]]]) -> list[BaseException | None]:
         waiting = deferred.merged([unit for unit, _ in units]) if len(units) > 1 else units[0][0]
         try:
-            async with self._acquired_of(self._shared) as connection:
+            async with _Acquired(self._shared) as connection:
                 await _write(connection, waiting)
         except Exception as error:
             cause = error.__cause__ or error
@@ -432,30 +472,9 @@ class Database:
 
         return stop
 
-    def acquired(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        """A connection for the block; errors that tell of a lost or overloaded server become Unavailable."""
-        return self._acquired_of(self._pool)
-
-    @asynccontextmanager
-    async def _acquired_of(self, pool: _Connections) -> AsyncIterator[asyncpg.Connection]:
-        try:
-            connection = await pool.take()
-        except _TROUBLE as error:
-            raise _unavailable(error) from error
-        is_clean = False
-        try:
-            yield connection
-            is_clean = True
-        except _TROUBLE as error:
-            if isinstance(error, _PERHAPS_GONE) and not _is_closed(connection):
-                raise
-            if not isinstance(error, asyncpg.QueryCanceledError):
-                with suppress(*_PERHAPS_GONE):
-                    connection.terminate()  # whatever state it is in, nobody gets it again
-            raise _unavailable(error) from error
-        finally:
-            with suppress(*_PERHAPS_GONE):  # a lost connection is dropped by the pool
-                await pool.give_back(connection, is_clean=is_clean)
+    def acquired(self) -> _Acquired:
+        """A connection for the block."""
+        return _Acquired(self._pool)
 
 
 async def _pool(url: str, settings: Mapping[str, str], min_size: int, max_size: int) -> asyncpg.Pool:
@@ -495,8 +514,17 @@ async def _write(connection: asyncpg.Connection, waiting: Waiting) -> None:
         raise deferred.translated(waiting, error) from error
 
 
-def _columns(places: Places) -> list[list[Any]]:
-    return [list(column) for column in zip(*places.values(), strict=True)]
+def _columns(places: Places) -> list[str]:
+    """The columns of places as PostgreSQL reads arrays (manual, 8.15.2)."""
+    columns = zip(*places.values(), strict=True)
+    return ["{" + ",".join([_WRITTEN[type(value)](value) for value in column]) + "}" for column in columns]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_WRITTEN: Mapping[type, Callable[[Any], str]] = {str: _quoted, int: str, datetime: datetime.isoformat}
 
 
 def _unavailable(error: BaseException) -> Unavailable:

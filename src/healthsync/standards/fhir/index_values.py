@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
 import jellyfish
+import msgspec
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import dates, references
@@ -25,8 +25,7 @@ UCUM = "http://unitsofmeasure.org"
 TRANSLATION = "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation"
 
 
-@dataclass(slots=True)
-class IndexValues:
+class IndexValues(msgspec.Struct):
     """What a resource is found under, by kind of parameter. The first member of each entry is a path.
 
     `strings` are normalised (`normalise`). A reference is `Type/id` or a URL, without version; a logical one
@@ -40,19 +39,19 @@ class IndexValues:
     """
 
     whole: bool = False
-    tokens: list[tuple[str, str | None, str]] = field(default_factory=list)
-    strings: list[tuple[str, str]] = field(default_factory=list)
-    dates: list[tuple[str, datetime, datetime]] = field(default_factory=list)
-    references: list[tuple[str, str]] = field(default_factory=list)
-    uris: list[tuple[str, str]] = field(default_factory=list)
-    numbers: list[tuple[str, Bound, Bound]] = field(default_factory=list)
-    quantities: list[tuple[str, Bound, Bound, str | None, str | None, str | None]] = field(default_factory=list)
-    translations: list[tuple[str, Bound, Bound, str]] = field(default_factory=list)
-    exact: list[tuple[str, str]] = field(default_factory=list)
-    texts: list[tuple[str, str]] = field(default_factory=list)
-    local: list[tuple[str, str]] = field(default_factory=list)
-    typed: list[tuple[str, str | None, str, str]] = field(default_factory=list)
-    positions: list[tuple[str, Decimal, Decimal]] = field(default_factory=list)
+    tokens: list[tuple[str, str | None, str]] = []
+    strings: list[tuple[str, str]] = []
+    dates: list[tuple[str, datetime, datetime]] = []
+    references: list[tuple[str, str]] = []
+    uris: list[tuple[str, str]] = []
+    numbers: list[tuple[str, Bound, Bound]] = []
+    quantities: list[tuple[str, Bound, Bound, str | None, str | None, str | None]] = []
+    translations: list[tuple[str, Bound, Bound, str]] = []
+    exact: list[tuple[str, str]] = []
+    texts: list[tuple[str, str]] = []
+    local: list[tuple[str, str]] = []
+    typed: list[tuple[str, str | None, str, str]] = []
+    positions: list[tuple[str, Decimal, Decimal]] = []
 
     def deduplicate(self) -> None:
         """Keep each entry once, in the order of first appearance."""
@@ -62,7 +61,7 @@ class IndexValues:
                 entries[:] = dict.fromkeys(entries)
 
 
-_KINDS = tuple(each.name for each in fields(IndexValues) if each.name != "whole")
+_KINDS = tuple(name for name in IndexValues.__struct_fields__ if name != "whole")
 
 Emitter = Callable[[Any, str, IndexValues], None]
 

@@ -19,7 +19,6 @@ from healthsync.standards.maps.tables import tables
 from healthsync.standards.maps.values import JOINED_LINES, NUMBERS, limits, observation_value
 from healthsync.standards.maps.waveforms import SAMPLES, Channel
 
-
 PERFORMER_FUNCTION = "http://hl7.org/fhir/StructureDefinition/event-performerFunction"
 
 

@@ -83,7 +83,7 @@ def limits(segment: Segment, scribe: Scribe) -> Resource:
     if first is None or (second is None) == (sign is None) or (second is not None and first > second):
         return {}
     low, high = (None, first) if sign in ("<", "<=", "≤") else (first, second)
-    measure = _unit(segment, scribe.source)
+    measure = _unit(segment, scribe)
     return {name: {"value": number, **measure} for name, number in (("low", low), ("high", high)) if number is not None}
 
 
