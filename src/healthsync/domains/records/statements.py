@@ -216,13 +216,15 @@ class _Places:
         self._next = 1
 
     def unnest(self, columns: Sequence[str]) -> str:
-        """`unnest($1::text::bigint[], …) AS new (pid, …)` of columns written `name type`, as `_array` sends them."""
-        types = [column.split(" ")[1] for column in columns]
-        names = ", ".join(column.split(" ")[0] for column in columns)
-        casts = [f"{kind}[]" if kind in _SENT_AS_THEY_ARE else f"text::{kind}[]" for kind in types]
-        places = ", ".join(f"${self._next + place}::{cast}" for place, cast in enumerate(casts))
-        self._next += len(types)
-        return f"unnest({places}) AS new ({names})"
+        """`(SELECT unnest($1::text::bigint[]) AS pid, …) AS new` of columns written `name type`, as `_array` sends
+        them. (As an item of FROM, unnest would put each column aside before the first row is read.)"""
+        named, first = [column.split(" ") for column in columns], self._next
+        self._next += len(columns)
+        lists = ", ".join(
+            f"unnest(${place}::{kind if kind in _SENT_AS_THEY_ARE else f'text::{kind}'}[]) AS {name}"
+            for place, (name, kind) in enumerate(named, start=first)
+        )
+        return f"(SELECT {lists}) AS new"
 
     def rows(self, name: str, columns: Sequence[str], single: bool) -> _Rows:
         """One row of values, or the rows of arrays, in an expression of that name."""

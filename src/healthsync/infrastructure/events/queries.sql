@@ -1,8 +1,7 @@
 -- name: append
 -- Write events in their order, in which unnest gives them.
 INSERT INTO event_log (name, subject, data, occurred_at)
-SELECT name, subject, data::jsonb, occurred_at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS e (name, subject, data, occurred_at)
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::jsonb[]), unnest($4::timestamptz[])
 
 -- name: notify
 -- Wake whoever listens, when it commits; PostgreSQL folds equal notifications of one transaction into one.
