@@ -301,6 +301,8 @@ class Ingest:
     async def __call__(self, tx: Transaction, submission: Submission) -> IngestResult:
         """Bring a submission in. Raises InvalidResource, InvalidInput, Conflict, PreconditionFailed or Hidden."""
         await self._own_parameters.refresh(tx)
+        # What (7) needs is mostly known then: to ask for it there would write all that waits, and the events apart.
+        await self._subscribing.changes(tx, ())
         if len(submission.resources) > _FEW:
             await tx.begin()  # what takes long must be seen by who waits for writers that know an older index
         work = _Work(self._clock.now(), list(submission.resources))

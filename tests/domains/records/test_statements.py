@@ -16,7 +16,7 @@ from healthsync.domains.records import Change, RecordIndex, VersionConflict
 from healthsync.domains.records.index import EMPTY, IndexRows
 from healthsync.domains.records.statements import INDEX_TABLES, INDEXING, INSERTION, SUCCESSION
 from healthsync.infrastructure.crypto import BlindIndex
-from healthsync.infrastructure.database.deferred import LEAST_COPIED
+from healthsync.infrastructure.database.deferred import LEAST_COPIED, statement
 
 INDEX = RecordIndex(BlindIndex(bytes(32)))
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -205,3 +205,21 @@ async def test_who_copies_a_resource_second_learns_it_and_none_of_the_others_is_
             tx.later(INSERTION, [*others, structs.replace(first, pid=next(_pids))])
     async with database.connection() as tx:
         assert await tx.fetchval("SELECT count(*) FROM resource") == 1
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_rows_that_go_are_looked_up_one_by_one_also_by_a_plan_for_empty_tables(database, several):
+    """Such a plan is kept while the tables grow: one that reads an index from end to end would become slow unseen."""
+    first = _new(
+        {"resourceType": "Observation", "id": "o", "status": "final", "subject": {"reference": "Patient/a"},
+         "effectiveDateTime": "2020", "valueQuantity": {"value": Decimal(1)}, "code": {"text": "pulse"}}
+    )  # fmt: skip
+    text, parameters = statement({SUCCESSION: [_next(first, None)] * (1 + several)})
+    async with database.connection() as tx:
+        await tx.execute(f"PREPARE change AS {text}")
+        lines = await tx.fetch(f"EXPLAIN (COSTS OFF) EXECUTE change ({', '.join(['NULL'] * len(parameters))})")
+        await tx.execute("DEALLOCATE change")
+    plan = "\n".join(line[0] for line in lines)
+    assert plan.count("Delete on index_") >= 3
+    for scan in ("Hash Join", "Merge Join", "Seq Scan", "Bitmap"):
+        assert scan not in plan

@@ -232,14 +232,17 @@ class _Places:
     def __init__(self) -> None:
         self._next = 1
 
-    def unnest(self, columns: Sequence[str]) -> str:
-        """`unnest($1::text::bigint[], …) AS new (pid, …)` of columns written `name type`, as `_array` sends them."""
-        types = [column.split(" ")[1] for column in columns]
-        names = ", ".join(column.split(" ")[0] for column in columns)
-        casts = [f"{kind}[]" if kind in _SENT_AS_THEY_ARE else f"text::{kind}[]" for kind in types]
-        places = ", ".join(f"${self._next + place}::{cast}" for place, cast in enumerate(casts))
-        self._next += len(types)
-        return f"unnest({places}) AS new ({names})"
+    def unnest(self, columns: Sequence[str], pid: str | None = None) -> str:
+        """`(SELECT unnest($1::text::bigint[]) AS pid, …) AS new` of columns written `name type`, as `_array` sends
+        them, all of one `pid` where it is given. (As an item of FROM, unnest would put each column aside before the
+        first row is read.)"""
+        named, first = [column.split(" ") for column in columns], self._next
+        self._next += len(columns)
+        lists = ", ".join(
+            f"unnest(${place}::{kind if kind in _SENT_AS_THEY_ARE else f'text::{kind}'}[]) AS {name}"
+            for place, (name, kind) in enumerate(named, start=first)
+        )
+        return f"(SELECT {lists}{f', {pid} AS pid' if pid else ''}) AS new"
 
     def rows(self, name: str, columns: Sequence[str], single: bool) -> _Rows:
         """One row of values, or the rows of arrays, in an expression of that name."""
@@ -308,24 +311,21 @@ def _indexing(touched: tuple[int, ...]) -> tuple[str, ...]:
 
 def _index_deletion(table: IndexTable, places: _Places, of: _Rows | None) -> str:
     """Of one resource, or of those whose pids stand beside the rows."""
-    same = " AND ".join(f"i.{name} = new.{name}" for name in table.columns)
-    pid = of.values["pid"] if of else "new.pid"
-    rows = places.unnest(_of(table, of))
-    return f"{table.name}_gone AS (DELETE FROM {table.name} i USING {rows} WHERE {same} AND i.pid = {pid})"
+    same = " AND ".join(f"i.{name} = new.{name}" for name in (*table.columns, "pid"))
+    return f"{table.name}_gone AS (DELETE FROM {table.name} i USING {_index_rows(table, places, of)} WHERE {same})"
 
 
 def _index_insertion(table: IndexTable, places: _Places, prefix: str, of: _Rows | None) -> str:
-    names, rows = ", ".join(table.columns), places.unnest(_of(table, of))
-    pid = of.values["pid"] if of else "new.pid"
-    insertion = f"INSERT INTO {table.name} ({names}, pid) SELECT {names}, {pid} FROM {rows}"
+    names = ", ".join((*table.columns, "pid"))
+    insertion = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {_index_rows(table, places, of)}"
     # A new resource has no rows that a new one could meet; to look for them would be half the price of the row.
     met = "" if prefix == "new" else " ON CONFLICT DO NOTHING"
     return f"{prefix}_{table.name} AS ({insertion}{met})"
 
 
-def _of(table: IndexTable, of: _Rows | None) -> list[str]:
+def _index_rows(table: IndexTable, places: _Places, of: _Rows | None) -> str:
     columns = [f"{name} {kind}" for name, kind in zip(table.columns, table.types, strict=True)]
-    return columns if of else [*columns, "pid int"]
+    return places.unnest(columns, of.values["pid"]) if of else places.unnest([*columns, "pid int"])
 
 
 def _expected(place: int) -> str:

@@ -42,7 +42,7 @@ async def remove(tx: Transaction, id_: str) -> None:
 
 async def watched(tx: Transaction, event_name: str) -> frozenset[str]:
     """Types for which some subscription listens to an event."""
-    return frozenset(row["resource_type"] for row in await tx.fetch(_SQL.watched, event_name))
+    return frozenset(row["resource_type"] for row in await tx.look(_SQL.watched, event_name))
 
 
 async def listening(tx: Transaction) -> list[asyncpg.Record]:

@@ -35,7 +35,7 @@ checkpoint_timeout = 15min
 wal_level = logical
 wal_compression = {compression}
 autovacuum_max_workers = 2
-autovacuum_naptime = 5s
+autovacuum_naptime = 30s  # new statistics void the plans of every statement: not each time that a young table grew
 huge_pages = off
 jit = off
 """

@@ -1,14 +1,11 @@
 -- name: append
--- Write events in their order.
+-- Write events in their order, in which unnest gives them.
 INSERT INTO event_log (name, subject, data, occurred_at)
-SELECT name, subject, data::jsonb, occurred_at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY AS e (name, subject, data, occurred_at, place)
-ORDER BY place
-RETURNING 1
+SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::jsonb[]), unnest($4::timestamptz[])
 
 -- name: notify
--- Wake whoever listens; PostgreSQL folds equal notifications of one transaction into one.
-(SELECT pg_notify('event_log', '') FROM (SELECT count(*) FROM events_appended) AS written)
+-- Wake whoever listens, when it commits; PostgreSQL folds equal notifications of one transaction into one.
+pg_notify('event_log', '')
 
 -- name: register_consumer
 -- A new consumer starts before the first event.
