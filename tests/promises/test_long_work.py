@@ -61,6 +61,34 @@ def test_an_import_that_is_killed_goes_on_where_it_stood(busy_hub: HubProcess, f
     assert job["attempts"] == 2
 
 
+def test_an_import_of_a_client_is_shared_and_what_helps_may_be_killed(new_hub: Callable[..., HubProcess]) -> None:
+    settings = {"BULK_DATA__IMPORT_PROCESSES": "2", "WORKER__PROCESSES": "1"}
+    hub = new_hub("shared", "--development", **{f"HEALTHSYNC_{name}": value for name, value in settings.items()})
+    hub.environment["HEALTHSYNC_BULK_DATA__IMPORT_FOLDER"] = str(hub.folder)
+    many = 4000
+    (hub.folder / "many.ndjson").write_text(
+        "".join(json.dumps({"resourceType": "Location", "id": f"l{n}", "name": "Ward"}) + "\n" for n in range(many))
+    )
+    hub.start()
+    with hub.client("admin", Prefer="respond-async") as client:
+        body = {"inputFormat": "application/fhir+ndjson", "input": [{"type": "Location", "url": "many.ndjson"}]}
+        location = client.post("/fhir/$import", json=body).headers["content-location"]
+        killed: set[int] = set()
+        while (answer := client.get(location)).status_code == 202:
+            (worker,) = hub.worker_pids()
+            for helper in psutil.Process(worker).children():
+                if answer.json()["progress"]["resources"] > 2500 and not killed:
+                    helper.kill()
+                    killed.add(helper.pid)
+            time.sleep(0.02)
+        assert answer.status_code == 200, answer.text
+        assert killed
+        assert client.get("/fhir/Location?_summary=count").json()["total"] == many
+    (job,) = hub.lines("jobs", "list")
+    assert (job["resources"], job["attempts"]) == (many, 1)
+    hub.stop()
+
+
 async def _kill_when_begun(hub: HubProcess, importing: subprocess.Popen[bytes]) -> None:
     """SIGKILL after the first commit; a command would be too slow to see it."""
     server = EmbeddedPostgres(hub.folder)

@@ -31,7 +31,7 @@ class Piped:
 
     @classmethod
     async def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> Piped:
-        """Start it; what it says on its error output goes to ours. Ctrl-C does not reach it, the end of its input does."""
+        """Start it; its errors go to ours. Ctrl-C does not reach it, the end of its input does."""
         pipe = asyncio.subprocess.PIPE
         return cls(
             await asyncio.create_subprocess_exec(

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from healthsync.bootstrap import open_hub
 from healthsync.entrypoints.cli import main
 from healthsync.entrypoints.worker.importing import start_helper
+from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.operations import bulk_import, import_crew
 from healthsync.exchange.operations.import_crew import Portion, beginning, is_done, moved
 from healthsync.infrastructure.jobs import Job, JobState
@@ -153,6 +154,31 @@ async def test_processes_share_one_job_and_one_that_is_killed_costs_nothing(
     assert told == sorted(told)
     assert len(set(told)) == REJECTS
     assert all(helper._process.returncode is not None for helper in helpers)
+
+
+@pytest.mark.shows("bulk_data.import_processes")
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_the_setting_says_how_many_processes_share_an_import_of_a_client(
+    data: Path, tmp_path: Path, small_portions: None, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    monkeypatch.setenv("HEALTHSYNC_BULK_DATA__IMPORT_PROCESSES", str(processes))
+    monkeypatch.setenv("HEALTHSYNC_BULK_DATA__IMPORT_FOLDER", str(tmp_path))
+    started: list[Piped] = []
+
+    async def start() -> Piped:
+        started.append(await start_helper(data, None))
+        return started[-1]
+
+    _file(tmp_path)
+    admin = Requester("c1", ("admin",), "TREAT")
+    async with open_hub(data) as hub:
+        hub.bulk_import.start_helper = start
+        job = await hub.bulk_import.start(admin, {"input": [{"url": "in.ndjson"}]}, url="x")
+        assert await hub.jobs.run_next()
+        ended = await _state(hub, job)
+        assert (ended.state, ended.done, ended.rejected) == (JobState.COMPLETED, PATIENTS * (EACH + 1), REJECTS)
+        assert await _stored(hub) == ALL
+    assert len(started) == processes - 1
 
 
 async def test_an_import_that_ends_with_portions_ahead_goes_on_without_gap_or_repetition(
