@@ -201,7 +201,7 @@ def test_nothing_that_a_record_says_stands_in_a_model(model: LearnedModel) -> No
             values |= {born.isoformat() for born in record.birth_dates} | {place.street for place in record.addresses}
     words = set(re.findall(r"[a-z]{3,}", stored)) - {*["exact"]}
     allowed = set(re.findall(r"[a-z]{3,}", " ".join(
-        [*(feature.name for feature in FEATURES), "features levels weights online depends facts calibration high low pairs"
+        [*(feature.name for feature in FEATURES), "features levels weights online depends facts labelled calibration high low pairs"
          " right said link links log loss precision recall wrong model reviews sha until worse since sources confirmed"
          " quality east west north trees"]
     )))  # fmt: skip
