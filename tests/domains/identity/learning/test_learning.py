@@ -258,6 +258,17 @@ MISSPELT = {"families": frozenset({"holmgreen"}), "names": frozenset({("holmgree
 BARE: dict[str, object] = {"addresses": frozenset(), "middles": frozenset(), "sexes": frozenset()}
 
 
+def married() -> tuple[Demographics, Demographics]:
+    """A frequent first name, another family name and telephone at one address: the weights link, and doubt."""
+    said = {"first_names": frozenset({"john"}), "middles": frozenset(), "sexes": frozenset()}
+    return (
+        record(**said, families=frozenset({"smith"}), names=frozenset({("smith", "john")}),
+               phones=frozenset({"18595550133"})),
+        record(**said, families=frozenset({"borg"}), names=frozenset({("borg", "john")}),
+               phones=frozenset({"18595550199"})),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("log_odds", "rule", "grade"),
     [(9.0, Rule.PROBABLE, Grade.PROBABLE), (2.0, Rule.POSSIBLE, Grade.POSSIBLE), (-9.0, None, Grade.CERTAINLY_NOT)],
@@ -349,17 +360,10 @@ def test_from_which_probability_it_links_is_a_setting() -> None:
     assert (usual.certain, usual.link, usual.dismiss) == (1.0, 0.99, 0.0)
     assert usual(namesakes, namesakes).grade is Grade.POSSIBLE
     assert _decided_by(auto_merge_threshold=95)(namesakes, namesakes).grade is Grade.PROBABLE
-    one, other = (
-        record(middles=frozenset(), addresses=frozenset(), phones=frozenset({"18595550133"})),
-        record(
-            **MISSPELT,
-            birth_dates=frozenset(),
-            middles=frozenset(),
-            phones=frozenset({"18595550133"}),
-            sexes=frozenset(),
-        ),
-    )
-    assert not _decided_by(auto_merge_threshold=50, certain_threshold=90)(one, other).links, "the gate stands before"
+    assert _decided_by(auto_merge_threshold=90, certain_threshold=90)(*married()).grade is Grade.CERTAIN
+    assert _decided_by(auto_merge_threshold=90)(*married()).grade is Grade.PROBABLE
+    never, _ = _deciding(load_settings(None, environ={}, overrides={}), always(99.0))
+    assert never(*married()).grade is Grade.PROBABLE, "100 is never, however sure it is"
 
 
 @pytest.mark.shows("mpi.learned.dismiss_threshold")
