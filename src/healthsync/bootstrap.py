@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -42,8 +42,6 @@ from healthsync.domains.identity import (
     shipped_rules,
     shipped_weights,
 )
-from healthsync.domains.identity.learning import ByLearned, LearnedModel, weights_of
-from healthsync.domains.identity.learning.service import LearningService
 from healthsync.domains.messages import MessageService
 from healthsync.domains.privacy import DataKeys, SealingPolicy
 from healthsync.domains.quality import Bands, QualityService, load_rubric
@@ -134,7 +132,12 @@ from healthsync.standards.logical_tables import LogicalTables
 from healthsync.standards.maps import OperatorMapping, load_operator_mapping
 from healthsync.standards.normalise import Conventions, DateOrder
 
+if TYPE_CHECKING:
+    from healthsync.domains.identity.learning import LearnedModel
+
 _log = logger(__name__)
+_MODELS = "identity model"
+"""What the key that proves learned models is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,17 +251,15 @@ async def open_hub(
 async def _learned(settings: Settings, keyring: LocalKeyring, database: Database) -> LearnedModel | None:
     """The learned model that was chosen to decide. None, and the weights decide alone, where none was, or where it is
     not as this hub wrote it or learned from other levels or weights."""
-    learning = _learning(keyring, SystemClock())
+    from healthsync.domains.identity.learning.service import LearningService
+
+    learning = LearningService(keyring.derive(_MODELS), shipped_weights(), SystemClock())
     async with database.connection() as tx:
         active = await learning.active(tx)
     if active is None or active.fault:
         _log.warning("no learned model decides", reason="unusable" if active else "none chosen")
         return None
     return active.model
-
-
-def _learning(keyring: LocalKeyring, clock: Clock) -> LearningService:
-    return LearningService(keyring.derive("identity model"), shipped_weights(), clock)
 
 
 def build_hub(
@@ -404,13 +405,14 @@ def build_hub(
     )
     learn_identity = LearnIdentity(
         database=database,
-        learning=_learning(keyring, clock),
-        weights=weights_of(deciding),
+        key=keyring.derive(_MODELS),
+        deciding=deciding,
         link=settings.mpi.learned.auto_merge_threshold / 100,
         disclose=disclose,
         quality=quality,
         audit=audit,
         table=job_table,
+        clock=clock,
     )
     replay_messages = ReplayMessages(
         database=database,
@@ -692,6 +694,8 @@ def _deciding(settings: Settings, learned: LearnedModel | None = None) -> tuple[
 
 
 def _by_learned(settings: Settings, weights: ByWeights, model: LearnedModel) -> Decider:
+    from healthsync.domains.identity.learning import ByLearned
+
     limits = settings.mpi.learned
     return ByLearned(
         weights,

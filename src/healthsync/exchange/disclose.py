@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import structs
@@ -36,7 +36,6 @@ from healthsync.domains.identity import (
     SourcePatient,
     overlaps,
 )
-from healthsync.domains.identity.learning import Seen
 from healthsync.domains.records import (
     EVERYTHING,
     HistoryQuery,
@@ -61,6 +60,9 @@ from healthsync.standards.fhir.outcome import Issue
 from healthsync.standards.fhir.query import SearchQuery, parse
 from healthsync.standards.fhir.query_values import token
 from healthsync.standards.fhir.summary import reduce
+
+if TYPE_CHECKING:
+    from healthsync.domains.identity.learning import Seen
 
 SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 

@@ -12,10 +12,13 @@ from tests.exchange.couples import PAIRS, couple, review
 from tests.exchange.test_review import put
 
 from healthsync.bootstrap import open_hub
+from healthsync.domains.identity import demographics_of
 from healthsync.domains.identity.learning import training
 from healthsync.entrypoints.cli import init
 from healthsync.entrypoints.cli.identity import command
 from healthsync.errors import ConfigurationError, HealthSyncError, InvalidInput, NotFound
+from healthsync.exchange.administration.link_files import LinkFiles
+from healthsync.infrastructure.clock import SystemClock
 
 
 @pytest.fixture
@@ -119,3 +122,20 @@ def test_each_command_explains_itself(name: str) -> None:
     told = CliRunner().invoke(command, [name, "--help"]).output
     assert len(told) > 200
     assert name in CliRunner().invoke(command, ["--help"]).output
+
+
+def test_a_labelled_file_is_read_as_patients_by_its_columns(tmp_path: Path) -> None:
+    file = tmp_path / "sample.csv"
+    file.write_text(
+        "name,dob,gender,house_number,street,zip,who\n"
+        '"Holm, Signe Marie",04/03/1980,F,12,Oak Street,40501,p1\n'
+        "Nils Borg,1980,,,,,p2\n"
+    )
+    (one, who), (other, _) = LinkFiles(clock=SystemClock()).labelled(file, truth="who")
+    said = demographics_of(one)
+    assert who == "p1"
+    assert (said.names, said.middles, said.sexes) == ({("holm", "signe")}, {"marie"}, {"female"})
+    assert {born.isoformat() for born in said.birth_dates} == {"1980-04-03"}
+    assert {(place.house, place.street, place.postal_code) for place in said.addresses} == {("12", "oakst", "40501")}
+    assert demographics_of(other).names == {("borg", "nils")}
+    assert not demographics_of(other).birth_dates, "a year alone says nothing"

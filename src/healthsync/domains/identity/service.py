@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from healthsync.domains.identity import store
@@ -19,7 +19,6 @@ from healthsync.domains.identity.deciding import ByRules, Decider, Explanation
 from healthsync.domains.identity.demographics import demographics_of
 from healthsync.domains.identity.errors import ReasonNotACode, UnknownPatient
 from healthsync.domains.identity.golden import GoldenRecord, SourceRecord, golden_record
-from healthsync.domains.identity.learning.deciding import Seen, seen, weights_of
 from healthsync.domains.identity.links import BY_RULES, Ledger, followers, survivor_of
 from healthsync.domains.identity.matching import (
     UNSUPPORTED,
@@ -61,6 +60,9 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.telemetry import metrics
+
+if TYPE_CHECKING:
+    from healthsync.domains.identity.learning import Seen
 
 MOST_CANDIDATES = 60
 """Patients that a record is compared with, those first that share most keys."""
@@ -435,6 +437,8 @@ class IdentityService:
 
     def seen(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> Seen:
         """How two Patients look to a model that learns beside the weights of this hub; nothing of what they say."""
+        from healthsync.domains.identity.learning import seen, weights_of  # nobody pays for it who learns nothing
+
         weights = weights_of(self._compare)
         assert weights is not None, "a hub that does not decide by weights learns nothing"
         return seen(weights, *self._say((one, other), ("", "")))

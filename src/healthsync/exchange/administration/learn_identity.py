@@ -4,6 +4,8 @@ It is a job: the decided pairs are looked at batch by batch through the gate out
 pass and no value, and each look is in the audit log with all whom it concerned. Then the model learns, and is judged
 beside the weights and beside the model that decides now. It decides nothing until an administrator says so, and the hub
 was started anew.
+
+What learns is imported when it is asked for: a hub that learns nothing does not load it.
 """
 
 from __future__ import annotations
@@ -11,21 +13,24 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
-from healthsync.domains.identity import ByWeights, demographics_of
-from healthsync.domains.identity.learning import Example, ReviewedPair, check_enough, train
-from healthsync.domains.identity.learning.labelled import compared_pairs, doubted
-from healthsync.domains.identity.learning.service import LearningService, StoredModel
+from healthsync.domains.identity import Decider, demographics_of, shipped_weights
 from healthsync.domains.quality import QualityService, Reporting
 from healthsync.errors import InvalidInput
 from healthsync.exchange.administration.operators import Actor
 from healthsync.exchange.disclose import Disclose
+from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database
 from healthsync.infrastructure.jobs import Job, JobTable
+
+if TYPE_CHECKING:
+    from healthsync.domains.identity.learning import Example, ReviewedPair
+    from healthsync.domains.identity.learning.service import LearningService, StoredModel
 
 __all__ = ["KIND", "LearnIdentity", "model_document"]
 
@@ -39,23 +44,30 @@ _SAMPLE = "sample"
 
 
 class LearnIdentity:
-    """The flow, and the handler of its jobs. `weights` are None in a hub that does not decide by them; `link` is the
-    probability from which a model links."""
+    """The flow, and the handler of its jobs. `key` proves models, `link` is the probability from which one links."""
 
     def __init__(
         self,
         *,
         database: Database,
-        learning: LearningService,
-        weights: ByWeights | None,
+        key: bytes,
+        deciding: Decider,
         link: float,
         disclose: Disclose,
         quality: QualityService,
         audit: AuditService,
         table: JobTable,
+        clock: Clock,
     ) -> None:
-        self._database, self._learning, self._weights, self._link = database, learning, weights, link
+        self._database, self._key, self._deciding, self._link = database, key, deciding, link
         self._disclose, self._quality, self._audit, self._table = disclose, quality, audit, table
+        self._clock = clock
+
+    @cached_property
+    def _learning(self) -> LearningService:
+        from healthsync.domains.identity.learning.service import LearningService
+
+        return LearningService(self._key, shipped_weights(), self._clock)
 
     async def start(
         self,
@@ -72,13 +84,17 @@ class LearnIdentity:
         before all else, and only its numbers are kept. Raises TooManyJobs while one of this owner's is at work,
         InvalidInput where there is too little to learn from.
         """
-        if self._weights is None:
+        from healthsync.domains.identity.learning import check_enough, weights_of
+        from healthsync.domains.identity.learning.labelled import compared_pairs, doubted
+
+        weights = weights_of(self._deciding)
+        if weights is None:
             raise InvalidInput(
                 "a model learns beside the statistical weights (mpi.profile: statistical); this hub decides otherwise",
                 code="business-rule",
             )
         says, truth = [demographics_of(patient) for patient, _ in labelled], [who for _, who in labelled]
-        sample = doubted(compared_pairs(says, truth), self._weights, _SAMPLE)
+        sample = doubted(compared_pairs(says, truth), weights, _SAMPLE)
         request = {"dry_run": dry_run, "user": by.name, "client": by.client, "roles": list(by.roles)}
         request |= {"labelled": msgspec.to_builtins(sample)}
         async with self._database.transaction() as tx:
@@ -88,7 +104,8 @@ class LearnIdentity:
 
     async def __call__(self, job: Job) -> Mapping[str, Any]:
         """Do a job. One that was interrupted begins anew: the same reviews give the same model."""
-        assert self._weights is not None, "start asks"
+        from healthsync.domains.identity.learning import Example, train
+
         async with self._database.connection() as tx:
             pairs = await self._learning.reviewed_pairs(tx)
             active = await self._learning.active(tx)
@@ -101,7 +118,7 @@ class LearnIdentity:
         await self._advance(job, "learning")
         previous = active.model if active and not active.fault else None
         trained = await asyncio.to_thread(
-            train, examples, self._weights.weights, quality, link=self._link, previous=previous
+            train, examples, shipped_weights(), quality, link=self._link, previous=previous
         )
         result |= {"left_out": result["labelled"] + len(pairs) - len(examples), "version": trained.version}
         result |= trained.facts
@@ -135,6 +152,8 @@ class LearnIdentity:
             await self._audit.record(tx, _event(_request(by), Action.UPDATE, "identity-use-model", entity))
 
     async def _examples(self, job: Job, pairs: Sequence[ReviewedPair]) -> list[Example]:
+        from healthsync.domains.identity.learning import Example
+
         told = tuple(sorted({f"Patient/{each.patient_id}" for pair in pairs for each in (pair.one, pair.other)}))
         event = _event(job.request, Action.READ, "identity-learn", f"Job/{job.id}", *told, patients=told)
         seen = await self._disclose.seen([(pair.one.patient_id, pair.other.patient_id) for pair in pairs], event)

@@ -25,8 +25,8 @@ from healthsync.domains.identity.weighing import Step, Weights, gate
 class ByLearned:
     """The rules, the weights, and a model where they doubt.
 
-    From the probability `certain` on two records are linked without a flag, from `link` on linked and flagged; below, a
-    person looks; below `dismiss` nobody need.
+    From the probability `certain` on two records are linked without a flag (1: never), from `link` on linked and
+    flagged; below, a person looks; below `dismiss` nobody need.
     """
 
     weights: ByWeights
@@ -57,7 +57,7 @@ class ByLearned:
     def _judge(self, found: Comparison, levels: Levels, likely: float) -> Comparison:
         flags = tuple(flag for flag in found.flags if flag == "sex-conflict")
         evidence = (*(f"{name}:{level}" for name, level in names_of(levels)), *self._versions)
-        if likely >= self.certain and levels.tells_more:
+        if self.certain < 1 and likely >= self.certain and levels.tells_more:
             return Comparison(Rule.CERTAIN, evidence, (), (), flags, likely)
         if found.rule is Rule.NAME_BIRTH_DATE_SEX:
             return replace(found, evidence=(*found.evidence, *self._versions), score=likely)
