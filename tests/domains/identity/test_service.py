@@ -169,6 +169,21 @@ async def test_an_unchanged_resend_changes_nothing_and_asks_for_nobody(hub: Hub)
     assert hub.loaded == []
 
 
+async def test_a_new_patient_of_whom_a_unit_of_work_asks_twice_stays_one_person(hub: Hub) -> None:
+    async with hub.database.transaction() as tx:
+        for first in ("Signe", "Sofie"):
+            said = person(ssn("219-09-1234"), first=first)
+            await hub.identity.register(tx, 1, "p1", "east", said, hub.load, is_new=True)
+    assert await hub.persons() == {frozenset({1})}
+    assert await hub.replayed() == await hub.tables()
+    async with hub.database.connection() as tx:
+        asked = "SELECT count(*) FROM identity_block_key WHERE patient_key = 1"
+        keys = await tx.fetchval(asked)
+    await hub.register(2, person(ssn("219-09-1234"), first="Sofie"))
+    async with hub.database.connection() as tx:
+        assert await tx.fetchval(asked.replace("1", "2")) == keys, "nothing is left of what it said first"
+
+
 async def test_who_stays_as_he_was_opened_is_not_opened_again_when_he_is_locked(hub: Hub) -> None:
     first = await hub.register(1, person(ssn("219-09-1234")))
     second = await hub.register(2, person(ssn("219-09-1234"), family="Falk"))

@@ -171,6 +171,10 @@ DELETE FROM identity_block_key WHERE patient_key = ANY ($1::bigint[]) AND (patie
 INSERT INTO identity_block_key (patient_key, token)
 SELECT * FROM unnest($1::bigint[], $2::bigint[]) ON CONFLICT DO NOTHING
 
+-- name: save_new_block_keys
+-- Those of patients who have none: whether a row is there already need not be looked up.
+INSERT INTO identity_block_key (patient_key, token) SELECT * FROM unnest($1::bigint[], $2::bigint[])
+
 -- name: save_withdrawn_identifiers
 -- The numbers of deleted patients find nobody.
 DELETE FROM identity_identifier WHERE patient_key = ANY($1::bigint[])

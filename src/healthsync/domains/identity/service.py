@@ -159,6 +159,7 @@ class IdentityService:
         )
         if before and known_as == fingerprint and not again:
             return IdentityOutcome(before, created=False)
+        is_new = is_new and before is None  # a unit of work may ask twice who its new patient is
 
         # (2) Everyone it could be, and what was decided about them.
         compare, seen = remembering(self._compare), dict[str, Demographics]()

@@ -169,8 +169,10 @@ def _save_tokens(tx: Transaction, tokens: Tokens, *, is_new: bool) -> None:
     key = tokens.patient_key
     numbers = [(key, *number) for number in zip(tokens.identifiers, tokens.types, strict=True)]
     keys = [(key, token) for token in tokens.block_keys]
-    _later(tx, identifiers=numbers, block_keys=keys)
-    if not is_new:
+    if is_new:
+        _later(tx, identifiers=numbers, new_block_keys=keys)
+    else:
+        _later(tx, identifiers=numbers, block_keys=keys)
         _later(tx, old_identifiers=[(key, numbers)], old_block_keys=[(key, keys)])
 
 
@@ -240,6 +242,7 @@ _WRITERS = {
     **{name: _records_writer(name) for name in ("persons", "members", "events", "decisions")},
     "identifiers": _writer("identifiers", lambda rows: _columns(rows, 3)),
     "block_keys": _writer("block_keys", lambda rows: _columns(rows, 2)),
+    "new_block_keys": _writer("new_block_keys", lambda rows: _columns(rows, 2)),
     "pinned": _writer("pinned", lambda rows: _columns(rows, 2)),
     "unpinned": _writer("unpinned", lambda rows: _columns(rows, 2)),
     "old_identifiers": _writer("old_identifiers", lambda rows: _kept(rows, 3)),
