@@ -61,7 +61,7 @@ def test_four_times_as_many_segments_cost_four_times_the_work(file, line, told, 
     assert few < many < MOST * few
 
 
-@pytest.mark.parametrize("line", ["NK1|1|Kin^Kim|MTH|1 Road^^Town|555", "DG1|1|I10|7^Illness^I10|Illness|20240101|A"])
+@pytest.mark.parametrize("line", ["PV2|||1^Why^L", "PD1||||7^Doc^Ann", "NK1|1|Kin^Kim|MTH|1 Road^^Town|555"])
 @pytest.mark.parametrize("told", ["the same", "each another"])
 def test_what_became_of_four_times_as_many_segments_is_told_in_four_times_the_work(line, told, monkeypatch):
     monkeypatch.setattr(explanation, "EXPERIMENTS", 2)  # each converts the message once more
