@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
@@ -1210,20 +1211,28 @@ def _check_expectation(entry: Incoming, version: int | None) -> None:
 
 
 def _with_meta(resource: Mapping[str, Any], version: int, now: datetime, source: str) -> dict[str, Any]:
-    meta = {
-        **resource.get("meta", {}),
-        "versionId": str(version),
-        "lastUpdated": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-    }
+    meta = {**resource.get("meta", {}), "versionId": str(version), "lastUpdated": _instant(now)}
     if resource["resourceType"] != "Binary":
-        meta.setdefault("source", f"urn:healthsync:source:{quote(source, safe='')}")
+        meta.setdefault("source", _address_of(source))
     return {**resource, "meta": meta}
+
+
+@lru_cache(16)
+def _instant(now: datetime) -> str:
+    """All resources of a submission have one."""
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@lru_cache(64)
+def _address_of(source: str) -> str:
+    return f"urn:healthsync:source:{quote(source, safe='')}"
 
 
 def _merged(live: dict[str, Any] | None, entry: Incoming) -> dict[str, Any]:
     """The snapshot over what is known. A patient keeps the numbers that this message does not repeat."""
     assert entry.mapped is not None
-    resource = merged(live, replace(entry.mapped, resource=entry.resource))
+    same = entry.mapped.resource is entry.resource
+    resource = merged(live, entry.mapped if same else replace(entry.mapped, resource=entry.resource))
     if live is not None and resource["resourceType"] == "Patient" and "identifier" in live:
         told = resource.get("identifier", [])
         places = {(number.get("system"), number.get("value")) for number in told}

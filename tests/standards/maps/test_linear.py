@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from healthsync.standards.hl7v2 import Message
-from healthsync.standards.maps import convert, scribe
+from healthsync.standards.maps import convert, explanation, scribe
+from healthsync.standards.maps.explanation import explain
 
 from .golden_pairs import GOLDEN, context
 
@@ -60,6 +61,16 @@ def test_four_times_as_many_segments_cost_four_times_the_work(file, line, told, 
     assert few < many < MOST * few
 
 
+@pytest.mark.parametrize("line", ["PV2|||1^Why^L", "PD1||||7^Doc^Ann", "NK1|1|Kin^Kim|MTH|1 Road^^Town|555"])
+@pytest.mark.parametrize("told", ["the same", "each another"])
+def test_what_became_of_four_times_as_many_segments_is_told_in_four_times_the_work(line, told, monkeypatch):
+    monkeypatch.setattr(explanation, "EXPERIMENTS", 2)  # each converts the message once more
+    counter = Work(lambda message: explain(message, context()))
+    counter.of(repeated("adt_a08_update", line, told, 2))
+    few, many = (counter.of(repeated("adt_a08_update", line, told, count)) for count in (FEW, MANY))
+    assert few < many < MOST * few
+
+
 def test_a_list_that_is_searched_for_every_entry_is_found_out(monkeypatch):
     def add_once(_self: scribe.Scribe, entries: list[Any], entry: Any) -> None:
         if entry not in entries:
@@ -91,10 +102,11 @@ def another(line: str, number: int) -> str:
 
 
 class Work:
-    """Counts what a conversion does."""
+    """Counts what a conversion, or something else that is done with a message, does."""
 
-    def __init__(self) -> None:
+    def __init__(self, does: Callable[[Message], object] = lambda message: convert(message, context())) -> None:
         self.done = 0
+        self._does = does
         work = self
 
         class Entries(list[Any]):
@@ -129,7 +141,7 @@ class Work:
         message = Message.parse(raw)
         sys.setprofile(self._called)
         try:
-            convert(message, context())
+            self._does(message)
         finally:
             sys.setprofile(None)
         return self.done

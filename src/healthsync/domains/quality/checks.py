@@ -23,7 +23,7 @@ Reading = Callable[[Resource], list[Any]]
 
 _STEP = re.compile(r"(\w+)(?:\[([\w-]+)\])?")
 _CONFORMING = frozenset({"http://loinc.org", "http://snomed.info/sct"})
-_TYPES_OF_RESULT = ("component", "dataAbsentReason", "hasMember")
+_TYPES_OF_RESULT = frozenset({"valueQuantity", "valueString", "component", "dataAbsentReason", "hasMember"})
 
 
 def reading(path: str) -> Reading:
@@ -96,7 +96,9 @@ def result_given(unit: bool = False) -> Judge:
     def has_result(observation: Resource, _: Content) -> Judgement:
         if observation.get("status") in ("cancelled", "registered", "entered-in-error"):
             return None
-        return any(name in observation for name in _TYPES_OF_RESULT) or any(n.startswith("value") for n in observation)
+        if not _TYPES_OF_RESULT.isdisjoint(observation):
+            return True
+        return any(name.startswith("value") for name in observation)
 
     def has_unit(observation: Resource, _: Content) -> Judgement:
         quantity = observation.get("valueQuantity")
@@ -403,7 +405,8 @@ def numbered_once(path: str = "identifier") -> Judge:
 
 
 def _code(resource: Resource) -> str | None:
-    return next((coding.get("code") for coding in resource.get("code", {}).get("coding", ())), None)
+    codings = resource.get("code", {}).get("coding")
+    return codings[0].get("code") if codings else None
 
 
 @lru_cache(maxsize=1024)

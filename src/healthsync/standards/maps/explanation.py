@@ -1,7 +1,7 @@
 """What became of each field of a message: told by the engine, not guessed.
 
-    (1) watch       the message is converted once; before and after each field that a row takes the resource is
-                    compared, and what no map takes is noted as it is counted
+    (1) watch       the message is converted once; after each field that a row takes it is seen what has come to the
+                    resource, and what no map takes is noted as it is counted
     (2) experiment  a field that a rule in code takes (OBX-5 by its type, PV1-2 with the event) is left out, and the
                     message converted again: what differs is what the field decided
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +19,7 @@ from healthsync.errors import InvalidInput
 from healthsync.standards.hl7v2 import Message, Segment
 from healthsync.standards.maps.compiler import NULL, Program
 from healthsync.standards.maps.conversion import family_for
-from healthsync.standards.maps.model import Conversion, MappingContext, Resource
+from healthsync.standards.maps.model import Conversion, MappingContext
 from healthsync.standards.maps.reading import Reading
 from healthsync.standards.maps.scribe import Draft, Scribe
 from healthsync.standards.maps.tables import reasons, tables
@@ -135,21 +134,22 @@ class _WatchedProgram:
 
     def __init__(self, name: str, program: Program, witness: _Witness) -> None:
         self._name, self._program, self._witness = name, program, witness
+        self._silent = replace(program, fields={})
 
     def run(self, segment: Segment, draft: Draft, scribe: Scribe, *, again: bool = False) -> None:
         key = id(segment)
         self._witness.maps.setdefault(key, []).append(self._name)
-        replace(self._program, fields={}).run(segment, draft, scribe, again=again)  # counts and deletes
+        self._silent.run(segment, draft, scribe, again=again)  # counts and deletes
         self._witness.count(segment, scribe.unmapped)
-        everything = frozenset(range(len(segment) + 1))
+        resource = draft.resource
         for number, each in sorted(self._program.fields.items()):
-            if segment.raw_field(number) in ("", NULL) or not each.steps:
+            if (raw := segment.raw_field(number)) in ("", NULL) or not each.steps:
                 continue
-            before = deepcopy(draft.resource)
-            alone = replace(self._program, fields={number: each}, feeds={}, known=everything)
-            alone.run(segment, draft, scribe, again=again)
-            if changed := _changed(before, draft.resource):
-                resource = draft.resource
+            before, reported = _mark(resource), len(scribe.issues)
+            each.run(raw, segment, resource, scribe)
+            if again:
+                del scribe.issues[reported:]
+            if changed := tuple(dict.fromkeys(_added(before, resource, ""))):
                 written = (
                     f"{resource['resourceType']}/{resource['id']}" if "id" in resource else resource["resourceType"]
                 )
@@ -312,13 +312,33 @@ def _reason(maps: list[str], number: int) -> str:
     return next((because for name in maps if (because := reasons().get((name, number)))), "")
 
 
-def _changed(before: Resource, after: Resource) -> tuple[str, ...]:
-    """The elements that came or changed, as paths without indexes."""
-    old = Counter(_leaves(before, ""))
-    return tuple(dict.fromkeys(path for path, _ in (Counter(_leaves(after, "")) - old)))
+def _mark(value: Any) -> Any:
+    """How far a resource is written. Rows add to the end of a list or write into its first entry, so that a mark is
+    no larger when the list is long.
+    """
+    if isinstance(value, dict):
+        return {name: _mark(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return len(value), _mark(value[0]) if value else None
+    return value
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def _added(mark: Any, value: Any, path: str) -> Iterator[str]:
+    """The elements that came or changed since a mark was made, as paths without indexes."""
+    if isinstance(value, dict) and isinstance(mark, dict):
+        for name, inner in value.items():
+            below = f"{path}.{name}" if path else name
+            yield from _added(mark[name], inner, below) if name in mark else _leaves(inner, below)
+    elif isinstance(value, list) and isinstance(mark, tuple):
+        count, first = mark
+        for at, inner in enumerate(value[:1] + value[max(count, 1) :] if count else value):
+            yield from _added(first, inner, path) if count and not at else _leaves(inner, path)
+    elif value != mark:
+        yield from _leaves(value, path)
+
+
+def _leaves(value: Any, path: str) -> Iterator[str]:
+    """The paths of what stands in a value."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _leaves(inner, f"{path}.{name}" if path else name)
@@ -326,4 +346,4 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
         for inner in value:
             yield from _leaves(inner, path)
     else:
-        yield path, str(value)
+        yield path
