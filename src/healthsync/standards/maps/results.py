@@ -20,7 +20,6 @@ from healthsync.standards.maps.tables import tables
 from healthsync.standards.maps.values import JOINED_LINES, observation_value
 from healthsync.standards.maps.waveforms import SAMPLES, Channel
 
-
 PERFORMER_FUNCTION = "http://hl7.org/fhir/StructureDefinition/event-performerFunction"
 
 
@@ -106,7 +105,7 @@ class Results:
         return draft
 
     def _laboratory(self, obx: Segment) -> list[Resource]:
-        """Who examined (OBX-23, OBX-24), and its medical director in a role of it (OBX-25); once for all its results."""
+        """Who examined (OBX-23, OBX-24) and its medical director in a role of it (OBX-25), once for all its results."""
         scribe, sent = self._scribe, tuple(obx.raw_fields[23:26])
         if (known := self._laboratories.get(sent)) is not None:
             return known
