@@ -246,7 +246,7 @@ async def test_a_bed_is_closed_without_a_patient(hub, send):
     await send(adt("A20", "P1", extra="NPU|W1^101^A^ZHOSP|C"))
     message = adt("A20", "P1", extra="NPU|W1^101^B^ZHOSP|C").decode().split("\r")
     await send("\r".join([*message[:2], message[3], ""]).encode(), "\r".join([*message[:2], ""]).encode())
-    beds = await _found(hub, "Location")
+    beds = [place for place in await _found(hub, "Location") if place["physicalType"]["coding"][0]["code"] == "bd"]
     assert [bed["operationalStatus"]["code"] for bed in beds] == ["C", "C"]
 
 

@@ -67,7 +67,10 @@ def tags(mapped: MappedResource) -> list[str]:
 
 def test_a_ward_gets_its_place_of_service_and_its_organisation() -> None:
     made = filled(converted("PV1|1|I|ICU^7^B^GENERAL||||||||||||||||V1"))
-    place = one(made, "Location")
+    *around, place = (mapped for mapped in made.resources if mapped.type == "Location")
+    assert [tags(level) for level in around] == [["places"]] * 3, (
+        "a row counts for the whole house, the ward, its rooms"
+    )
     assert place.resource["type"][0]["coding"] == [
         {"system": PLACE_OF_SERVICE, "code": "21", "display": PLACES_OF_SERVICE["21"]}
     ]
@@ -79,7 +82,7 @@ def test_a_ward_gets_its_place_of_service_and_its_organisation() -> None:
 
 
 def test_the_row_that_names_more_of_a_place_counts() -> None:
-    assert one(filled(converted("PV1|1|I|ER^1^1^GENERAL||||||||||||||||V1")), "Location").resource["type"][0]["coding"][0][
+    assert one(filled(converted("PV1|1|I|ER^1^1^GENERAL||||||||||||||||V1")), "Location", -1).resource["type"][0]["coding"][0][
         "code"
     ] == "22"  # fmt: skip
 

@@ -158,7 +158,8 @@ async def test_tables_of_the_operator_fill_what_messages_leave_out(play: Any, tm
     played = play(**{"hl7.enrichment_path": str(document)})
     visit = "PV1|1|I|ICU^12^A^MERCY||||4711|||||||||||||||V1"
     await played.send(PID.format(name="Plover^Ora", birth="19700101"), visit, type="ADT^A01^ADT_A01")
-    (doctor,), (place,) = await played.found("Practitioner"), await played.found("Location")
+    (doctor,), places = await played.found("Practitioner"), await played.found("Location")
+    (place,) = [each for each in places if each["physicalType"]["coding"][0]["code"] == "bd"]
     (role,) = await played.found("PractitionerRole")
     assert doctor["name"][0]["family"] == "Stone"
     assert place["type"][0]["coding"][0]["code"] == "21"

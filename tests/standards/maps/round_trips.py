@@ -114,7 +114,7 @@ def facts(resources: list[Resource], ids: frozenset[str] = frozenset()) -> Facts
     """What resources say, value by value: references stand for whom they mean, entries are called by their type.
 
     Left out is what is about the message and not in it: the hub's ids, also where v2 requires a number; who has sent it
-    (Provenance, MSH-4); and next of kin, which stand in Patient.contact and once more as a resource of their own.
+    (Provenance, MSH-4), and other organisations that are authorities of numbers; and next of kin, which stand in Patient.contact and once more as a resource of their own.
     """
     told = [r for r in resources if r["resourceType"] not in ("Provenance", "RelatedPerson") and not _is_sender(r)]
     names = {f"{r['resourceType']}/{r['id']}": _name(r, ids) for r in told}
@@ -160,6 +160,8 @@ def _values(path: str, value: Any, names: Mapping[str, str], ids: frozenset[str]
         yield f"{path} = {names.get(value['reference'], value['reference'])}"
     elif value.get("value") not in ids:
         for name, inner in value.items():
+            if name == "assigner":  # the organisation that an authority is says what the system says
+                inner = {"display": inner["display"]} if "display" in inner else {}
             yield from _values(f"{path}.{name}", inner, names, ids)
 
 

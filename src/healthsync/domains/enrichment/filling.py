@@ -67,6 +67,8 @@ class _Filling:
     def _place(self, location: Resource) -> Place | None:
         """The row of the whole location, else of a beginning of it, else of all its authority."""
         for identifier in location.get("identifier", ()):
+            if "system" not in identifier:
+                continue  # the name of one level, which stands in many places
             parts = identifier.get("value", "").split("/")
             codes = [*("/".join(parts[:count]) for count in range(len(parts), 0, -1)), "*"]
             for system in (identifier.get("system"), None):

@@ -124,6 +124,7 @@ def _tell_period(draft: Draft, event: Event, happened: str | None, scribe: Scrib
         draft.resource["period"] = period
 
 
+DESTINATION = 37
 PLACES = {3: "active", 6: "completed", 11: "active", 42: "planned", 43: "completed"}
 """PV1 fields with locations: assigned, prior, temporary, pending, prior temporary."""
 

@@ -6,6 +6,7 @@ import re
 
 from healthsync.standards.hl7v2 import Repetition
 from healthsync.standards.maps import times
+from healthsync.standards.maps.authorities import authority
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.periods import period_of
 from healthsync.standards.maps.scribe import Scribe, part
@@ -14,10 +15,13 @@ from healthsync.standards.maps.systems import authority_system
 V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
 
-def identifier(value: str, namespace: str, universal_id: str, kind: str, scribe: Scribe) -> Resource:
+def identifier(
+    value: str, namespace: str, universal_id: str, kind: str, scribe: Scribe, authority_type: str = ""
+) -> Resource:
     """An Identifier: number, authority as system, type of table 0203.
 
-    The name of an authority that has an address of its own stays readable as the assigner's display.
+    The name of an authority that has an address of its own stays readable as the assigner's display. An authority whose
+    universal id is no address by its type is an organisation too (guide, CX.4: whether organisation or system).
     """
     made: Resource = {}
     if kind:
@@ -26,7 +30,13 @@ def identifier(value: str, namespace: str, universal_id: str, kind: str, scribe:
     made["value"] = value
     if namespace and universal_id:
         made["assigner"] = {"display": namespace}
+    if universal_id and authority_type and authority_type not in ADDRESSES:
+        made.setdefault("assigner", {}).update(authority(namespace, universal_id, authority_type, scribe) or {})
     return made
+
+
+ADDRESSES = frozenset({"ISO", "UUID", "URI", "GUID"})
+"""Types of universal ids (table 0301) that are addresses."""
 
 
 def cx_identifier(rep: Repetition, scribe: Scribe, default_kind: str = "") -> Resource | None:
@@ -34,7 +44,9 @@ def cx_identifier(rep: Repetition, scribe: Scribe, default_kind: str = "") -> Re
     _, value, digit, _, namespace, kind, _, start, end, *_ = rep.parts
     if not value:
         return None
-    made = identifier(value, namespace, part(rep, 4, 2), kind or default_kind, scribe)
+    universal_id = part(rep, 4, 2)
+    authority_type = part(rep, 4, 3) if universal_id else ""
+    made = identifier(value, namespace, universal_id, kind or default_kind, scribe, authority_type)
     if period := period_of(start, end, scribe):
         made["period"] = period
     if digit:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from healthsync.standards.hl7v2 import Repetition
 from healthsync.standards.maps import numbers
+from healthsync.standards.maps.authorities import authority, universal_number
 from healthsync.standards.maps.codes import codeable_concept
-from healthsync.standards.maps.identifiers import identifier
+from healthsync.standards.maps.identifiers import ADDRESSES, identifier
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.periods import period_of
 from healthsync.standards.maps.scribe import Draft, Scribe, part
@@ -148,6 +149,8 @@ def practitioner(rep: Repetition, scribe: Scribe) -> Resource | None:
     number, name = _person(rep, scribe)
     if not number:
         return {"display": _display(name)} if name else None
+    if (kind := part(rep, 9, 3)) and kind not in ADDRESSES:
+        number = identifier(part(rep, 1), part(rep, 9), part(rep, 9, 2), part(rep, 13), scribe, kind)
     draft = scribe.practitioners[rep.raw] = _practitioner(number, name, scribe)
     return draft.reference
 
@@ -256,46 +259,19 @@ def organization_of(number: Resource | None, name: str, scribe: Scribe) -> Resou
     if not number and not name:
         return None
     draft = scribe.draft("Organization", f"{number['system']}|{number['value']}" if number else f"name|{name}")
+    resource = draft.resource
     if number:
-        draft.resource.setdefault("identifier", [number])
-    if name:
-        draft.resource.setdefault("name", name)
+        known = resource.setdefault("identifier", [number])[0]
+        for element, value in number.items():  # another mention may tell its type
+            known.setdefault(element, value)
+    if name and resource.setdefault("name", name) != name:
+        scribe.add_once(resource.setdefault("alias", []), name)
     return draft.reference
 
 
 def of_an_organization(found: Resource) -> Resource:
     """An address or number without `use: home`, which no organisation has (org-2, org-3)."""
     return {name: value for name, value in found.items() if (name, value) != ("use", "home")}
-
-
-_URI = "urn:ietf:rfc:3986"
-
-
-def authority(namespace: str, universal_id: str, kind: str, scribe: Scribe) -> Resource | None:
-    """HD[Organization]: a Reference to the organisation that the authority is.
-
-    It is called by the address that stands as system of its numbers, by its universal id with the type of table 0301,
-    and by its name in the sending system.
-    """
-    if not namespace and not universal_id:
-        return None
-    address_of = authority_system(namespace, universal_id, scribe.source)
-    draft = scribe.draft("Organization", f"{_URI}|{address_of}")
-    if "identifier" not in draft.resource:
-        numbers_of: list[Resource] = [{"system": _URI, "value": address_of}]
-        if universal_id:
-            told = _universal(universal_id, kind)
-            if address_of.endswith(universal_id.lower()):
-                numbers_of[0] = {**told, **numbers_of[0]}
-            elif own := tables().systems.get(kind):
-                numbers_of.append({**told, "system": own})
-            else:
-                numbers_of.append(told)
-        if namespace:
-            numbers_of.append({"value": namespace})
-            draft.resource.setdefault("name", namespace)
-        draft.resource["identifier"] = numbers_of
-    return draft.reference
 
 
 class Place(NamedTuple):
@@ -359,8 +335,8 @@ def _described(rep: Repetition, described: str, scribe: Scribe) -> Draft:
 def _tell_comprehensive_number(rep: Repetition, draft: Draft, scribe: Scribe) -> None:
     """PL.10, assigned by PL.11 (guide: EI[Identifier-DefaultAssigner]), else by the authority inside it."""
     number = part(rep, 10)
-    told = tuple(part(rep, 11, sub) for sub in (1, 2, 3)) if len(rep.components) > 10 else ()
-    namespace, universal_id, kind = told if any(told) else (part(rep, 10, sub) for sub in (2, 3, 4))
+    told = [part(rep, 11, sub) for sub in (1, 2, 3)] if len(rep.components) > 10 else []
+    namespace, universal_id, kind = told if any(told) else [part(rep, 10, sub) for sub in (2, 3, 4)]
     assigner = authority(namespace, universal_id, kind, scribe)
     numbers_of = draft.resource.setdefault("identifier", [])
     made = identifier(number, namespace, universal_id, "", scribe) if number else next(iter(numbers_of), None)
@@ -393,7 +369,7 @@ def _chain(rep: Repetition, components: tuple[int, ...], scribe: Scribe) -> list
             if named != name:
                 numbers_of.append({"value": name})
             if own := part(rep, number, 2):
-                numbers_of.append(_universal(own, part(rep, number, 3)))
+                numbers_of.append(universal_number(own, part(rep, number, 3)))
             draft.resource.update(
                 identifier=numbers_of,
                 name=" ".join(filter(None, path)),
@@ -406,16 +382,6 @@ def _chain(rep: Repetition, components: tuple[int, ...], scribe: Scribe) -> list
                 draft.resource["partOf"] = chain[-1].reference
         chain.append(draft)
     return chain
-
-
-def _universal(universal_id: str, kind: str) -> Resource:
-    """HD.2 and HD.3 as a number with its type of table 0301."""
-    if not kind:
-        return {"value": universal_id}
-    return {
-        "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0301", "code": kind}]},
-        "value": universal_id,
-    }
 
 
 def discharge_location(rep: Repetition, scribe: Scribe) -> Resource | None:

@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 
 from healthsync.standards.hl7v2 import Message, Segment
 from healthsync.standards.maps import clinical, roles, times
+from healthsync.standards.maps.authorities import authority
 from healthsync.standards.maps.codes import codeable_concept
 from healthsync.standards.maps.compiler import Program
-from healthsync.standards.maps.encounter import PLACES, first_repetition, tell_visit, visit_key
+from healthsync.standards.maps.encounter import DESTINATION, PLACES, first_repetition, tell_visit, visit_key
 from healthsync.standards.maps.identifiers import V2_0203, cx_identifier, key_of, preferred
 from healthsync.standards.maps.model import Conversion, Correction, MappingContext, Resource
 from healthsync.standards.maps.notes import note
-from healthsync.standards.maps.parties import authority, known_person, organization
+from healthsync.standards.maps.parties import known_person, organization
 from healthsync.standards.maps.programs import programs_of
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
 from healthsync.standards.maps.systems import authority_system
@@ -154,7 +155,7 @@ class Reading:
         if in_passing := key is None:
             if len(pv1) > 2:
                 scribe.issue("visit-without-number", "PV1-19")
-            key = self.key_in_passing(pv1) if any(pv1.valued(number) for number in PLACES) else None
+            key = self.key_in_passing(pv1) if any(pv1.valued(number) for number in (*PLACES, DESTINATION)) else None
             if key is None:
                 return
         draft = self.visit = scribe.draft("Encounter", key)
@@ -164,7 +165,7 @@ class Reading:
         if in_passing:
             draft.resource["status"] = "unknown"  # no later message could end it
 
-    def key_in_passing(self, _pv1: Segment) -> str | None:
+    def key_in_passing(self, pv1: Segment) -> str | None:
         """What names the visit that PV1 tells a place of and no number; None where it is not to be told."""
         return None
 
@@ -241,6 +242,10 @@ class Reading:
         resource["agent"] += [{"type": assembler, "who": self._software(sft).reference} for sft in message.all("SFT")]
         if evn := message.first("EVN"):
             _tell_event(evn, resource, scribe)
+        if self.pid and len(self.pid) > 33 and (rep := first_repetition(self.pid, 34)):
+            updated_by = authority(part(rep, 1), part(rep, 2), part(rep, 3), scribe)
+            performer = clinical.concept("provenance-participant-type", "performer")
+            resource["agent"] += [{"type": performer, "who": who} for who in (updated_by,) if who]
         if self.control_id:
             number = {
                 "type": {"coding": [{"system": V2_0203, "code": "MSG"}]},

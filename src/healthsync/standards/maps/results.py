@@ -104,7 +104,7 @@ class Results:
         return draft
 
     def _laboratory(self, obx: Segment) -> list[Resource]:
-        """Who examined (OBX-23, OBX-24), and its medical director in a role of it (OBX-25); once for all its results."""
+        """Who examined (OBX-23, OBX-24) and its medical director in a role of it (OBX-25), once for all its results."""
         scribe, sent = self._scribe, tuple(obx.raw_fields[23:26])
         if (known := self._laboratories.get(sent)) is not None:
             return known

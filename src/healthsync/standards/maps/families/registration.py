@@ -38,7 +38,7 @@ class Registration(Results):
         if self.visit and self.account:
             self.visit.resource["account"] = [self.account.reference]
 
-    def key_in_passing(self, _pv1: Segment) -> str | None:
+    def key_in_passing(self, pv1: Segment) -> str | None:
         """An event about a visit names it; another without a number would be a visit more each time it is told."""
         return None
 

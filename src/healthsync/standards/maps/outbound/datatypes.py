@@ -437,7 +437,7 @@ def pl(location: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
         _tell_path(made, path, deepest)
         universal = next((n for n in numbers if "system" not in n and "type" in n), None)
         if universal:
-            made[deepest - 1] = [made[deepest - 1], universal["value"], kind_of(universal)]
+            made[deepest - 1] = [str(made[deepest - 1] or ""), universal["value"], kind_of(universal) or ""]
     made[4] = location.get("status")
     made[5] = next((_code_of(kind) for kind in location.get("type", ())), None)
     made[9] = _with_authority(comprehensive) if comprehensive and pen.version >= (2, 5) else None
@@ -453,8 +453,8 @@ def _words_of(made: Any) -> set[str]:
 
 def dld(location: Any, pen: Pen, _vocabulary: str = "") -> Repetition | None:
     """A kind of Location as DLD: its code, else its name."""
-    made = next((cwe(kind, pen) for kind in location.get("type", ())), None) or location.get("name")
-    return [made] if made else None
+    code = next((made for kind in location.get("type", ()) if (made := cwe(kind, pen))), None)
+    return [[str(part or "") for part in code]] if isinstance(code, list) else code or location.get("name")
 
 
 def la2(location: Any, pen: Pen, vocabulary: str = "") -> Repetition | None:
