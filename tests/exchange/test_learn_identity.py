@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.boosting import needs_boosting
 
 from healthsync.bootstrap import Hub, _learned, build_hub
 from healthsync.domains.identity.learning import training
@@ -24,6 +25,8 @@ from healthsync.settings import load_settings
 
 from .couples import FAMILIES, PAIRS, couple, review
 from .test_review import ANN, opened, person_of, put, tasks
+
+pytestmark = needs_boosting
 
 ADMIN = Actor("root")
 

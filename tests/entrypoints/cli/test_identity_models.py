@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.boosting import needs_boosting
 from tests.exchange.couples import PAIRS, couple, review
 from tests.exchange.test_review import put
 
@@ -19,6 +20,8 @@ from healthsync.entrypoints.cli.identity import command
 from healthsync.errors import ConfigurationError, HealthSyncError, InvalidInput, NotFound
 from healthsync.exchange.administration.link_files import LinkFiles
 from healthsync.infrastructure.clock import SystemClock
+
+pytestmark = needs_boosting
 
 
 @pytest.fixture

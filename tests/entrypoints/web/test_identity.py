@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.boosting import needs_boosting
 from tests.consents import opt_out
 from tests.exchange.couples import PAIRS, review
 
@@ -166,6 +167,7 @@ async def test_matching_again_is_a_job_with_an_address_that_tells_what_would_cha
     assert (await admin.post(f"{BASE}/rematch", json={"dry_run": "yes"})).status_code == 400
 
 
+@needs_boosting
 async def test_an_administrator_learns_from_reviews_and_chooses_what_decides(
     admin: Any, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import date
 from math import log
 
-import lightgbm
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.boosting import lightgbm, needs_boosting
 from tests.domains.identity.learning.reviews import MEASURES, WEIGHTS, always, compared, reviewed
 
 from healthsync.bootstrap import _deciding
@@ -36,6 +36,8 @@ from healthsync.domains.identity.model import Address
 from healthsync.domains.identity.weighing import gate
 from healthsync.errors import ConfigurationError, InvalidInput
 from healthsync.settings import load_settings
+
+pytestmark = needs_boosting
 
 FIELDS = len(LEVELS)
 
