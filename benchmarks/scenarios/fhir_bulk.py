@@ -11,17 +11,19 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+import psutil
+
 from benchmarks.fhir import population as populations
 from benchmarks.fhir.population import Population
 from benchmarks.harness import Aim, Options, Result, scenario
 from benchmarks.hubs import RunningHub, run_command, running_hub
-from benchmarks.processes import memory_by_part
+from benchmarks.processes import memory_by_part, tree
 
 _EXPORT, _IMPORT = Aim(20_000), Aim(5_000)
 _CONDITIONAL = re.compile(rb'"reference": ?"([A-Za-z]+)\?identifier=([^"]+)"')
@@ -87,10 +89,14 @@ def _somewhere(found: re.Match[bytes]) -> bytes:
 async def _imported(hub: RunningHub, file: Path, mix: Counter[str], processes: int, origin: str) -> Result:
     before, began = hub.cpu.read(), time.perf_counter()
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    out = await run_command(
+    importing = asyncio.ensure_future(run_command(
         "import", str(file), "--data", str(hub.data_folder), "--workers", str(processes), "--json",
         "--rejects", str(file.with_suffix(".rejects")),
-    )  # fmt: skip
+    ))  # fmt: skip
+    most = 0.0
+    while (await asyncio.wait([importing], timeout=1.0))[1]:
+        most = max(most, _largest_import())
+    out = importing.result()
     seconds = time.perf_counter() - began
     spent = hub.cpu.since(before)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -100,9 +106,19 @@ async def _imported(hub: RunningHub, file: Path, mix: Counter[str], processes: i
         "fhir_bulk", f"import, {processes} processes", stored / seconds, "res/s", _IMPORT if processes > 1 else None,
         {part: 1000 * cpu / stored for part, cpu in spent.items()}, {},
         {"resources": stored, "seconds": round(seconds, 2), "bytes": file.stat().st_size, "origin": origin,
-         "mix": _told(mix)},
+         "largest_process_mb": round(most), "mix": _told(mix)},
         os.getloadavg()[0],
     )  # fmt: skip
+
+
+def _largest_import() -> float:
+    """Megabytes of the largest process of the import that runs."""
+    sizes = [0.0]
+    for process in tree(psutil.Process()):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if not {"import", "healthsync.entrypoints.worker.importing"}.isdisjoint(process.cmdline()):
+                sizes.append(process.memory_full_info().pss / 1e6)
+    return max(sizes)
 
 
 async def _exported(hub: RunningHub, key: str, mix: Counter[str], level: int) -> Result:

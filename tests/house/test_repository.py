@@ -176,7 +176,8 @@ def test_every_setting_in_effect_is_read_by_the_hub():
         if isinstance(node, ast.Attribute)
     }
     by_settings = {*SWITCHES, "fhir.version", "compliance.hipaa.encryption.algorithm"}  # one value, checked at load
-    by_settings |= {"compliance.hipaa.encryption.key_provider", "worker.processes"}  # require_startable, process_count
+    by_settings |= {"compliance.hipaa.encryption.key_provider"}  # require_startable
+    by_settings |= {"worker.processes", "bulk_data.import_processes"}  # process_count
     unread = [
         key
         for key, hint, entry in walk(Settings)

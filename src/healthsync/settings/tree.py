@@ -895,7 +895,7 @@ class BulkData:
     )
     import_processes: Literal["auto"] | int = setting(
         "Processes that share one import, those of `healthsync import` and of `$import`; `auto` is one for each of the "
-        "machine's cores. Each takes about 110 MB while the import lasts, and up to four connections to the database.",
+        "machine's cores. Each takes about 150 MB while the import lasts, and two connections to the database.",
         default="auto",
         minimum=1,
         maximum=64,
