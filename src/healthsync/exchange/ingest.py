@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID
@@ -518,7 +519,8 @@ class Ingest:
         """Find the internal number of every patient named; new ones in this submission get theirs now."""
         arriving = {e.resource["id"] for e in work.incoming if e.resource["resourceType"] == "Patient"}
         work.compartments = {e.key: compartments.patients_of(e.resource) for e in work.incoming}
-        await self._place_binaries(tx, work)
+        if any(resource_type == "Binary" for resource_type, _ in work.compartments):
+            await self._place_binaries(tx, work)
         named = arriving.union(*work.compartments.values())
         fresh = {e.resource["id"] for e in work.incoming if e.is_fresh and e.resource["resourceType"] == "Patient"}
         unknown = [patient for patient in named - fresh if patient not in work.patient_keys]
@@ -654,7 +656,9 @@ class Ingest:
             deleted=deleted,
             replaces=before.version if before else None,
             index=_NOTHING if deleted else index.rows(resource),
-            index_before=index.rows(live, leaving=True) if live is not None else _NOTHING,
+            index_before=self._records.rows_before(before, live)
+            if before is not None and live is not None
+            else _NOTHING,
         )
         work.changes.append(change)
         work.written[entry.key] = _Written(change, resource, live)
@@ -750,7 +754,7 @@ class Ingest:
                 await self._subscribing.apply(tx, written.resource, requester, source, deleted)
             elif resource_type == "SearchParameter":
                 await self._take_parameter(tx, submission, work, written)
-            elif resource_type in TerminologyService.RESOURCE_TYPES | ConformanceService.RESOURCE_TYPES:
+            elif resource_type in _DEFINITIONS:
                 await self._take_definition(tx, submission, written)
         return linked
 
@@ -1100,7 +1104,7 @@ class Ingest:
                     content=self._vault.seal(resource, await self._key(tx, work, patient_key)),
                     replaces=row.version,
                     index=index.rows(resource),
-                    index_before=index.rows(before, leaving=True),
+                    index_before=self._records.rows_before(row, before),
                 )
             )
             work.touched |= {key for key in (patient_key, row.patient_key) if key is not None}
@@ -1208,11 +1212,22 @@ def _with_meta(resource: Mapping[str, Any], version: int, now: datetime, source:
     meta = {
         **resource.get("meta", {}),
         "versionId": str(version),
-        "lastUpdated": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "lastUpdated": _instant(now),
     }
     if resource["resourceType"] != "Binary":
-        meta.setdefault("source", f"urn:healthsync:source:{quote(source, safe='')}")
+        meta.setdefault("source", _source(source))
     return {**resource, "meta": meta}
+
+
+def _instant(at: datetime) -> str:
+    """An instant of UTC with milliseconds."""
+    text = msgspec.json.encode(at)[1:-1].decode()
+    return f"{text[:23]}Z" if "." in text else f"{text[:-1]}.000Z"
+
+
+@lru_cache(256)
+def _source(name: str) -> str:
+    return f"urn:healthsync:source:{quote(name, safe='')}"
 
 
 def _merged(live: dict[str, Any] | None, entry: Incoming) -> dict[str, Any]:
@@ -1236,4 +1251,5 @@ _MOST_REFILED = 50_000
 _FILED = tuple(sorted(resource_types() - {"Patient", "Provenance", "AuditEvent"}))
 """What follows a visit or account to another number or patient; a Provenance tells what a message once wrote."""
 _PASSING_TAGS = frozenset((tag["system"], tag["code"]) for tag in (PLACEHOLDER, SUBSETTED))
+_DEFINITIONS = TerminologyService.RESOURCE_TYPES | ConformanceService.RESOURCE_TYPES
 _NOTHING = RecordsService.NOTHING

@@ -67,6 +67,8 @@ class IndexRows(msgspec.Struct, frozen=True):
     numbers: frozenset[tuple[int, float, float]] = frozenset()
     words: tuple[int, ...] = ()
     present: bytes = b""
+    revision: int = 0
+    """Of the search parameters that they are rows of."""
 
 
 EMPTY = IndexRows()
@@ -120,7 +122,13 @@ class RecordIndex:
             numbers=frozenset((*self._number_rows(resource_type, values), *self._pair_rows(resource))),
             words=self._words(resource),
             present=present(resource_type, values),
+            revision=search_parameters.revision(),
         )
+
+    @staticmethod
+    def are_all(rows: IndexRows, resource_type: str) -> bool:
+        """Whether rows made earlier are still all that a version may be found under."""
+        return rows.revision == search_parameters.revision() and search_parameters.none_leaving(resource_type)
 
     @staticmethod
     def string_is_sealed(resource_type: str, path: str) -> bool:
