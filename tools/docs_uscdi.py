@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec.structs import fields
 
 from healthsync.domains.privacy import SealingPolicy
 from healthsync.standards.fhir import search_parameters, validate

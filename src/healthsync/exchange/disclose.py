@@ -1088,6 +1088,8 @@ class Disclose:
     ) -> frozenset[int]:
         """The Binaries, by internal number, whose securityContext the requester may not read, or nobody can: access to
         them is that to the resource there (binary.html#security)."""
+        if all(row.resource_type != "Binary" for row in rows):
+            return frozenset()
         contexts = {
             row.pid: references.parse(context)
             for row, text in zip(rows, texts, strict=True)

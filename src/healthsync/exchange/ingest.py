@@ -522,7 +522,8 @@ class Ingest:
         """Find the internal number of every patient named; new ones in this submission get theirs now."""
         arriving = {e.resource["id"] for e in work.incoming if e.resource["resourceType"] == "Patient"}
         work.compartments = {e.key: compartments.patients_of(e.resource) for e in work.incoming}
-        await self._place_binaries(tx, work)
+        if any(resource_type == "Binary" for resource_type, _ in work.compartments):
+            await self._place_binaries(tx, work)
         named = arriving.union(*work.compartments.values())
         fresh = {e.resource["id"] for e in work.incoming if e.is_fresh and e.resource["resourceType"] == "Patient"}
         unknown = [patient for patient in named - fresh if patient not in work.patient_keys]
@@ -658,7 +659,9 @@ class Ingest:
             deleted=deleted,
             replaces=before.version if before else None,
             index=_NOTHING if deleted else index.rows(resource),
-            index_before=index.rows(live, leaving=True) if live is not None else _NOTHING,
+            index_before=self._records.rows_before(before, live)
+            if before is not None and live is not None
+            else _NOTHING,
         )
         work.changes.append(change)
         work.written[entry.key] = _Written(change, resource, live)
@@ -754,7 +757,7 @@ class Ingest:
                 await self._subscribing.apply(tx, written.resource, requester, source, deleted)
             elif resource_type == "SearchParameter":
                 await self._take_parameter(tx, submission, work, written)
-            elif resource_type in TerminologyService.RESOURCE_TYPES | ConformanceService.RESOURCE_TYPES:
+            elif resource_type in _DEFINITIONS:
                 await self._take_definition(tx, submission, written)
         return linked
 
@@ -1106,7 +1109,7 @@ class Ingest:
                     content=self._vault.seal(resource, await self._key(tx, work, patient_key)),
                     replaces=row.version,
                     index=index.rows(resource),
-                    index_before=index.rows(before, leaving=True),
+                    index_before=self._records.rows_before(row, before),
                 )
             )
             work.touched |= {key for key in (patient_key, row.patient_key) if key is not None}
@@ -1250,4 +1253,5 @@ _MOST_REFILED = 50_000
 _FILED = tuple(sorted(resource_types() - {"Patient", "Provenance", "AuditEvent"}))
 """What follows a visit or account to another number or patient; a Provenance tells what a message once wrote."""
 _PASSING_TAGS = frozenset((tag["system"], tag["code"]) for tag in (PLACEHOLDER, SUBSETTED))
+_DEFINITIONS = TerminologyService.RESOURCE_TYPES | ConformanceService.RESOURCE_TYPES
 _NOTHING = RecordsService.NOTHING

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from healthsync.infrastructure.telemetry import metrics
-from healthsync.standards.fhir import references, validate
+from healthsync.standards.fhir import json, references, validate
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.outcome import Issue, error
 
@@ -108,8 +108,10 @@ class ReferencePolicy:
             for key, resource in arriving.items()
             if resource is not None and self.mode_of(key[0]) is not ReferenceIntegrity.OFF
         }
-        found = {key: references.texts(resource) for key, resource in judged.items()}
-        if faults := [fault for resource in judged.values() for fault in _contradictions(resource)]:
+        written = {key: json.dump(resource) for key, resource in judged.items()}
+        found = {key: references.texts(resource, written[key]) for key, resource in judged.items()}
+        may_contradict = [judged[key] for key, text in written.items() if references.may_state_types(text)]
+        if faults := [fault for resource in may_contradict for fault in _contradictions(resource)]:
             return Verdict(faults)
         targets = {target for key, each in found.items() for target in self._asked(key, each, patients)}
         missing = await _missing(targets, arriving, existing)
@@ -220,8 +222,6 @@ def _placed(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _contradictions(resource: dict[str, Any]) -> Iterator[Issue]:
     """References whose `type` names another type than the literal beside it (references.html#Reference.type)."""
-    if not references.may_state_types(resource):
-        return
     told = "the type of a reference must be that of the resource which it names"
     for path, each in _placed(resource, resource["resourceType"]):
         if _contradicts(each):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -20,7 +19,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """The present instant, aware, in UTC."""
-        return datetime.fromtimestamp(time.time(), UTC)
+        return datetime.now(UTC)  # noqa: TID251 - here it is asked
 
 
 class FixedClock:

@@ -17,6 +17,7 @@ from healthsync.domains.records.index import EMPTY, IndexRows
 from healthsync.domains.records.statements import INDEX_TABLES, INDEXING, INSERTION, SUCCESSION
 from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.infrastructure.database.deferred import LEAST_COPIED, statement
+from healthsync.standards.fhir import search_parameters
 
 INDEX = RecordIndex(BlindIndex(bytes(32)))
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,7 +60,8 @@ async def _rows_of(tx, pid: int) -> IndexRows:
         found[table.name.removeprefix("index_") + "s"] = frozenset(tuple(row) for row in rows)
     words = await tx.fetchval("SELECT words FROM resource_content WHERE pid = $1", pid)
     present = await tx.fetchval("SELECT present FROM resource WHERE pid = $1", pid)
-    return IndexRows(**found, words=tuple(words or ()), present=present)
+    revision = search_parameters.revision() if present else EMPTY.revision
+    return IndexRows(**found, words=tuple(words or ()), present=present, revision=revision)
 
 
 _CODES = st.sampled_from([("http://loinc.org", "1"), ("urn:x", "1"), ("http://loinc.org", "2")])

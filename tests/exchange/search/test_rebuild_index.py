@@ -67,6 +67,18 @@ async def test_old_rows_are_indexed_as_new_ones_are(hub):
     assert await rebuild_index(hub.database, hub.ingest) == 0
 
 
+async def test_versions_that_follow_each_other_at_once_leave_what_an_index_made_anew_has(hub):
+    """The rows of what was just written are remembered, and taken away by the next version."""
+    renamed = PATIENT | {"name": [{"family": "Okonkwo"}], "birthDate": "1980-01-02"}
+    amended = OBSERVATION | {"status": "amended", "subject": {"reference": "Group/g"}, "effectiveDateTime": "2023"}
+    for resource in (PATIENT, OBSERVATION, renamed, amended, PATIENT, amended | {"status": "final"}):
+        await _store(hub, resource)
+    before = await _contents(hub)
+    await _make_old(hub)
+    assert await rebuild_index(hub.database, hub.ingest) == 2
+    assert await _contents(hub) == before
+
+
 @pytest.mark.parametrize(("resource_type", "name", "value"), QUERIES)
 async def test_what_an_older_version_stored_is_found_after_the_rebuild(hub, resource_type, name, value):
     await _store(hub, PATIENT, OBSERVATION)

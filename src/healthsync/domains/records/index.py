@@ -80,6 +80,8 @@ class IndexRows(msgspec.Struct, frozen=True):
     numbers: frozenset[tuple[int, float, float]] = frozenset()
     words: tuple[int, ...] = ()
     present: bytes = b""
+    revision: int = 0
+    """Of the search parameters that they are rows of."""
 
 
 EMPTY = IndexRows()
@@ -139,6 +141,7 @@ class RecordIndex:
             numbers=frozenset((*chain(*numbers), *self._pair_rows(resource, values))),
             words=tuple(sorted(found)),
             present=reduce(or_, set_).to_bytes(size_of_present(resource_type), "little"),
+            revision=search_parameters.revision(),
         )
 
     def _left_of(self, resource: dict[str, Any], groups: list[_Rows]) -> dict[str, Any]:
@@ -190,6 +193,11 @@ class RecordIndex:
         references = frozenset([(self.key(target), self.path(resource_type, p)) for p, target in values.references])
         numbers = tuple(self._number_rows(resource_type, values))
         return _Rows(tokens, references, strings, dates, numbers, self._words(resource), present(resource_type, values))
+
+    @staticmethod
+    def are_all(rows: IndexRows, resource_type: str) -> bool:
+        """Whether rows made earlier are still all that a version may be found under."""
+        return rows.revision == search_parameters.revision() and search_parameters.none_leaving(resource_type)
 
     @staticmethod
     def string_is_sealed(resource_type: str, path: str) -> bool:

@@ -22,6 +22,8 @@ from healthsync.infrastructure.database import Transaction
 
 _PID_BLOCK = 500
 _KEPT_PATIENT_IDS = 200_000
+_KEPT_VERSIONS, _FEW_CHANGES, _MOST_TOKENS_KEPT = 500, 3, 100
+"""Versions whose index rows are remembered, since what changes often changes soon: some 4 MB, 12 at most."""
 
 STREAM_BYTES, STREAM_ROWS = 4 * 1024 * 1024, 1000
 """The largest batch of a stream, in bytes as stored and in resources."""
@@ -52,6 +54,7 @@ class RecordsService:
         self._pids: deque[int] = deque()
         self._patient_ids: dict[int, str] = {}
         self._patient_keys: dict[str, int] = {}
+        self._written: dict[tuple[int, int], IndexRows] = {}
         self._probed: dict[tuple[Any, ...], tuple[int, float]] = {}
 
     async def take_pids(self, tx: Transaction, count: int) -> list[int]:
@@ -100,6 +103,8 @@ class RecordsService:
 
         VersionConflict is raised then when a version in store is no longer the one that a change replaces.
         """
+        if len(changes) <= _FEW_CHANGES:
+            tx.after_commit(lambda: self._remember_rows(changes))
         new = [change for change in changes if change.replaces is None]
         next_versions = [change for change in changes if change.replaces is not None]
         if new:
@@ -109,6 +114,20 @@ class RecordsService:
                 tx.after_commit(lambda: self._remember_patients(patients))
         if next_versions:
             store.replace(tx, next_versions)
+
+    def rows_before(self, row: StoredResource, document: dict[str, Any]) -> IndexRows:
+        """The index rows of a version that is replaced: made anew, or kept since it was written a moment ago."""
+        kept = self._written.pop((row.pid, row.version), None)
+        if kept is not None and self.index.are_all(kept, row.resource_type):
+            return kept
+        return self.index.rows(document, leaving=True)
+
+    def _remember_rows(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if not change.deleted and len(change.index.tokens) <= _MOST_TOKENS_KEPT:
+                self._written[change.pid, change.version] = change.index
+        while len(self._written) > _KEPT_VERSIONS:
+            del self._written[next(iter(self._written))]
 
     async def patient_keys(self, tx: Transaction, ids: Sequence[str]) -> dict[str, int]:
         """Internal numbers of source patients by id; unknown ids are absent."""

@@ -166,12 +166,14 @@ class FhirRoutes:
             context = request.headers.get("x-security-context")
             received = binaries.received(await content_of(request), media_type, context, id_)
             return references.localise(received, self.own_bases(request))
-        resource = json.parse(await body_of(request, FHIR_TYPES))
+        body = await body_of(request, FHIR_TYPES)
+        resource = json.parse(body)
         if resource.get("resourceType") != resource_type:
             raise InvalidInput(
                 f"the body is no {resource_type}; send it to the URL of its type", expression="Resource.resourceType"
             )
-        return references.localise(resource, self.own_bases(request))
+        bases = self.own_bases(request)
+        return references.localise(resource, bases) if references.may_name(body, bases) else resource
 
     async def _patch(self, request: Request) -> Patch:
         media_type = media_type_of(request)

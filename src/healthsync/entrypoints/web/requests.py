@@ -29,7 +29,6 @@ BASE = "healthsync.base"
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?")
 _JSON = frozenset({*FHIR_TYPES, "application/*", "*/*", "json"})
-_BETWEEN_WISHES = re.compile(r"[,;\s]+")
 _ENTITY_TAG = re.compile(r'(?:W/)?"([^"]*)"|(\*)')
 
 
@@ -132,9 +131,14 @@ def check_format(wanted: str) -> None:
 
 
 def _check_ranges(accepted: str) -> None:
-    offers = _media_ranges(accepted)
-    if offers and not any(name in _JSON and _weighs(params) and _is_r4(params) for name, params in offers):
+    if not _takes_json(accepted):
         raise NotAcceptable("this server answers in application/fhir+json; XML and Turtle are not supported")
+
+
+@lru_cache(64)
+def _takes_json(accepted: str) -> bool:
+    offers = _media_ranges(accepted)
+    return not offers or any(name in _JSON and _weighs(params) and _is_r4(params) for name, params in offers)
 
 
 def wants_fhir(request: Request) -> bool:
@@ -268,7 +272,8 @@ def is_unchanged(request: Request, version: int, updated_at: datetime) -> bool:
 
 def preferred(request: Request) -> Literal["minimal", "representation", "OperationOutcome"] | None:
     """What a write shall answer with: `Prefer: return=…` (http.html#ops), None when the sender does not say."""
-    for word in _BETWEEN_WISHES.split(request.headers.get("prefer", "")):
+    wishes = request.headers.get("prefer", "")
+    for word in re.split(r"[,;\s]+", wishes) if wishes else ():
         match word.lower().replace('"', ""):
             case "return=minimal":
                 return "minimal"

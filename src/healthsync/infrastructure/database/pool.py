@@ -81,11 +81,17 @@ class _Connections:
         finally:
             self._waiting -= 1
 
-    async def give_back(self, connection: Any, *, is_clean: bool) -> None:
-        """`is_clean`: its last statement ended and no transaction is open, so that the next may have it as it is."""
-        if is_clean and not self._waiting and len(self._at_hand) < _AT_HAND:
-            self._at_hand.append(connection)
-        else:
+    def keep(self, connection: Any) -> bool:
+        """Take back a connection whose last statement ended and in which no transaction is open, for the next to have
+        it as it is; False when it should go back to the pool."""
+        if self._waiting or len(self._at_hand) >= _AT_HAND:
+            return False
+        self._at_hand.append(connection)
+        return True
+
+    async def give_back(self, connection: Any) -> None:
+        """Whatever state it is in, the pool puts it right."""
+        with suppress(*_PERHAPS_GONE):  # a lost connection is dropped by the pool
             await self._pool.release(connection)
 
     async def close(self) -> None:
@@ -99,7 +105,8 @@ class _Acquired:
     """A connection for a block; errors that tell of a lost or overloaded server become Unavailable."""
 
     def __init__(self, pool: _Connections) -> None:
-        self._pool, self._connection = pool, None
+        self._pool = pool
+        self._connection: Any = None
 
     async def __aenter__(self) -> Any:
         try:
@@ -110,12 +117,15 @@ class _Acquired:
 
     async def __aexit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
         connection = self._connection
+        if error is None:
+            if not self._pool.keep(connection):
+                await self._pool.give_back(connection)
+            return
         is_lost = isinstance(error, _TROUBLE) and not (isinstance(error, _PERHAPS_GONE) and not _is_closed(connection))
         if is_lost and not isinstance(error, asyncpg.QueryCanceledError):
             with suppress(*_PERHAPS_GONE):
                 connection.terminate()  # whatever state it is in, nobody gets it again
-        with suppress(*_PERHAPS_GONE):  # a lost connection is dropped by the pool
-            await self._pool.give_back(connection, is_clean=error is None)
+        await self._pool.give_back(connection)
         if is_lost:
             raise _unavailable(error) from error
 
@@ -350,6 +360,7 @@ class Database:
         self._listener = _Listener(url)
         self._writing = Together(self._write_together, most=_MOST_UNITS, at_once=_STATEMENTS_AT_ONCE)
         self._looking: dict[Lookup, Together[Places, list[asyncpg.Record]]] = {}
+        self._looked_at: set[Lookup] = set()
 
     @classmethod
     async def connect(
@@ -411,7 +422,13 @@ class Database:
         tx.committed()
 
     async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
-        """The rows at some places, asked together with what others ask for at the same time."""
+        """The rows at some places. Who comes while somebody looks for the same asks together with all who do."""
+        if lookup not in self._looked_at:
+            self._looked_at.add(lookup)
+            try:
+                return (await self._look_together(lookup, [places]))[0]
+            finally:
+                self._looked_at.discard(lookup)
         if lookup not in self._looking:
             self._looking[lookup] = Together(partial(self._look_together, lookup), most=_MOST_LOOKUPS)
         return await self._looking[lookup](places)

@@ -29,11 +29,10 @@ class Queries:
                 raise ValueError(f"query {name} in {package}/{file} has no sentence that says what it is for")
             self._queries[name] = "\n".join(line for line in lines if not line.startswith("--")).rstrip(";\n ")
 
+            setattr(self, name, self._queries[name])
+
     def __getattr__(self, name: str) -> str:
-        try:
-            return self._queries[name]
-        except KeyError:
-            raise AttributeError(f"no query named {name}") from None
+        raise AttributeError(f"no query named {name}")
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Name and text of each query."""

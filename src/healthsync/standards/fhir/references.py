@@ -77,19 +77,20 @@ def parse(text: str) -> Reference:
     return Reference(Kind.OTHER, text)
 
 
-def texts(resource: dict[str, Any]) -> list[str]:
+def texts(resource: dict[str, Any], written: bytes | None = None) -> list[str]:
     """Every Reference.reference, contained resources included, in document order. `referenced` also says where they
-    stand. Each write asks for it several times: its JSON is written and looked through faster than it is walked."""
-    _, *parts = json.dump(resource).split(_LITERAL)
+    stand. Each write asks for it several times: its JSON, which may be `written` already, is looked through faster than
+    it is walked."""
+    _, *parts = (written or json.dump(resource)).split(_LITERAL)
     found = [part.partition(b'"')[0] for part in parts]
     if any(b"\\" in text for text in found):
         return [text for _, text in referenced(resource)]
     return [text.decode() for text in found]
 
 
-def may_state_types(resource: dict[str, Any]) -> bool:
-    """Whether any element is called `type` and has text, as Reference.type has."""
-    return _STATED_TYPE in json.dump(resource)
+def may_state_types(written: bytes) -> bool:
+    """Whether any element is called `type` and has text, as Reference.type has: by the JSON of a resource."""
+    return _STATED_TYPE in written
 
 
 def referenced(resource: dict[str, Any]) -> list[tuple[str, str]]:
@@ -104,6 +105,11 @@ def rewrite(resource: dict[str, Any], mapping: Mapping[str, str]) -> dict[str, A
     canonical whose whole value is a `urn:` key, and links inside a narrative to such a key.
     """
     return _rewrite(resource, mapping) if mapping else resource
+
+
+def may_name(body: bytes, bases: Sequence[str]) -> bool:
+    """Whether JSON as it was received can have a reference to one of this server's own addresses."""
+    return b"\\/" in body or b"\\u" in body or any(base.encode() in body for base in bases)
 
 
 def localise(resource: dict[str, Any], bases: Sequence[str]) -> dict[str, Any]:

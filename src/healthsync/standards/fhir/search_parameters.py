@@ -131,6 +131,12 @@ def index(resource: dict[str, Any], *, whole: bool = False, leaving: bool = Fals
     return values
 
 
+def none_leaving(resource_type: str) -> bool:
+    """Whether `leaving` adds nothing to the values of a type."""
+    compiled = _compiled(resource_type)
+    return compiled.leaving is compiled.root
+
+
 CONTAINED = ">"
 """Between the path of a reference to a contained resource, the type of that, and the path of a value in it:
 `subject>Patient.name.family`. The type itself is a token under `subject>`."""
