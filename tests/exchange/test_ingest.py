@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from healthsync.domains.audit import Action
@@ -289,6 +290,24 @@ async def test_one_fault_refuses_the_whole_submission_and_leaves_nothing(hub, da
         async with database.transaction() as tx:
             await hub.ingest(tx, _submission(*resources))
     assert (await _counts(hub))["resource"] == 0
+
+
+async def test_a_resource_and_its_event_are_one_statement_also_when_nobody_knows_yet_who_watches(
+    hub, database, monkeypatch
+):
+    written: list[str] = []
+    execute = asyncpg.Connection._execute
+
+    async def heard(self, query, *parameters, **more):
+        if "INSERT INTO resource " in query or "INSERT INTO event_log " in query:
+            written.append(query)
+        return await execute(self, query, *parameters, **more)
+
+    monkeypatch.setattr(asyncpg.Connection, "_execute", heard)
+    async with database.unit_of_work() as tx:
+        await hub.ingest(tx, _submission({"resourceType": "Observation", "id": "o", "status": "final",
+                                          "code": {"text": "pulse"}}))  # fmt: skip
+    assert len(written) == 1
 
 
 async def test_a_create_of_an_id_that_exists_is_a_conflict(hub, database):
