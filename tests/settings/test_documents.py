@@ -89,6 +89,7 @@ def test_a_document_is_recognised_by_its_top_level_key(check, name):
         ("access_control", "department =", "department LIKE", "is not understood; write: column = ${user.attribute}"),
         ("clinical_rules", "field: temperature", "field: temprature", "unknown measurement “temprature”; did you mean temperature"),
         ("clinical_rules", ", operator: '>'", "", "a comparison needs field, operator and value"),
+        ("clinical_rules", "field: temperature, ", "", "a comparison needs field, operator and value"),
         ("clinical_rules", "type: alert", "type: page", "“page” is not one of alert, order_set, block, task"),
         ("clinical_rules", "value: 38.3", "value: hot", "conditions.value: a number belongs here"),
         ("connectors", "port: 1", "prt: 1", "connectors[0].config: a hl7v2 connector needs port"),

@@ -23,9 +23,10 @@ class Condition:
     def faults(self) -> Iterator[tuple[str, str]]:
         """What the values say against each other."""
         comparison = (self.field, self.operator, self.value)
-        if sum((comparison != (None, None, None), self.all is not None, self.any is not None)) != 1:
+        compares = comparison != (None, None, None)
+        if sum((compares, self.all is not None, self.any is not None)) != 1:
             yield "field", "write one of: field with operator and value · all · any"
-        elif self.field is not None and None in comparison:
+        elif compares and None in comparison:
             yield "field", "a comparison needs field, operator and value"
 
     def describe(self, names: Names, key: str) -> str:
