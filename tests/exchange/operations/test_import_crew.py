@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,32 @@ def test_the_position_is_behind_what_is_stored_without_a_gap_and_knows_what_is_a
     expected = _portion(whole - 1).behind if whole else (0, 0, 0, 0)
     assert tuple(position[name] for name in PLACE) == expected
     assert (position["next"], len(position["ahead"])) == (whole, len(stored) - whole)
+
+
+async def test_portions_that_share_a_resource_are_stored_one_after_the_other() -> None:
+    """So that of two lines about one resource the later stands at the end, by however many processes."""
+    lines = [
+        b'{"resourceType": "Patient", "id": "a"}',
+        b'{"resourceType": "Observation", "id": "a"}',
+        b'{"resourceType": "Patient", "active": true}',
+        b"no json",
+        b'{"resourceType": "Patient", "id": "a", "active": false}',
+    ]
+
+    async def portions() -> AsyncIterator[Portion]:
+        for number, text in enumerate(lines):
+            yield Portion(number, 0, [(number + 1, 0, text)], (0, 0, number + 1, 0))
+
+    source = import_crew._Shared(portions())
+    taken = [await source.take() for _ in lines[:-1]]
+    last = asyncio.create_task(source.take())
+    for portion in (*taken[1:], taken[0]):
+        await asyncio.sleep(0)
+        assert portion is not None
+        assert not last.done()
+        source.stored(portion)
+    assert await last == Portion(4, 0, [(5, 0, lines[4])], (0, 0, 5, 0))
+    assert await source.take() is None
 
 
 async def test_a_process_answers_in_order_and_what_it_did_not_answer_is_told() -> None:

@@ -1,7 +1,8 @@
 """The processes that share one import: this one reads, stores portions itself and hands others out to its helpers.
 
 Every portion is one commit, whoever makes it, with its number noted in the position of the job: so a portion whose
-helper died, of which nobody knows whether it was committed, may be given to somebody else.
+helper died, of which nobody knows whether it was committed, may be given to somebody else. Of two lines about one
+resource the later stands at the end: portions that share a resource are not stored at the same time.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class Crew:
                     self._engage(group, helper, source)
                 while (portion := await source.take()) is not None:
                     await self._store(portion)
+                    source.stored(portion)
                     self._stored += 1
                     if self._stored == _ALONE:
                         for _ in range(self._wanted):
@@ -117,7 +119,9 @@ class Crew:
             except ProcessGone:
                 _log.warning("a process of an import ended; its work is done by the others", kind=self._job.kind)
                 await self._store(portion)
+                source.stored(portion)
                 return
+            source.stored(portion)
 
 
 class Helper:
@@ -162,12 +166,46 @@ async def _asked(helper: Piped, frame: bytes) -> None:
 
 
 class _Shared:
-    """Portions that several take in turn."""
+    """Portions that several take in turn, none before those that it shares a resource with are stored."""
 
     def __init__(self, portions: AsyncIterator[Portion]) -> None:
         self._portions, self._turn = portions, asyncio.Lock()
+        self._at_work: dict[int, set[_Named]] = {}
+        self._one_less = asyncio.Event()
 
     async def take(self) -> Portion | None:
         """The next; None when there is none."""
         async with self._turn:
-            return await anext(self._portions, None)
+            portion = await anext(self._portions, None)
+            if portion is None:
+                return None
+            named = {name for _, _, text in portion.lines if (name := _named(text)) is not None}
+            while not all(named.isdisjoint(others) for others in self._at_work.values()):
+                self._one_less.clear()
+                await self._one_less.wait()
+            self._at_work[portion.number] = named
+            return portion
+
+    def stored(self, portion: Portion) -> None:
+        """What was taken is committed."""
+        del self._at_work[portion.number]
+        self._one_less.set()
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """Which resource a line is about; of a line that gets a new id it is one without."""
+
+    resourceType: str = ""
+    id: str = ""
+
+
+_names = msgspec.json.Decoder(_Named)
+
+
+def _named(text: bytes) -> _Named | None:
+    """None for what is no resource with an id of its own."""
+    try:
+        named = _names.decode(text)
+    except msgspec.MsgspecError:
+        return None
+    return named if named.id else None
