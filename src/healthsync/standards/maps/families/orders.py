@@ -74,10 +74,12 @@ class Orders(Results):
         """The order in hand is this one."""
         assert self.patient
         control = self.orc.get(1) if self.orc else ""
-        if control == "RO" and self.replaced and "replaces" not in draft.resource:
-            draft.resource["replaces" if _is_service(draft) else "priorPrescription"] = (
-                [self.replaced.reference] if _is_service(draft) else self.replaced.reference
-            )
+        kind = draft.resource["resourceType"]
+        if control == "RO" and self.replaced and self.replaced.resource["resourceType"] == kind:
+            if _is_service(draft):
+                draft.resource.setdefault("replaces", [self.replaced.reference])
+            elif kind == "MedicationRequest":
+                draft.resource["priorPrescription"] = self.replaced.reference
         if control in ("RP", "RU"):
             self.replaced = draft
         if self.order is not draft:
