@@ -192,10 +192,10 @@ class _Shared:
         self._one_less.set()
 
 
-class _Named(msgspec.Struct, frozen=True):
+class _Named(msgspec.Struct, frozen=True, rename="camel"):
     """Which resource a line is about; of a line that gets a new id it is one without."""
 
-    resourceType: str = ""
+    resource_type: str = ""
     id: str = ""
 
 
