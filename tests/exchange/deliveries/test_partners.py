@@ -31,7 +31,7 @@ async def test_a_partner_that_is_down_gets_everything_in_order_when_it_is_back(r
     await rig.destination(receiver)
     ids = await rig.put(*["p"] * 5)
     with pytest.raises(TimeoutError):
-        await rig.deliver(0.5)
+        await rig.deliver(2.0)
     standing = await rig.standing()
     assert standing.failures > 2 and "nobody answers" in standing.reason
     assert (await rig.queue()).waiting == 5

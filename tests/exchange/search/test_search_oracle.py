@@ -166,7 +166,7 @@ def _queries() -> st.SearchStrategy[tuple[str, str]]:
 async def _store(hub, resources: list[dict]) -> None:
     async with hub.database.transaction() as tx:
         tables = await tx.fetch(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename ~ '^(resource|index|identity|consent)' AND tablename !~ 'event|identity_task'"
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename ~ '^(resource|index|identity|consent)' AND tablename !~ 'event|identity_task|identity_model'"
         )
         await tx.execute("TRUNCATE " + ", ".join(row[0] for row in tables))
         incoming = [Incoming(resource, "update") for resource in resources]

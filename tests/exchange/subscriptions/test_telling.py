@@ -45,7 +45,7 @@ async def test_a_receiver_that_hangs_holds_no_other_up(hub, admin, subscribe, re
     async with receiving() as slow:
         await subscribe(admin, "Patient", endpoint=slow.url)
         await subscribe(admin, "Patient", endpoint=receiver.url)
-        slow.delay_seconds = 0.9
+        slow.delay_seconds = 1.5  # longer than it is waited for
         for _ in range(5):
             await hub.write.create(admin, PATIENT)
         await _until(lambda: len(receiver.requests) == 5)

@@ -5,7 +5,8 @@ OVERRIDING SYSTEM VALUE
 SELECT position, xid, entry::jsonb,
        sha256('\x00'::bytea || convert_to('{"entry":' || entry || ',"position":' || position || ',"xid":' || xid::text || '}', 'UTF8'))
 FROM (
-    SELECT nextval('audit_event_position_seq') AS position, pg_current_xact_id() AS xid, unnest($1::text[]) AS entry
+    SELECT nextval('audit_event_position_seq') AS position, pg_current_xact_id() AS xid, entry
+    FROM unnest($1::text[]) AS e (entry)
 ) AS numbered
 
 -- name: try_sequencer_lock

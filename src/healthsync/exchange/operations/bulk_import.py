@@ -28,7 +28,7 @@ from healthsync.exchange.ingest import Hidden, Incoming, Ingest, InvalidResource
 from healthsync.exchange.operations.import_crew import Crew, Helper, Portion, Start, beginning, is_done, moved
 from healthsync.exchange.operations.jobs import OPERATOR, reference, requester_document, requester_of
 from healthsync.exchange.recording import audit_event
-from healthsync.infrastructure.database import Database, Transaction
+from healthsync.infrastructure.database import Database, Transaction, is_deadlock
 from healthsync.infrastructure.jobs import ClaimLost, Job, JobTable, require_allowed
 from healthsync.infrastructure.objects import lines_at, lines_of
 from healthsync.infrastructure.telemetry import logger
@@ -239,10 +239,12 @@ class BulkImport:
                 return
             except _StoredAlready:
                 return
-            except _Overtaken as problem:
+            except Exception as problem:
+                if not isinstance(problem, _Overtaken) and not is_deadlock(problem):
+                    raise
                 if attempt == _ATTEMPTS:
                     raise Unavailable("others write the same resources all the time; the import waits") from None
-                cause = type(problem.__cause__).__name__
+                cause = type(problem.__cause__ or problem).__name__
                 _log.warning("a portion of an import is tried again", kind=job.kind, attempt=attempt, cause=cause)
 
     async def _submit(self, tx: Transaction, job: Job, lines: Sequence[_Line], *, last: bool) -> None:
