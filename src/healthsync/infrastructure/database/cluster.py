@@ -35,7 +35,7 @@ checkpoint_timeout = 15min
 wal_level = logical
 wal_compression = {compression}
 autovacuum_max_workers = 2
-autovacuum_naptime = 30s  # new statistics void the plans of every statement: not each time that a young table grew
+autovacuum_naptime = 10s  # a young store needs statistics soon; each new set of them voids the plans of every statement
 huge_pages = off
 jit = off
 """
