@@ -1,4 +1,7 @@
-"""Settings → Hub: the only file that names concrete classes. What a `Hub` offers are flows."""
+"""Settings → Hub: the only file that names concrete classes. What a `Hub` offers are flows.
+
+One file, though a long one: who is given what is answered here and nowhere else.
+"""
 
 from __future__ import annotations
 

@@ -75,6 +75,27 @@ def test_what_cannot_be_taken_is_reported_each_time():
     assert "PID-8" in reported[0]
 
 
+def segment(name: str, **fields: str) -> str:
+    """A segment with some fields: `f23` is the 23rd."""
+    values = {int(number[1:]): value for number, value in fields.items()}
+    return "|".join([name, *(values.get(number, "") for number in range(1, max(values) + 1))]) + "\r"
+
+
+def test_what_is_a_patients_own_is_not_remembered():
+    """Birth place, time of death and the dates of a policy are texts and times like others, but nobody else's."""
+    own = {"f23": "Zabriskie Point", "f29": "20240131", "f30": "Y"}
+    pid = segment("PID", f1="1", f3="Q77123^^^H^MR", f5="Kim^Ana", f7="19800101", f8="F", **own)
+    policy = segment("IN1", f1="1", f2="P^Plan", f3="C1", f4="Cover", f12="20231224", f13="20241224")
+    message = oru().replace("ORU^R01", "ADT^A01").split("\r")[0] + "\r" + pid + "PV1|1|I\r" + policy
+    patient = next(m.resource for m in read(message).resources if m.type == "Patient")
+    assert "Zabriskie Point" in str(patient)
+    assert patient["deceasedDateTime"] == "2024-01-31"
+    kept = memory_of(context().source, context().timezone, Message.parse(message.encode()).notation)
+    assert kept
+    for value in ("Zabriskie", "20240131", "2024-01-31", "20231224", "2023-12-24", "Q77123"):
+        assert not any(value in repr((key, said)) for key, said in kept.items()), "a patient's own"
+
+
 def test_the_memory_is_bounded_and_long_texts_and_patients_do_not_enter_it(monkeypatch):
     monkeypatch.setattr(memory, "MOST", 20)
     kept = memory_of(context().source, context().timezone, Message.parse(oru().encode()).notation)

@@ -1,4 +1,8 @@
-"""The connection pool and the unit of work."""
+"""The connection pool and the unit of work.
+
+One file, though a long one: when a connection goes back, what waits to be written and which error becomes which are one
+question.
+"""
 
 from __future__ import annotations
 

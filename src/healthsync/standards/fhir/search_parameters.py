@@ -9,6 +9,8 @@ A value is indexed once, under its *path* (`telecom[system=phone]`, `name.family
 stands for. So `subject` and `patient` share their entries, as `code` and `combo-code` or `name` and `family` do.
 
 A hub may know more parameters (`own_parameters`); the process keeps them in a registry that `use` replaces as a whole.
+
+One file, though a long one: the tree, what compiles it and what walks it are changed together.
 """
 
 from __future__ import annotations

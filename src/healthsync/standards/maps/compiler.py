@@ -15,7 +15,15 @@ from typing import Any, NamedTuple
 
 from healthsync.standards.hl7v2 import Repetition, Segment
 from healthsync.standards.maps.conditions import Condition, ConditionError, compile_condition
-from healthsync.standards.maps.datatypes import RECURRING, Converter, converter, date_time, string
+from healthsync.standards.maps.datatypes import (
+    OF_PERSONS,
+    RECURRING,
+    RECURRING_CODES,
+    Converter,
+    converter,
+    date_time,
+    string,
+)
 from healthsync.standards.maps.memory import LONGEST, read
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.parties import location
@@ -191,8 +199,9 @@ def _recurs(segment: str, number: int, row: Row) -> bool:
     """Whether what a row writes depends on the text of its field only."""
     own = f"{segment}-{number}"
     looked_at = re.findall(r"[A-Z][A-Z0-9]{1,2}[-.]\d+", row.when)
+    recurring = RECURRING_CODES if segment in OF_PERSONS else RECURRING
     return all(each.replace(".", "-") == own for each in looked_at) and (
-        bool(row.value and not row.converter) or row.converter.lower() in RECURRING
+        bool(row.value and not row.converter) or row.converter.lower() in recurring
     )
 
 

@@ -294,16 +294,18 @@ _WITH_VOCABULARY: dict[str, Callable[..., Any]] = {
     "ID[CodeableConcept]": id_concept,
     "ID[boolean]": boolean,
 }
-RECURRING = frozenset(
+RECURRING_CODES = frozenset(
     {
         "cwe[codeableconcept]", "cwe[codeableconcept-only]", "cwe[coding]", "cwe[code]", "cwe[us-core-race]",
         "cwe[us-core-ethnicity]", "id[codeableconcept]", "id[boolean]", "id[restricted]", "id[substituted]",
-        "dtm[datetime]", "dtm[instant]", "dr[datetime]", "st[string]", "",
     }
 )  # fmt: skip
+RECURRING = RECURRING_CODES | {"dtm[datetime]", "dtm[instant]", "dr[datetime]", "st[string]", ""}
 """Converters (in small letters) that look at the text only, and whose texts recur: not those of persons' data. The row
 without a converter is a time or a text by its element.
 """
+OF_PERSONS = frozenset({"PID", "PD1", "NK1", "MRG", "GT1", "IN1", "IN2", "IN3"})
+"""Segments whose texts and times are somebody's own: only their codes recur."""
 _TYPED = re.compile(r"(CX|EI)\[Identifier-([A-Z]+)\]|ST\[component-(\d+)\]")
 """`CX[Identifier-MR]`: type of the identifier where none was sent; `ST[component-2]`: text of one component."""
 

@@ -2,7 +2,8 @@
 
 A value that depends on nothing but its text and on the way its sender writes is read once and remembered, for each
 sender by himself: his local codes are his own. It is kept as bytes, so that whoever gets it may change his copy.
-Names, numbers and addresses of patients are not asked for here: they do not recur, and need not stay.
+What is a patient's own (names, numbers, addresses, dates, places) is not asked for here: it does not recur, and need
+not stay.
 """
 
 from __future__ import annotations
