@@ -1,17 +1,17 @@
 """A message takes time by its length, not by the square of it: work is counted, not timed.
 
-Counted are the calls of functions (`sys.setprofile`) and the entries looked at in lists of resources, which `in` compares
+Counted are the calls of functions (`tests.effort`) and the entries looked at in lists of resources, which `in` compares
 without a call. Four times as many segments may cost four times the work, and a little for what grows once.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.effort import counted
 
 from healthsync.standards.hl7v2 import Message
 from healthsync.standards.maps import convert, explanation, scribe
@@ -139,13 +139,6 @@ class Work:
         """The work for a message."""
         self.done = 0
         message = Message.parse(raw)
-        sys.setprofile(self._called)
-        try:
+        with counted() as effort:
             self._does(message)
-        finally:
-            sys.setprofile(None)
-        return self.done
-
-    def _called(self, _frame: object, event: str, _what: object) -> None:
-        if event in ("call", "c_call"):
-            self.done += 1
+        return self.done + effort.calls
