@@ -52,17 +52,19 @@ class Piped:
         return await answer
 
     async def close(self) -> None:
-        """Let it end when it has answered, or end it."""
+        """Let it end when it has answered, or end it; at once when the caller is cancelled meanwhile."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS if not self._asked else 0):
                 await self._process.wait()
         except TimeoutError:
+            pass
+        finally:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
-        await self._reader
+            await self._reader
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
