@@ -21,6 +21,19 @@ SELECT p.enterprise_id, p.fingerprint, CASE WHEN p.fingerprint IS DISTINCT FROM 
     (SELECT count(pg_advisory_xact_lock(token)) FROM unnest($3::bigint[]) AS token) END AS locks
 FROM (SELECT $1::bigint AS patient_key) AS wanted LEFT JOIN identity_patient p USING (patient_key);
 
+-- name: settled
+-- Those of some patients ($1) whose fingerprints are still these ($2: the texts of arrays), and about whom nothing is to
+-- be decided.
+SELECT wanted.patient_key
+FROM unnest($1::text::bigint[], $2::text::text[]) AS wanted (patient_key, fingerprint)
+CROSS JOIN LATERAL (SELECT * FROM identity_patient WHERE patient_key = wanted.patient_key LIMIT 1) p
+WHERE p.fingerprint = wanted.fingerprint::text[]
+    AND NOT EXISTS (SELECT FROM identity_held h WHERE h.patient_key = p.patient_key)
+    AND NOT EXISTS (SELECT FROM identity_task t
+        WHERE t.patient_key = p.patient_key AND t.state IN ('open', 'claimed', 'second'))
+    AND NOT EXISTS (SELECT FROM identity_task t
+        WHERE t.other_patient_key = p.patient_key AND t.state IN ('open', 'claimed', 'second'));
+
 -- name: candidates
 -- Who may be the person of each of some records ($1 their keys) with these numbers and block keys ($2, $3: the texts of
 -- arrays), at most $5 for each, those first that share most. A key with more than $4 patients says nothing about a person:

@@ -220,6 +220,12 @@ class IdentityService:
             joined=joined,
         )
 
+    async def is_settled(self, tx: Transaction, patient_key: int, source: str, patient: Mapping[str, Any]) -> bool:
+        """Whether a patient says nothing new about who he is, and nothing is to be decided about him: then there is
+        nothing to register, and this is one look that several share."""
+        said = demographics_of(patient, today=self._today(), source=source)
+        return await store.is_settled(tx, patient_key, fingerprint_of(self._index, patient_key, said))
+
     async def match(
         self, tx: Transaction, patient: Mapping[str, Any], load: LoadPatients, *, most: int
     ) -> list[Candidate]:

@@ -27,6 +27,7 @@ from healthsync.infrastructure.database import Guard, Lookup, Parts, Queries, Tr
 
 _SQL = Queries("healthsync.domains.identity")
 _CANDIDATES = Lookup(_SQL.candidates, lambda row: row["record"], gathers=True)
+_SETTLED = Lookup(_SQL.settled, lambda row: row["patient_key"])
 _MEMBERS_WITH = Lookup(_SQL.members_with, lambda row: row["patients"])
 
 
@@ -57,6 +58,11 @@ async def known_patient(
     """Person (None: unknown) and fingerprint of a patient; `locks` are held if `fingerprint` is another one."""
     row = await tx.fetchrow(_SQL.known_patient, key, fingerprint, locks)
     return (row["enterprise_id"], tuple(row["fingerprint"] or ())) if row else (None, ())
+
+
+async def is_settled(tx: Transaction, key: int, fingerprint: Sequence[str]) -> bool:
+    """Whether this is still the fingerprint of a patient, and nothing is to be decided about him."""
+    return bool(await tx.look_up(_SETTLED, {key: (key, _array(fingerprint))}))
 
 
 @dataclass(frozen=True, slots=True)
