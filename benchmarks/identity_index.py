@@ -193,7 +193,7 @@ def _rows(people: Sequence[Person], first: int) -> dict[str, tuple[Sequence[str]
     for pid, person in enumerate(people, first):
         id_ = f"bench-{pid}"
         resource = {"id": id_, "meta": {"versionId": "1", "lastUpdated": now.isoformat()}, **fhir(person)}
-        said, enterprise, data_key = demographics_of(resource), uuid4(), vault.fresh_key(pid)
+        said, enterprise, data_key = demographics_of(resource, source="bench"), uuid4(), vault.fresh_key(pid)
         sealed = vault.seal(resource, data_key)
         rows["data_key"].append((data_key.scope, data_key.version, *wrap(data_key.key)))
         rows["resource"].append((pid, key_of(f"Patient/{id_}"), "Patient", id_, 1, now, pid, b""))
