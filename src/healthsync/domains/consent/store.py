@@ -33,7 +33,7 @@ async def withdraw(tx: Transaction, consent_id: str) -> None:
 async def align(tx: Transaction, person: list[int]) -> None:
     """Give every member of a person the directives given for any member, and none given for others."""
     text = "{" + ",".join(map(str, person)) + "}"
-    if not await tx.look_beside(_ANY_GIVEN, {text: (text,)}):  # directives are written at once: none waits
+    if not await tx.look_up(_ANY_GIVEN, {text: (text,)}, beside=True):  # directives are written at once: none waits
         if tx.is_guarded:
             tx.guard(_NONE_GIVEN, text)
         return

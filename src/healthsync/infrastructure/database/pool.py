@@ -225,13 +225,14 @@ class Transaction:
         """
         return await self.fetch(query, *parameters)
 
-    async def look_beside(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
-        """The rows at some places of tables that nothing that waits will change: it goes on waiting."""
-        return await self.connection.fetch(lookup.query, *_columns(places))
+    async def look_beside(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
+        """The same, of tables that nothing that waits will change: it goes on waiting."""
+        return await self.connection.fetch(query, *parameters)
 
-    async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
-        """The rows at some places, as `look` would find them."""
-        return await self.look(lookup.query, *_columns(places))
+    async def look_up(self, lookup: Lookup, places: Places, *, beside: bool = False) -> list[asyncpg.Record]:
+        """The rows at some places, as `look` (or `look_beside`) would find them."""
+        look = self.look_beside if beside else self.look
+        return await look(lookup.query, *_columns(places))
 
     async def begin(self) -> None:
         """From here on everything stands or falls together."""
@@ -354,16 +355,15 @@ class _UnitOfWork(Transaction):
         await self._connect()
         return await self.connection.fetch(query, *parameters)
 
-    async def look_beside(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
-        if self._connection is None:
-            return await self._database.look_up(lookup, places, gathers=self._gathers)
-        return await super().look_beside(lookup, places)
+    async def look_beside(self, query: str, *parameters: Any) -> list[asyncpg.Record]:
+        await self._connect()
+        return await super().look_beside(query, *parameters)
 
-    async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
-        if self._connection is None and not self._waiting and len(places) <= _MOST_PLACES:
+    async def look_up(self, lookup: Lookup, places: Places, *, beside: bool = False) -> list[asyncpg.Record]:
+        if self._connection is None and (beside or not self._waiting) and len(places) <= _MOST_PLACES:
             self._gathers |= lookup.gathers
             return await self._database.look_up(lookup, places, gathers=self._gathers)
-        return await super().look_up(lookup, places)
+        return await super().look_up(lookup, places, beside=beside)
 
     async def begin(self) -> None:
         if self._began is None:
