@@ -2,9 +2,10 @@
 
 Loads generated households directly (COPY): sealed Patients under keys of their own, real tokens, a person each. Then it
 asks who erroneous second registrations are (`match`: candidates, opening, comparing), and registers them through the
-gate with everything on, one after the other and by 16 clients at once. CPU is that of this process, and of PostgreSQL
-where it is said; wall time has whatever else the machine does. At last it tells how large blocks are, and how many
-tokens somebody would recover who knows how frequent each value is and ranks the tokens by frequency.
+gate with everything on: one after the other, by 16 clients at once, and by 16 clients of several hub processes. CPU is
+that of these processes, and of PostgreSQL where it is said; wall time has whatever else the machine does. At last it
+tells how large blocks are, and how many tokens somebody would recover who knows how frequent each value is and ranks
+the tokens by frequency.
 
 With `--folder` the hub stays there, and the next run measures it again without loading.
 """
@@ -17,7 +18,7 @@ import pickle
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -44,6 +45,7 @@ _PROCESSES = 2
 _FIRST = 10_000_000
 _LEAKAGE = 100_000
 _CLIENTS = 16
+_PARTS = 3
 _WARMING = 200
 _DESK = Requester(client_id="desk", roles=("admin",), purpose_of_use="TREAT")
 _Rows = dict[str, list[tuple[Any, ...]]]
@@ -54,27 +56,30 @@ _Questions = list[tuple[Person, str]]
 @click.command()
 @click.option("--persons", default=20_000, show_default=True)
 @click.option("--questions", default=1_000, show_default=True)
+@click.option("--processes", default=2, show_default=True, help="Hub processes that register together at last.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Keep the hub here.")
 @click.option("--leakage/--no-leakage", default=True, help="Count what ranking tokens by frequency tells.")
-def main(persons: int, questions: int, folder: Path | None, leakage: bool) -> None:
+def main(persons: int, questions: int, processes: int, folder: Path | None, leakage: bool) -> None:
     """Measure matching and registering in an index of PERSONS."""
-    run_loop(_measure(persons, questions, folder))  # as `healthsync serve` does
+    run_loop(_measure(persons, questions, processes, folder))  # as `healthsync serve` does
     if leakage:
         population = Population(seed=4)
         people = population.records(min(persons, _LEAKAGE), repeated=0.0)
         _tell_leakage(people, population.records(len(people), repeated=0.0))
 
 
-async def _measure(persons: int, questions: int, folder: Path | None) -> None:
+async def _measure(persons: int, questions: int, processes: int, folder: Path | None) -> None:
     async with _hub_folder(folder) as data, open_hub(data) as hub:
         again = await _fill(hub, persons, questions, data.parent / "questions.pickle")
         await _index(hub, *_MADE, *(f"ANALYZE {table}" for table in _COLUMNS))
         await _tell_sizes(hub)
         postgres = await _postgres_of(hub)
-        fresh = iter(again[questions // 2 :])
         await _ask(hub, again, postgres)
-        await _register(hub, [person for person, _ in again[: questions // 2]], postgres, clients=1)
-        await _register(hub, [person for person, _ in fresh], postgres, clients=_CLIENTS)
+        people = [person for person, _ in again]
+        alone, by_one, by_several = (people[part::_PARTS] for part in range(_PARTS))
+        await _register(hub, alone, postgres, clients=1)
+        await _register(hub, by_one, postgres, clients=_CLIENTS)
+        await asyncio.to_thread(_register_by_several, data, by_several, postgres, processes)
 
 
 @asynccontextmanager
@@ -193,7 +198,7 @@ def _rows(people: Sequence[Person], first: int) -> dict[str, tuple[Sequence[str]
     for pid, person in enumerate(people, first):
         id_ = f"bench-{pid}"
         resource = {"id": id_, "meta": {"versionId": "1", "lastUpdated": now.isoformat()}, **fhir(person)}
-        said, enterprise, data_key = demographics_of(resource), uuid4(), vault.fresh_key(pid)
+        said, enterprise, data_key = demographics_of(resource, source="bench"), uuid4(), vault.fresh_key(pid)
         sealed = vault.seal(resource, data_key)
         rows["data_key"].append((data_key.scope, data_key.version, *wrap(data_key.key)))
         rows["resource"].append((pid, key_of(f"Patient/{id_}"), "Patient", id_, 1, now, pid, b""))
@@ -281,30 +286,67 @@ async def _open(hub: Hub, tx: Any, ids: Iterable[str]) -> Mapping[str, Any]:
 
 
 async def _register(hub: Hub, people: Sequence[Person], postgres: Callable[[], float], *, clients: int) -> None:
-    """Through the gate: validated, sealed, indexed, matched, audited."""
-    wall: list[float] = []
+    await _all_clients(hub, people[:_WARMING], clients)  # each connection learns the types and plans of its statements
+    people = people[_WARMING:]
+    cpu, database, began = time.process_time(), postgres(), time.perf_counter()
+    wall = await _all_clients(hub, people, clients)
+    took, cpu, database = time.perf_counter() - began, time.process_time() - cpu, postgres() - database
+    _tell(f"register, {clients} at once, wall", wall)
+    _tell_rate(f"register, {clients} at once", len(people), took, cpu, database)
 
-    async def client(waiting: Iterator[Person]) -> None:
+
+async def _all_clients(hub: Hub, people: Sequence[Person], clients: int) -> list[float]:
+    """Through the gate: validated, sealed, indexed, matched, audited; how long each took."""
+    wall, waiting = list[float](), iter(people)
+
+    async def client() -> None:
         for person in waiting:
             began = time.perf_counter()
             await hub.write.create(_DESK, fhir(person))
             wall.append(time.perf_counter() - began)
 
-    async def all_clients(people: Sequence[Person]) -> None:
-        wall.clear()
-        waiting = iter(people)
-        await asyncio.gather(*(client(waiting) for _ in range(clients)))
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return wall
 
-    await all_clients(people[:_WARMING])  # each connection learns the types and the plans of its statements
-    people = people[_WARMING:]
-    cpu, database, began = time.process_time(), postgres(), time.perf_counter()
-    await all_clients(people)
-    took, cpu, database = time.perf_counter() - began, time.process_time() - cpu, postgres() - database
-    count = len(people)
-    _tell(f"register, {clients} at once, wall", wall)
+
+def _register_by_several(data: Path, people: Sequence[Person], postgres: Callable[[], float], processes: int) -> None:
+    """The same by several hub processes, which know nothing of each other but the database."""
+    spawn = multiprocessing.get_context("spawn")
+    together, told = spawn.Barrier(processes + 1), spawn.Queue()
+    shares = [people[number::processes] for number in range(processes)]
+    hubs = [spawn.Process(target=_share, args=(data, share, together, told, processes)) for share in shares]
+    for process in hubs:
+        process.start()
+    together.wait()  # all are warm
+    database, began = postgres(), time.perf_counter()
+    together.wait()
+    cpu, counts = zip(*(told.get() for _ in hubs), strict=True)
+    took, database = time.perf_counter() - began, postgres() - database
+    together.wait()  # their sessions ended no sooner than they were counted
+    for process in hubs:
+        process.join()
+    _tell_rate(f"register, {_CLIENTS} at once by {processes} processes", sum(counts), took, sum(cpu), database)
+
+
+def _share(data: Path, people: Sequence[Person], together: Any, told: Any, processes: int) -> None:
+    async def run() -> None:
+        async with open_hub(data) as hub:
+            clients, warming = _CLIENTS // processes, _WARMING // processes
+            await _all_clients(hub, people[:warming], clients)
+            together.wait()
+            together.wait()
+            began = time.process_time()
+            await _all_clients(hub, people[warming:], clients)
+            told.put((time.process_time() - began, len(people) - warming))
+            await asyncio.to_thread(together.wait)
+
+    run_loop(run())
+
+
+def _tell_rate(what: str, count: int, took: float, cpu: float, database: float) -> None:
     click.echo(
-        f"register, {clients} at once: {count / took:.0f}/s; CPU of this process {1000 * cpu / count:.2f} ms, of the "
-        f"database {1000 * database / count:.2f} ms each: {count / (cpu + database):.0f} for a second of CPU"
+        f"{what}: {count / took:.0f}/s; CPU of the hub {1000 * cpu / count:.2f} ms, of the database "
+        f"{1000 * database / count:.2f} ms each: {count / (cpu + database):.0f} for a second of CPU"
     )
 
 

@@ -377,3 +377,33 @@ async def test_two_who_create_the_same_resource_at_once_make_one_and_a_conflict(
     started = asyncio.Event()
     outcomes = await asyncio.gather(create(started), create(started))
     assert sorted(outcomes) == ["conflict", "created"]
+
+
+async def test_an_update_that_says_nothing_new_about_who_somebody_is_takes_no_turn_and_one_look(hub, monkeypatch):
+    said = {
+        "resourceType": "Patient", "name": [{"family": "Quennell", "given": ["Ottoline"]}], "birthDate": "1971-03-09",
+        "identifier": [{"system": "http://hl7.org/fhir/sid/us-ssn", "value": "521-45-1234"}],
+    }  # fmt: skip
+    stored = await hub.write.create(ADMIN, said)
+    statements: list[str] = []
+    execute, simple = asyncpg.Connection._execute, asyncpg.Connection.execute
+
+    async def counted(self, query, *parameters, **more):
+        statements.append(query)
+        return await execute(self, query, *parameters, **more)
+
+    async def begun(self, query, *parameters, **more):
+        statements.append(query)
+        return await simple(self, query, *parameters, **more)
+
+    monkeypatch.setattr(asyncpg.Connection, "_execute", counted)
+    monkeypatch.setattr(asyncpg.Connection, "execute", begun)
+    for language in ("de", "fr"):
+        statements.clear()
+        await hub.write.update(ADMIN, {**said, "id": stored.id, "language": language})
+    asked = [query for query in statements if "identity_" in query]
+    assert len(asked) == 1 and "identity_held" in asked[0]
+    assert not any(query.startswith("BEGIN") or "advisory" in query for query in statements)
+
+    await hub.write.update(ADMIN, {**said, "id": stored.id, "birthDate": "1971-03-08"})
+    assert any("advisory" in query for query in statements)

@@ -776,6 +776,9 @@ class Ingest:
 
         key, told = patient.patient_key, f"Patient/{patient.patient_id}"
         is_new = key in work.new_patients
+        is_known = not is_new and not self._reviews.raises(tx, key)
+        if is_known and await self._identity.is_settled(tx, key, patient.source, resource):
+            return []
         outcome = await self._identity.register(
             tx, key, patient.patient_id, patient.source, resource, load, is_new=is_new
         )

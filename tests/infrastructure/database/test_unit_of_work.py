@@ -83,11 +83,13 @@ async def test_a_statement_in_between_sees_what_waited(notes: Database):
         assert len(await tx.look_up(FIND, {3: (3,), 4: (4,)})) == 1
 
 
-async def test_looking_beside_leaves_waiting_what_waits(notes: Database):
+async def test_looking_beside_leaves_waiting_what_waits(notes: Database, asked: list[str]):
     async with notes.unit_of_work() as tx:
         tx.later(NOTE, [(1, "")])
+        assert await tx.look_up(FIND, {1: (1,)}, beside=True) == []
         assert [row[0] for row in await tx.look_beside("SELECT count(*) FROM note")] == [0]
         assert not tx.connection.is_in_transaction()
+    assert len(asked) == 3
     assert await _notes(notes) == [1]
 
 

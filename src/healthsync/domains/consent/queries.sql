@@ -26,5 +26,7 @@ ON CONFLICT (patient_key, consent_id) DO NOTHING;
 SELECT consent_id, decision, purposes, starts_at, ends_at, because FROM consent_directive WHERE patient_key = $1;
 
 -- name: any_given
--- Whether anything was decided by or for these patients.
-SELECT 1 FROM consent_directive WHERE patient_key = ANY ($1::bigint[]) OR given_for = ANY ($1::bigint[]) LIMIT 1
+-- For whose members, each the text of an array, anything was decided by or for.
+SELECT wanted.person FROM unnest($1::text::text[]) AS wanted (person)
+WHERE EXISTS (SELECT FROM consent_directive WHERE patient_key = ANY (wanted.person::bigint[]))
+    OR EXISTS (SELECT FROM consent_directive WHERE given_for = ANY (wanted.person::bigint[]));

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from healthsync.domains.consent.model import Directive, Effect
-from healthsync.infrastructure.database import Queries, Transaction
+from healthsync.infrastructure.database import Guard, Lookup, Queries, Transaction
 
 _SQL = Queries("healthsync.domains.consent")
 
@@ -32,10 +32,22 @@ async def withdraw(tx: Transaction, consent_id: str) -> None:
 
 async def align(tx: Transaction, person: list[int]) -> None:
     """Give every member of a person the directives given for any member, and none given for others."""
-    if not await tx.look_beside(_SQL.any_given, person):  # directives are written at once: none waits
+    text = "{" + ",".join(map(str, person)) + "}"
+    if not await tx.look_up(_ANY_GIVEN, {text: (text,)}, beside=True):  # directives are written at once: none waits
+        if tx.is_guarded:
+            tx.guard(_NONE_GIVEN, text)
         return
     await tx.execute(_SQL.forget_others, person)
     await tx.execute(_SQL.spread, person)
+
+
+async def _none_given(tx: Transaction, persons: Sequence[str]) -> list[bool]:
+    given = {row["person"] for row in await tx.look_up(_ANY_GIVEN, {text: (text,) for text in persons})}
+    return [text not in given for text in persons]
+
+
+_ANY_GIVEN = Lookup(_SQL.any_given, lambda row: row["person"])
+_NONE_GIVEN = Guard(_none_given)
 
 
 async def directives(tx: Transaction, patient_key: int) -> list[Directive]:

@@ -37,7 +37,7 @@ async def add(tx: Transaction, destination: Destination, now: datetime) -> bool:
 
 async def standings(tx: Transaction, name: str | None = None) -> list[Standing]:
     """All destinations, or one."""
-    return [_standing(row) for row in await tx.look(_SQL.destinations, name)]
+    return [_standing(row) for row in await tx.look_beside(_SQL.destinations, name)]  # they are written at once
 
 
 async def lock(tx: Transaction, name: str) -> bool:

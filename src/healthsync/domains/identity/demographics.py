@@ -107,7 +107,9 @@ def is_ssn(identifier: Mapping[str, Any]) -> bool:
 
 
 def _objects(values: object) -> Iterator[Mapping[str, Any]]:
-    return (value for value in values if isinstance(value, dict)) if isinstance(values, Iterable) else iter(())
+    if isinstance(values, list) or isinstance(values, Iterable):  # a list nearly always, and the second look is slow
+        return (value for value in values if isinstance(value, dict))
+    return iter(())
 
 
 def _squeezed(text: object) -> str:

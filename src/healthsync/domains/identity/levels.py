@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import NamedTuple, TypeVar
 
 import jellyfish
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
 from rapidfuzz.distance import OSA, JaroWinkler
 
 from healthsync.domains.identity.matching import are_generations
@@ -236,8 +236,13 @@ def _may_be_another(a: str, b: str, level: int) -> bool:
     if (a in borne_names()) == (b in borne_names()):
         return False
     odd, known = (b, a) if a in borne_names() else (a, b)
-    apart = OSA.distance(odd, known)
-    return any(name != known and OSA.distance(odd, name, score_cutoff=apart) <= apart for name in usual_names())
+    near = process.extract(odd, _usual_names(), scorer=OSA.distance, score_cutoff=OSA.distance(odd, known), limit=2)
+    return any(name != known for name, _, _ in near)
+
+
+@cache
+def _usual_names() -> tuple[str, ...]:
+    return tuple(usual_names())
 
 
 def _is_personal(one: Demographics, other: Demographics) -> bool:

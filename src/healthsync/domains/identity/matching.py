@@ -182,9 +182,9 @@ def remembering(compare: Compare) -> Compare:
 
     def compared(one: Demographics, other: Demographics) -> Comparison:
         pair = (one, other)
-        if pair not in known:
-            known[pair] = compare(one, other)
-        return known[pair]
+        if (how := known.get(pair)) is None:  # a look at the pair costs as much as a field of the comparison
+            how = known[pair] = compare(one, other)
+        return how
 
     return compared
 

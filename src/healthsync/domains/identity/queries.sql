@@ -21,25 +21,73 @@ SELECT p.enterprise_id, p.fingerprint, CASE WHEN p.fingerprint IS DISTINCT FROM 
     (SELECT count(pg_advisory_xact_lock(token)) FROM unnest($3::bigint[]) AS token) END AS locks
 FROM (SELECT $1::bigint AS patient_key) AS wanted LEFT JOIN identity_patient p USING (patient_key);
 
+-- name: settled
+-- Those of some patients ($1) whose fingerprints are still these ($2: the texts of arrays), and about whom nothing is to
+-- be decided.
+SELECT wanted.patient_key
+FROM unnest($1::text::bigint[], $2::text::text[]) AS wanted (patient_key, fingerprint)
+CROSS JOIN LATERAL (SELECT * FROM identity_patient WHERE patient_key = wanted.patient_key LIMIT 1) p
+WHERE p.fingerprint = wanted.fingerprint::text[]
+    AND NOT EXISTS (SELECT FROM identity_held h WHERE h.patient_key = p.patient_key)
+    AND NOT EXISTS (SELECT FROM identity_task t
+        WHERE t.patient_key = p.patient_key AND t.state IN ('open', 'claimed', 'second'))
+    AND NOT EXISTS (SELECT FROM identity_task t
+        WHERE t.other_patient_key = p.patient_key AND t.state IN ('open', 'claimed', 'second'));
+
 -- name: candidates
--- Who may be the person of a record with these numbers ($1) and block keys ($2), those first that share most. A key with
--- more than $3 patients says nothing about a person: it is passed over and counted (a row without a patient tells how many).
-WITH block AS MATERIALIZED (
-    SELECT ARRAY(SELECT patient_key FROM identity_block_key WHERE token = wanted.token LIMIT $3 + 1) AS patients
-    FROM unnest($2::bigint[]) AS wanted (token)
+-- Who may be the person of each of some records ($1 their keys) with these numbers and block keys ($2, $3: the texts of
+-- arrays), at most $5 for each, those first that share most. A key with more than $4 patients says nothing about a person:
+-- it is passed over and counted (a row without a patient tells how many).
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM unnest($1::text::bigint[], $2::text::text[], $3::text::text[], $4::text::int[], $5::text::int[])
+        AS wanted (record, numbers, keys, block, most)
+), block AS MATERIALIZED (
+    SELECT record, block,
+        ARRAY(SELECT patient_key FROM identity_block_key b WHERE b.token = key.token LIMIT wanted.block + 1) AS patients
+    FROM wanted CROSS JOIN LATERAL unnest(keys::bigint[]) AS key (token)
 ), hit AS (
-    SELECT unnest(patients) AS patient_key, 1 AS keys FROM block WHERE cardinality(patients) <= $3
+    SELECT record, unnest(patients) AS patient_key, 1 AS keys FROM block WHERE cardinality(patients) <= block
     UNION ALL
-    SELECT patient_key, 100 FROM identity_identifier WHERE token = ANY($1::bigint[])
+    SELECT record, i.patient_key, 100 FROM wanted CROSS JOIN LATERAL unnest(numbers::bigint[]) AS number (token)
+    CROSS JOIN LATERAL (SELECT * FROM identity_identifier WHERE token = number.token OFFSET 0) i
 ), best AS (
-    SELECT patient_key, sum(keys) AS keys FROM hit WHERE patient_key <> $5 GROUP BY patient_key
-    ORDER BY sum(keys) DESC, patient_key LIMIT $4
+    SELECT record, patient_key, sum(keys) AS keys,
+        row_number() OVER (PARTITION BY record ORDER BY sum(keys) DESC, patient_key) AS place
+    FROM hit WHERE patient_key <> record GROUP BY record, patient_key
+), found AS (
+    SELECT best.record, best.keys, best.place, p.*, h.version AS held
+    FROM best CROSS JOIN LATERAL (SELECT * FROM identity_patient WHERE patient_key = best.patient_key LIMIT 1) p
+    LEFT JOIN identity_held h ON h.patient_key = p.patient_key
+    WHERE p.fingerprint <> '{}'
 )
-SELECT p.patient_key, p.patient_id, p.source, p.enterprise_id, p.retired_into, h.version AS held, hot.keys AS hot
-FROM (SELECT count(*) AS keys FROM block WHERE cardinality(patients) > $3) AS hot
-LEFT JOIN (best JOIN identity_patient p USING (patient_key)) ON p.fingerprint <> '{}'
-LEFT JOIN identity_held h ON h.patient_key = p.patient_key
-ORDER BY best.keys DESC, p.patient_key;
+SELECT wanted.record, f.patient_key, f.patient_id, f.source, f.enterprise_id, f.retired_into, f.held,
+    (SELECT count(*) FROM block WHERE block.record = wanted.record AND cardinality(patients) > block.block) AS hot
+FROM wanted LEFT JOIN found f ON f.record = wanted.record AND f.place <= wanted.most
+ORDER BY wanted.record, f.keys DESC, f.patient_key;
+
+-- name: hold_seen
+-- Hold some tokens ($1) and then some persons ($2, those that are there are told), each in ascending order.
+WITH turn AS MATERIALIZED (SELECT count(pg_advisory_xact_lock(token)) AS tokens FROM unnest($1::text::bigint[]) AS token)
+SELECT person.enterprise_id FROM turn CROSS JOIN LATERAL (
+    SELECT enterprise_id FROM identity_enterprise WHERE turn.tokens >= 0 AND enterprise_id = ANY($2::text::uuid[])
+    ORDER BY enterprise_id FOR UPDATE
+) AS person;
+
+-- name: as_held
+-- Who has one of these block keys ($1) or numbers ($2), and the members of these persons ($3) with who wrote each;
+-- of a key or number up to $4.
+SELECT wanted.token, NULL::uuid AS enterprise_id, b.patient_key, NULL::bigint AS written_by
+FROM unnest($1::text::bigint[]) AS wanted (token)
+CROSS JOIN LATERAL (SELECT patient_key FROM identity_block_key WHERE token = wanted.token LIMIT $4) b
+UNION ALL
+SELECT wanted.token, NULL, i.patient_key, NULL
+FROM unnest($2::text::bigint[]) AS wanted (token)
+CROSS JOIN LATERAL (SELECT patient_key FROM identity_identifier WHERE token = wanted.token LIMIT $4) i
+UNION ALL
+SELECT NULL, wanted.person, m.patient_key, m.written_by
+FROM unnest($3::text::uuid[]) AS wanted (person) CROSS JOIN LATERAL (
+    SELECT patient_key, xmin::text::bigint AS written_by FROM identity_patient WHERE enterprise_id = wanted.person OFFSET 0
+) m;
 
 -- name: survivors
 -- The active patient that each of these leads to.
@@ -58,19 +106,25 @@ SELECT enterprise_id FROM identity_enterprise WHERE enterprise_id IN (
 ORDER BY enterprise_id FOR UPDATE;
 
 -- name: members_with
--- All members of the persons of these patients: each with the version that speaks for it while its newest is held, and
--- what was decided and is to be looked at between it and others of them, by the key of the other.
+-- All members of the persons of some patients, the keys of each group of whom are the text of an array: each with the
+-- version that speaks for it while its newest is held, who wrote it, and what was decided and is to be looked at between
+-- it and others of its group, by the key of the other.
 WITH member AS MATERIALIZED (
-    SELECT m.* FROM identity_patient m WHERE m.enterprise_id IN (
-        SELECT enterprise_id FROM identity_patient WHERE patient_key = ANY($1::bigint[]))
-), key AS (SELECT array_agg(patient_key) AS keys FROM member)
+    SELECT wanted.patients, m.*
+    FROM unnest($1::text::text[]) AS wanted (patients)
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT enterprise_id FROM identity_patient WHERE patient_key = ANY(wanted.patients::bigint[])) person
+    CROSS JOIN LATERAL (
+        SELECT *, xmin::text::bigint AS written_by FROM identity_patient
+        WHERE enterprise_id = person.enterprise_id OFFSET 0) m
+), key AS MATERIALIZED (SELECT patients, array_agg(patient_key) AS keys FROM member GROUP BY patients)
 SELECT member.*, h.version AS held,
     (SELECT json_object_agg(d.other_patient_key, d.kind) FROM identity_decision d
-        WHERE d.patient_key = member.patient_key AND d.other_patient_key = ANY((SELECT keys FROM key)::bigint[])) AS decided,
+        WHERE d.patient_key = member.patient_key AND d.other_patient_key = ANY(key.keys)) AS decided,
     (SELECT json_object_agg(r.other_patient_key, r.reasons) FROM identity_review r
-        WHERE r.patient_key = member.patient_key AND r.other_patient_key = ANY((SELECT keys FROM key)::bigint[])) AS flagged
-FROM member LEFT JOIN identity_held h ON h.patient_key = member.patient_key
-ORDER BY member.patient_key;
+        WHERE r.patient_key = member.patient_key AND r.other_patient_key = ANY(key.keys)) AS flagged
+FROM member JOIN key USING (patients) LEFT JOIN identity_held h ON h.patient_key = member.patient_key
+ORDER BY member.patients, member.patient_key;
 
 -- name: keyed_by_others
 -- Patients whose block keys are not of this version, held against others who key them. No index finds "another" version: it

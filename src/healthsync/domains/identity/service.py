@@ -6,7 +6,7 @@ One file, though a long one: every verb locks, decides, logs and saves by the sa
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -108,6 +108,7 @@ class IdentityService:
         self._compare = deciding or ByRules()
         self._read = _Readings(clock)
         self._own_keys, self._keys_version = tuple(own_keys), version_of(own_keys)
+        self._coming: Counter[int] = Counter()
 
     async def find_source_patient(
         self,
@@ -143,18 +144,22 @@ class IdentityService:
         patient of whom nothing changed, since what decides did; a link that nothing speaks for any more is flagged.
         `load` is asked for those that share a key with it, and for the members of the persons that it may be. Two
         registrations of one new person at the same time wait for each other; whoever registers many patients in one
-        transaction must be ready to repeat it after a deadlock (PostgreSQL 40P01).
+        transaction must be ready to repeat it after a deadlock (PostgreSQL 40P01). In a unit of work that can be
+        repeated a new patient is decided about with nothing held, and what that was decided by is made sure of at the
+        end (`Transaction.guard`).
         """
         itself = SourcePatient(patient_key, patient_id, source)
         said = demographics_of(patient, today=self._today(), source=source)
         tokens = self._tokens(patient_key, source, said)
         fingerprint = fingerprint_of(self._index, patient_key, said)
+        unheld = is_new and tx.is_repeatable and self._coming.keys().isdisjoint(tokens.locks)
+        self._comes(tx, tokens.locks)
 
-        # (1) Known and unchanged: nothing to do. Else its tokens are locked now.
+        # (1) Known and unchanged: nothing to do. Else its tokens are locked now, or at the end.
         alone = is_new and not (tokens.shared_identifiers or tokens.block_keys)  # nobody can share anything with it
         before, known_as = (
             (None, ())
-            if alone
+            if alone or unheld
             else await store.known_patient(tx, patient_key, () if again else fingerprint, tokens.locks)
         )
         if before and known_as == fingerprint and not again:
@@ -163,9 +168,9 @@ class IdentityService:
 
         # (2) Everyone it could be, and what was decided about them.
         compare, seen = remembering(self._compare), dict[str, Demographics]()
-        near = {} if alone else await self._alike(tx, said, tokens, load, compare, seen)
+        near, met = ({}, []) if alone else await self._alike(tx, said, tokens, load, compare, seen)
         keys = {key for key, how in near.items() if how.links} | (set() if is_new else {patient_key})
-        ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key)
+        ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key, unheld=unheld)
 
         # (3) Another person under the old number is looked at before anything is linked.
         changed = contradicted(known_as, fingerprint)
@@ -176,8 +181,15 @@ class IdentityService:
             matches, flags = _judge(patient_key, said, others, ledger.state, compare)
             while unlocked := _unlocked(matches, members, keys):  # what its records say together made the link
                 keys |= unlocked
-                ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key)
+                ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key, unheld=unheld)
                 matches, flags = _judge(patient_key, said, others, ledger.state, compare)
+
+        joins = {member.enterprise_id for member in members if member.key in keys}
+        if unheld and len(joins) > 1:  # then it counts too what was decided between their members
+            await tx.begin()
+            return await self.register(tx, patient_key, patient_id, source, patient, load, is_new=True)
+        if unheld and not alone:
+            tx.guard(store.UNCHANGED, store.seen(tokens, met, members, joins))
 
         if again:
             flags = [*flags, *_unsupported(patient_key, said, others, ledger.state, compare, flags)]
@@ -207,6 +219,12 @@ class IdentityService:
             is_held=is_held,
             joined=joined,
         )
+
+    async def is_settled(self, tx: Transaction, patient_key: int, source: str, patient: Mapping[str, Any]) -> bool:
+        """Whether a patient says nothing new about who he is, and nothing is to be decided about him: then there is
+        nothing to register, and this is one look that several share."""
+        said = demographics_of(patient, today=self._today(), source=source)
+        return await store.is_settled(tx, patient_key, fingerprint_of(self._index, patient_key, said))
 
     async def match(
         self, tx: Transaction, patient: Mapping[str, Any], load: LoadPatients, *, most: int
@@ -451,6 +469,19 @@ class IdentityService:
     def _tokens(self, patient_key: int, source: str, said: Demographics) -> Tokens:
         return tokens_of(self._index, patient_key, source, said, self._own_keys)
 
+    def _comes(self, tx: Transaction, locks: Sequence[int]) -> None:
+        """Note until the unit of work is over who is being registered: whoever may be the same waits for him, instead
+        of being decided about in vain."""
+        self._coming.update(locks)
+
+        def gone() -> None:
+            for token in locks:
+                self._coming[token] -= 1
+                if not self._coming[token]:
+                    del self._coming[token]
+
+        tx.at_close(gone)
+
     async def _near(self, tx: Transaction, tokens: Tokens) -> list[store.Near]:
         near, hot = await store.candidates(tx, tokens, block=LARGEST_BLOCK, most=MOST_CANDIDATES)
         if hot:
@@ -465,18 +496,19 @@ class IdentityService:
         load: LoadPatients,
         compare: Compare,
         seen: dict[str, Demographics],
-    ) -> dict[int, Comparison]:
-        """Those among who shares a token with a record that a link or a flag may concern, by key; `seen` gets what all
-        of them say."""
+    ) -> tuple[dict[int, Comparison], list[int]]:
+        """Those among who shares a token with a record that a link or a flag may concern, by key, and the keys of all;
+        `seen` gets what all of them say."""
         near = await self._near(tx, tokens)
         loaded = await load({each.patient.patient_id: each.held for each in near}) if near else {}
         by_id = {each.patient.patient_id: each.patient for each in near}
         seen |= {id_: self._read(by_id[id_], patient) for id_, patient in loaded.items()}
-        return {
+        found = {
             each.patient.patient_key: how
             for each in near
             if (id_ := each.patient.patient_id) in seen and (how := compare(said, seen[id_])).rule
         }
+        return found, [each.patient.patient_key for each in near]
 
     async def _those(
         self,
@@ -486,11 +518,16 @@ class IdentityService:
         load: LoadPatients,
         seen: Mapping[str, Demographics],
         but: int,
+        *,
+        unheld: bool,
     ) -> tuple[Ledger, list[Member], dict[int, Demographics]]:
-        """The persons of `keys`, which are locked, and of `near`, which are not: whom nothing will be linked with is
-        only told about, and households that arrive together need not wait for each other. `seen` is what candidates
-        said before anything was locked."""
-        members, state = await store.persons_of(tx, keys, near) if keys or near else ([], LinkState())
+        """The persons of `keys`, which are locked (`unheld`: at the end), and of `near`, which are not: whom nothing
+        will be linked with is only told about, and households that arrive together need not wait for each other. `seen`
+        is what candidates said before anything was locked."""
+        if unheld:
+            members, state = await store.persons_seen(tx, {*keys, *near})
+        else:
+            members, state = await store.persons_of(tx, keys, near) if keys or near else ([], LinkState())
         locked = {member.enterprise_id for member in members if member.key in keys}
         speaking = {
             member.patient.patient_id: member

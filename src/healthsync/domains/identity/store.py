@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -22,9 +23,12 @@ from healthsync.domains.identity.model import (
     SourcePatient,
     Tokens,
 )
-from healthsync.infrastructure.database import Parts, Queries, Transaction, Writer
+from healthsync.infrastructure.database import Guard, Lookup, Parts, Queries, Transaction, Writer
 
 _SQL = Queries("healthsync.domains.identity")
+_CANDIDATES = Lookup(_SQL.candidates, lambda row: row["record"], gathers=True)
+_SETTLED = Lookup(_SQL.settled, lambda row: row["patient_key"])
+_MEMBERS_WITH = Lookup(_SQL.members_with, lambda row: row["patients"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,11 @@ async def known_patient(
     return (row["enterprise_id"], tuple(row["fingerprint"] or ())) if row else (None, ())
 
 
+async def is_settled(tx: Transaction, key: int, fingerprint: Sequence[str]) -> bool:
+    """Whether this is still the fingerprint of a patient, and nothing is to be decided about him."""
+    return bool(await tx.look_up(_SETTLED, {key: (key, _array(fingerprint))}))
+
+
 @dataclass(frozen=True, slots=True)
 class Near:
     """A patient that shares keys with a record, its person, the patient that it was retired into, and the version that
@@ -70,15 +79,19 @@ class Near:
 async def candidates(tx: Transaction, tokens: Tokens, *, block: int, most: int) -> tuple[list[Near], int]:
     """At most `most` patients that share a number or a block key, those first that share most, and how many keys were
     passed over because more than `block` patients have them."""
-    rows = await tx.fetch(
-        _SQL.candidates, tokens.shared_identifiers, tokens.block_keys, block, most, tokens.patient_key
-    )
+    record = tokens.patient_key or next(_NOBODY_YET)
+    numbers, keys = _array(tokens.shared_identifiers), _array(tokens.block_keys)
+    rows = await tx.look_up(_CANDIDATES, {record: (record, numbers, keys, block, most)})
     near = [
         Near(_source_patient(row), row["enterprise_id"], row["retired_into"], row["held"])
         for row in rows
         if row["patient_key"] is not None
     ]
     return near, rows[0]["hot"]
+
+
+_NOBODY_YET = count(-1, -1)
+"""Keys for records that are not registered: who asks for several at once tells them apart by theirs."""
 
 
 async def survivors(tx: Transaction, keys: Collection[int]) -> dict[int, SourcePatient]:
@@ -95,10 +108,73 @@ async def persons_of(
     locked: set[UUID] = set()
     while wanted and (rows := await tx.fetch(_SQL.lock_persons, wanted)):
         locked |= {row["enterprise_id"] for row in rows}
-        rows = await tx.fetch(_SQL.members_with, [*wanted, *also])
+        rows = await _members_with(tx, {*keys, *also})
         if {row["enterprise_id"] for row in rows if row["patient_key"] in keys} <= locked:  # nobody moved meanwhile
             return _persons(tx, rows)
-    return _persons(tx, await tx.fetch(_SQL.members_with, list(also)) if also else [])
+    return await persons_seen(tx, also)
+
+
+async def persons_seen(tx: Transaction, keys: Collection[int]) -> tuple[list[Member], LinkState]:
+    """The same of `keys`, with nothing locked."""
+    return _persons(tx, await _members_with(tx, keys) if keys else [])
+
+
+async def _members_with(tx: Transaction, keys: Collection[int]) -> list[asyncpg.Record]:
+    group = _array(sorted(keys))
+    return await tx.look_up(_MEMBERS_WITH, {group: (group,)})
+
+
+class Seen(NamedTuple):
+    """What a new patient was decided by while nothing of it was held: whom it met under its numbers and keys, and the
+    persons that it may join, each with its members and who wrote them."""
+
+    tokens: Tokens
+    met: frozenset[int]
+    persons: Mapping[UUID, set[tuple[int, int]]]
+
+
+def seen(tokens: Tokens, met: Iterable[int], members: Iterable[Member], persons: Collection[UUID]) -> Seen:
+    """That of a patient with these tokens who met `met`, and may join these persons, whose members are among others."""
+    known: dict[UUID, set[tuple[int, int]]] = {person: set() for person in persons}
+    for member in members:
+        if member.enterprise_id in known:
+            known[member.enterprise_id].add((member.key, member.written_by))
+    return Seen(tokens, frozenset(met), known)
+
+
+_MOST_MET = 1_000
+"""Patients under a key that are told; who was decided about by fewer of them is to be decided about anew."""
+
+
+async def _hold(tx: Transaction, rows: Sequence[Seen]) -> list[bool]:
+    """Hold tokens and persons as a registration does that holds them from the start. Whoever came under one of the
+    tokens since, and whatever changed about a member, makes what was decided outdated; so does another row before."""
+    keys = {token for row in rows for token in row.tokens.locked}
+    numbers = {token for row in rows for token in row.tokens.shared_identifiers}
+    persons = _array(sorted({str(person) for row in rows for person in row.persons}))
+    await tx.fetch(_SQL.hold_seen, _array(sorted(keys | numbers)), persons)
+    met: dict[int, set[int]] = {}
+    members: dict[UUID, set[tuple[int, int]]] = {}
+    for row in await tx.fetch(_SQL.as_held, _array(keys), _array(numbers), persons, _MOST_MET):
+        if row["token"] is not None:
+            met.setdefault(row["token"], set()).add(row["patient_key"])
+        else:
+            members.setdefault(row["enterprise_id"], set()).add((row["patient_key"], row["written_by"]))
+    taken: set[int | UUID] = set()
+    stands = []
+    for row in rows:
+        names = {*row.tokens.locks, *row.persons}
+        stands.append(
+            taken.isdisjoint(names)
+            and all(met.get(token, set()) <= row.met for token in row.tokens.locks)
+            and all(members.get(person) == known for person, known in row.persons.items())
+        )
+        taken |= names
+    return stands
+
+
+UNCHANGED = Guard(_hold)
+"""Of Seen: what was decided by is held, and as it was."""
 
 
 def _persons(tx: Transaction, rows: Sequence[asyncpg.Record]) -> tuple[list[Member], LinkState]:
@@ -319,6 +395,11 @@ async def open_reviews(tx: Transaction, limit: int) -> list[Flag]:
     return [Flag(row[0], row[1], tuple(row[2])) for row in await tx.fetch(_SQL.open_reviews, limit)]
 
 
+def _array(values: Iterable[object]) -> str:
+    """Numbers, or other things that need no quotes, as PostgreSQL reads an array."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
 def _paired(place: tuple[int, int], **columns: object) -> dict[str, object]:
     return {"patient_key": place[0], "other_patient_key": place[1], **columns}
 
@@ -332,6 +413,7 @@ def _member(row: asyncpg.Record) -> Member:
         tuple(row["fingerprint"]),
         row["keys_version"],
         row["held"],
+        row.get("written_by", 0),
     )
 
 

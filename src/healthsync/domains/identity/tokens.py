@@ -23,6 +23,7 @@ FURTHER_FIELDS = frozenset({"middles", "family_words", "addresses", "phones", "e
 OVERLAY_FIELDS = 2
 """So many personal fields that change at once mean another person under the old number (one: marriage, correction)."""
 
+_FIELDS = tuple(part.name for part in fields(Demographics))
 _SEPARATOR = "\x1f"
 
 
@@ -53,13 +54,13 @@ def identifier_tokens(
 def fingerprint_of(index: BlindIndex, patient_key: int, demographics: Demographics) -> tuple[str, ...]:
     """One entry `field:token` for each value of a record, and one for all values of each of FURTHER_FIELDS."""
     entries = []
-    for part in fields(demographics):
-        values = getattr(demographics, part.name)
-        if part.name in FURTHER_FIELDS:
+    for name in _FIELDS:
+        values = getattr(demographics, name)
+        if name in FURTHER_FIELDS:
             values = [repr(sorted(values))] if values else ()
         for value in values:
-            token = index.token("identity/fingerprint", f"{patient_key}{_SEPARATOR}{part.name}{_SEPARATOR}{value}")
-            entries.append(f"{part.name}:{token & (1 << 64) - 1:016x}")
+            token = index.token("identity/fingerprint", f"{patient_key}{_SEPARATOR}{name}{_SEPARATOR}{value}")
+            entries.append(f"{name}:{token & (1 << 64) - 1:016x}")
     return tuple(sorted(entries))
 
 

@@ -5,7 +5,7 @@ SELECT version, wrapped_by, wrapped FROM data_key WHERE scope = $1 ORDER BY vers
 -- name: keys_of_scopes
 -- The wrapped data keys of a page of search results.
 SELECT k.scope, k.version, k.wrapped_by, k.wrapped
-FROM unnest($1::text[], $2::int[]) AS wanted (scope, version)
+FROM unnest($1::text::text[], $2::text::int[]) AS wanted (scope, version)
 JOIN data_key k ON k.scope = wanted.scope AND k.version = wanted.version;
 
 -- name: add_key

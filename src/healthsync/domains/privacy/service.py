@@ -71,8 +71,7 @@ class DataKeys:
         found = {place: key for place in wanted if (key := self._by_version.get(place)) is not None}
         missing = [place for place in set(wanted) if place not in found]
         if missing:
-            rows = await store.keys_of_scopes(tx, [scope for scope, _ in missing], [version for _, version in missing])
-            for row in rows:
+            for row in await store.keys_of_scopes(tx, missing):
                 unwrapped = self._keyring.unwrap(row["wrapped_by"], row["wrapped"])
                 key = found[row["scope"], row["version"]] = DataKey(row["scope"], row["version"], unwrapped)
                 self._remember(key, newest=False)

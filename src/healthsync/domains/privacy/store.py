@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from healthsync.infrastructure.database import Parts, Queries, Transaction, Writer
+from healthsync.infrastructure.database import Lookup, Parts, Queries, Transaction, Writer
 
 _SQL = Queries("healthsync.domains.privacy")
 
@@ -16,9 +16,12 @@ async def newest_key(tx: Transaction, scope: str) -> asyncpg.Record | None:
     return await tx.fetchrow(_SQL.newest_key, scope)
 
 
-async def keys_of_scopes(tx: Transaction, scopes: list[str], versions: list[int]) -> list[asyncpg.Record]:
-    """Several wrapped keys at once: scope, version, wrapped_by, wrapped."""
-    return await tx.fetch(_SQL.keys_of_scopes, scopes, versions)
+async def keys_of_scopes(tx: Transaction, places: Sequence[tuple[str, int]]) -> list[asyncpg.Record]:
+    """Several wrapped keys at once, by scope and version: scope, version, wrapped_by, wrapped."""
+    return await tx.look_up(_OF_SCOPES, {place: place for place in places})
+
+
+_OF_SCOPES = Lookup(_SQL.keys_of_scopes, lambda row: (row["scope"], row["version"]))
 
 
 async def add_key(tx: Transaction, scope: str, version: int, wrapped_by: int, wrapped: bytes) -> bool:

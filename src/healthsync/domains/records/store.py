@@ -36,8 +36,8 @@ def _stored(row: asyncpg.Record) -> StoredResource:
 
 
 async def take_pids(tx: Transaction, count: int) -> list[int]:
-    """A block of internal numbers."""
-    return [row[0] for row in await tx.fetch(_SQL.take_pids, count)]
+    """A block of internal numbers: once given out they are gone, whatever becomes of the unit of work."""
+    return [row[0] for row in await tx.look(_SQL.take_pids, count)]
 
 
 Planned = tuple[str, list[Any]]

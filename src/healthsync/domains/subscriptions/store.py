@@ -41,8 +41,8 @@ async def remove(tx: Transaction, id_: str) -> None:
 
 
 async def watched(tx: Transaction, event_name: str) -> frozenset[str]:
-    """Types for which some subscription listens to an event."""
-    return frozenset(row["resource_type"] for row in await tx.look(_SQL.watched, event_name))
+    """Types for which some subscription listens to an event. (Subscriptions are written at once: none waits.)"""
+    return frozenset(row["resource_type"] for row in await tx.look_beside(_SQL.watched, event_name))
 
 
 async def listening(tx: Transaction) -> list[asyncpg.Record]:

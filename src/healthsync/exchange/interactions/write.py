@@ -36,7 +36,7 @@ from healthsync.exchange.offer import NotOffered
 from healthsync.exchange.recording import audit_event
 from healthsync.exchange.reference_policy import NOT_STORED, ReferencePolicy
 from healthsync.infrastructure.clock import Clock
-from healthsync.infrastructure.database import Database, Transaction
+from healthsync.infrastructure.database import Database, Outdated, Transaction
 from healthsync.standards.fhir.bundles import Pairs, parse_query
 from healthsync.standards.fhir.meta import loses_security
 
@@ -97,14 +97,14 @@ class Write:
         await self._authorise(requester, Interaction.CREATE, resource_type, condition)
         for attempt in range(_ATTEMPTS):
             try:
-                async with self.unit() as tx:
+                async with self.unit(repeats=attempt == 0) as tx:
                     if condition is not None:
                         match = one(await self._matches(tx, requester, resource_type, condition))
                         if match is not None:
                             return found(match)
                     incoming = Incoming(new(resource), "create", is_fresh=True)
                     return await self._submit_one(tx, requester, "create", incoming)
-            except Conflict:  # its id is new: someone else was first with a stand-in for the patient it names
+            except (Conflict, Outdated):  # its id is new: someone was first with a stand-in for the patient it names
                 if attempt + 1 == _ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
@@ -199,11 +199,11 @@ class Write:
     # --- what a transaction shares with these ---------------------------------------------------------------------
 
     @asynccontextmanager
-    async def unit(self) -> AsyncIterator[Transaction]:
+    async def unit(self, *, repeats: bool = False) -> AsyncIterator[Transaction]:
         """One commit. What was withheld in it is recorded although nothing is stored, and answered as if it were not
-        there."""
+        there. Raises Outdated with `repeats`, after which it is done again without."""
         try:
-            async with self._database.unit_of_work() as tx:
+            async with self._database.unit_of_work(repeats=repeats) as tx:
                 yield tx
             await self._ingest.report()
         except Withheld as refused:

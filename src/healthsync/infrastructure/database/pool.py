@@ -19,6 +19,7 @@ import asyncpg
 from healthsync.errors import ConfigurationError, Unavailable
 from healthsync.infrastructure.database import deferred
 from healthsync.infrastructure.database.deferred import Waiting, Writer
+from healthsync.infrastructure.database.guards import Guard, Guarded, Outdated, outdated
 from healthsync.infrastructure.together import Together
 
 _CONNECT_SECONDS = 10
@@ -53,6 +54,7 @@ _SERVER_GONE = (
 )
 # Said of a lost connection, but also of a wrong argument (InterfaceError) or by the caller's own files (OSError).
 _PERHAPS_GONE = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_IN_EACH_OTHERS_WAY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 _TROUBLE = (*_SERVER_GONE, *_PERHAPS_GONE, asyncpg.QueryCanceledError)
 _ADDRESS_REFUSED = (
     asyncpg.ClientConfigurationError,
@@ -136,15 +138,18 @@ class _Acquired:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lookup:
-    """A statement that finds at most one row at each of several places, and only reads.
+    """A statement that finds rows at each of several places, and only reads.
 
     query   takes the text of an array for each column of a place (`$1::text::bigint[]`): of others the driver looks at
             each element three times before it sends it
     place   the place that a row was found at
+    gathers who asks shares it, and what the unit of work looks for later, with all who are about to ask the same: where
+            a statement costs more than waiting for the next turn of the event loop
     """
 
     query: str
     place: Callable[[asyncpg.Record], Hashable]
+    gathers: bool = False
 
 
 Places = Mapping[Any, Sequence[Any]]
@@ -169,6 +174,17 @@ class Transaction:
         self._after_commit: list[Callable[[], None]] = []
         self._waiting: Waiting = {}
         self._ends: Waiting = {}
+        self._closing: list[Callable[[], None]] = []
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it can decide by what it does not hold (`guard`): it is repeated should that have changed."""
+        return False
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it has decided by what it does not hold."""
+        return False
 
     @property
     def connection(self) -> asyncpg.Connection:
@@ -213,9 +229,10 @@ class Transaction:
         """The same, of tables that nothing that waits will change: it goes on waiting."""
         return await self.connection.fetch(query, *parameters)
 
-    async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
-        """The rows at some places, as `look` would find them."""
-        return await self.look(lookup.query, *_columns(places))
+    async def look_up(self, lookup: Lookup, places: Places, *, beside: bool = False) -> list[asyncpg.Record]:
+        """The rows at some places, as `look` (or `look_beside`) would find them."""
+        look = self.look_beside if beside else self.look
+        return await look(lookup.query, *_columns(places))
 
     async def begin(self) -> None:
         """From here on everything stands or falls together."""
@@ -231,6 +248,11 @@ class Transaction:
     def kept_for_end(self, writer: Writer) -> Sequence[Any]:
         """The rows that wait for the commit."""
         return self._ends.get(writer, ())
+
+    def guard(self, guard: Guard, row: Any) -> None:
+        """What was decided by, though it is not held: it is held before the first row is written, until the commit. Who
+        learns then that it has changed gets Outdated, and nothing was written."""
+        raise AssertionError("only a unit of work that can be repeated decides by what it does not hold")
 
     async def flush(self) -> None:
         """Write now what waits, also for the commit."""
@@ -257,6 +279,16 @@ class Transaction:
             action()
         self._after_commit = []
 
+    def at_close(self, action: Callable[[], None]) -> None:
+        """Run `action` when this unit of work is over, whatever became of it."""
+        self._closing.append(action)
+
+    def closed(self) -> None:
+        """Tell whoever wanted to know, once."""
+        for action in self._closing:
+            action()
+        self._closing = []
+
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail alone: an exception undoes the part and travels on."""
@@ -275,11 +307,25 @@ class Transaction:
 class _UnitOfWork(Transaction):
     """A transaction that has no connection until it asks something, and begins no sooner than it must."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, repeats: bool) -> None:
         super().__init__(None)
         self._database = database
+        self._repeats, self._gathers = repeats, False
+        self._guarded: Guarded = {}
         self._acquired: _Acquired | None = None
         self._began: Any = None
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self._repeats and self._began is None and not self._waiting
+
+    @property
+    def is_guarded(self) -> bool:
+        return bool(self._guarded)
+
+    def guard(self, guard: Guard, row: Any) -> None:
+        assert self._repeats and self._began is None, "what is written already cannot be decided anew"
+        self._guarded.setdefault(guard, []).append(row)
 
     async def __aenter__(self) -> Transaction:
         return self
@@ -299,6 +345,7 @@ class _UnitOfWork(Transaction):
                     await self._undo()
             if self._acquired is not None:
                 await self._acquired.__aexit__(type(fault), fault, None)
+            self.closed()
         if error is None:
             self.committed()
 
@@ -312,16 +359,20 @@ class _UnitOfWork(Transaction):
         await self._connect()
         return await super().look_beside(query, *parameters)
 
-    async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
-        if self._connection is None and not self._waiting and len(places) <= _MOST_PLACES:
-            return await self._database.look_up(lookup, places)
-        return await super().look_up(lookup, places)
+    async def look_up(self, lookup: Lookup, places: Places, *, beside: bool = False) -> list[asyncpg.Record]:
+        if self._connection is None and (beside or not self._waiting) and len(places) <= _MOST_PLACES:
+            self._gathers |= lookup.gathers
+            return await self._database.look_up(lookup, places, gathers=self._gathers)
+        return await super().look_up(lookup, places, beside=beside)
 
     async def begin(self) -> None:
         if self._began is None:
             await self._connect()
             self._began = self.connection.transaction()
             await self._began.start()
+            guarded, self._guarded = self._guarded, {}
+            if guarded and await outdated(Transaction(self.connection), [guarded]):
+                raise Outdated
 
     async def _connect(self) -> None:
         if self._connection is None:
@@ -341,7 +392,7 @@ class _UnitOfWork(Transaction):
             await self._began.commit()
         elif self._waiting:
             waiting, self._waiting = self._waiting, {}
-            await self._database.write(waiting, self.committed)
+            await self._database.write(waiting, self.committed, self._guarded)
 
     async def _undo(self) -> None:
         """Nothing of it happened."""
@@ -402,32 +453,41 @@ class Database:
         Raises Unavailable when the server cannot be reached, goes away, or a statement takes longer than allowed. After
         an Unavailable from the commit itself it is not known whether the work was committed.
         """
-        async with self.acquired() as connection, connection.transaction(readonly=read_only):
+        async with self.acquired() as connection:
             tx = Transaction(connection)
-            yield tx
-            await tx.flush()
+            try:
+                async with connection.transaction(readonly=read_only):
+                    yield tx
+                    await tx.flush()
+            finally:
+                tx.closed()
         tx.committed()
 
-    def unit_of_work(self) -> AbstractAsyncContextManager[Transaction]:
+    def unit_of_work(self, *, repeats: bool = False) -> AbstractAsyncContextManager[Transaction]:
         """A transaction that begins with its first statement that does more than look (`Transaction.look`).
 
         Where all its writes were kept for the end (`Transaction.later`) it needs no round trips to begin and to commit,
-        and shares its only statement with units of work that end at the same time. Raises what `transaction` raises.
+        and shares its only statement with units of work that end at the same time. Raises what `transaction` raises;
+        with `repeats` also Outdated, after which it is to be done once more without.
         """
-        return _UnitOfWork(self)
+        return _UnitOfWork(self, repeats=repeats)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Transaction]:
         """A connection whose statements each commit by themselves: for single reads and single writes."""
         async with self.acquired() as connection:
             tx = Transaction(connection)
-            yield tx
-            await tx.flush()
+            try:
+                yield tx
+                await tx.flush()
+            finally:
+                tx.closed()
         tx.committed()
 
-    async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
-        """The rows at some places. Who comes while somebody looks for the same asks together with all who do."""
-        if lookup not in self._looked_at:
+    async def look_up(self, lookup: Lookup, places: Places, *, gathers: bool = False) -> list[asyncpg.Record]:
+        """The rows at some places. Who comes while somebody looks for the same asks together with all who do; with
+        `gathers` also whoever is about to ask when he comes."""
+        if lookup not in self._looked_at and not gathers:
             self._looked_at.add(lookup)
             try:
                 return (await self._look_together(lookup, [places]))[0]
@@ -437,33 +497,35 @@ class Database:
             self._looking[lookup] = Together(partial(self._look_together, lookup), most=_MOST_LOOKUPS)
         return await self._looking[lookup](places)
 
-    async def write(self, waiting: Waiting, committed: Callable[[], None]) -> None:
+    async def write(self, waiting: Waiting, committed: Callable[[], None], guarded: Guarded) -> None:
         """Write and commit what waits, together with what others write at the same time, and call `committed` then.
 
-        Raises what the writers make of an error, Unavailable as `transaction` does.
+        Raises what the writers make of an error, Unavailable as `transaction` does; Outdated when what is guarded has
+        changed.
         """
         if deferred.size(waiting) <= _MOST_ROWS_TOGETHER:
             with suppress(_WriteAlone):
-                return await self._writing((waiting, committed))
+                return await self._writing((waiting, committed, guarded))
         async with self.acquired() as connection:
-            await _write(connection, waiting)
+            if await _write_guarded(connection, [(waiting, committed, guarded)]):
+                raise Outdated
         committed()
 
-    async def _write_together(self, units: list[tuple[Waiting, Callable[[], None]]]) -> list[BaseException | None]:
-        waiting = deferred.merged([unit for unit, _ in units]) if len(units) > 1 else units[0][0]
+    async def _write_together(self, units: list[_Unit]) -> list[BaseException | None]:
         try:
             async with _Acquired(self._shared) as connection:
-                await _write(connection, waiting)
+                gone = await _write_guarded(connection, units)
         except Exception as error:
             cause = error.__cause__ or error
-            if len(units) == 1 and not isinstance(cause, asyncpg.LockNotAvailableError):
+            if len(units) == 1 and not isinstance(cause, _IN_EACH_OTHERS_WAY):
                 raise
             if isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, _TROUBLE):
                 raise _WriteAlone from None  # nothing was written
-            return [deferred.translated(unit, error) for unit, _ in units]
-        for _, committed in units:
-            committed()
-        return [None] * len(units)
+            return [deferred.translated(unit, error) for unit, _, _ in units]
+        for at, (_, committed, _) in enumerate(units):
+            if at not in gone:
+                committed()
+        return [Outdated() if at in gone else None for at in range(len(units))]
 
     async def _look_together(self, lookup: Lookup, asked: list[Places]) -> list[list[asyncpg.Record]]:
         places = {place: values for each in asked for place, values in each.items()}
@@ -471,8 +533,10 @@ class Database:
             rows = await connection.fetch(lookup.query, *_columns(places))
         if len(asked) == 1:
             return [rows]
-        found = {lookup.place(row): row for row in rows}
-        return [[found[place] for place in each if place in found] for each in asked]
+        found: dict[Hashable, list[asyncpg.Record]] = {}
+        for row in rows:
+            found.setdefault(lookup.place(row), []).append(row)
+        return [[row for place in each for row in found.get(place, ())] for each in asked]
 
     async def ping(self) -> tuple[str, int]:
         """Version of the server and size of the database in bytes. Raises Unavailable when it does not answer."""
@@ -516,6 +580,27 @@ async def _pool(url: str, settings: Mapping[str, str], min_size: int, max_size: 
         ) from None
     except _TROUBLE as error:
         raise _unavailable(error) from error
+
+
+_Unit = tuple[Waiting, Callable[[], None], Guarded]
+"""What a unit of work writes, whom to tell of the commit, and what must still be as it was."""
+
+
+async def _write_guarded(connection: asyncpg.Connection, units: Sequence[_Unit]) -> set[int]:
+    """One statement for all units of which what is guarded is still as it was; the places of the others."""
+    guarded = [of_unit for _, _, of_unit in units]
+    if not any(guarded):
+        await _write(connection, _together(units))
+        return set()
+    async with connection.transaction():
+        gone = await outdated(Transaction(connection), guarded)
+        if len(gone) < len(units):
+            await _write(connection, _together([unit for at, unit in enumerate(units) if at not in gone]))
+    return gone
+
+
+def _together(units: Sequence[_Unit]) -> Waiting:
+    return units[0][0] if len(units) == 1 else deferred.merged([waiting for waiting, _, _ in units])
 
 
 async def _write(connection: asyncpg.Connection, waiting: Waiting) -> None:

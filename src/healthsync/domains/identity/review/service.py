@@ -120,6 +120,10 @@ class ReviewService:
             closed.append(pair(task.one.patient_key, task.other.patient_key))
         return closed
 
+    def raises(self, tx: Transaction, patient_key: int) -> bool:
+        """Whether this unit of work itself has something to decide about a patient, which nobody else sees yet."""
+        return bool(store.raised_with(tx, patient_key))
+
     async def forget(self, tx: Transaction, patient_key: int) -> None:
         """The record of a patient was deleted: nothing is left to decide about it."""
         for task in await self._waiting(tx, patient_key, ()):
