@@ -59,18 +59,16 @@ ORDER BY enterprise_id FOR UPDATE;
 
 -- name: members_with
 -- All members of the persons of these patients: each with the version that speaks for it while its newest is held, and
--- what was decided and is to be looked at between it and others of them, by the key of the other.
-WITH member AS MATERIALIZED (
-    SELECT m.* FROM identity_patient m WHERE m.enterprise_id IN (
-        SELECT enterprise_id FROM identity_patient WHERE patient_key = ANY($1::bigint[]))
-), key AS (SELECT array_agg(patient_key) AS keys FROM member)
-SELECT member.*, h.version AS held,
+-- what was decided and is to be looked at between it and others, by the key of the other. Others who are no members are
+-- left out by the caller: a person of a hundred members would be asked for ten thousand pairs here.
+SELECT m.*, h.version AS held,
     (SELECT json_object_agg(d.other_patient_key, d.kind) FROM identity_decision d
-        WHERE d.patient_key = member.patient_key AND d.other_patient_key = ANY((SELECT keys FROM key)::bigint[])) AS decided,
+        WHERE d.patient_key = m.patient_key) AS decided,
     (SELECT json_object_agg(r.other_patient_key, r.reasons) FROM identity_review r
-        WHERE r.patient_key = member.patient_key AND r.other_patient_key = ANY((SELECT keys FROM key)::bigint[])) AS flagged
-FROM member LEFT JOIN identity_held h ON h.patient_key = member.patient_key
-ORDER BY member.patient_key;
+        WHERE r.patient_key = m.patient_key) AS flagged
+FROM identity_patient m LEFT JOIN identity_held h ON h.patient_key = m.patient_key
+WHERE m.enterprise_id IN (SELECT enterprise_id FROM identity_patient WHERE patient_key = ANY($1::bigint[]))
+ORDER BY m.patient_key;
 
 -- name: keyed_by_others
 -- Patients whose block keys are not of this version, held against others who key them. No index finds "another" version: it

@@ -539,22 +539,14 @@ class IdentityService:
         state = ledger.state
         before = {member.key: member for member in members}
         after = before | ({itself.key: itself} if itself else {})
-        after = {
-            key: replace(
-                member,
-                enterprise_id=state.person_of[key],
-                linked_to=state.linked_to.get(key),
-                retired_into=state.retired_into.get(key),
-            )
-            for key, member in after.items()
-        }
+        after = {key: _as_in(state, member) for key, member in after.items()}
         touched = {pair(event.patient_key, event.other_patient_key or event.patient_key) for event in ledger.events}
         known = {member.enterprise_id for member in members}  # who has members leads nowhere else
         change = store.Change(
             at=self._clock.now(),
             persons={event.enterprise_id: None for event in ledger.events if event.enterprise_id not in known}
             | state.redirects,
-            members=[member for key, member in after.items() if member != before.get(key)],
+            members=[one for key, one in after.items() if (was := before.get(key)) is not one and was != one],
             events=ledger.events,
             decisions={place: state.decisions[place] for place in touched & state.decisions.keys()},
             reviews={place: state.reviews.get(place, ()) for place in touched},
@@ -589,6 +581,15 @@ class _Readings:
         if len(self._known) > _KEPT_READINGS:
             self._known.popitem(last=False)
         return known[1]
+
+
+def _as_in(state: LinkState, member: Member) -> Member:
+    """A member as the state has it; most of a large person stay as they were."""
+    key = member.key
+    now = state.person_of[key], state.linked_to.get(key), state.retired_into.get(key)
+    if now == (member.enterprise_id, member.linked_to, member.retired_into):
+        return member
+    return replace(member, enterprise_id=now[0], linked_to=now[1], retired_into=now[2])
 
 
 def _unlocked(matches: Sequence[Match], members: Sequence[Member], keys: Collection[int]) -> set[int]:
