@@ -7,11 +7,12 @@ question.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -65,6 +66,24 @@ class _Connection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         """No session state is ever set (see the package docstring), so there is nothing to reset."""
         return ""
+
+    async def _introspect_types(self, typeoids: Collection[int], timeout: float | None) -> Any:
+        """What asyncpg must know of a type that a connection meets for the first time: three statements, and 10 ms of
+        planning. Of PostgreSQL's own types (here arrays) the answer is always the same, so that one connection asks for
+        all. Should asyncpg come to name this otherwise, each asks for itself again."""
+        if max(typeoids) >= _FIRST_OWN_TYPE:
+            return await super()._introspect_types(typeoids, timeout)  # type: ignore[misc]
+        for oid in typeoids:
+            if oid not in _KNOWN_TYPES:
+                _KNOWN_TYPES[oid], _ = await super()._introspect_types([oid], timeout)  # type: ignore[misc]
+        return [row for oid in typeoids for row in _KNOWN_TYPES[oid]], _NO_NEED_TO_PREPARE_AGAIN
+
+
+_FIRST_OWN_TYPE = 16384
+"""Lower numbers are those of PostgreSQL's own types, the same in every database (FirstNormalObjectId)."""
+_KNOWN_TYPES: dict[int, Sequence[asyncpg.Record]] = {}
+_NO_NEED_TO_PREPARE_AGAIN = SimpleNamespace(name="named")
+"""asyncpg looks whether it was asked by a statement without a name: that would have replaced the one at hand."""
 
 
 class _Connections:
