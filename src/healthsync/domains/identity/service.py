@@ -60,6 +60,7 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.telemetry import metrics
+from healthsync.infrastructure.turns import Turns
 
 if TYPE_CHECKING:
     from healthsync.domains.identity.learning import Seen
@@ -72,6 +73,10 @@ NOBODY = 0
 
 _KEPT_READINGS = 2_000
 """Patients whose reading is kept in memory, with the document: about 10 kB each."""
+
+_PATIENCE_SECONDS = 5.0
+"""How long a registration waits for those of this process that may be of the same person before it takes a connection to
+wait for the database's locks."""
 
 _hot_keys = metrics.counter(
     "healthsync_identity_hot_keys", "Block keys passed over because too many patients have them."
@@ -107,6 +112,7 @@ class IdentityService:
         self._survivorship = survivorship or Survivorship()
         self._compare = deciding or ByRules()
         self._read = _Readings(clock)
+        self._turns = Turns(_PATIENCE_SECONDS)
         self._own_keys, self._keys_version = tuple(own_keys), version_of(own_keys)
 
     async def find_source_patient(
@@ -152,6 +158,8 @@ class IdentityService:
 
         # (1) Known and unchanged: nothing to do. Else its tokens are locked now.
         alone = is_new and not (tokens.shared_identifiers or tokens.block_keys)  # nobody can share anything with it
+        if not alone:
+            await tx.in_turn(self._turns, tokens.locks)
         before, known_as = (
             (None, ())
             if alone

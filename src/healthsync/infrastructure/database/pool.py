@@ -21,6 +21,7 @@ from healthsync.errors import ConfigurationError, Unavailable
 from healthsync.infrastructure.database import deferred
 from healthsync.infrastructure.database.deferred import Waiting, Writer
 from healthsync.infrastructure.together import Together
+from healthsync.infrastructure.turns import Turns
 
 _CONNECT_SECONDS = 10
 _ACQUIRE_SECONDS = 30
@@ -239,6 +240,10 @@ class Transaction:
     async def begin(self) -> None:
         """From here on everything stands or falls together."""
 
+    async def in_turn(self, turns: Turns, names: Collection[Hashable]) -> None:
+        """Wait for the turn for some names, and keep it until the end; at once where something is in hand already, for
+        which others may be waiting."""
+
     def later(self, writer: Writer, rows: Sequence[Any]) -> None:
         """Keep rows for the end of the unit of work."""
         self._waiting.setdefault(writer, []).extend(rows)
@@ -299,6 +304,7 @@ class _UnitOfWork(Transaction):
         self._database = database
         self._acquired: _Acquired | None = None
         self._began: Any = None
+        self._leave: Callable[[], None] | None = None
 
     async def __aenter__(self) -> Transaction:
         return self
@@ -316,8 +322,12 @@ class _UnitOfWork(Transaction):
             if fault is not None:
                 with suppress(*_TROUBLE):
                     await self._undo()
-            if self._acquired is not None:
-                await self._acquired.__aexit__(type(fault), fault, None)
+            try:
+                if self._acquired is not None:
+                    await self._acquired.__aexit__(type(fault), fault, None)
+            finally:
+                if self._leave is not None:
+                    self._leave()
         if error is None:
             self.committed()
 
@@ -335,6 +345,10 @@ class _UnitOfWork(Transaction):
         if self._connection is None and not self._waiting and len(places) <= _MOST_PLACES:
             return await self._database.look_up(lookup, places)
         return await super().look_up(lookup, places)
+
+    async def in_turn(self, turns: Turns, names: Collection[Hashable]) -> None:
+        if self._connection is None and self._leave is None:
+            self._leave = await turns.take(names)
 
     async def begin(self) -> None:
         if self._began is None:
