@@ -13,6 +13,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from msgspec import structs
+
 from healthsync.domains.identity import store
 from healthsync.domains.identity.block_keys import LARGEST_BLOCK, Block, version_of
 from healthsync.domains.identity.deciding import ByRules, Decider, Explanation
@@ -253,13 +255,13 @@ class IdentityService:
         speaking = {member.patient.patient_id: member.held for member in members if member.fingerprint}
         records = await load(speaking) if speaking else {}
         for member in members:
-            key, now = member.key, replace(member, keys_version=self._keys_version)
+            key, now = member.key, structs.replace(member, keys_version=self._keys_version)
             record = records.get(member.patient.patient_id)
             if record is None:  # it was deleted, or its key was destroyed
                 store.save_keys(tx, now, None)
                 continue
             said = demographics_of(record, today=self._today())
-            now = replace(now, fingerprint=fingerprint_of(self._index, key, said))
+            now = structs.replace(now, fingerprint=fingerprint_of(self._index, key, said))
             store.save_keys(tx, now, self._tokens(key, member.patient.source, said))
         return len(members)
 
@@ -597,7 +599,7 @@ def _as_in(state: LinkState, member: Member) -> Member:
     now = state.person_of[key], state.linked_to.get(key), state.retired_into.get(key)
     if now == (member.enterprise_id, member.linked_to, member.retired_into):
         return member
-    return replace(member, enterprise_id=now[0], linked_to=now[1], retired_into=now[2])
+    return structs.replace(member, enterprise_id=now[0], linked_to=now[1], retired_into=now[2])
 
 
 def _unlocked(matches: Sequence[Match], members: Sequence[Member], keys: Collection[int]) -> set[int]:
