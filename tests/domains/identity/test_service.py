@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.effort import counted
 
 from healthsync.domains.identity import (
     GoldenRecord,
@@ -28,7 +29,6 @@ from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import FixedClock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Database, Queries
-from tests.effort import counted
 
 HOSPITAL, CLINIC, LABORATORY = "urn:oid:1.1", "urn:oid:1.2", "urn:oid:1.3"
 

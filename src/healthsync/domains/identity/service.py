@@ -77,8 +77,8 @@ _KEPT_READINGS = 2_000
 """Patients whose reading is kept in memory, with the document: about 10 kB each."""
 
 _PATIENCE_SECONDS = 5.0
-"""How long a registration waits for those of this process that may be of the same person before it takes a connection to
-wait for the database's locks."""
+"""How long a registration waits for those of this process that may be of the same person, before it takes a connection
+and waits for the database's locks."""
 
 _hot_keys = metrics.counter(
     "healthsync_identity_hot_keys", "Block keys passed over because too many patients have them."

@@ -383,6 +383,30 @@ class _UnitOfWork(Transaction):
             await self._began.rollback()
 
 
+class _Statements:
+    """A connection for single statements."""
+
+    def __init__(self, acquired: _Acquired) -> None:
+        self._acquired = acquired
+
+    async def __aenter__(self) -> Transaction:
+        self._tx = Transaction(await self._acquired.__aenter__())
+        return self._tx
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        fault = error
+        try:
+            if error is None:
+                await self._tx.flush()
+        except BaseException as problem:
+            fault = problem
+            raise
+        finally:
+            await self._acquired.__aexit__(type(fault), fault, None)
+        if error is None:
+            self._tx.committed()
+
+
 def is_deadlock(error: BaseException) -> bool:
     """Whether PostgreSQL ended a statement because two transactions waited for each other (40P01)."""
     return isinstance(error, asyncpg.DeadlockDetectedError)
@@ -449,14 +473,9 @@ class Database:
         """
         return _UnitOfWork(self)
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Transaction]:
+    def connection(self) -> AbstractAsyncContextManager[Transaction]:
         """A connection whose statements each commit by themselves: for single reads and single writes."""
-        async with self.acquired() as connection:
-            tx = Transaction(connection)
-            yield tx
-            await tx.flush()
-        tx.committed()
+        return _Statements(self.acquired())
 
     async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
         """The rows at some places. Who comes while somebody looks for the same asks together with all who do."""
