@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.effort import counted
 
 from healthsync.domains.identity import (
     GoldenRecord,
@@ -26,7 +28,7 @@ from healthsync.domains.identity import (
 from healthsync.errors import InvalidInput
 from healthsync.infrastructure.clock import FixedClock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
-from healthsync.infrastructure.database import Database
+from healthsync.infrastructure.database import Database, Queries
 
 HOSPITAL, CLINIC, LABORATORY = "urn:oid:1.1", "urn:oid:1.2", "urn:oid:1.3"
 
@@ -631,3 +633,24 @@ async def test_what_the_records_of_a_patient_say_together_links_where_none_of_th
     outcome = await hub.register(3, named, "west")
     assert outcome.linked_to
     assert set(outcome.members) == {1, 2, 3}
+
+
+async def test_a_person_of_four_times_the_members_takes_four_times_the_work_to_look_at(hub: Hub):
+    """Whoever is deleted stays with his person, so that one who is written and deleted again and again has many."""
+    explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + Queries("healthsync.domains.identity").members_with
+    pages, calls = [], []
+    for members in (25, 100):
+        for key in range(len(hub.records), members):
+            await hub.register(key + 1, person(number("7")))
+            async with hub.database.transaction() as tx:
+                if key:
+                    hub.identity.withdraw(tx, key + 1)
+        async with hub.database.connection() as tx:
+            plan = json.loads(await tx.fetchval(explain, [1]))[0]["Plan"]
+        assert plan["Actual Rows"] == members
+        pages.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+        with counted() as effort:
+            await hub.register(1, person(number("7"), first=f"Signe{members}"))
+        calls.append(effort.calls)
+    assert pages[1] < 6 * pages[0]
+    assert calls[1] < 5 * calls[0]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from healthsync.infrastructure.database import Database, Guard, Lookup, Outdated, Parts, Transaction, Writer
+from healthsync.infrastructure.turns import Turns
 
 
 async def _still(tx: Transaction, rows: Sequence[int]) -> list[bool]:
@@ -75,15 +76,17 @@ async def test_one_that_is_outdated_does_not_keep_those_from_writing_who_end_wit
     assert await _taken(stock) == [0, 1, 2, 4, 5]
 
 
-async def test_who_is_outdated_tells_nobody_of_a_commit_and_everybody_of_the_end(stock: Database):
+async def test_who_is_outdated_tells_nobody_of_a_commit_and_leaves_the_turn_to_others(stock: Database):
+    turns = Turns(patience=60)
     told: list[str] = []
     with pytest.raises(Outdated):
         async with stock.unit_of_work(repeats=True) as tx:
             tx.after_commit(lambda: told.append("committed"))
-            tx.at_close(lambda: told.append("over"))
+            await tx.in_turn(turns, ["person"])
             tx.guard(STILL, 7)
             tx.later(TAKE, [1])
-    assert told == ["over"]
+    assert told == []
+    (await turns.take(["person"]))()
 
 
 async def test_a_unit_that_is_not_repeated_holds_what_it_looks_at(stock: Database):

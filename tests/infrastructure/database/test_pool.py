@@ -279,3 +279,27 @@ async def test_closing_waits_for_who_still_uses_a_connection(database_url):
         assert not closing.done()
     async with asyncio.timeout(30):
         await closing
+
+
+async def test_what_a_type_is_one_connection_asks_for_all(database_url):
+    """asyncpg asks anew on each connection. Statements about `pg_type` are counted by PostgreSQL itself."""
+    everything = "SELECT $1::bigint[] AS a, $2::timestamptz[] AS b, $3::bytea[] AS c"
+    first, second = [await Database.connect(database_url, max_size=1) for _ in range(2)]
+    try:
+        asked = []
+        for database in (first, second):
+            async with database.connection() as tx:
+                row = await tx.fetchrow(everything, [1, 2], [], [b"x"])
+                assert tuple(row) == ([1, 2], [], [b"x"])
+                prepared = await tx.fetch("SELECT statement FROM pg_prepared_statements")
+                asked.append([row["statement"] for row in prepared if "typeinfo_tree" in row["statement"]])
+        assert asked[1] == []
+    finally:
+        await first.close()
+        await second.close()
+
+
+async def test_types_of_a_database_of_its_own_are_asked_for_in_each(database, database_url):
+    async with database.connection() as tx:
+        await tx.execute("CREATE TYPE mood AS ENUM ('glad')")
+        assert await tx.fetchval("SELECT ARRAY['glad'::mood, $1]", "glad") == ["glad", "glad"]

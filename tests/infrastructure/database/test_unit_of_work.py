@@ -11,6 +11,7 @@ import pytest
 from healthsync.errors import Conflict
 from healthsync.infrastructure.database import Copied, Database, Lookup, Parts, Writer
 from healthsync.infrastructure.database.deferred import LEAST_COPIED
+from healthsync.infrastructure.turns import Turns
 
 
 def _known(error: BaseException) -> Exception | None:
@@ -236,3 +237,41 @@ async def test_a_copy_that_fails_has_the_name_that_its_writer_gives_it_and_leave
             tx.later(OTHER, [7])
             tx.later(NOTE, [*_many(), (0, "")])
     assert await _notes(notes) == []
+
+
+async def test_a_unit_that_waits_for_its_turn_has_no_connection_and_gives_the_turn_back_however_it_ends(
+    notes: Database, asked: list[str]
+):
+    turns = Turns(patience=60)
+
+    async def second() -> None:
+        async with notes.unit_of_work() as tx:
+            await tx.in_turn(turns, ["person"])
+            await tx.fetch("SELECT 'second'")
+
+    async with notes.unit_of_work() as tx:
+        await tx.in_turn(turns, ["person"])
+        await tx.fetch("SELECT 'first'")
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0.05)
+        assert "SELECT 'second'" not in asked, "it waits"
+        await tx.in_turn(turns, ["person"])  # again, with a connection in hand: it has the turn, and waits for nobody
+    async with asyncio.timeout(10):
+        await waiting
+    with pytest.raises(KeyError):
+        async with notes.unit_of_work() as tx:
+            await tx.in_turn(turns, ["person"])
+            raise KeyError
+    async with asyncio.timeout(10):
+        await second()
+
+
+async def test_a_unit_that_holds_a_connection_waits_for_no_turn(notes: Database):
+    turns = Turns(patience=60)
+    await turns.take(["person"])
+    async with asyncio.timeout(10):
+        async with notes.unit_of_work() as tx:
+            await tx.fetch("SELECT 1")
+            await tx.in_turn(turns, ["person"])
+        async with notes.transaction() as tx:
+            await tx.in_turn(turns, ["person"])

@@ -9,13 +9,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 LoadPatients = Callable[[Mapping[str, int | None]], Awaitable[Mapping[str, Mapping[str, Any]]]]
 """Fetches and unseals Patient resources by FHIR id, in the version that speaks for each while its newest is held (None:
 the newest speaks); an id that no longer exists is absent from the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourcePatient:
+class SourcePatient(msgspec.Struct, frozen=True):
     """A Patient as one source sent it: the hub's number, the FHIR id and the source."""
 
     patient_key: int
@@ -173,8 +174,7 @@ class MergeOutcome:
     changed_members: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """A source patient in its person, as the tables keep it."""
 
     patient: SourcePatient

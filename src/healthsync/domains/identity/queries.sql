@@ -108,7 +108,8 @@ ORDER BY enterprise_id FOR UPDATE;
 -- name: members_with
 -- All members of the persons of some patients, the keys of each group of whom are the text of an array: each with the
 -- version that speaks for it while its newest is held, who wrote it, and what was decided and is to be looked at between
--- it and others of its group, by the key of the other.
+-- it and others, by the key of the other. Others who are no members are left out by the caller: a person of a hundred
+-- members would be asked for ten thousand pairs here.
 WITH member AS MATERIALIZED (
     SELECT wanted.patients, m.*
     FROM unnest($1::text::text[]) AS wanted (patients)
@@ -117,13 +118,13 @@ WITH member AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT *, xmin::text::bigint AS written_by FROM identity_patient
         WHERE enterprise_id = person.enterprise_id OFFSET 0) m
-), key AS MATERIALIZED (SELECT patients, array_agg(patient_key) AS keys FROM member GROUP BY patients)
+)
 SELECT member.*, h.version AS held,
     (SELECT json_object_agg(d.other_patient_key, d.kind) FROM identity_decision d
-        WHERE d.patient_key = member.patient_key AND d.other_patient_key = ANY(key.keys)) AS decided,
+        WHERE d.patient_key = member.patient_key) AS decided,
     (SELECT json_object_agg(r.other_patient_key, r.reasons) FROM identity_review r
-        WHERE r.patient_key = member.patient_key AND r.other_patient_key = ANY(key.keys)) AS flagged
-FROM member JOIN key USING (patients) LEFT JOIN identity_held h ON h.patient_key = member.patient_key
+        WHERE r.patient_key = member.patient_key) AS flagged
+FROM member LEFT JOIN identity_held h ON h.patient_key = member.patient_key
 ORDER BY member.patients, member.patient_key;
 
 -- name: keyed_by_others

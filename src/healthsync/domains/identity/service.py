@@ -6,12 +6,14 @@ One file, though a long one: every verb locks, decides, logs and saves by the sa
 from __future__ import annotations
 
 import re
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
+
+from msgspec import structs
 
 from healthsync.domains.identity import store
 from healthsync.domains.identity.block_keys import LARGEST_BLOCK, Block, version_of
@@ -60,6 +62,7 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.telemetry import metrics
+from healthsync.infrastructure.turns import Turns
 
 if TYPE_CHECKING:
     from healthsync.domains.identity.learning import Seen
@@ -72,6 +75,10 @@ NOBODY = 0
 
 _KEPT_READINGS = 2_000
 """Patients whose reading is kept in memory, with the document: about 10 kB each."""
+
+_PATIENCE_SECONDS = 5.0
+"""How long a registration waits for those of this process that may be of the same person, before it takes a connection
+and waits for the database's locks."""
 
 _hot_keys = metrics.counter(
     "healthsync_identity_hot_keys", "Block keys passed over because too many patients have them."
@@ -107,8 +114,8 @@ class IdentityService:
         self._survivorship = survivorship or Survivorship()
         self._compare = deciding or ByRules()
         self._read = _Readings(clock)
+        self._turns = Turns(_PATIENCE_SECONDS)
         self._own_keys, self._keys_version = tuple(own_keys), version_of(own_keys)
-        self._coming: Counter[int] = Counter()
 
     async def find_source_patient(
         self,
@@ -152,11 +159,12 @@ class IdentityService:
         said = demographics_of(patient, today=self._today(), source=source)
         tokens = self._tokens(patient_key, source, said)
         fingerprint = fingerprint_of(self._index, patient_key, said)
-        unheld = is_new and tx.is_repeatable and self._coming.keys().isdisjoint(tokens.locks)
-        self._comes(tx, tokens.locks)
 
         # (1) Known and unchanged: nothing to do. Else its tokens are locked now, or at the end.
         alone = is_new and not (tokens.shared_identifiers or tokens.block_keys)  # nobody can share anything with it
+        if not alone:
+            await tx.in_turn(self._turns, tokens.locks)
+        unheld = is_new and tx.is_repeatable
         before, known_as = (
             (None, ())
             if alone or unheld
@@ -263,13 +271,13 @@ class IdentityService:
         speaking = {member.patient.patient_id: member.held for member in members if member.fingerprint}
         records = await load(speaking) if speaking else {}
         for member in members:
-            key, now = member.key, replace(member, keys_version=self._keys_version)
+            key, now = member.key, structs.replace(member, keys_version=self._keys_version)
             record = records.get(member.patient.patient_id)
             if record is None:  # it was deleted, or its key was destroyed
                 store.save_keys(tx, now, None)
                 continue
             said = demographics_of(record, today=self._today())
-            now = replace(now, fingerprint=fingerprint_of(self._index, key, said))
+            now = structs.replace(now, fingerprint=fingerprint_of(self._index, key, said))
             store.save_keys(tx, now, self._tokens(key, member.patient.source, said))
         return len(members)
 
@@ -469,19 +477,6 @@ class IdentityService:
     def _tokens(self, patient_key: int, source: str, said: Demographics) -> Tokens:
         return tokens_of(self._index, patient_key, source, said, self._own_keys)
 
-    def _comes(self, tx: Transaction, locks: Sequence[int]) -> None:
-        """Note until the unit of work is over who is being registered: whoever may be the same waits for him, instead
-        of being decided about in vain."""
-        self._coming.update(locks)
-
-        def gone() -> None:
-            for token in locks:
-                self._coming[token] -= 1
-                if not self._coming[token]:
-                    del self._coming[token]
-
-        tx.at_close(gone)
-
     async def _near(self, tx: Transaction, tokens: Tokens) -> list[store.Near]:
         near, hot = await store.candidates(tx, tokens, block=LARGEST_BLOCK, most=MOST_CANDIDATES)
         if hot:
@@ -576,22 +571,14 @@ class IdentityService:
         state = ledger.state
         before = {member.key: member for member in members}
         after = before | ({itself.key: itself} if itself else {})
-        after = {
-            key: replace(
-                member,
-                enterprise_id=state.person_of[key],
-                linked_to=state.linked_to.get(key),
-                retired_into=state.retired_into.get(key),
-            )
-            for key, member in after.items()
-        }
+        after = {key: _as_in(state, member) for key, member in after.items()}
         touched = {pair(event.patient_key, event.other_patient_key or event.patient_key) for event in ledger.events}
         known = {member.enterprise_id for member in members}  # who has members leads nowhere else
         change = store.Change(
             at=self._clock.now(),
             persons={event.enterprise_id: None for event in ledger.events if event.enterprise_id not in known}
             | state.redirects,
-            members=[member for key, member in after.items() if member != before.get(key)],
+            members=[one for key, one in after.items() if (was := before.get(key)) is not one and was != one],
             events=ledger.events,
             decisions={place: state.decisions[place] for place in touched & state.decisions.keys()},
             reviews={place: state.reviews.get(place, ()) for place in touched},
@@ -626,6 +613,15 @@ class _Readings:
         if len(self._known) > _KEPT_READINGS:
             self._known.popitem(last=False)
         return known[1]
+
+
+def _as_in(state: LinkState, member: Member) -> Member:
+    """A member as the state has it; most of a large person stay as they were."""
+    key = member.key
+    now = state.person_of[key], state.linked_to.get(key), state.retired_into.get(key)
+    if now == (member.enterprise_id, member.linked_to, member.retired_into):
+        return member
+    return structs.replace(member, enterprise_id=now[0], linked_to=now[1], retired_into=now[2])
 
 
 def _unlocked(matches: Sequence[Match], members: Sequence[Member], keys: Collection[int]) -> set[int]:

@@ -188,10 +188,11 @@ def _persons(tx: Transaction, rows: Sequence[asyncpg.Record]) -> tuple[list[Memb
         key = row["patient_key"]
         if row["decided"]:
             decided = msgspec.json.decode(row["decided"], type=dict[int, Decision])
-            state.decisions.update({(key, other): decision for other, decision in decided.items()})
+            among = {(key, other): kind for other, kind in decided.items() if other in state.person_of}
+            state.decisions.update(among)
         if row["flagged"]:
             flagged = msgspec.json.decode(row["flagged"], type=dict[int, frozenset[str]])
-            state.reviews.update({(key, other): reasons for other, reasons in flagged.items()})
+            state.reviews.update({(key, other): why for other, why in flagged.items() if other in state.person_of})
     for place, reasons, _ in tx.kept_for_end(_REVIEWS):
         if state.person_of.keys() >= set(place):
             state.reviews[place] = frozenset(reasons)

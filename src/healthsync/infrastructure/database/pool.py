@@ -7,11 +7,12 @@ question.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -21,6 +22,7 @@ from healthsync.infrastructure.database import deferred
 from healthsync.infrastructure.database.deferred import Waiting, Writer
 from healthsync.infrastructure.database.guards import Guard, Guarded, Outdated, outdated
 from healthsync.infrastructure.together import Together
+from healthsync.infrastructure.turns import Turns
 
 _CONNECT_SECONDS = 10
 _ACQUIRE_SECONDS = 30
@@ -67,6 +69,24 @@ class _Connection(asyncpg.Connection):
     def get_reset_query(self) -> str:
         """No session state is ever set (see the package docstring), so there is nothing to reset."""
         return ""
+
+    async def _introspect_types(self, typeoids: Collection[int], timeout: float | None) -> Any:
+        """What asyncpg must know of a type that a connection meets for the first time: three statements, and 10 ms of
+        planning. Of PostgreSQL's own types (here arrays) the answer is always the same, so that one connection asks for
+        all. Should asyncpg come to name this otherwise, each asks for itself again."""
+        if max(typeoids) >= _FIRST_OWN_TYPE:
+            return await super()._introspect_types(typeoids, timeout)  # type: ignore[misc]
+        for oid in typeoids:
+            if oid not in _KNOWN_TYPES:
+                _KNOWN_TYPES[oid], _ = await super()._introspect_types([oid], timeout)  # type: ignore[misc]
+        return [row for oid in typeoids for row in _KNOWN_TYPES[oid]], _NO_NEED_TO_PREPARE_AGAIN
+
+
+_FIRST_OWN_TYPE = 16384
+"""Lower numbers are those of PostgreSQL's own types, the same in every database (FirstNormalObjectId)."""
+_KNOWN_TYPES: dict[int, Sequence[asyncpg.Record]] = {}
+_NO_NEED_TO_PREPARE_AGAIN = SimpleNamespace(name="named")
+"""asyncpg looks whether it was asked by a statement without a name: that would have replaced the one at hand."""
 
 
 class _Connections:
@@ -174,7 +194,6 @@ class Transaction:
         self._after_commit: list[Callable[[], None]] = []
         self._waiting: Waiting = {}
         self._ends: Waiting = {}
-        self._closing: list[Callable[[], None]] = []
 
     @property
     def is_repeatable(self) -> bool:
@@ -237,6 +256,10 @@ class Transaction:
     async def begin(self) -> None:
         """From here on everything stands or falls together."""
 
+    async def in_turn(self, turns: Turns, names: Collection[Hashable]) -> None:
+        """Wait for the turn for some names, and keep it until the end; at once where something is in hand already, for
+        which others may be waiting."""
+
     def later(self, writer: Writer, rows: Sequence[Any]) -> None:
         """Keep rows for the end of the unit of work."""
         self._waiting.setdefault(writer, []).extend(rows)
@@ -279,16 +302,6 @@ class Transaction:
             action()
         self._after_commit = []
 
-    def at_close(self, action: Callable[[], None]) -> None:
-        """Run `action` when this unit of work is over, whatever became of it."""
-        self._closing.append(action)
-
-    def closed(self) -> None:
-        """Tell whoever wanted to know, once."""
-        for action in self._closing:
-            action()
-        self._closing = []
-
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part that can fail alone: an exception undoes the part and travels on."""
@@ -314,6 +327,7 @@ class _UnitOfWork(Transaction):
         self._guarded: Guarded = {}
         self._acquired: _Acquired | None = None
         self._began: Any = None
+        self._leave: Callable[[], None] | None = None
 
     @property
     def is_repeatable(self) -> bool:
@@ -343,9 +357,12 @@ class _UnitOfWork(Transaction):
             if fault is not None:
                 with suppress(*_TROUBLE):
                     await self._undo()
-            if self._acquired is not None:
-                await self._acquired.__aexit__(type(fault), fault, None)
-            self.closed()
+            try:
+                if self._acquired is not None:
+                    await self._acquired.__aexit__(type(fault), fault, None)
+            finally:
+                if self._leave is not None:
+                    self._leave()
         if error is None:
             self.committed()
 
@@ -364,6 +381,10 @@ class _UnitOfWork(Transaction):
             self._gathers |= lookup.gathers
             return await self._database.look_up(lookup, places, gathers=self._gathers)
         return await super().look_up(lookup, places, beside=beside)
+
+    async def in_turn(self, turns: Turns, names: Collection[Hashable]) -> None:
+        if self._connection is None and self._leave is None:
+            self._leave = await turns.take(names)
 
     async def begin(self) -> None:
         if self._began is None:
@@ -399,6 +420,30 @@ class _UnitOfWork(Transaction):
         self._waiting, self._ends = {}, {}
         if self._began is not None:
             await self._began.rollback()
+
+
+class _Statements:
+    """A connection for single statements."""
+
+    def __init__(self, acquired: _Acquired) -> None:
+        self._acquired = acquired
+
+    async def __aenter__(self) -> Transaction:
+        self._tx = Transaction(await self._acquired.__aenter__())
+        return self._tx
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        fault = error
+        try:
+            if error is None:
+                await self._tx.flush()
+        except BaseException as problem:
+            fault = problem
+            raise
+        finally:
+            await self._acquired.__aexit__(type(fault), fault, None)
+        if error is None:
+            self._tx.committed()
 
 
 def is_deadlock(error: BaseException) -> bool:
@@ -453,14 +498,10 @@ class Database:
         Raises Unavailable when the server cannot be reached, goes away, or a statement takes longer than allowed. After
         an Unavailable from the commit itself it is not known whether the work was committed.
         """
-        async with self.acquired() as connection:
+        async with self.acquired() as connection, connection.transaction(readonly=read_only):
             tx = Transaction(connection)
-            try:
-                async with connection.transaction(readonly=read_only):
-                    yield tx
-                    await tx.flush()
-            finally:
-                tx.closed()
+            yield tx
+            await tx.flush()
         tx.committed()
 
     def unit_of_work(self, *, repeats: bool = False) -> AbstractAsyncContextManager[Transaction]:
@@ -472,17 +513,9 @@ class Database:
         """
         return _UnitOfWork(self, repeats=repeats)
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Transaction]:
+    def connection(self) -> AbstractAsyncContextManager[Transaction]:
         """A connection whose statements each commit by themselves: for single reads and single writes."""
-        async with self.acquired() as connection:
-            tx = Transaction(connection)
-            try:
-                yield tx
-                await tx.flush()
-            finally:
-                tx.closed()
-        tx.committed()
+        return _Statements(self.acquired())
 
     async def look_up(self, lookup: Lookup, places: Places, *, gathers: bool = False) -> list[asyncpg.Record]:
         """The rows at some places. Who comes while somebody looks for the same asks together with all who do; with
