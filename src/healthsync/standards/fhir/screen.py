@@ -8,6 +8,7 @@ are the root, its narrative, its contained resources and the order of periods.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -37,6 +38,10 @@ RULES: dict[str, Schema] = {
 
 _SIMPLE_QUANTITY = "sqty-1"
 """Has no comparator."""
+_USUAL_VALUES = (
+    "boolean", "code", "CodeableConcept", "Coding", "date", "dateTime", "decimal", "Identifier", "integer", "Period",
+    "Quantity", "Reference", "string", "uri",
+)  # fmt: skip
 _OF_THE_ROOT = frozenset({"resourceType", "id", "text", "contained"})
 _ID = "[A-Za-z0-9.-]{1,64}"
 
@@ -55,7 +60,8 @@ def screen_schema(resource_type: str, judged: Collection[str]) -> Schema:
             strict[content] = _extension(known, references)
         else:
             strict[content] = _part(content, known, judged, references)
-    return {**plain, "$defs": strict | {each["title"]: each for each in references.values()}}
+    strict |= {each["title"]: each for each in references.values()}
+    return {**plain, "$defs": _reached(strict, resource_type)}
 
 
 def _root(resource_type: str, plain: Schema, references: Schema) -> Schema:
@@ -110,8 +116,26 @@ def _to(targets: tuple[str, ...], references: Schema) -> Schema:
 
 
 def _extension(plain: Schema, references: Schema) -> Schema:
-    """One that R4 does not define, with a value."""
-    properties = _properties("Extension", plain, references)
-    del properties["extension"]
-    unknown: dict[str, Any] = {**PRIMITIVE_SCHEMAS["uri"], "not": {"enum": sorted(definitions.extensions())}}
-    return {**plain, "properties": properties | {"url": unknown}, "minProperties": 2}
+    """One that is not of R4, with a value of a usual type."""
+    usual = {json_name("value[x]", kind) for kind in _USUAL_VALUES}
+    properties = {name: schema for name, schema in _properties("Extension", plain, references).items() if name in usual}
+    defined = {re.escape(url.rpartition("/")[0]) for url in definitions.extensions()}
+    properties["url"] = {**PRIMITIVE_SCHEMAS["uri"], "not": {"pattern": f"^(?:{'|'.join(sorted(defined))})/"}}
+    return {**plain, "properties": properties, "minProperties": 2}
+
+
+def _reached(schemas: Schema, root: str) -> Schema:
+    """Those of some schemas that one leads to."""
+    found: Schema = {}
+    pending: list[Any] = [{"$ref": f"#/$defs/{root}"}]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, list):
+            pending += part
+        elif isinstance(part, dict):
+            name = str(part.get("$ref", "")).removeprefix("#/$defs/")
+            if name and name not in found:
+                found[name] = schemas[name]
+                pending.append(schemas[name])
+            pending += [child for key, child in part.items() if key != "enum"]
+    return found
