@@ -13,7 +13,7 @@ from healthsync.exchange.reference_policy import (
     can_stand_in,
     stand_in,
 )
-from healthsync.standards.fhir import validate
+from healthsync.standards.fhir import json, validate
 
 BASE = "https://hub.example.org/fhir"
 HERE = {("Practitioner", "here"), ("Encounter", "here")}
@@ -34,7 +34,8 @@ async def judge(mode: str, *resources: dict, deleted=(), patients=(), **by_type:
 
     arriving = {(r["resourceType"], r["id"]): r for r in resources} | dict.fromkeys(deleted)
     policy = ReferencePolicy(ReferenceIntegrity(mode), BASE, {t: ReferenceIntegrity(m) for t, m in by_type.items()})
-    return await policy.judge(arriving, patients, existing, known)
+    written = {key: json.dump(resource) for key, resource in arriving.items()}
+    return await policy.judge(arriving, written, patients, existing, known)
 
 
 def to(*texts: str) -> dict:

@@ -64,9 +64,8 @@ def gate(policy: Any = "warn", **required: list[str]) -> Conformity:
 def judged(
     resource: dict[str, Any], policy: Any = "warn", *, is_snapshot: bool = False, **required: list[str]
 ) -> list[tuple[str, str]]:
-    return [
-        (i.severity, i.code) for i in gate(policy, **required).at_the_gate(PROFILES, resource, is_snapshot=is_snapshot)
-    ]
+    issues = gate(policy, **required).at_the_gate(PROFILES, resource, json.dump(resource), is_snapshot=is_snapshot)
+    return [(issue.severity, issue.code) for issue in issues]
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,11 @@ class Conformity:
         if resource["resourceType"] in ConformanceService.RESOURCE_TYPES:
             await self._conformance.take(tx, resource, counts=counts)
 
-    def at_the_gate(self, profiles: Profiles, resource: dict[str, Any], *, is_snapshot: bool = False) -> list[Issue]:
-        """What hinders a resource from being stored, and as warnings what does not."""
-        issues = validate.structure(resource, profiles.modifiers)
+    def at_the_gate(
+        self, profiles: Profiles, resource: dict[str, Any], written: bytes, *, is_snapshot: bool = False
+    ) -> list[Issue]:
+        """What hinders a resource, whose JSON is `written`, from being stored, and as warnings what does not."""
+        issues = validate.structure(resource, profiles.modifiers, written)
         if issues or is_snapshot:
             return issues
         now = self._clock.now()

@@ -230,6 +230,8 @@ class _Work(msgspec.Struct):
 
     now: datetime
     incoming: list[Incoming]
+    texts: dict[int, bytes] = {}
+    """The JSON of what comes in, by `id()` of its entry: several steps look at it."""
     patient_keys: dict[str, int] = {}
     new_patients: set[int] = set()
     compartments: dict[Key, list[str]] = {}
@@ -312,6 +314,7 @@ class Ingest:
             work.incoming = await self._standard(tx, self._standardise, submission)
         work.incoming = [self._judged(entry, submission) for entry in work.incoming]
         await self._identify(tx, submission, work)  # (2)
+        work.texts = {id(entry): json.dump(entry.resource) for entry in work.incoming}
         await self._place(tx, submission, work)  # (3)
         await self._compare_and_seal(tx, submission, work)  # (4)
         # (5) As late as can be, so that what is stored travels with its record; but merges change resources that this
@@ -465,9 +468,10 @@ class Ingest:
         for entry in work.incoming:
             if entry.mode == "delete":
                 continue
-            issues = self._conformity.at_the_gate(profiles, entry.resource, is_snapshot=entry.mapped is not None)
+            text = json.dump(entry.resource)
+            issues = self._conformity.at_the_gate(profiles, entry.resource, text, is_snapshot=entry.mapped is not None)
             errors = [issue for issue in issues if issue.is_error]
-            if errors := errors or _no_addresses(entry.resource):
+            if errors := errors or _no_addresses(entry.resource, text):
                 raise InvalidResource(errors, entry.key)
             if issues:
                 work.warnings = {**work.warnings, entry.key: tuple(issues)}
@@ -566,6 +570,7 @@ class Ingest:
         look = self._records.hold if policy.keeps_referenced else self._records.existing
         verdict = await policy.judge(
             arriving,
+            {e.key: work.texts[id(e)] for e in work.incoming},
             work.patient_keys,
             lambda keys: look(tx, keys),
             lambda keys: self._records.heads(tx, keys),
@@ -576,6 +581,7 @@ class Ingest:
         for resource in verdict.stand_ins:
             entry = Incoming(resource, "create")
             work.incoming.append(entry)
+            work.texts[id(entry)] = json.dump(resource)
             work.compartments[entry.key] = compartments.patients_of(resource)
         return {resource["id"] for resource in verdict.stand_ins if resource["resourceType"] == "Patient"}
 
@@ -584,7 +590,7 @@ class Ingest:
         keys = sorted({entry.key for entry in work.incoming})
         known = {e.key: e.found.row for e in work.incoming if e.found is not None and e.found.row is not None}
         asked = sorted({entry.key for entry in work.incoming if not entry.is_fresh} - known.keys())
-        digests = {id(e): self._blind.digest("content", _content(e)) for e in work.incoming}
+        digests = {id(e): self._blind.digest("content", _content(e, work.texts[id(e)])) for e in work.incoming}
         visibility = self._seen_by(submission.requester)
         is_small = len(asked) <= _FEW  # then one look at heads and contents together
         if is_small:
@@ -1162,19 +1168,19 @@ def submission_audit(action: Action, interaction: str, **details: Any) -> AuditE
     return AuditEvent(action=action, interaction=interaction, outcome=Outcome.PERMITTED, **details)
 
 
-def _content(entry: Incoming) -> bytes:
+def _content(entry: Incoming, written: bytes) -> bytes:
     """What tells a resend from news: the resource and, for a snapshot, what it deletes."""
     cleared = entry.mapped.cleared if entry.mapped is not None else ()
-    return json.dump(entry.resource) + "\x1f".join(("", *cleared)).encode()
+    return written + "\x1f".join(("", *cleared)).encode()
 
 
 def _together(one: _Warnings, other: _Warnings) -> _Warnings:
     return {key: (*one.get(key, ()), *other.get(key, ())) for key in {**one, **other}}
 
 
-def _no_addresses(resource: dict[str, Any]) -> list[Issue]:
+def _no_addresses(resource: dict[str, Any], written: bytes) -> list[Issue]:
     """References stay readable in store, so that one must be an address: any other text might tell who somebody is."""
-    if all(references.parse(text).is_address for text in references.texts(resource)):
+    if all(references.parse(text).is_address for text in set(references.texts(resource, written))):
         return []
     told = "a reference is Type/id, an absolute URL, a urn or #id; a condition is followed in a transaction only"
     return [

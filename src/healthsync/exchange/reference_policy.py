@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from healthsync.infrastructure.telemetry import metrics
-from healthsync.standards.fhir import json, references, validate
+from healthsync.standards.fhir import references, validate
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.outcome import Issue, error
 
@@ -95,11 +95,12 @@ class ReferencePolicy:
     async def judge(
         self,
         arriving: Mapping[Key, dict[str, Any] | None],
+        written: Mapping[Key, bytes],
         patients: Collection[str],
         existing: Existing,
         known: Known,
     ) -> Verdict:
-        """The verdict on resources that arrive together; one that is about to be deleted is None.
+        """The verdict on resources that arrive together, and their JSON; one that is about to be deleted is None.
 
         `patients` are those whom the gate has found already: only `enforce` asks whether they were deleted.
         """
@@ -108,9 +109,8 @@ class ReferencePolicy:
             for key, resource in arriving.items()
             if resource is not None and self.mode_of(key[0]) is not ReferenceIntegrity.OFF
         }
-        written = {key: json.dump(resource) for key, resource in judged.items()}
         found = {key: references.texts(resource, written[key]) for key, resource in judged.items()}
-        may_contradict = [judged[key] for key, text in written.items() if references.may_state_types(text)]
+        may_contradict = [judged[key] for key in judged if references.may_state_types(written[key])]
         if faults := [fault for resource in may_contradict for fault in _contradictions(resource)]:
             return Verdict(faults)
         targets = {target for key, each in found.items() for target in self._asked(key, each, patients)}

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from healthsync.domains.records import RecordIndex
-from healthsync.domains.records.index import RECURRING
 from healthsync.infrastructure.crypto import BlindIndex
-from healthsync.standards.fhir.search_parameters import stand_alone, use
 
 
 def test_a_person_contained_in_a_resource_whose_strings_are_clear_is_indexed_by_tokens_only():
@@ -60,17 +58,3 @@ def test_a_result_has_the_same_rows_however_many_like_it_were_told_before(elemen
         used.rows(observation(number))
         told = observation(number, **elements)
         assert used.rows(told) == RecordIndex(BlindIndex(bytes(32))).rows(told)
-
-
-def test_results_are_not_taken_apart_where_a_parameter_looks_at_several_elements():
-    assert all(map(stand_alone, RECURRING))
-    parameter = {
-        "code": "final", "type": "token", "base": ["Observation"], "url": "http://example.org/final", "number": 0,
-        "expression": "Observation.where(status = 'final').code", "state": "active", "percent": None,
-    }  # fmt: skip
-    use([parameter])
-    try:
-        assert not stand_alone("Observation")
-        test_a_result_has_the_same_rows_however_many_like_it_were_told_before({})
-    finally:
-        use([])

@@ -16,6 +16,7 @@ from healthsync.standards.fhir.packing import pack, unpack
 _CLEAR = "clear"
 _DOCUMENT_HEAD = ("resourceType", "id", "meta")
 _CLASSES = {_CLEAR: None, **{each.value: each for each in SensitivityClass}}
+_HOLDERS = frozenset({dict, list})
 _NOTHING_NAMED: Mapping[str, str] = {}
 
 
@@ -58,16 +59,11 @@ class SealingPolicy:
         readable = [name for name in _DOCUMENT_HEAD if name in resource]
         identity: list[str] = []
         narrative: list[str] = []
+        members = {None: readable, SensitivityClass.IDENTITY: identity, SensitivityClass.NARRATIVE: narrative}
         resource_type = resource["resourceType"]
         for name, value in resource.items():
             if name not in _DOCUMENT_HEAD:
-                match self.class_of(resource_type, name, value):
-                    case None:
-                        readable.append(name)
-                    case SensitivityClass.IDENTITY:
-                        identity.append(name)
-                    case _:
-                        narrative.append(name)
+                members[self.class_of(resource_type, name, value)].append(name)
         return readable, identity, narrative
 
     def _verdict(self, named: Mapping[str, str], element: str) -> str | None:
@@ -87,10 +83,11 @@ class SealingPolicy:
                     return True
         elif kind is dict:
             for part, child in value.items():
+                told = part in self.parts
                 if type(child) is str:
-                    told = part in self.free_text or part in self.parts
-                else:
-                    told = part in self.parts or (part not in self.not_looked_into and self._tells(part, child))
+                    told = told or part in self.free_text
+                elif not told and type(child) in _HOLDERS and part not in self.not_looked_into:
+                    told = self._tells(part, child)
                 if told and not _repeats_a_dictionary(value, part):
                     return True
         return False

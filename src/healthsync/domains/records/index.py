@@ -8,22 +8,20 @@ filtered after decryption (`docs/security/leakage.md` has the measurements). A v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
-from functools import cache, lru_cache, reduce
-from itertools import chain
-from operator import or_
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from typing import Any
 
 import msgspec
 
 from healthsync.infrastructure.crypto import BlindIndex
 from healthsync.standards import ucum
-from healthsync.standards.fhir import json, search_parameters
+from healthsync.standards.fhir import search_parameters
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.index_values import UCUM, Bound, IndexValues
-from healthsync.standards.fhir.search_parameters import is_official_path, stand_alone, until_used
+from healthsync.standards.fhir.search_parameters import Parameter, is_official_path, until_used
 from healthsync.standards.fhir.words import content_texts, words, words_of
 
 PERSON_TYPES = frozenset({"Patient", "RelatedPerson", "Person", "Practitioner"})
@@ -52,18 +50,8 @@ RECURRING_CHARACTERS = 200
 """Displays recur, and the same text has the same tokens. Longer texts are not remembered."""
 
 _KEPT_TOKENS = 8_192
-_KEPT_GROUPS = 2_048
-_LONGEST_GROUP = 1_000
-RECURRING: Mapping[str, tuple[frozenset[str], ...]] = {
-    "Observation": (
-        frozenset({"status", "category", "code", "method", "interpretation", "referenceRange"}),
-        frozenset(
-            {"subject", "encounter", "effectiveDateTime", "issued", "performer", "basedOn", "specimen", "device"}
-        ),
-    ),
-}
-"""Elements that many resources have alike, in groups: of a test, and of a specimen that was tested for many things."""
 _SEALED_DATES = frozenset({"birthDate", "deceasedDateTime"})
+_LOGICAL = ":identifier"
 _INFINITY = float("inf")
 
 TokenRow = tuple[int, int]
@@ -87,18 +75,6 @@ class IndexRows(msgspec.Struct, frozen=True):
 EMPTY = IndexRows()
 
 
-class _Rows(NamedTuple):
-    """The rows of some elements; `present` are bits as a number."""
-
-    tokens: set[TokenRow] | frozenset[TokenRow]
-    references: frozenset[tuple[int, int]]
-    strings: set[tuple[int, str]]
-    dates: set[tuple[int, datetime, datetime]]
-    numbers: tuple[tuple[int, float, float], ...]
-    words: dict[int, None]
-    present: int
-
-
 class RecordIndex:
     """Makes index rows, and the tokens that a search looks for. `own_base` is the address of this FHIR server."""
 
@@ -115,84 +91,42 @@ class RecordIndex:
         self.day = lru_cache(_KEPT_TOKENS)(self._day)
         self.pair = lru_cache(_KEPT_TOKENS)(self._pair)
         self._nested = lru_cache(_KEPT_TOKENS)(self._nested_tokens)
+        self._naming = lru_cache(_KEPT_TOKENS)(blind_index.token)  # of truncated tokens, of which there are few
         self._word = lru_cache(_KEPT_TOKENS)(self._word_token)
         self._text = lru_cache(_KEPT_TOKENS)(self._text_words)
         self.system = lru_cache(_KEPT_TOKENS)(self._system)
-        self._groups: dict[tuple[int, str, bytes], _Rows] = {}
-        self._seen_once: set[tuple[int, str, bytes]] = set()
 
     def rows(self, resource: dict[str, Any], *, leaving: bool = False) -> IndexRows:
         """All index rows of a resource; with `leaving` those too under which a replaced version may still be found."""
-        resource_type = resource["resourceType"]
-        groups: list[_Rows] = []
-        recurs = resource_type in RECURRING and not leaving and "contained" not in resource
-        own = self._left_of(resource, groups) if recurs and stand_alone(resource_type) else resource
-        values = search_parameters.index(own, leaving=leaving)
-        groups.append(self._rows(own, values))
-        tokens, references, strings, dates, numbers, words, set_ = zip(*groups, strict=True)
-        found = reduce(or_, words)
-        if len(found) > INDEXED_WORDS:
-            found = list(self._words(resource))[:INDEXED_WORDS]
-        return IndexRows(
-            tokens=frozenset().union(*tokens),
-            references=frozenset().union(*references),
-            strings=frozenset().union(*strings),
-            dates=frozenset().union(*dates),
-            numbers=frozenset((*chain(*numbers), *self._pair_rows(resource, values))),
-            words=tuple(sorted(found)),
-            present=reduce(or_, set_).to_bytes(size_of_present(resource_type), "little"),
-            revision=search_parameters.revision(),
-        )
-
-    def _left_of(self, resource: dict[str, Any], groups: list[_Rows]) -> dict[str, Any]:
-        """What of a resource has no rows yet: those of elements that many have alike are kept from the second time on,
-        and go to `groups`.
-        """
-        resource_type = resource["resourceType"]
-        own = dict(resource)
-        for names in RECURRING[resource_type]:
-            group = {name: value for name, value in resource.items() if name in names}
-            written = json.dump(group)
-            if len(written) > _LONGEST_GROUP:
-                continue
-            key = (search_parameters.revision(), resource_type, written)
-            if (rows := self._groups.get(key)) is None:
-                if key not in self._seen_once:
-                    if len(self._seen_once) >= _KEPT_GROUPS:
-                        self._seen_once.clear()
-                    self._seen_once.add(key)
-                    continue
-                if len(self._groups) >= _KEPT_GROUPS:
-                    self._groups.clear()
-                alone = {"resourceType": resource_type, **group}
-                rows = self._groups[key] = self._rows(alone, search_parameters.index(alone))
-            groups.append(rows)
-            for name in group:
-                del own[name]
-        return own
-
-    def _rows(self, resource: dict[str, Any], values: IndexValues) -> _Rows:
-        """The rows of elements, each by itself."""
-        resource_type = resource["resourceType"]
-        tokens = {(self.token(resource_type, path, code), self.system(system)) for path, system, code in values.tokens}
-        tokens.update((self.token(resource_type, path, uri), 0) for path, uri in values.uris)
+        kind = resource["resourceType"]
+        values = search_parameters.index(resource, leaving=leaving, once=False)
+        tokens = {(self.token(kind, path, code), self.system(system)) for path, system, code in values.tokens}
+        tokens.update((self.token(kind, path, uri), 0) for path, uri in values.uris)
         strings: set[tuple[int, str]] = set()
         for path, text in values.strings:
             if path.endswith("~"):
-                tokens.add((self.sound(resource_type, path, text), 0))
-            elif self.string_is_sealed(resource_type, path):
-                tokens.update((hash_, 0) for hash_ in self._name_tokens(resource_type, path, text))
+                tokens.add((self.sound(kind, path, text), 0))
+            elif self.string_is_sealed(kind, path):
+                tokens.update((hash_, 0) for hash_ in self._name_tokens(kind, path, text))
             else:
-                strings.add((self.parameter(resource_type, path), text[:INDEXED_CHARACTERS]))
+                strings.add((self.parameter(kind, path), text[:INDEXED_CHARACTERS]))
         dates: set[tuple[int, datetime, datetime]] = set()
         for path, low, high in values.dates:
-            if self.date_is_sealed(resource_type, path):
-                tokens.update((hash_, 0) for hash_ in self._day_tokens(resource_type, path, low, high))
+            if self.date_is_sealed(kind, path):
+                tokens.update((hash_, 0) for hash_ in self._day_tokens(kind, path, low, high))
             else:
-                dates.add((self.date_path(resource_type, path), low, high))
-        references = frozenset([(self.key(target), self.path(resource_type, p)) for p, target in values.references])
-        numbers = tuple(self._number_rows(resource_type, values))
-        return _Rows(tokens, references, strings, dates, numbers, self._words(resource), present(resource_type, values))
+                dates.add((self.date_path(kind, path), low, high))
+        words = self._words(resource)
+        return IndexRows(
+            tokens=frozenset(tokens),
+            references=frozenset([(self.key(target), self.path(kind, path)) for path, target in values.references]),
+            strings=frozenset(strings),
+            dates=frozenset(dates),
+            numbers=frozenset((*self._number_rows(kind, values), *self._pair_rows(resource, values))),
+            words=tuple(sorted(words if len(words) <= INDEXED_WORDS else list(words)[:INDEXED_WORDS])),
+            present=present(kind, values).to_bytes(size_of_present(kind), "little"),
+            revision=search_parameters.revision(),
+        )
 
     @staticmethod
     def are_all(rows: IndexRows, resource_type: str) -> bool:
@@ -200,11 +134,13 @@ class RecordIndex:
         return rows.revision == search_parameters.revision() and search_parameters.none_leaving(resource_type)
 
     @staticmethod
+    @until_used
     def string_is_sealed(resource_type: str, path: str) -> bool:
         """Whether the strings under a path are of a sealed element, as those of added parameters may always be."""
         return resource_type not in CLEAR_STRING_TYPES or not is_official_path(resource_type, "string", path)
 
     @staticmethod
+    @until_used
     def date_is_sealed(resource_type: str, path: str) -> bool:
         """Whether the dates under a path are of a sealed element, as those of added parameters may always be."""
         if resource_type in PERSON_TYPES and path in _SEALED_DATES:
@@ -322,7 +258,7 @@ class RecordIndex:
     def _word_token(self, word: str, names: bool) -> int:
         """A word that may name a person tells no more than the tokens of the name do."""
         if names:
-            return _word_number(self._blind.token("naming word", str(self._nested(word)[2])))
+            return _word_number(self._naming("naming word", str(self._nested(word)[2])))
         return _word_number(self._blind.truncated("word", word, WORD_BITS))
 
     def _nested_tokens(self, text: str) -> tuple[int, int, int]:
@@ -334,8 +270,8 @@ class RecordIndex:
                 ("three letters", "five letters", "whole name"), (text[:3], text[:5], text), NAME_BITS, strict=True
             )
         )
-        begun = self._blind.token("nested", f"{three}.{five}")
-        return three, begun, self._blind.token("nested", f"{begun}.{whole}")
+        begun = self._naming("nested", f"{three}.{five}")
+        return three, begun, self._naming("nested", f"{begun}.{whole}")
 
 
 @lru_cache(1_024)
@@ -376,48 +312,43 @@ def size_of_present(resource_type: str) -> int:
 
 
 @until_used
-def _bits_of_paths(resource_type: str) -> tuple[dict[str, int], dict[str, list[tuple[int, tuple[str, ...]]]]]:
-    """Path -> the bits of the parameters that have it; for references, bits with the types they allow."""
+def _bits_under(resource_type: str, path: str) -> int:
+    """The bits of the parameters that have a path. A logical reference is a value of its parameter too."""
+    found = sum(1 << number for number, each in _numbered(resource_type, path) if each.type != "reference")
+    return found | _bits_of_reference(resource_type, path.removesuffix(_LOGICAL)) if path.endswith(_LOGICAL) else found
+
+
+@until_used
+def _bits_of_reference(resource_type: str, path: str, target: str | None = None) -> int:
+    """The bits of the reference parameters that have a path, and allow for a type of target where one is given."""
+    return sum(
+        1 << number
+        for number, each in _numbered(resource_type, path)
+        if each.type == "reference" and (target is None or not each.targets or target in each.targets)
+    )
+
+
+def _numbered(resource_type: str, path: str) -> Iterator[tuple[int, Parameter]]:
     numbers = parameter_numbers(resource_type)
-    bits: dict[str, int] = {}
-    references: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
     for name, parameter in search_parameters.definitions(resource_type).items():
-        for path in parameter.paths:
-            if parameter.type == "reference":
-                references.setdefault(path, []).append((1 << numbers[name], parameter.targets))
-            else:
-                bits[path] = bits.get(path, 0) | 1 << numbers[name]
-    return bits, references
+        if path in parameter.paths:
+            yield numbers[name], parameter
 
 
 def present(resource_type: str, values: IndexValues) -> int:
     """The bits of the parameters that have a value; in bytes the lowest bit is the first, as `get_bit` counts."""
-    bits, references = _bits_of_paths(resource_type)
     set_ = 0
-    for entries in (
-        values.tokens,
-        values.texts,
-        values.strings,
-        values.dates,
-        values.uris,
-        values.numbers,
-        values.quantities,
-        values.positions,
-    ):
-        for path in {entry[0] for entry in entries} if entries else ():
-            set_ |= bits.get(path, 0)
-            if path.endswith(":identifier"):  # a logical reference is a value of its parameter too
-                set_ |= sum(bit for bit, _ in references.get(path.removesuffix(":identifier"), ()))
+    several = (values.tokens, values.texts, values.strings, values.dates, values.uris, values.numbers,
+               values.quantities, values.positions)  # fmt: skip
+    for path in {entry[0] for entries in several for entry in entries}:
+        set_ |= _bits_under(resource_type, path)
     for path, _, kind in values.tokens if values.local else ():
         if path.endswith(search_parameters.CONTAINED):  # so is what is contained
-            for bit, allowed in references.get(path.removesuffix(search_parameters.CONTAINED), ()):
-                if not allowed or kind in allowed:
-                    set_ |= bit
+            set_ |= _bits_of_reference(resource_type, path.removesuffix(search_parameters.CONTAINED), kind)
+    known = resource_types()
     for path, target in values.references:
         kind = target.rpartition("/")[0].rpartition("/")[2]
-        for bit, allowed in references.get(path, ()):
-            if not allowed or kind in allowed or kind not in resource_types():
-                set_ |= bit
+        set_ |= _bits_of_reference(resource_type, path, kind if kind in known else None)
     return set_
 
 

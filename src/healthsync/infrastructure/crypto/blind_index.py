@@ -8,9 +8,13 @@ so low-entropy values are truncated and the hits filtered after decryption.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_KEPT_BUCKETS = 8_192
+"""Most values of a kind fall into few."""
 
 
 class BlindIndex:
@@ -19,6 +23,7 @@ class BlindIndex:
     def __init__(self, root_key: bytes) -> None:
         self._root_key = root_key
         self._states: dict[str, hashlib.blake2b] = {}
+        self._bucket = lru_cache(_KEPT_BUCKETS)(self._token_of_bucket)
 
     def token(self, kind: str, value: str) -> int:
         """A signed 64-bit token (PostgreSQL bigint) of `value`: for values that are near-unique by themselves."""
@@ -29,6 +34,9 @@ class BlindIndex:
         if not 1 <= bits <= 63:
             raise ValueError("a truncated token carries 1 to 63 bits")
         bucket = int.from_bytes(self._digest(kind, _bytes(value))[:8], "big") >> (64 - bits)
+        return self._bucket(kind, bucket)
+
+    def _token_of_bucket(self, kind: str, bucket: int) -> int:
         return self.token(kind + "#bucket", str(bucket))
 
     def digest(self, kind: str, data: bytes) -> bytes:

@@ -7,6 +7,7 @@ names are the standard's (`pat-1`). Issue texts name the rule, never a value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, KeysView
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,8 +36,54 @@ def violations(resource: Element, path: str, known_modifiers: Collection[str] = 
         kind = inner["resourceType"]
         walk.visit(inner, _Child("", kind, kind), f"{path}.contained[{position}]")
     if walk.contained:
-        walk.issues.extend(_contained_faults(resource, walk.pointers, path))
+        walk.issues.extend(_contained_faults(resource, _local_pointers(resource) | walk.pointers, path))
     return walk.issues
+
+
+def plainly_holds(resource: Element, root: Element, written: bytes) -> bool:
+    """Whether `violations` finds nothing in a resource that `screen` accepts, as far as that is seen without a walk.
+    `written` is the JSON of `root`, which holds `resource` when that is a contained one."""
+    kind = resource["resourceType"]
+    plan = _plan(kind)
+    if any(sentence for rule in plan.rules for sentence in rule(resource)):
+        return False
+    if plan.has_constraints and any(constraints.broken(kind, resource, kind, resource, root)):
+        return False
+    if "text" in resource and _narrative_faults(resource["text"], root, resource):
+        return False
+    return resource is not root or (_periods_hold(written) and _pointers_hold(resource, written))
+
+
+def _periods_hold(written: bytes) -> bool:
+    """Whether each Period is plain, as most are written, and ends behind its start."""
+    periods = _PLAIN_PERIOD.findall(written)
+    if len(periods) != written.count(b'"end":'):
+        return False
+    for start, end in periods:
+        if (len(start) != len(end) or start > end or start[_CLOCK:] != end[_CLOCK:]) and any(
+            _period_in_order({"start": start.decode(), "end": end.decode()})
+        ):
+            return False
+    return True
+
+
+_PLAIN_PERIOD = re.compile(rb'"start":"([^"\\]*)","end":"([^"\\]*)"')
+_CLOCK = len("2019-12-31T20:00:00")
+"""Behind it stands the offset: with the same one, texts of one length are in the order of their times."""
+
+
+def _pointers_hold(resource: Element, written: bytes) -> bool:
+    if b'"#' not in written and "contained" not in resource:
+        return True
+    found = _POINTER.findall(written)
+    if len(found) != written.count(b'"#'):  # an escaped one, or a text with a quote in it
+        return False
+    pointers = {text.decode() for text in found}
+    held = {f"#{inner.get('id', '')}" for inner in resource.get("contained", ())}
+    return pointers <= held and not any(_contained_faults(resource, pointers, ""))
+
+
+_POINTER = re.compile(rb'"(#[^"\\]*)"')
 
 
 # --- the walk -----------------------------------------------------------------------------------------------------
@@ -107,8 +154,7 @@ class _Walk:
         self.visit(value, child, path)
 
     def visit_narrative(self, value: Element, path: _Path) -> None:
-        of_definition = all(definitions.is_definition(each["resourceType"]) for each in (self.root, self.resource))
-        for sentence in narrative.faults(value["div"], of_definition=of_definition) if "div" in value else ():
+        for sentence in _narrative_faults(value, self.root, self.resource):
             self.issues.append(error("invariant", sentence, _written(path)))
 
     def visit_empty(self, primitive: Any, extra: Any, path: str) -> None:
@@ -136,6 +182,13 @@ class _Walk:
                 self.issues.append(error("structure", told, _written(path)))
 
 
+def _narrative_faults(value: Element, *of: Element) -> list[str]:
+    if "div" not in value:
+        return []
+    of_definition = all(definitions.is_definition(each["resourceType"]) for each in of)
+    return narrative.faults(value["div"], of_definition=of_definition)
+
+
 _EMPTY = "ele-1: an element has a value or children; an id alone is neither"
 
 _Path = str | tuple["_Path", str, int | None]
@@ -159,7 +212,7 @@ class _Plan(NamedTuple):
 
 @cache
 def _plan(content: str) -> _Plan:
-    return _Plan(_RULES.get(content, ()), _children(content), bool(constraints.of(content)))
+    return _Plan(RULES.get(content, ()), _children(content), bool(constraints.of(content)))
 
 
 def _is_quiet(value: Element, child: _Child) -> bool:
@@ -207,9 +260,9 @@ def _wrong_target(text: str, stated: str | None, allowed: frozenset[str]) -> str
     return None
 
 
-def _contained_faults(resource: Element, pointers: set[str], path: str) -> Iterator[Issue]:
-    """dom-2 to dom-5. A contained resource that points back at its container with `#` need not be pointed at."""
-    mentioned = _local_pointers(resource) | pointers
+def _contained_faults(resource: Element, mentioned: set[str], path: str) -> Iterator[Issue]:
+    """dom-2 to dom-5; `mentioned` is every `#id` in the resource. What points back at its container with `#` need not
+    be pointed at."""
     ids: set[str] = set()
     for position, inner in enumerate(resource["contained"]):
         place = f"{path}.contained[{position}]"
@@ -348,7 +401,7 @@ def _enable_when_exists(condition: Element) -> Iterator[str]:
 
 _HL7 = "http://terminology.hl7.org/CodeSystem/"
 
-_RULES: dict[str, tuple[Rule, ...]] = {
+RULES: dict[str, tuple[Rule, ...]] = {
     "AllergyIntolerance": (_allergy_status,),
     "Attachment": (_attachment_type,),
     "Condition": (_condition_status,),

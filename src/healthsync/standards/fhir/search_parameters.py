@@ -118,8 +118,9 @@ def until_used(function: _Function) -> _Function:
     return cached  # type: ignore[return-value]
 
 
-def index(resource: dict[str, Any], *, whole: bool = False, leaving: bool = False) -> IndexValues:
-    """Every value under which `resource` is found, each once. `_id` and `_lastUpdated` belong to the store.
+def index(resource: dict[str, Any], *, whole: bool = False, leaving: bool = False, once: bool = True) -> IndexValues:
+    """Every value under which `resource` is found, each `once`, or as often as it stands there. `_id` and
+    `_lastUpdated` belong to the store.
 
     The resource is expected to be structurally valid; what has no meaning (an impossible date) is left out. `whole`
     adds what only an exact comparison looks at (`IndexValues`), `leaving` what it may have been indexed under besides.
@@ -129,7 +130,8 @@ def index(resource: dict[str, Any], *, whole: bool = False, leaving: bool = Fals
     (compiled.leaving if leaving else compiled.root).visit(resource, values)
     if values.local and not whole:
         _index_contained(resource, values)
-    values.deduplicate()
+    if once:
+        values.deduplicate()
     return values
 
 
@@ -160,13 +162,6 @@ def _index_contained(resource: dict[str, Any], values: IndexValues) -> None:
             for name in _CHAINED:
                 entries = getattr(own, name)[:MOST_CONTAINED]
                 getattr(values, name).extend((f"{path}{CONTAINED}{kind}.{at}", *rest) for at, *rest in entries)
-
-
-@until_used
-def stand_alone(resource_type: str) -> bool:
-    """Whether what `index` finds in an element of a resource of this type depends on that element only."""
-    root = _compiled(resource_type).root
-    return not (root.sinks or root.guards or root.first)
 
 
 def index_of(resource: dict[str, Any], names: frozenset[str], *, whole: bool = False) -> IndexValues:
@@ -250,18 +245,20 @@ def combines_root_elements(resource_type: str, parameter: Parameter) -> bool:
 
 def pairs(resource: dict[str, Any], indexed: IndexValues) -> Iterator[tuple[str, str, Bound, Bound]]:
     """Codes and amounts that stand together in an element: (place, code, low, high), by the composites that ask so.
-    `indexed` is what `index` found, the amounts of the resource itself among it."""
-    for place, (steps, codes, amounts, paths) in _pairs_of(resource["resourceType"]).items():
-        for element in _elements(resource, steps):
-            values = IndexValues()
-            if steps:
+    `indexed` is what `index` found, codes and amounts of the resource itself among it."""
+    for place, (steps, codes, amounts, (of_codes, of_amounts)) in _pairs_of(resource["resourceType"]).items():
+        if not steps:
+            for path, low, high, *_ in indexed.quantities:
+                if path in of_amounts:
+                    yield from ((place, code, low, high) for at, _, code in indexed.tokens if at in of_codes)
+        elif steps[0] in resource:
+            for element in _elements(resource, steps):
+                values = IndexValues()
                 amounts.visit(element, values)
-            else:
-                values.quantities = [quantity for quantity in indexed.quantities if quantity[0] in paths]
-            if values.quantities:
-                codes.visit(element, values)
-                for _, _, code in values.tokens:
-                    yield from ((place, code, low, high) for _, low, high, *_ in values.quantities)
+                if values.quantities:
+                    codes.visit(element, values)
+                    for _, _, code in values.tokens:
+                        yield from ((place, code, low, high) for _, low, high, *_ in values.quantities)
 
 
 def pair_places(resource_type: str, parameter: Parameter) -> tuple[str, ...]:
@@ -566,15 +563,15 @@ _PAIRED_TYPES = frozenset({"Observation"})
 
 
 @until_used
-def _pairs_of(resource_type: str) -> dict[str, tuple[_Steps, _Node, _Node, tuple[str, ...]]]:
-    """By place: the way to an element, the tree of its codes, and that of its amounts with their paths."""
-    found: dict[str, tuple[_Steps, _Node, _Node, tuple[str, ...]]] = {}
+def _pairs_of(resource_type: str) -> dict[str, tuple[_Steps, _Node, _Node, tuple[tuple[str, ...], ...]]]:
+    """By place: the way to an element, the trees of its codes and of its amounts, and the paths of both."""
+    found: dict[str, tuple[_Steps, _Node, _Node, tuple[tuple[str, ...], ...]]] = {}
     for parameter in definitions(resource_type).values() if resource_type in _PAIRED_TYPES else ():
         if parameter.type == "composite" and parameter.number is None:
             composite = _composite(resource_type, parameter.name)
             if [part.type for part in composite.parts] == ["token", "quantity"]:
                 for steps, ((codes, _), (amounts, _)), paths in composite.contexts:
-                    found[_place_of_pair(paths)] = steps, codes, amounts, paths[1]
+                    found[_place_of_pair(paths)] = steps, codes, amounts, paths
     return found
 
 

@@ -1,6 +1,7 @@
 """Is this resource what FHIR R4 says it may be? (validation.html: structure, cardinality, values, bindings, invariants)
 
-Three layers, each over resources that passed the one before:
+Most resources are found right at once, by a stricter schema (`screen`). The others are looked at in layers, each over
+resources that passed the one before:
 
 (1) the generated JSON Schema (`schema`), run in Rust: properties, types, cardinality, required bindings;
 (2) `invariants`: reference targets, contained resources, extensions, every invariant of severity error;
@@ -19,10 +20,11 @@ from typing import Any
 
 import jsonschema_rs
 
-from healthsync.standards.fhir import bindings, invariants
+from healthsync.standards.fhir import bindings, invariants, json
 from healthsync.standards.fhir.definitions import json_name, resource_types, structures
 from healthsync.standards.fhir.outcome import Issue, error
 from healthsync.standards.fhir.schema import Schema, resource_schema
+from healthsync.standards.fhir.screen import screen_schema
 
 MOST_ISSUES = 50
 """A resource with more faults than this is told about the first ones only."""
@@ -34,16 +36,21 @@ MOST_COMPILED = 40
 """Schemas that are kept: each takes 3 ms to compile and 1.4 MB, all 146 types would hold 200 MB."""
 
 
-def structure(resource: dict[str, Any], known_modifiers: Collection[str] = ()) -> list[Issue]:
+def structure(
+    resource: dict[str, Any], known_modifiers: Collection[str] = (), written: bytes | None = None
+) -> list[Issue]:
     """Everything that is wrong with `resource`; empty when it may be stored.
 
     `known_modifiers` are the urls of modifier extensions that are understood besides those of R4; any other one is
     refused. Expressions are FHIRPaths (`Patient.name[0].given[1]`), codes are those of
-    http://hl7.org/fhir/issue-type, and no sentence repeats a value of the resource.
+    http://hl7.org/fhir/issue-type, and no sentence repeats a value of the resource. `written` is its JSON, where that
+    is there already.
     """
-    issues: list[Issue] = []
     resource_type = resource.get("resourceType")
     is_known = isinstance(resource_type, str) and resource_type in resource_types()
+    if is_known and _is_plainly_right(resource, written):
+        return []
+    issues: list[Issue] = []
     _examine(resource, str(resource_type) if is_known else "Resource", issues, known_modifiers)
     return issues[:MOST_ISSUES]
 
@@ -78,6 +85,18 @@ def _examine(resource: dict[str, Any], path: str, issues: list[Issue], known_mod
         _examine(inner, place, issues, known_modifiers)
 
 
+def _is_plainly_right(resource: dict[str, Any], written: bytes | None) -> bool:
+    """Whether a resource is right in a way that is seen at once, as most are."""
+    if not _screen(resource["resourceType"]).is_valid(resource):
+        return False
+    contained = resource.get("contained", ())
+    for inner in contained:
+        if inner["resourceType"] not in resource_types() or not _screen(inner["resourceType"]).is_valid(inner):
+            return False
+    written = written or json.dump(resource)
+    return all(invariants.plainly_holds(each, resource, written) for each in (resource, *contained))
+
+
 def _fits_schema(resource: dict[str, Any], path: str, issues: list[Issue]) -> bool:
     resource_type = resource.get("resourceType")
     if type(resource_type) is not str or resource_type not in resource_types():
@@ -108,6 +127,12 @@ def _parameter_resources(parameters: Any, path: str) -> Iterator[tuple[str, dict
         if "resource" in parameter:
             yield f"{path}[{position}].resource", parameter["resource"]
         yield from _parameter_resources(parameter.get("part", ()), f"{path}[{position}].part")
+
+
+@lru_cache(MOST_COMPILED)
+def _screen(resource_type: str) -> jsonschema_rs.Draft202012Validator:
+    schema = screen_schema(resource_type, invariants.RULES)
+    return jsonschema_rs.Draft202012Validator(schema, pattern_options=jsonschema_rs.RegexOptions())
 
 
 @lru_cache(MOST_COMPILED)
