@@ -21,7 +21,7 @@ from .bulk_routes import BulkRoutes
 from .bundle_routes import BundleRoutes
 from .capability_routes import CapabilityRoutes
 from .destination_routes import DestinationRoutes
-from .fhir_routes import FhirRoutes
+from .fhir_routes import PATCH_TYPES, FhirRoutes
 from .graphql_routes import GraphqlRoutes
 from .healthsync_routes import HealthsyncRoutes
 from .history_routes import HistoryRoutes
@@ -130,7 +130,8 @@ class Application:
         except CredentialRefused as problem:
             return answers.error(problem)
         except UnsupportedMediaType as problem:
-            return answers.outcome([answers.from_error(problem)], 415)
+            told = {"Accept-Patch": ", ".join(PATCH_TYPES[:2])} if request.method == "PATCH" else None  # RFC 5789 §2.2
+            return answers.outcome([answers.from_error(problem)], 415, told)
         except NotAcceptable as problem:
             return answers.outcome([answers.from_error(problem)], 406)
         except HealthSyncError as problem:

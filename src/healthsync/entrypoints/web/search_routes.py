@@ -172,7 +172,7 @@ class SearchRoutes:
         return answers.fhir(json.dump(bundle))
 
     async def _audit_events(self, request: Request, requester: Requester, query: SearchQuery, after: Any) -> Response:
-        before, count = after, page_size(query.count)
+        before, count = after, 0 if query.summary == "count" else page_size(query.count)
         events, position = await self._hub.show_audit.search(requester, query, before=before, count=count)
         pages = self._pages.of(base_of(request))
         token = pages.seal([query.applied, position]) if position is not None else None
