@@ -408,7 +408,7 @@ def present(resource_type: str, values: IndexValues) -> int:
             set_ |= bits.get(path, 0)
             if path.endswith(":identifier"):  # a logical reference is a value of its parameter too
                 set_ |= sum(bit for bit, _ in references.get(path.removesuffix(":identifier"), ()))
-    for path, _, kind in values.tokens if values.local else ():
+    for path, _, kind in values.tokens if values.local or values.inline else ():
         if path.endswith(search_parameters.CONTAINED):  # so is what is contained
             for bit, allowed in references.get(path.removesuffix(search_parameters.CONTAINED), ()):
                 if not allowed or kind in allowed:

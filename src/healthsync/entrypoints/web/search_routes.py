@@ -22,6 +22,7 @@ from healthsync.standards.fhir.outcome import Issue, operation_outcome
 from healthsync.standards.fhir.parameters import Parameters
 from healthsync.standards.fhir.query import CURSOR, SearchQuery
 from healthsync.standards.fhir.query import parse as parse_query
+from healthsync.standards.fhir.query_values import printable
 from healthsync.standards.fhir.summary import reduce
 
 from . import answers
@@ -145,8 +146,13 @@ class SearchRoutes:
             asked = [(name, value) for name, value in stored]
         wishes = ",".join(request.headers.getlist("prefer"))
         query = parse_query(
-            resource_type, asked, lenient="handling=lenient" in wishes, strict="handling=strict" in wishes
+            resource_type,
+            [(name, value) for name, value in asked if value],
+            lenient="handling=lenient" in wishes,
+            strict="handling=strict" in wishes,
         )
+        blank = dict.fromkeys(printable(name) for name, value in asked if not value)  # search.html#errors: no error
+        query.warnings += [f"the parameter '{name}' has no value and was ignored" for name in blank]
         pages = self._pages.of(base_of(request))
         query.criteria = [localised(node, pages.base) for node in query.criteria]
         if compartment is not None:

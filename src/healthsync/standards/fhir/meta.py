@@ -29,8 +29,8 @@ def given(parameters: Json) -> Json:
 
 
 def answer(meta: Json) -> Json:
-    """The Parameters that `$meta`, `$meta-add` and `$meta-delete` answer."""
-    return {"resourceType": "Parameters", "parameter": [{"name": "return", "valueMeta": meta}]}
+    """The Parameters that `$meta`, `$meta-add` and `$meta-delete` answer; FHIR has no empty Meta."""
+    return {"resourceType": "Parameters", **({"parameter": [{"name": "return", "valueMeta": meta}]} if meta else {})}
 
 
 def added(resource: Json, more: Json) -> Json:
