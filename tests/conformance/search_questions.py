@@ -462,9 +462,9 @@ Observation?performer:Practitioner.family=in -> t-8
 Observation?performer:Practitioner.family=aldous,innerdoc -> t-1 t-8
 Observation?performer:Practitioner.identifier=IN-1 -> t-8
 Observation?performer:Practitioner.identifier=urn:docs| -> t-1 t-8
-Observation?performer:Practitioner.identifier:not=IN-1 -> t-1
+Observation?performer:Practitioner.identifier:not=IN-1 -> t-1 t-11
 Observation?performer:Practitioner.gender:missing=true -> t-1
-Observation?performer:Practitioner.gender=female -> t-8
+Observation?performer:Practitioner.gender=female -> t-8 t-11
 Observation?performer:Practitioner.identifier=D1 -> t-1
 Observation?performer:PractitionerRole.organization.name=weir -> t-9
 Observation?performer:PractitionerRole.organization=org2 -> t-9
@@ -523,6 +523,39 @@ Patient?_has:Observation:code:code=A -> 400
 Patient?_has:Observation:patient:nonsense=A -> 400
 Patient?_has:Observation:device:code=A -> 400
 """
+
+CONTAINED = """
+Practitioner?family=innerdoc&_contained=false ->
+Practitioner?family=innerdoc&_contained=true -> t-8
+Practitioner?family=innerdoc&_contained=true&_containedType=container -> t-8
+Practitioner?family=innerdoc&_containedType=contained ->
+Practitioner?family:exact=Innerdoc&_contained=true -> t-8
+Practitioner?family:contains=nnerdo&_contained=true -> t-8
+Practitioner?identifier=urn:docs|IN-1&_contained=true -> t-8
+Practitioner?identifier=urn:docs|IN-2&_contained=true ->
+Practitioner?family=twodoc&gender=male&_contained=true -> t-11
+Practitioner?family=twodoc&gender=female&_contained=true ->
+Practitioner?family=twodoc,innerdoc&_contained=true -> t-8 t-11
+Practitioner?gender:missing=true&_contained=true ->
+Practitioner?gender:not=female&_contained=true -> t-11
+Practitioner?_contained=true -> t-8 t-11
+Practitioner?_filter=family sw twodoc and gender eq male&_contained=true -> t-11
+Practitioner?_filter=family sw twodoc and gender eq female&_contained=true ->
+Practitioner?_id=dr&_contained=true ->
+Practitioner?family=aldous&_contained=true ->
+Practitioner?family=aldous,innerdoc&_contained=both -> dr1 t-8
+Practitioner?family=innerdoc&_contained=true&_sort=-_lastUpdated -> t-8
+PractitionerRole?organization.name=weir&_contained=true -> t-9
+PractitionerRole?specialty=urn:s|heart&date=2021-05&_contained=true -> t-9
+PractitionerRole?specialty=lung&_contained=true ->
+Medication?code=x&_contained=true ->
+Practitioner?family=innerdoc&_contained=maybe -> 400
+Practitioner?family=innerdoc&_contained=true&_containedType=both -> 400
+Practitioner?family=innerdoc&_contained=true&_sort=family -> 400
+Practitioner?family=innerdoc&_contained=true&_include=Observation:subject -> 400
+Patient/p1/Observation?code=A&_contained=true -> 400
+"""
+"""search.html#contained: hits are what contains the resource that fits; all criteria hold of one contained resource."""
 
 BUNDLES = """
 Bundle?composition.title=discharge -> letter
