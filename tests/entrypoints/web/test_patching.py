@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from tests.consents import opt_out
 
 from healthsync.exchange.operations import meta_in_use
@@ -184,6 +185,28 @@ async def test_meta_operations_add_and_take_away_tags_as_sets(admin):
     assert (await admin.get(path)).json()["meta"]["profile"] == ["http://example.org/p"]
     assert (await admin.post(f"{path}/$meta-add", json={"resourceType": "Parameters"})).status_code == 400
     assert (await admin.get("/fhir/Organization/nobody/$meta")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tag": [{"system": {}, "code": "b"}]}, {"tag": [{"system": "a", "code": [[]]}]}, {"security": [{"code": {"a": 1}}]},
+        {"tag": [None]}, {"tag": {"system": "a"}}, {"profile": [["x"]]}, {"profile": [{"x": 1}]},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_can_be_no_tag_label_or_profile_is_refused(admin, wrong):
+    path = f"/fhir/Organization/{await _created(admin, {'resourceType': 'Organization', 'name': 'Ward'})}"
+    assert (await admin.post(f"{path}/$meta-add", json=_meta(**wrong))).status_code == 400
+    assert (await admin.post(f"{path}/$meta-delete", json=_meta(**wrong))).status_code in (200, 400)
+    bare = {"resourceType": "Parameters", "parameter": 1}
+    assert (await admin.post(f"{path}/$meta-add", json=bare)).status_code == 400
+    assert (await admin.get(path)).headers["ETag"] == 'W/"1"'
+    patched = [{"op": "add", "path": f"/meta/{name}", "value": value} for name, value in wrong.items()]
+    assert (await admin.patch(path, json=patched, headers=JSON_PATCH)).status_code in (
+        200,
+        400,
+    )  # empty parts fall away
 
 
 async def test_meta_of_a_type_and_of_the_hub_is_what_its_resources_have(admin, client_as, patient, monkeypatch):
