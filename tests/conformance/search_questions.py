@@ -205,7 +205,7 @@ Observation?value-string=Blood was drawn\\, twice -> t-1
 Observation?value-string:contains=drawn\\, -> t-1
 Observation?value-string:exact=Blood was drawn\\, twice -> t-1
 ValueSet?name=acme -> v1
-Patient?family= -> 400
+Patient?family=&_id=p1 -> p1
 Patient?family=smith, -> 400
 Patient?family=%20 -> 400
 """
@@ -462,9 +462,9 @@ Observation?performer:Practitioner.family=in -> t-8
 Observation?performer:Practitioner.family=aldous,innerdoc -> t-1 t-8
 Observation?performer:Practitioner.identifier=IN-1 -> t-8
 Observation?performer:Practitioner.identifier=urn:docs| -> t-1 t-8
-Observation?performer:Practitioner.identifier:not=IN-1 -> t-1
+Observation?performer:Practitioner.identifier:not=IN-1 -> t-1 t-11
 Observation?performer:Practitioner.gender:missing=true -> t-1
-Observation?performer:Practitioner.gender=female -> t-8
+Observation?performer:Practitioner.gender=female -> t-8 t-11
 Observation?performer:Practitioner.identifier=D1 -> t-1
 Observation?performer:PractitionerRole.organization.name=weir -> t-9
 Observation?performer:PractitionerRole.organization=org2 -> t-9
@@ -523,6 +523,58 @@ Patient?_has:Observation:code:code=A -> 400
 Patient?_has:Observation:patient:nonsense=A -> 400
 Patient?_has:Observation:device:code=A -> 400
 """
+
+CONTAINED = """
+Practitioner?family=innerdoc&_contained=false ->
+Practitioner?family=innerdoc&_contained=true -> t-8
+Practitioner?family=innerdoc&_contained=true&_containedType=container -> t-8
+Practitioner?family=innerdoc&_containedType=contained ->
+Practitioner?family:exact=Innerdoc&_contained=true -> t-8
+Practitioner?family:contains=nnerdo&_contained=true -> t-8
+Practitioner?identifier=urn:docs|IN-1&_contained=true -> t-8
+Practitioner?identifier=urn:docs|IN-2&_contained=true ->
+Practitioner?family=twodoc&gender=male&_contained=true -> t-11
+Practitioner?family=twodoc&gender=female&_contained=true ->
+Practitioner?family=twodoc,innerdoc&_contained=true -> t-8 t-11
+Practitioner?gender:missing=true&_contained=true ->
+Practitioner?gender:not=female&_contained=true -> t-11
+Practitioner?_contained=true -> t-8 t-11
+Practitioner?_filter=family sw twodoc and gender eq male&_contained=true -> t-11
+Practitioner?_filter=family sw twodoc and gender eq female&_contained=true ->
+Practitioner?_id=dr&_contained=true ->
+Practitioner?family=aldous&_contained=true ->
+Practitioner?family=aldous,innerdoc&_contained=both -> dr1 t-8
+Practitioner?family=innerdoc&_contained=true&_sort=-_lastUpdated -> t-8
+PractitionerRole?organization.name=weir&_contained=true -> t-9
+PractitionerRole?specialty=urn:s|heart&date=2021-05&_contained=true -> t-9
+PractitionerRole?specialty=lung&_contained=true ->
+Medication?code=x&_contained=true ->
+Practitioner?family=innerdoc&_contained=maybe -> 400
+Practitioner?family=innerdoc&_contained=true&_containedType=both -> 400
+Practitioner?family=innerdoc&_contained=true&_sort=family -> 400
+Practitioner?family=innerdoc&_contained=true&_include=Observation:subject -> 400
+Patient/p1/Observation?code=A&_contained=true -> 400
+"""
+"""search.html#contained: hits are what contains the resource that fits; all criteria hold of one contained resource."""
+
+BUNDLES = """
+Bundle?composition.title=discharge -> letter
+Bundle?composition:Composition.title:contains=LETTER -> letter
+Bundle?composition.title:exact=discharge letter ->
+Bundle?composition.status=final&composition.date=2024-01 -> letter
+Bundle?composition.status=amended ->
+Bundle?composition.patient=Patient/p1 -> letter
+Bundle?composition.patient=p2 ->
+Bundle?composition.subject.family=nobody ->
+Bundle?composition.author.family=aldous -> letter
+Bundle?composition.title=discharge&identifier=urn:bundles|1 -> letter
+Bundle?composition:missing=false -> letter
+Bundle?message.event=urn:event -> message
+Bundle?message=MessageHeader/mh -> message
+Bundle?message:missing=false -> message
+Bundle?type=collection -> heap
+"""
+"""Bundle's parameters composition and message: the first resource of a document or message, whose contents are searched."""
 
 SPECIAL = """
 Location?near=47.37|8.54|1|km -> near
@@ -614,6 +666,18 @@ ACROSS_TYPES = """
 ?name=weir -> 400
 """
 
+EMPTY = """
+Patient?_id=p1&gender= -> p1
+Patient?_id=p1&gender -> p1
+Patient?_id=p1&active:missing= -> p1
+Patient?_id=p1&organization.name= -> p1
+Patient?_id=p1&_has:Observation:patient:code= -> p1
+Patient?_id=p1&_count=&_sort=&_include=&_filter= -> p1
+Patient?_id=p1&nonsense= -> p1
+Patient?_id=p1&&family=& -> p1
+"""
+"""search.html#errors: a parameter without a value is no error; it is ignored."""
+
 REFUSED = """
 Patient?nonsense=1 -> 400
 Patient?Name=smith -> 400
@@ -628,7 +692,6 @@ Patient?family:in=x -> 400
 Patient?name:Patient=x -> 400
 Patient?birthdate:contains=1971 -> 400
 Patient?active:missing=maybe -> 400
-Patient?active:missing= -> 400
 Patient?birthdate=junk -> 400
 Patient?birthdate=1971-13 -> 400
 Patient?birthdate=1971-02-30 -> 400
@@ -650,9 +713,7 @@ Observation?value-quantity=5|mg -> 400
 Observation?value-quantity=|http://unitsofmeasure.org|mg -> 400
 Observation?value-quantity=zz5 -> 400
 Observation?code=| -> 400
-Observation?code= -> 400
 Observation?code:below=A -> 400
-Observation?subject= -> 400
 Observation?subject:exact=p1 -> 400
 Observation?subject:contains=p1 -> 400
 ValueSet?url:exact=x -> 400

@@ -183,6 +183,9 @@ CODES: list[Resource] = [
      "contained": [{"resourceType": "PractitionerRole", "id": "role", "organization": {"reference": "Organization/org2"},
                     "specialty": [{"coding": [{"system": "urn:s", "code": "heart"}]}], "period": {"start": "2021-05-01",
                     "end": "2021-05-09"}}]},
+    {**_observation("t-11", "pair"), "performer": [{"reference": "#a"}, {"reference": "#b"}],
+     "contained": [{"resourceType": "Practitioner", "id": "a", "name": [{"family": "Twodoc"}], "gender": "male"},
+                   {"resourceType": "Practitioner", "id": "b", "name": [{"family": "Otherdoc"}], "gender": "female"}]},
     _observation("t-10", "outer", hasMember=[{"reference": "Observation/t-8"}]),
     {"resourceType": "Group", "id": "g1", "type": "person", "actual": True,
      "member": [{"entity": {"reference": "Patient/p3"}}],
@@ -209,6 +212,20 @@ CODES: list[Resource] = [
      "relatesTo": [{"code": "replaces", "target": {"reference": "DocumentReference/doc2"}}]},
     {"resourceType": "DocumentReference", "id": "doc2", "status": "superseded",
      "content": [{"attachment": {"contentType": "text/plain; charset=utf-8", "url": "http://docs.example.org/a"}}]},
+    {"resourceType": "Bundle", "id": "letter", "type": "document", "timestamp": "2024-01-01T00:00:00Z",
+     "identifier": {"system": "urn:bundles", "value": "1"}, "entry": [
+        {"fullUrl": "urn:uuid:5d1f2c1e-6a0e-4a5e-9d6c-0a3c5f7e9b11", "resource": {
+            "resourceType": "Composition", "status": "final", "type": {"text": "letter"}, "date": "2024-01-01",
+            "title": "Discharge letter", "author": [{"reference": "Practitioner/dr1"}],
+            "subject": {"reference": "Patient/p1"}}},
+        {"fullUrl": "urn:uuid:5d1f2c1e-6a0e-4a5e-9d6c-0a3c5f7e9b12", "resource": {
+            "resourceType": "Basic", "code": {"text": "x"}}}]},
+    {"resourceType": "Bundle", "id": "message", "type": "message", "timestamp": "2024-01-01T00:00:00Z", "entry": [
+        {"fullUrl": "urn:uuid:5d1f2c1e-6a0e-4a5e-9d6c-0a3c5f7e9b13", "resource": {
+            "resourceType": "MessageHeader", "id": "mh", "eventUri": "urn:event", "source": {"endpoint": "urn:app"}}}]},
+    {"resourceType": "Bundle", "id": "heap", "type": "collection", "entry": [
+        {"fullUrl": "urn:uuid:5d1f2c1e-6a0e-4a5e-9d6c-0a3c5f7e9b14", "resource": {
+            "resourceType": "Basic", "code": {"text": "x"}}}]},
 ]  # fmt: skip
 
 CANONICALS: list[Resource] = [

@@ -624,6 +624,14 @@ def test_a_fhirpath_patch_does_what_the_page_says(
 def test_a_patch_of_another_format_is_415(fhir: httpx.Client, stored: str, content_type: str) -> None:
     answer = fhir.patch(f"Patient/{stored}", content=b"{}", headers={"Content-Type": content_type})
     assert answer.status_code == 415 and is_outcome(answer)
+    assert answer.headers["accept-patch"] == "application/json-patch+json, application/fhir+json"  # RFC 5789 §2.2
+
+
+@pytest.mark.parametrize("path", ["gender", "$.gender", "name/0"])
+def test_a_json_patch_whose_path_is_no_pointer_is_a_bad_request(fhir: httpx.Client, stored: str, path: str) -> None:
+    """RFC 5789 §2.2: 400 for a patch that is malformed, 422 for one that cannot be applied; RFC 6901 §3: `/` begins."""
+    operations = [{"op": "add", "path": path, "value": "male"}]
+    assert fhir.patch(f"Patient/{stored}", json=operations, headers=JSON_PATCH).status_code == 400
 
 
 # --- batch and transaction ----------------------------------------------------------------------------------------
@@ -642,7 +650,12 @@ def test_a_patch_of_another_format_is_415(fhir: httpx.Client, stored: str, conte
         (entry("GET", "Patient/{id}/_history/7"), 404),
         (entry("GET", "Patient/{id}/_history"), 200),
         (entry("GET", "Patient?_id={id}"), 200),
+        (entry("GET", "Patient/{id}", ifModifiedSince="2020-01-01T00:00:00Z"), 200),
+        (entry("GET", "Patient/{id}", ifModifiedSince="2999-01-01T00:00:00.000+14:00"), 304),
+        (entry("GET", "Patient/{id}", ifModifiedSince="yesterday"), 200),
         (entry("GET", "metadata"), 200),
+        (entry("GET", "?_type=Patient&_id={id}"), 200),
+        (entry("POST", "_search?_type=Patient&_id={id}"), 200),
         (entry("POST", "Patient/_search?_id={id}"), 200),
         (entry("GET", "Patient/none"), 404),
         (entry("GET", "Foo/1"), 404),
@@ -675,6 +688,28 @@ def test_an_entry_of_a_batch_is_answered_as_its_request_is(
     assert first["response"]["status"][:3] == str(status)
     assert status < 400 or first["response"]["outcome"]["resourceType"] == "OperationOutcome"
     assert second["response"]["status"][:3] == "200"
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_a_resource_in_an_answer_has_its_full_url(fhir: httpx.Client, made: Callable[..., str], kind: str) -> None:
+    """bundle.html#bundle-unique: Bundle.entry.fullUrl is that of the resource, without a version; what has none, such
+    as the searchset that a search answers, has no fullUrl."""
+    id_ = made()
+    asked = bundle(
+        kind,
+        entry("PUT", f"Patient/{id_}", patient(id=id_, active=True)),
+        entry("POST", "Patient", patient()),
+        entry("GET", f"Patient/{id_}"),
+        entry("GET", f"Patient/{id_}/_history/1"),
+        entry("GET", f"Patient?_id={id_}"),
+        entry("GET", "Patient/none"),
+    )
+    answer = fhir.post("", json=asked, headers={"Prefer": "return=representation"}).json()
+    assert len(answer["entry"]) == 6
+    for each in answer["entry"]:
+        shown = each.get("resource", {})
+        place = f"{fhir.base_url}{shown['resourceType']}/{shown['id']}" if "id" in shown else None
+        assert each.get("fullUrl") == place
 
 
 A, B = "urn:uuid:00000000-0000-4000-8000-00000000000a", "urn:oid:1.2.36.1"

@@ -107,6 +107,19 @@ def test_hits_come_in_the_order_that_was_asked_for(world: httpx.Client, question
     assert pages == answer.split()
 
 
+def test_a_contained_resource_is_shown_with_the_address_of_what_contains_it(world: httpx.Client) -> None:
+    """search.html#contained: with `_containedType=contained` the hit is the contained resource itself."""
+    asked = "Practitioner?family=aldous,innerdoc,twodoc&_containedType=contained&_contained="
+    base = str(world.base_url)
+    shown = {each["fullUrl"].removeprefix(base): each["resource"] for each in _bundle(world, f"{asked}true")["entry"]}
+    assert shown.keys() == {"Observation/t-8#dr", "Observation/t-11#a"}
+    assert shown["Observation/t-11#a"]["name"] == [{"family": "Twodoc"}]
+    both = _bundle(world, f"{asked}both&_elements=gender")
+    assert sorted(each["fullUrl"].rpartition("/")[2] for each in both["entry"]) == ["dr1", "t-11#a", "t-8#dr"]
+    assert not any("name" in each["resource"] for each in both["entry"])
+    assert "total" not in both  # what is counted are resources, not what they contain
+
+
 # --- the shape of the answer --------------------------------------------------------------------------------------
 
 

@@ -95,6 +95,13 @@ KNOWN: list[dict[str, Any]] = [
         "managingOrganization": {"reference": "Organization/o1"},
     },
     {"resourceType": "Practitioner", "id": "d1", "name": [{"family": "Tor"}]},
+    {
+        "resourceType": "MedicationDispense",
+        "id": "md",
+        "status": "completed",
+        "contained": [{"resourceType": "Medication", "id": "m", "code": _coded("urn:drugs", "inside")}],
+        "medicationReference": {"reference": "#m"},
+    },
     {"resourceType": "Organization", "id": "o2", "name": "Above"},
     {"resourceType": "Organization", "id": "o1", "name": "A, B and sons", "partOf": {"reference": "Organization/o2"}},
     {
@@ -705,7 +712,11 @@ PROBES: dict[str, dict[str, Ask]] = {
         "_has": search("Patient?_has:Observation:patient:code=8867-4", "p1"),
         "_filter": search("Patient?_filter=family eq quennell and gender eq female", "p1"),
         "_query": get("/Patient?_query=everyone", lambda a: "warning" not in a.text),
-        "_contained": get("/Patient?_contained=true", lambda a: "warning" not in a.text),
+        "_contained, _containedType": every(
+            search("Medication?code=urn:drugs|inside&_contained=true", "md"),
+            search("Medication?code=urn:drugs|inside&_contained=both", "md"),
+            search("Medication?code=urn:drugs|inside&_contained=true&_containedType=contained", "m"),
+        ),
         "chains": every(
             search("Observation?code=8867-4&subject:Patient.family=quennell", "v1"),
             search("Observation?code=8867-4&patient.organization.partof.name=above", "v1"),

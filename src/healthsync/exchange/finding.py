@@ -18,6 +18,7 @@ from healthsync.domains.records import (
     Codes,
     Contained,
     Keys,
+    OfType,
     Page,
     Position,
     RecordsService,
@@ -136,6 +137,9 @@ class Finder:
         """The plan of a search, its chains, lists and value sets looked up. Raises Refused, InvalidInput."""
         types = self.types_of(requester, query)
         search = _Resolving(self, tx, requester, visibility)
+        if query.contained:
+            types, found = await search.contained(query)
+            return plan_search(types, [found], query.sort, self._records.index, self._clock.now())
         nodes = [await search.resolved(types, node) for node in query.criteria]
         for key in query.sort:
             if key.parameter is not None:
@@ -416,6 +420,23 @@ def _part_of(target: str) -> search_parameters.Parameter | None:
     return None
 
 
+_ALWAYS = Not(Or(()))
+
+
+def _leading_to(contained: str) -> dict[str, list[search_parameters.Parameter]]:
+    """Type -> its reference parameters that may lead to a resource of the type `contained`, one for each element."""
+    leading: dict[str, list[search_parameters.Parameter]] = {}
+    for each in sorted(resource_types()):
+        found = {
+            parameter.paths: parameter
+            for parameter in search_parameters.definitions(each).values()
+            if parameter.type == "reference" and contained in parameter.targets and parameter.paths
+        }
+        if found:
+            leading[each] = list(found.values())
+    return leading
+
+
 class _Resolving:
     """One search whose criteria are looked up."""
 
@@ -548,6 +569,40 @@ class _Resolving:
         if self._terms.term(types, node).exact:
             return node
         return Keys(frozenset([key for each in types for key in await self._keys(each, node)]))
+
+    async def contained(self, query: SearchQuery) -> tuple[tuple[str, ...], Resolved]:
+        """What contains a resource that satisfies all criteria and to which a search parameter leads
+        (search.html#contained), and with `both` what satisfies them itself: the types, and the node that finds them."""
+        nodes = query.criteria
+        asked = nodes[0] if len(nodes) == 1 else And(tuple(nodes)) if nodes else _ALWAYS
+        inner = await self.resolved((query.type,), asked)
+        found = [OfType(query.type, inner)] if query.contained == "both" else []
+        around = {
+            each: [Contained(parameter, ((query.type, inner),)) for parameter in parameters]
+            for each, parameters in _leading_to(query.type).items()
+            if self._may_search(each) and self._finder._shows_all(self._requester, each)
+        }
+        if await self._any_contained(around):
+            for each, places in around.items():
+                if await self._any_contained({each: places}):
+                    found += [OfType(each, await self._decided(each, place)) for place in places]
+        return tuple({query.type: None, **{node.type: None for node in found}}), Or(tuple(found))  # type: ignore[arg-type]
+
+    async def _decided(self, resource_type: str, node: Contained) -> Resolved:
+        """The node, or what it finds where only decryption can tell."""
+        if self._terms.term((resource_type,), node).exact:
+            return node
+        return Keys(frozenset(await self._keys(resource_type, node)))
+
+    async def _any_contained(self, around: Mapping[str, Sequence[Contained]]) -> bool:
+        """Whether there is any resource of these types that contains what its nodes lead to."""
+        tokens = [
+            token
+            for each, nodes in around.items()
+            for node in nodes
+            for token in self._terms.contained_tokens((each,), node)
+        ]
+        return await self._records.any_token(self._tx, tokens)
 
     async def _keys(self, resource_type: str, node: Resolved) -> list[int]:
         return [self._records.index.key(row.reference) for row in await self._all(resource_type, node)]

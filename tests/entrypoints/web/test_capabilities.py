@@ -27,6 +27,7 @@ async def test_the_statement_is_valid_and_names_what_is_served(client_as):
     assert "everything" not in {each["name"] for each in described["Basic"]["operation"]}
     assert {each["code"] for each in described["AuditEvent"]["interaction"]} <= {"search-type", "read"}
     assert described["AuditEvent"]["conditionalDelete"] == "not-supported"
+    assert [each["name"] for each in described["AuditEvent"]["searchParam"]] == ["date", "patient"]
 
 
 async def test_modes_formats_and_options(client_as):

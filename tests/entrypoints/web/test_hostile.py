@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+
+import pytest
+
+from healthsync.exchange.surfaces import SURFACES, Surface
 
 DEEP = (
     b'{"resourceType":"Organization","name":"x","extension":['
@@ -70,6 +75,18 @@ async def test_a_bundle_of_a_hundred_thousand_entries_is_refused_at_once(admin):
     assert (answer.status_code, answer.json()["issue"][0]["code"]) == (413, "too-long")
     assert time.perf_counter() - started < 10
     assert (await admin.get("/fhir/Organization?_summary=count")).json()["total"] == 0
+
+
+@pytest.mark.parametrize("surface", [each for each in SURFACES if each.channel == "http"], ids=lambda each: each.name)
+async def test_the_nul_character_in_an_address_is_no_fault_of_the_server(admin, surface: Surface):
+    """PostgreSQL has no text with it: nothing is found there, and no parameter can be meant so."""
+    for address, status in (
+        (re.sub(r"\{\w+\}", "%00", surface.path), 404),
+        (re.sub(r"\{\w+\}", "1", surface.path.replace("{type}", "Patient")) + "?id=%00", 400),
+    ):
+        if "%00" in address:
+            answer = await admin.request(surface.method, address)
+            assert answer.status_code == status, (address, answer.text)
 
 
 async def test_odd_urls_and_headers_are_answered(admin):

@@ -21,6 +21,7 @@ async def test_a_dead_letter_is_found_mended_compared_and_replayed_over_http(
     listed = (await admin.get(f"{BASE}?state=dead&reason=not-supported&type=XYZ&since=2020-01-01")).json()
     assert [one["sequence"] for one in listed["messages"]] == [2] and listed["before"] is None
     assert (await admin.get(f"{BASE}?limit=1")).json()["before"] == 2
+    assert (await admin.get(f"{BASE}?limit=0")).json() == (await admin.get(BASE)).json()
     assert [one["sequence"] for one in (await admin.get(f"{BASE}?limit=1&before=2")).json()["messages"]] == [1]
     shown = (await admin.get(f"{BASE}/1")).json()
     assert shown["state"] == "processed" and shown["quality"]["action"]

@@ -6,7 +6,10 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from tests.consents import opt_out
+
+from healthsync.exchange.operations import meta_in_use
 
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 
@@ -182,6 +185,58 @@ async def test_meta_operations_add_and_take_away_tags_as_sets(admin):
     assert (await admin.get(path)).json()["meta"]["profile"] == ["http://example.org/p"]
     assert (await admin.post(f"{path}/$meta-add", json={"resourceType": "Parameters"})).status_code == 400
     assert (await admin.get("/fhir/Organization/nobody/$meta")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tag": [{"system": {}, "code": "b"}]}, {"tag": [{"system": "a", "code": [[]]}]}, {"security": [{"code": {"a": 1}}]},
+        {"tag": [None]}, {"tag": {"system": "a"}}, {"profile": [["x"]]}, {"profile": [{"x": 1}]},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_can_be_no_tag_label_or_profile_is_refused(admin, wrong):
+    path = f"/fhir/Organization/{await _created(admin, {'resourceType': 'Organization', 'name': 'Ward'})}"
+    assert (await admin.post(f"{path}/$meta-add", json=_meta(**wrong))).status_code == 400
+    assert (await admin.post(f"{path}/$meta-delete", json=_meta(**wrong))).status_code in (200, 400)
+    bare = {"resourceType": "Parameters", "parameter": 1}
+    assert (await admin.post(f"{path}/$meta-add", json=bare)).status_code == 400
+    assert (await admin.get(path)).headers["ETag"] == 'W/"1"'
+    patched = [{"op": "add", "path": f"/meta/{name}", "value": value} for name, value in wrong.items()]
+    assert (await admin.patch(path, json=patched, headers=JSON_PATCH)).status_code in (
+        200,
+        400,
+    )  # empty parts fall away
+
+
+async def test_meta_of_a_type_and_of_the_hub_is_what_its_resources_have(admin, client_as, patient, monkeypatch):
+    """resource-operation-meta.html: at a type or the server all profiles, labels and tags that are in use there, once
+    each; of these what the requester may see."""
+    ward = {"resourceType": "Organization", "name": "Ward"}
+    for code in ("a", "b", "a"):
+        await _created(admin, {**ward, "meta": {"tag": [{"system": "urn:t", "code": code}], "profile": ["urn:p"]}})
+    id_ = await _created(admin, {**patient, "meta": {"security": [{"system": "urn:s", "code": "hidden"}]}})
+    physician = await client_as("physician")
+
+    async def told(path: str, method: str = "GET") -> dict[str, list[str]]:
+        answer = await physician.request(method, f"/fhir/{path}")
+        assert answer.status_code == 200, answer.text
+        meta = answer.json().get("parameter", [{}])[0].get("valueMeta", {})
+        return {name: [each if name == "profile" else each["code"] for each in meta[name]] for name in meta}
+
+    assert await told("Organization/$meta") == {"profile": ["urn:p"], "tag": ["a", "b"]}
+    assert await told("$meta") == {"profile": ["urn:p"], "security": ["hidden"], "tag": ["a", "b"]}
+    assert await told("$meta", "POST") == await told("$meta")
+    assert await told("Account/$meta") == {}
+    await _refuse_consent(admin, id_)
+    assert await told("Patient/$meta") == {}
+    assert (await physician.get("/fhir/Nonsense/$meta")).status_code == 404
+    nobody = await client_as("billing")
+    assert (await nobody.get("/fhir/Observation/$meta")).status_code == 403
+    monkeypatch.setattr(meta_in_use, "MOST_RESOURCES", 1)
+    monkeypatch.setattr(meta_in_use, "_PAGE", 1)
+    answer = await physician.get("/fhir/Organization/$meta")
+    assert (answer.status_code, answer.json()["issue"][0]["code"]) == (422, "too-costly")
 
 
 async def test_only_an_administrator_takes_a_security_label_away(admin, client_as):

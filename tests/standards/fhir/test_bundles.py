@@ -222,8 +222,10 @@ def test_a_searchset_has_links_total_and_modes_and_is_itself_valid() -> None:
 def test_a_score_and_the_address_of_what_was_created_are_kept() -> None:
     scored = bundles.searchset([Found("Patient", "1", PATIENT, score=0.5)], base="http://h", links={})
     assert scored["entry"][0]["search"] == {"mode": "match", "score": 0.5}
-    created = bundles.responses("transaction", [Response(201, full_url="http://h/Patient/1")])
+    created = bundles.responses("transaction", [Response(201, PATIENT, key=("Patient", "1"))], base="http://h")
     assert created["entry"][0]["fullUrl"] == "http://h/Patient/1"
+    told = bundles.responses("transaction", [Response(201, key=("Patient", "1"))], base="http://h")
+    assert told["entry"][0] == {"response": {"status": "201 Created"}}
 
 
 def test_an_empty_searchset_has_no_entry() -> None:
@@ -265,6 +267,7 @@ def test_a_batch_response_answers_each_entry() -> None:
             Response(201, PATIENT, location="Patient/1/_history/1", etag='W/"1"', last_modified="2020-01-01T00:00:00Z"),
             Response(404, outcome=outcome),
         ],
+        base="http://h/fhir",
     )
     assert answer["type"] == "batch-response"
     assert answer["entry"][0]["response"]["location"] == "Patient/1/_history/1"

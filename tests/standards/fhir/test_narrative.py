@@ -75,6 +75,7 @@ def test_a_narrative_without_content_is_refused(content: str) -> None:
     [
         "a&nbsp;b &copy; &lt;c&gt; &#233;",
         '<a href="https://example.org/x">a</a> <a href="#p">b</a> <a href="Patient/1">c</a> <a href="mailto:a@b">d</a>',
+        '<a href="ftp://ftp.ihe.net/x">a</a>',
         '<img src="#photo" alt="a"/>',
         '<img src="data:image/png;base64,iVBORw0KGgo=" alt="a"/>',
         '<td style="background-image: url(line.png)">a</td>',

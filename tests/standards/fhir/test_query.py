@@ -185,7 +185,6 @@ def test_modifiers(name: str, text: str, modifier: Modifier, value: Any) -> None
         ("Patient", "_list:not", "1"),
         ("Patient", "_query", "name"),
         ("Patient", "_contained", "true"),
-        ("Patient", "_containedType", "contained"),
         ("Patient", "_type", "Observation"),
         ("Location", "near:exact", "1|2"),
         ("Observation", "code-value-quantity:not", "a$1"),
@@ -237,7 +236,7 @@ def test_even_lenient_handling_leaves_nothing_out_of_an_expression(resource_type
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("_summary", "all"), ("_total", "maybe"), ("_count", "ten"), ("_contained", "both"), ("_include", "Patient:name"),
+    [("_summary", "all"), ("_total", "maybe"), ("_count", "ten"), ("_include", "Patient:name"),
      ("_include", "x"), ("_sort", "shoe-size"), ("_revinclude", "Nobody:subject")],
 )  # fmt: skip
 def test_lenient_handling_passes_over_a_control_parameter_that_cannot_be_understood(name: str, text: str) -> None:
@@ -298,6 +297,40 @@ def test_repeated_parameters_are_criteria_of_their_own() -> None:
     assert [len(each.values) for each in found.criteria if isinstance(each, Criterion)] == [1, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("pairs", "contained", "shown"),
+    [
+        ([], None, "container"),
+        ([("_contained", "false"), ("_containedType", "contained")], None, "contained"),
+        ([("_contained", "true")], "true", "container"),
+        ([("_containedType", "contained"), ("_contained", "both")], "both", "contained"),
+    ],
+)
+def test_contained_resources_are_searched_where_they_are_asked_for(
+    pairs: list[tuple[str, str]], contained: str | None, shown: str
+) -> None:
+    found = query.parse("Practitioner", [("name", "x"), *pairs], contained=True)
+    assert (found.contained, found.contained_type, found.warnings) == (contained, shown, [])
+    if contained:  # whoever does not ask for them would take what contains them for what was meant
+        with pytest.raises(InvalidInput):
+            query.parse("Practitioner", [("name", "x"), *pairs])
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "pairs"),
+    [
+        ("Patient", [("_contained", "maybe")]), ("Patient", [("_containedType", "both")]), ("", [("_contained", "true")]),
+        ("Patient", [("_contained", "true"), ("_sort", "name")]), ("Patient", [("_contained", "true")] * 2),
+        ("Patient", [("_contained", "both"), ("_include", "Patient:link")]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_of_contained_resources_is_refused_even_leniently(
+    resource_type: str, pairs: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(InvalidInput):
+        query.parse(resource_type, pairs, contained=True, lenient=True)
+
+
 def test_identity_and_change_are_parameters_of_every_type() -> None:
     found = query.parse("Basic", [("_id", "a,b"), ("_lastUpdated", "ge2020")])
     assert criteria(found) == ["_id", "_lastUpdated"]
@@ -308,7 +341,7 @@ def test_identity_and_change_are_parameters_of_every_type() -> None:
     [
         [], [("_count", "1")], [("_foo", "x"), ("gender", "male")], [("shoe-size", "1")], [("gender", "male"), ("_sort", "family")],
         [("_include", "Patient:link")], [("_format", "json")], [("_type", "Patient"), ("gender", "male")], [("_cursor", "x"), ("gender", "male")],
-        [("_contained", "false"), ("gender", "male")], [("gender", "male"), ("link.shoe-size", "1")], [("gender", "male"), ("_query", "x")],
+        [("_contained", "false"), ("gender", "male")], [("_contained", "true"), ("gender", "male")], [("gender", "male"), ("link.shoe-size", "1")], [("gender", "male"), ("_query", "x")],
     ],
 )  # fmt: skip
 def test_a_condition_on_a_write_is_read_without_any_leniency(pairs: list[tuple[str, str]]) -> None:

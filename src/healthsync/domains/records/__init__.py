@@ -11,7 +11,7 @@ from healthsync.domains.records.history import HistoryOfOne, HistoryQuery
 from healthsync.domains.records.index import IndexRows, RecordIndex
 from healthsync.domains.records.model import EVERYTHING, Change, Page, StoredResource, Visibility, Wanted
 from healthsync.domains.records.search import Position, SearchPlan, plan_search
-from healthsync.domains.records.search_terms import Codes, Contained, Keys, Resolved, Targets, TermMaker
+from healthsync.domains.records.search_terms import Codes, Contained, Keys, OfType, Resolved, Targets, TermMaker
 from healthsync.domains.records.service import Look, RecordsService
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "IndexRows",
     "Keys",
     "Look",
+    "OfType",
     "Page",
     "Position",
     "RecordIndex",

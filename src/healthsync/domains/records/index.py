@@ -342,7 +342,7 @@ def present(resource_type: str, values: IndexValues) -> int:
                values.quantities, values.positions)  # fmt: skip
     for path in {entry[0] for entries in several for entry in entries}:
         set_ |= _bits_under(resource_type, path)
-    for path, _, kind in values.tokens if values.local else ():
+    for path, _, kind in values.tokens if values.local or values.inline else ():
         if path.endswith(search_parameters.CONTAINED):  # so is what is contained
             set_ |= _bits_of_reference(resource_type, path.removesuffix(search_parameters.CONTAINED), kind)
     known = resource_types()

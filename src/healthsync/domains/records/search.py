@@ -16,7 +16,17 @@ from typing import Any
 
 from healthsync.domains.records.index import RecordIndex
 from healthsync.domains.records.model import StoredResource, Visibility
-from healthsync.domains.records.search_terms import Codes, Contained, Keys, Resolved, Sql, Targets, Term, TermMaker
+from healthsync.domains.records.search_terms import (
+    Codes,
+    Contained,
+    Keys,
+    OfType,
+    Resolved,
+    Sql,
+    Targets,
+    Term,
+    TermMaker,
+)
 from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import matching, search_parameters
 from healthsync.standards.fhir.criteria import And, Criterion, Not, Or
@@ -185,6 +195,8 @@ class SearchPlan:
                     for kind, rest in inner
                     if kind == each["resourceType"]
                 )
+            case OfType(type=type_, inner=inner):
+                return resource["resourceType"] == type_ and self._holds(inner, resource, values)
             case Keys(keys=keys):
                 return self.index.key(f"{resource['resourceType']}/{resource['id']}") in keys
             case _:
@@ -215,7 +227,7 @@ def _named(node: Resolved) -> Iterator[str]:
         case And(nodes=nodes) | Or(nodes=nodes):
             for each in nodes:
                 yield from _named(each)
-        case Not(node=inner):
+        case Not(node=inner) | OfType(inner=inner):
             yield from _named(inner)
         case (
             Criterion(parameter=parameter)

@@ -83,7 +83,15 @@ class Contained:
     inner: tuple[tuple[str, Resolved], ...]
 
 
-Resolved = Node | Codes | Targets | Keys | Contained
+@dataclass(frozen=True, slots=True)
+class OfType:
+    """The resource is of this type and satisfies the node: in a search across types the one is meant for it alone."""
+
+    type: str
+    inner: Resolved
+
+
+Resolved = Node | Codes | Targets | Keys | Contained | OfType
 
 
 class Sql:
@@ -210,6 +218,13 @@ class TermMaker:
                 return self._has(node)
             case Contained(parameter=parameter, inner=inner):
                 return _any([self._contained(types, parameter, *each) for each in inner])
+            case OfType(type=type_, inner=inner):
+                own = self.term((type_,), inner)
+                return replace(
+                    own,
+                    test=lambda sql, alias: f"({alias}.resource_type = '{type_}' AND {own.test(sql, alias)})",
+                    rows=_rows_of(inner.keys) if isinstance(inner, Keys) else own.rows,  # of the type already
+                )
             case Targets(parameter=parameter, keys=keys):
                 return self._references(types, parameter, keys)
             case Keys(keys=keys):
@@ -548,7 +563,9 @@ class TermMaker:
         moved = _moved(inner, [f"{path}{CONTAINED}{target}." for path in paths])
         if moved is None:
             return _inexact(self._containing(types, [(path, target) for path in paths]))
-        return self.term(types, moved)
+        term = self.term(types, moved)
+        # The index does not tell whether it is one contained resource of which all hold.
+        return _inexact(term) if isinstance(inner, And) else term
 
     def _containing(self, types: Sequence[str], places: Sequence[tuple[str, str]]) -> Term:
         """Resources that refer under a path to a contained one of a type."""
@@ -600,6 +617,18 @@ def _moved(node: Resolved, places: Sequence[str]) -> Resolved | None:
 _NOTHING = Or(())
 _NARROW_TARGETS = {("Patient",), ("Encounter",)}
 _TRUE = Term(lambda sql, alias: "true")
+
+
+def _rows_of(keys: frozenset[int]) -> Rows:
+    """Resources with these keys, among other finders."""
+
+    def rows(sql: Sql, x: str) -> str:
+        y = sql.alias()
+        return (
+            f"(SELECT {y}.pid FROM resource {y} WHERE {y}.key = ANY ({sql.bind(list(keys))}::bigint[])) {x} WHERE true"
+        )
+
+    return rows
 
 
 def _inside(term: Term, sql: Sql, alias: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from healthsync.errors import HealthSyncError, NotFound
+from healthsync.errors import HealthSyncError, InvalidInput, NotFound
 from healthsync.exchange.authenticate import CredentialRefused
 from healthsync.infrastructure.telemetry import logger, metrics, span
 
@@ -21,7 +21,7 @@ from .bulk_routes import BulkRoutes
 from .bundle_routes import BundleRoutes
 from .capability_routes import CapabilityRoutes
 from .destination_routes import DestinationRoutes
-from .fhir_routes import FhirRoutes
+from .fhir_routes import PATCH_TYPES, FhirRoutes
 from .graphql_routes import GraphqlRoutes
 from .healthsync_routes import HealthsyncRoutes
 from .history_routes import HistoryRoutes
@@ -124,13 +124,15 @@ class Application:
 
     async def _answer(self, handler: Any, request: Request, names: Mapping[str, str], name: str) -> Response:
         try:
+            _refuse_nul(request.scope)
             if name not in _OF_THE_PROCESS:
                 await self._own_parameters.refresh_before_reading()
             return await handler(request, names)
         except CredentialRefused as problem:
             return answers.error(problem)
         except UnsupportedMediaType as problem:
-            return answers.outcome([answers.from_error(problem)], 415)
+            told = {"Accept-Patch": ", ".join(PATCH_TYPES[:2])} if request.method == "PATCH" else None  # RFC 5789 §2.2
+            return answers.outcome([answers.from_error(problem)], 415, told)
         except NotAcceptable as problem:
             return answers.outcome([answers.from_error(problem)], 406)
         except HealthSyncError as problem:
@@ -166,6 +168,14 @@ def _timed(surface: str) -> Any:
 
 _OF_THE_PROCESS = frozenset({"metrics", "livez", "readyz"})
 """Surfaces that must answer without a database."""
+
+
+def _refuse_nul(scope: Mapping[str, Any]) -> None:
+    """No text that is stored has the NUL character, and PostgreSQL does not even compare with it."""
+    if "\0" in scope["path"]:
+        raise NotFound("there is nothing at this address")
+    if b"%00" in scope["query_string"]:
+        raise InvalidInput("a parameter may not contain the NUL character", code="value")
 
 
 def _nowhere(allowed: set[str]) -> Response:

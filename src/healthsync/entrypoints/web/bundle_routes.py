@@ -14,7 +14,7 @@ from healthsync.standards.fhir import json, references
 from . import answers
 from .fhir_routes import FhirRoutes
 from .inner_requests import InnerRequests
-from .requests import FHIR_TYPES, body_of, preferred
+from .requests import FHIR_TYPES, base_of, body_of, preferred
 from .router import Router
 
 
@@ -37,5 +37,6 @@ class BundleRoutes:
             bundle,
             dispatch=partial(self._inner, request, requester),
             preferred=preferred(request) or "minimal",
+            base=base_of(request),
         )
         return answers.fhir(json.dump(answer))

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from healthsync import __version__
 from healthsync.errors import InvalidInput
+from healthsync.exchange.administration.show_audit import SEARCHED_BY
 from healthsync.exchange.operations.subscription_operations import SUBSCRIPTION_PROFILE, websocket_url
 from healthsync.exchange.operations.terminology import EXPANSION_PARAMETERS
 from healthsync.exchange.surfaces import Surface
@@ -172,6 +173,7 @@ class CapabilityRoutes:
             reference_policy=policy if "create" in codes else (),
             profiles=(SUBSCRIPTION_PROFILE,) if resource_type == "Subscription" else (),
             topics=self._hub.subscription_operations.topics if resource_type == "Subscription" else (),
+            searched_by=SEARCHED_BY if resource_type == "AuditEvent" else None,
         )
 
     def _codes(self, known: Iterable[tuple[str, str | None, str]]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ parsers and gates as outside of a Bundle."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -35,23 +36,25 @@ class InnerRequests:
 
     async def __call__(self, outer: Request, requester: Requester, entry: Entry) -> bundles.Response:
         """The answer to one entry, for the requester of the Bundle around it."""
-        path = "/fhir/" + "/".join(entry.path)
+        path = "/".join(("/fhir", *entry.path))
         route, names, allowed = self._router.find(entry.method.value, path)
-        if route is None or not entry.path:
+        if route is None:
             told = "this address does not take this method" if allowed else "there is nothing at this address"
             issue = error("not-supported" if allowed else "not-found", told, f"Bundle.entry[{entry.position}].request")
             return bundles.Response(405 if allowed else 404, outcome=operation_outcome([issue]))
         request = _request(outer, requester, entry, path)
         answer = await self._answer(route.handler, request, names, route.surface.name)
-        return _response(answer, with_body=entry.method is not Method.HEAD)
+        is_one = route.surface.name in ("fhir.read", "fhir.vread")
+        key = (names["type"], names["id"]) if is_one else None
+        return _response(answer, key, with_body=entry.method is not Method.HEAD)
 
 
 def _request(outer: Request, requester: Requester, entry: Entry, path: str) -> Request:
-    is_form = entry.path[-1] == "_search"
+    is_form = entry.path[-1:] == ("_search",)
     conditions = {
         b"if-match": entry.if_match,
         b"if-none-match": entry.if_none_match,
-        b"if-modified-since": entry.if_modified_since,
+        b"if-modified-since": _http_date(entry.if_modified_since),
     }
     headers = [pair for pair in outer.scope["headers"] if pair[0] in _PASSED_ON]
     headers += [(name, value.encode("latin-1", "replace")) for name, value in conditions.items() if value is not None]
@@ -74,7 +77,15 @@ def _request(outer: Request, requester: Requester, entry: Entry, path: str) -> R
     return Request(scope, receive)
 
 
-def _response(answer: Response, *, with_body: bool) -> bundles.Response:
+def _http_date(instant: str | None) -> str | None:
+    """An entry says an instant where the header field has a date of HTTP (Bundle.entry.request.ifModifiedSince)."""
+    try:
+        return format_datetime(datetime.fromisoformat(instant or "").astimezone(UTC), usegmt=True)
+    except (ValueError, OverflowError):
+        return instant
+
+
+def _response(answer: Response, key: tuple[str, str] | None, *, with_body: bool) -> bundles.Response:
     headers = answer.headers
     body = msgspec.Raw(bytes(answer.body)) if answer.body and answer.media_type == FHIR_JSON else None
     failed = answer.status_code >= 400
@@ -86,4 +97,5 @@ def _response(answer: Response, *, with_body: bool) -> bundles.Response:
         etag=headers.get("etag"),
         last_modified=parsedate_to_datetime(modified).isoformat() if modified else None,
         outcome=body if failed else None,
+        key=key,
     )

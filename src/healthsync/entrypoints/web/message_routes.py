@@ -47,9 +47,9 @@ class MessageRoutes:
         await self._operator(request, "list-messages")
         asked = dict(request.query_params)
         before = _number(asked.pop("before", None), "before", None)
-        limit = _number(asked.pop("limit", None), "limit", _USUAL)
+        limit = min(_number(asked.pop("limit", None), "limit", _USUAL) or _USUAL, _MOST)
         wanted = _criteria(asked)
-        page = await self._hub.inspect_messages.page(wanted, before=before, limit=min(limit or _USUAL, _MOST))
+        page = await self._hub.inspect_messages.page(wanted, before=before, limit=limit)
         following = page[-1]["sequence"] if len(page) == limit else None
         return answers.plain({"messages": page, "before": following})
 

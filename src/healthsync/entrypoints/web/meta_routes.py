@@ -1,4 +1,4 @@
-"""$meta, $meta-add and $meta-delete of a resource (resource-operations.html)."""
+"""$meta of a resource, a type and the hub; $meta-add and $meta-delete of a resource (resource-operations.html)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from healthsync.exchange.disclose import Refusal
 from healthsync.exchange.interactions.write import if_match_version
+from healthsync.exchange.operations.meta_in_use import MetaInUse
 from healthsync.standards.fhir import json, meta
 
 from . import answers
@@ -25,11 +26,14 @@ class MetaRoutes:
 
     def __init__(self, hub: Any, fhir: FhirRoutes) -> None:
         self._hub, self._fhir = hub, fhir
+        self._in_use = MetaInUse(hub.disclose)
 
     def register(self, router: Router) -> None:
         """Put every handler under its surface."""
         router.add("fhir.meta", self.meta)
         router.add("fhir.meta_post", self.meta)
+        for name in ("meta_type", "meta_type_post", "meta_system", "meta_system_post"):
+            router.add(f"fhir.{name}", self.meta_in_use)
         router.add("fhir.meta_add", self.meta_add)
         router.add("fhir.meta_delete", self.meta_delete)
 
@@ -43,6 +47,12 @@ class MetaRoutes:
         return answers.fhir(
             json.dump(meta.answer(shown)), headers=answers.version_headers(found.version, found.updated_at)
         )
+
+    async def meta_in_use(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET or POST Type/$meta, $meta."""
+        requester = await self._fhir.begin(request, names, "search")
+        found = await self._in_use(requester, names.get("type", ""))
+        return answers.refusal(found) if isinstance(found, Refusal) else answers.fhir(json.dump(meta.answer(found)))
 
     async def meta_add(self, request: Request, names: Mapping[str, str]) -> Response:
         """POST Type/id/$meta-add."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -18,10 +19,13 @@ from healthsync.standards.fhir.care_dates import CareDates
 from healthsync.standards.fhir.compartments import within
 from healthsync.standards.fhir.criteria import localised
 from healthsync.standards.fhir.definitions import resource_types
+from healthsync.standards.fhir.matching import satisfies
 from healthsync.standards.fhir.outcome import Issue, operation_outcome
 from healthsync.standards.fhir.parameters import Parameters
 from healthsync.standards.fhir.query import CURSOR, SearchQuery
 from healthsync.standards.fhir.query import parse as parse_query
+from healthsync.standards.fhir.query_values import printable
+from healthsync.standards.fhir.search_parameters import index
 from healthsync.standards.fhir.summary import reduce
 
 from . import answers
@@ -145,8 +149,14 @@ class SearchRoutes:
             asked = [(name, value) for name, value in stored]
         wishes = ",".join(request.headers.getlist("prefer"))
         query = parse_query(
-            resource_type, asked, lenient="handling=lenient" in wishes, strict="handling=strict" in wishes
+            resource_type,
+            [(name, value) for name, value in asked if value],
+            lenient="handling=lenient" in wishes,
+            strict="handling=strict" in wishes,
+            contained=compartment is None and resource_type != "AuditEvent",
         )
+        blank = dict.fromkeys(printable(name) for name, value in asked if not value)  # search.html#errors: no error
+        query.warnings += [f"the parameter '{name}' has no value and was ignored" for name in blank]
         pages = self._pages.of(base_of(request))
         query.criteria = [localised(node, pages.base) for node in query.criteria]
         if compartment is not None:
@@ -162,17 +172,19 @@ class SearchRoutes:
         own = query.applied if here is None else [*followed, (CURSOR, here)]
         warnings = [*query.warnings, *page.warnings]
         shown = None if query.summary in (None, "false", "count") and not query.elements else query
+        is_inner = query.contained is not None and query.contained_type == "contained"
+        matches = _inner(page.entries, query, shown, self._hub.clock.now()) if is_inner else _found(page.entries, shown)
         bundle = bundles.searchset(
-            [*_found(page.entries, shown), *_found(page.included, shown, "include")],
+            [*matches, *_found(page.included, shown, "include")],
             base=pages.base,
             links=pages.links(path, followed, following, own=own),
-            total=page.total,
+            total=None if is_inner else page.total,  # what is counted are those around
             outcome=_warnings(warnings) if warnings else None,
         )
         return answers.fhir(json.dump(bundle))
 
     async def _audit_events(self, request: Request, requester: Requester, query: SearchQuery, after: Any) -> Response:
-        before, count = after, page_size(query.count)
+        before, count = after, 0 if query.summary == "count" else page_size(query.count)
         events, position = await self._hub.show_audit.search(requester, query, before=before, count=count)
         pages = self._pages.of(base_of(request))
         token = pages.seal([query.applied, position]) if position is not None else None
@@ -204,7 +216,25 @@ def _found(entries: Sequence[Disclosed], query: SearchQuery | None = None, mode:
     return found
 
 
+def _inner(
+    entries: Sequence[Disclosed], query: SearchQuery, shown: SearchQuery | None, now: datetime
+) -> list[bundles.Found]:
+    """The hits themselves: an inner one has the address of that around it and its own id (search.html#contained)."""
+    found = []
+    for entry in entries:
+        outer = json.parse(entry.text.encode())
+        hits = [(entry.id, outer)] if query.contained == "both" else []
+        hits += [(f"{entry.id}#{each.get('id')}", each) for each in outer.get("contained", ())]
+        for id_, hit in hits:
+            values = index(hit, whole=True) if hit["resourceType"] == query.type else None
+            if values is not None and all(satisfies(node, hit, values, now) for node in query.criteria):
+                body = hit if shown is None else reduce(hit, shown.summary, shown.elements)
+                found.append(bundles.Found(entry.resource_type, id_, body))
+    return found
+
+
 _SHOWN = frozenset({"_count", "_sort", "_summary", "_elements", "_total", "_include", "_revinclude", "_type"})
+_SHOWN |= {"_contained", "_containedType"}
 
 
 def _shown(query: SearchQuery) -> list[tuple[str, str]]:

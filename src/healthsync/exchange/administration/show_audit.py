@@ -21,6 +21,9 @@ from healthsync.standards.fhir.query import Criterion, DateValue, ReferenceValue
 AUDITORS = frozenset({"admin"})
 """Roles that may see the log: it tells of all patients and all staff."""
 
+SEARCHED_BY = ("date", "patient")
+"""Search parameters of AuditEvent that the log answers."""
+
 
 class ShowAudit:
     """The flow."""
@@ -43,7 +46,7 @@ class ShowAudit:
             )
         shown, more = rows[:count], len(rows) > count
         await self._record(requester, "search-type", Outcome.PERMITTED, None, [patient] if patient else [])
-        return [self._audit.as_fhir(row) for row in shown], shown[-1].position if more else None
+        return [self._audit.as_fhir(row) for row in shown], shown[-1].position if more and shown else None
 
     async def _authorise(self, requester: Requester) -> None:
         if AUDITORS & set(requester.roles) and granted(self._roles, requester, Interaction.SEARCH, "AuditEvent"):

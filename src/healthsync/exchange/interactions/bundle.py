@@ -49,8 +49,9 @@ class ProcessBundle:
         *,
         dispatch: Dispatch | None = None,
         preferred: Preferred = "minimal",
+        base: str = "",
     ) -> dict[str, Any]:
-        """The response Bundle.
+        """The response Bundle; `base` is the address before the resources in it.
 
         A transaction raises what its first bad entry deserves, and stores nothing; a batch answers entry by entry.
         """
@@ -60,7 +61,7 @@ class ProcessBundle:
             answers = await run.transaction(bundles.transaction(bundle))
         else:
             answers = [await run.alone(entry) for entry in bundles.batch(bundle)]
-        return bundles.responses(kind, answers)
+        return bundles.responses(kind, answers, base=base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class _Run:
             etag=f'W/"{stored.version}"',
             last_modified=stored.updated_at.isoformat(timespec="milliseconds"),
             outcome=operation_outcome(stored.warnings) if shown else None,
+            key=(stored.resource_type, stored.id),
         )
 
     async def _shown(self, answer: Answer) -> bundles.Body | None:

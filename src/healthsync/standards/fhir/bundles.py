@@ -273,7 +273,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The answer to one entry: `status` is an HTTP status such as 201."""
+    """The answer to one entry: `status` is an HTTP status such as 201, `key` the type and id that `resource` has."""
 
     status: int
     resource: Body | None = None
@@ -281,7 +281,7 @@ class Response:
     etag: str | None = None
     last_modified: str | None = None
     outcome: Body | None = None
-    full_url: str | None = None
+    key: tuple[str, str] | None = None
 
 
 # RFC 9110 §15: Bundle.entry.response.status begins with the code and "should" carry the words
@@ -329,9 +329,9 @@ def history(versions: Sequence[Version], *, base: str, links: Mapping[str, str],
     return _bundle("history", links, [_version(version, base) for version in versions], total)
 
 
-def responses(bundle_type: str, answers: Sequence[Response]) -> Json:
+def responses(bundle_type: str, answers: Sequence[Response], *, base: str) -> Json:
     """A `batch-response` or `transaction-response`; answers stand in the order of the request's entries."""
-    return _bundle(f"{bundle_type}-response", {}, [_response(answer) for answer in answers], None)
+    return _bundle(f"{bundle_type}-response", {}, [_response(answer, base) for answer in answers], None)
 
 
 def address(base: str, path: str, pairs: Sequence[tuple[str, str]]) -> str:
@@ -385,7 +385,7 @@ def _status(code: int) -> str:
     return f"{code} {_PHRASES.get(code, '')}".strip()
 
 
-def _response(answer: Response) -> Json:
+def _response(answer: Response, base: str) -> Json:
     response: Json = {"status": _status(answer.status)}
     for name, value in (("location", answer.location), ("etag", answer.etag), ("lastModified", answer.last_modified)):
         if value is not None:
@@ -393,8 +393,8 @@ def _response(answer: Response) -> Json:
     if answer.outcome is not None:
         response["outcome"] = answer.outcome
     entry: Json = {"response": response}
-    if answer.full_url is not None:
-        entry = {"fullUrl": answer.full_url, **entry}
     if answer.resource is not None:
+        if answer.key is not None:  # whatever has an id has a fullUrl (bundle.html#bundle-unique)
+            entry = {"fullUrl": full_url(base, *answer.key), **entry}
         entry["resource"] = answer.resource
     return entry

@@ -42,6 +42,7 @@ class ResourceSupport:
 
     conditional_delete  not-supported, single or multiple
     includes            whether _include and _revinclude are followed
+    searched_by         the search parameters that are answered, None for all of the type
     topics              of a Subscription: canonical URLs of what may be subscribed to (R5 Backport guide)
     """
 
@@ -56,6 +57,7 @@ class ResourceSupport:
     reference_policy: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
+    searched_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,9 @@ def _resource(support: ResourceSupport) -> dict[str, Any]:
         if support.includes:
             _add(described, "searchInclude", ["*", *_includes(support.type)])
             _add(described, "searchRevInclude", list(_referring().get(support.type, ())))
-        _add(described, "searchParam", [_parameter(each) for each in _searchable(support.type)])
+        named = support.searched_by
+        served = (each for each in _searchable(support.type) if named is None or each.name in named)
+        _add(described, "searchParam", [_parameter(each) for each in served])
     _add(described, "operation", _operations(support.operations))
     return described
 

@@ -35,7 +35,8 @@ class IndexValues(msgspec.Struct):
 
     What only exact comparison needs is filled when `whole` is asked for: `exact` (strings as written), `texts` (display
     and text beside codes; where there is no code, always), `typed` (identifiers with the system and code of their
-    type). `positions` are latitude and longitude, `local` the ids of contained resources that are referred to.
+    type). `positions` are latitude and longitude, `local` the ids of contained resources that are referred to, `inline`
+    the resources that stand where others have a reference (Bundle.composition).
     """
 
     whole: bool = False
@@ -50,18 +51,19 @@ class IndexValues(msgspec.Struct):
     exact: list[tuple[str, str]] = []
     texts: list[tuple[str, str]] = []
     local: list[tuple[str, str]] = []
+    inline: list[tuple[str, dict[str, Any]]] = []
     typed: list[tuple[str, str | None, str, str]] = []
     positions: list[tuple[str, Decimal, Decimal]] = []
 
     def deduplicate(self) -> None:
         """Keep each entry once, in the order of first appearance."""
-        for kind in _KINDS:
+        for kind in _KINDS:  # resources do not recur
             entries = getattr(self, kind)
             if len(entries) > 1:
                 entries[:] = dict.fromkeys(entries)
 
 
-_KINDS = tuple(name for name in IndexValues.__struct_fields__ if name != "whole")
+_KINDS = tuple(name for name in IndexValues.__struct_fields__ if name not in ("whole", "inline"))
 
 Emitter = Callable[[Any, str, IndexValues], None]
 
@@ -222,6 +224,7 @@ def _canonical(value: str, path: str, values: IndexValues) -> None:
 
 def _resource(value: dict[str, Any], path: str, values: IndexValues) -> None:
     """A resource inside a Bundle is referred to by standing there (Bundle.composition, Bundle.message)."""
+    values.inline.append((path, value))
     if "id" in value:
         values.references.append((path, f"{value['resourceType']}/{value['id']}"))
 

@@ -273,10 +273,12 @@ class _Matcher:
 
 
 def contained(resource: dict[str, Any], parameter: Parameter, values: IndexValues) -> Iterator[dict[str, Any]]:
-    """The contained resources that a reference parameter leads to."""
+    """The contained resources that a reference parameter leads to, and one that stands in a Bundle itself."""
     ids = {id_ for path, id_ in values.local if path in parameter.paths}
-    for each in resource.get("contained", ()) if ids else ():
-        if each.get("id") in ids and (not parameter.targets or each["resourceType"] in parameter.targets):
+    found = [each for each in resource.get("contained", ()) if each.get("id") in ids] if ids else []
+    found += [each for path, each in values.inline if path in parameter.paths]
+    for each in found:
+        if not parameter.targets or each["resourceType"] in parameter.targets:
             yield each
 
 

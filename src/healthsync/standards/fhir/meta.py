@@ -17,8 +17,12 @@ SETS = ("profile", "security", "tag")
 
 def given(parameters: Json) -> Json:
     """The Meta in the Parameters of `$meta-add` and `$meta-delete`. Raises InvalidInput (`required`, `structure`)."""
-    listed = parameters.get("parameter", [])
-    found = [each for each in listed if isinstance(each, dict) and each.get("name") == "meta"]
+    listed = parameters.get("parameter")
+    found = [
+        each
+        for each in (listed if isinstance(listed, list) else ())
+        if isinstance(each, dict) and each.get("name") == "meta"
+    ]
     meta = found[0].get("valueMeta") if len(found) == 1 else None
     if parameters.get("resourceType") != "Parameters" or not isinstance(meta, dict):
         told = "send Parameters with one parameter 'meta' that has a valueMeta"
@@ -29,8 +33,8 @@ def given(parameters: Json) -> Json:
 
 
 def answer(meta: Json) -> Json:
-    """The Parameters that `$meta`, `$meta-add` and `$meta-delete` answer."""
-    return {"resourceType": "Parameters", "parameter": [{"name": "return", "valueMeta": meta}]}
+    """The Parameters that `$meta`, `$meta-add` and `$meta-delete` answer; FHIR has no empty Meta."""
+    return {"resourceType": "Parameters", **({"parameter": [{"name": "return", "valueMeta": meta}]} if meta else {})}
 
 
 def added(resource: Json, more: Json) -> Json:
@@ -81,4 +85,5 @@ def _labels(resource: Json) -> set[Any]:
 
 
 def _identity(each: Any) -> Any:
-    return (each.get("system"), each.get("code")) if isinstance(each, dict) else str(each)
+    """Of what is no code as well: a patch may put anything there, and what comes of it is validated only then."""
+    return (str(each.get("system")), str(each.get("code"))) if isinstance(each, dict) else str(each)

@@ -29,7 +29,7 @@ _ATTRIBUTE_NAMES = (
 )
 _ATTRIBUTES = frozenset(_ATTRIBUTE_NAMES.split()) | {f"{_XML}lang", f"{_XML}id", f"{_XML}space"}
 
-_SAFE_LINK = re.compile(r"(?:https?:|mailto:|tel:|urn:|[#/.?]|[\w%-]+(?:[/?#.]|$))", re.IGNORECASE)
+_SAFE_LINK = re.compile(r"(?:https?:|ftps?:|mailto:|tel:|urn:|[#/.?]|[\w%-]+(?:[/?#.]|$))", re.IGNORECASE)
 # Local (#id), inline, or beside the page that shows it; a scheme or // would ask another host.
 _SAFE_IMAGE = re.compile(r"#|data:image/(?:png|jpeg|gif|webp);base64,|(?!//)[\w./%~-]+(?:[?#]|$)", re.IGNORECASE)
 _STYLE_URL = re.compile(r"url\s*\(\s*[\"']?([^\"')]*)", re.IGNORECASE)

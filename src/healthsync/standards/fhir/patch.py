@@ -36,6 +36,8 @@ def json_patch(resource: Json, operations: Any) -> Json:
     _bounded(operations)
     document, grown = copy.deepcopy(resource), 0
     for position, operation in enumerate(operations):
+        if any(str(operation.get(name, ""))[:1] not in ("", "/") for name in ("path", "from")):
+            raise InvalidInput(f"operation {position} has a path that is no JSON Pointer", code="structure")
         try:
             if operation.get("op") == "copy" and isinstance(operation.get("from"), str):
                 grown += len(json.dump(JsonPointer(operation["from"]).resolve(document)))

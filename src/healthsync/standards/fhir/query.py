@@ -128,7 +128,9 @@ class SearchQuery:
     """What was asked: all `criteria` must hold. `applied` are the pairs that had an effect, for the `self` link.
 
     A search across types has `type` "" and the `types` of `_type` (none: every type). It names parameters that all of
-    these have; one without `paths` is found at other elements in each of them.
+    these have; one without `paths` is found at other elements in each of them. With `contained` ("true" or
+    "both") the criteria are about contained resources (too), and the answer shows what contains them, or with
+    `contained_type` "contained" themselves.
     """
 
     type: str
@@ -143,10 +145,17 @@ class SearchQuery:
     applied: list[tuple[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     types: tuple[str, ...] = ()
+    contained: str | None = None
+    contained_type: str = "container"
 
 
 def parse(
-    resource_type: str, pairs: Iterable[tuple[str, str]], *, lenient: bool = False, strict: bool = False
+    resource_type: str,
+    pairs: Iterable[tuple[str, str]],
+    *,
+    lenient: bool = False,
+    strict: bool = False,
+    contained: bool = False,
 ) -> SearchQuery:
     """Read the decoded name/value pairs of a search on `resource_type`, or across types when that is "".
 
@@ -154,9 +163,13 @@ def parse(
     unknown filter, unless `lenient`, where it becomes a warning), `value` for a value that cannot be read or a control
     parameter that is given twice, `too-costly` beyond the limits. Lenient handling passes over a control parameter
     with a bad value and an unknown filter; a chain or `_has` that is not understood is refused even then. `strict`
-    handling passes over nothing that is unknown (search.html#errors).
+    handling passes over nothing that is unknown (search.html#errors). `contained` says whether who asks can deal with
+    `_contained` other than false.
     """
-    return _Reading(resource_type, list(pairs), lenient, strict).query()
+    query = _Reading(resource_type, list(pairs), lenient, strict).query()
+    if query.contained and not contained:
+        unserved("contained resources ('_contained') are searched by a search on their type only")
+    return query
 
 
 def parse_condition(resource_type: str, pairs: Iterable[tuple[str, str]]) -> SearchQuery:
@@ -196,6 +209,8 @@ class _Reading:
         for name, value in self.pairs:
             if self._read(name, value):
                 self.asked.applied.append((name, value))
+        if self.asked.contained:
+            self._check_contained()
         if self.asked.summary == "text" and self.asked.includes:  # search.html#summary: they cannot be mixed
             unreadable("_summary", "with 'text' nothing can be included")
         self.asked.warnings = list(dict.fromkeys(self.asked.warnings))
@@ -211,9 +226,10 @@ class _Reading:
             return self._tolerated(lambda: _CONTROLS[name](self.asked, value, self.lenient), f"'{name}'")
         if root in _INCLUDES:
             return self._tolerated(lambda: _read_include(self.asked, name, value), f"an '{root}'")
-        if name == "_contained":
+        if name in _CONTAINED:  # they select: passed over, another thing would be found
             self._once(name)
-            return self._tolerated(lambda: _read_contained(value), "'_contained'")
+            self._read_contained(name, value)
+            return True
         if name == "_type":
             return True
         if root in _UNSERVED or (root.partition(".")[0] in _OF_ONE_FORM and not _is_whole(name)):
@@ -264,6 +280,19 @@ class _Reading:
             self.asked.warnings.append(f"{what} could not be understood and was ignored")
             return False
         return True
+
+    def _read_contained(self, name: str, value: str) -> None:
+        """`_contained` decides whether, `_containedType` what is shown (search.html#contained)."""
+        if value not in _CONTAINED[name]:
+            unreadable(name, f"it takes {', '.join(_CONTAINED[name])}")
+        if name == "_containedType":
+            self.asked.contained_type = value
+        elif value != "false":
+            self.asked.contained = value
+
+    def _check_contained(self) -> None:
+        if not self.asked.type or self.asked.includes or any(key.parameter is not None for key in self.asked.sort):
+            unserved("'_contained' belongs to a search on one type, without includes, in the order of _lastUpdated")
 
     def _once(self, name: str) -> None:
         if name in self.seen:
@@ -353,11 +382,6 @@ def _read_cursor(query: SearchQuery, value: str, _: bool) -> None:
     query.cursor = value
 
 
-def _read_contained(value: str) -> None:
-    if value != "false":
-        unserved("searching contained resources ('_contained') is not supported by this server")
-
-
 _CONTROLS = {
     "_count": _read_count,
     "_sort": _read_sort,
@@ -368,10 +392,11 @@ _CONTROLS = {
 }
 _INCLUDES = {"_include": False, "_revinclude": True}
 _SILENT = frozenset({"_format", "_pretty"})
-_NEITHER = _SILENT | {"_contained"}
-# They select resources: passing them over would change what is found.
-_UNSERVED = frozenset({"_query", "_containedType"})
-_OF_ONE_FORM = frozenset({"_filter", "_has", "_type", "_contained"})
+_CONTAINED = {"_contained": ("false", "true", "both"), "_containedType": ("container", "contained")}
+_NEITHER = _SILENT | _CONTAINED.keys()
+# It selects resources: passing it over would change what is found.
+_UNSERVED = frozenset({"_query"})
+_OF_ONE_FORM = frozenset({"_filter", "_has", "_type", *_CONTAINED})
 
 
 def _is_whole(name: str) -> bool:

@@ -128,7 +128,7 @@ def index(resource: dict[str, Any], *, whole: bool = False, leaving: bool = Fals
     values = IndexValues(whole)
     compiled = _compiled(resource["resourceType"])
     (compiled.leaving if leaving else compiled.root).visit(resource, values)
-    if values.local and not whole:
+    if (values.local or values.inline) and not whole:
         _index_contained(resource, values)
     if once:
         values.deduplicate()
@@ -152,16 +152,16 @@ _CHAINED = ("tokens", "strings", "dates", "references", "uris", "numbers", "quan
 
 
 def _index_contained(resource: dict[str, Any], values: IndexValues) -> None:
-    """What a chain may ask about contained resources (search.html#contained)."""
+    """What a chain may ask about contained resources (search.html#contained), and those that stand in a Bundle."""
     inner = {each["id"]: each for each in resource.get("contained", ()) if "id" in each}
-    for path, id_ in dict.fromkeys(values.local):
-        if (found := inner.get(id_)) is not None:
-            kind, own = found["resourceType"], IndexValues()
-            _compiled(kind).root.visit(found, own)
-            values.tokens.append((f"{path}{CONTAINED}", None, kind))
-            for name in _CHAINED:
-                entries = getattr(own, name)[:MOST_CONTAINED]
-                getattr(values, name).extend((f"{path}{CONTAINED}{kind}.{at}", *rest) for at, *rest in entries)
+    local = [(path, inner[id_]) for path, id_ in dict.fromkeys(values.local) if id_ in inner]
+    for path, found in [*local, *values.inline]:
+        kind, own = found["resourceType"], IndexValues()
+        _compiled(kind).root.visit(found, own)
+        values.tokens.append((f"{path}{CONTAINED}", None, kind))
+        for name in _CHAINED:
+            entries = getattr(own, name)[:MOST_CONTAINED]
+            getattr(values, name).extend((f"{path}{CONTAINED}{kind}.{at}", *rest) for at, *rest in entries)
 
 
 def index_of(resource: dict[str, Any], names: frozenset[str], *, whole: bool = False) -> IndexValues:
