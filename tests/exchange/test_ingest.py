@@ -153,7 +153,7 @@ async def test_what_comes_for_a_retired_number_is_the_survivors_until_the_merge_
     await send(adt("A28", "A1"), adt("A28", "B1", **STOAT), adt("A40", "A1", extra="MRG|B1^^^ZHOSP^MR"))
     await send(oru("B1", "5.5", **STOAT), adt("A31", "B1", name="Stoat^Amelia", birth="19800101"))
     [survivor] = [p for p in await _found(hub, "Patient", "identifier=A1") if p.get("active", True)]
-    [retired] = [p for p in await _found(hub, "Patient", "identifier=B1")]
+    [retired] = await _found(hub, "Patient", "identifier=B1")
     assert survivor["name"][0]["family"] == "Quennell", "his record says what was sent for his own number"
     assert (retired["name"][0]["given"], retired["active"]) == (["Amelia"], False)
     [result] = await _found(hub, "Observation")
