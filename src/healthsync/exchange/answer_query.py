@@ -167,7 +167,7 @@ class AnswerQuery:
         if unknown := await self._disclose.unknown_domains(requester, query.domains):
             await self._record_refusal(requester, query.kind, NoCrossReference.TARGET_DOMAIN.value, asked)
             return QueryAnswer(AckCode.AE, _unknown_domains(query, unknown))
-        criteria = list(query.criteria)
+        criteria = [*query.criteria, ("active:not", "false")]  # PID cannot say that a number was merged away
         if query.domains:
             criteria.append(("identifier", ",".join(token(system, "") for system in query.domains)))
         try:
