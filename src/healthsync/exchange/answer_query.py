@@ -182,9 +182,8 @@ class AnswerQuery:
             )
 
         try:
-            try:  # PID cannot say that a number was merged away
-                found = await search(("active:not", "false"))
-            except Refused:  # the role does not see it either, or may not ask at all
+            found = await search(("active:not", "false"))  # PID cannot say that a number was merged away
+            if isinstance(found, Refusal):  # the role does not see it either, or may not ask at all
                 found = await search()
         except InvalidInput as problem:
             fault = QueryFault(ErrorCode.DATA_TYPE_ERROR, ("QPD", 1, 3), str(problem))
