@@ -110,6 +110,15 @@ def test_a_dose_sent_again_with_a_correction_is_the_same_dose() -> None:
     assert (dose["occurrenceDateTime"], dose["lotNumber"]) == ("2024-03-02", "LOTB")
 
 
+def test_a_dose_that_was_refused_and_given_later_has_no_reason_why_not() -> None:
+    refused = message("VXU^V04", "ORC|RE||F1^EHR", "RXA|0|1|20240301||08^HepB^CVX|999||||||||||||00^No^NIP002||RE|A")
+    given = message("VXU^V04", "ORC|RE||F1^EHR", "RXA|0|1|20240302||08^HepB^CVX|0.5|mL|||||||||||||CP|U")
+    (dose,) = [r for r in stored(refused, given).values() if r["resourceType"] == "Immunization"]
+    assert (dose["status"], "statusReason" in dose) == ("completed", False)
+    (dose,) = [r for r in stored(given, refused).values() if r["resourceType"] == "Immunization"]
+    assert (dose["status"], "doseQuantity" in dose) == ("not-done", False)
+
+
 def test_a_dose_that_was_taken_back_is_not_told_again_by_what_was_sent_before() -> None:
     def dose(at: str, action: str, kind: str) -> Conversion:
         rxa = f"RXA|0|1|20240301||08^HepB^CVX|0.5|mL|||||||||||||CP|{action}"

@@ -147,6 +147,19 @@ def test_a_power_of_ten_whose_caret_was_not_escaped_stays_one_unit() -> None:
     assert observation("OBX|1|NM|T1^Item^L||7.5|10^ten^99X|||||F")["valueQuantity"]["unit"] == "ten"
 
 
+def test_a_corrected_value_is_not_judged_as_the_one_before_it() -> None:
+    texts = (
+        "OBX|1|NM|T1^Item^L||100|mg/dL|70-90|H|||F",
+        "OBX|1|NM|T1^Item^L||5|mmol/L||||C",
+        "OBX|1|NM|T1^Item^L||||||||U",
+    )
+    told = [next(m for m in oru(OBR, text).resources if m.type == "Observation") for text in texts]
+    corrected = merged(told[0].resource, told[1])
+    assert "interpretation" not in corrected
+    assert "referenceRange" not in corrected
+    assert merged(told[0].resource, told[2])["interpretation"], "a change of status alone keeps all"
+
+
 def test_a_value_that_is_taken_back_leaves_none() -> None:
     told = [next(m for m in oru(OBR, f"OBX|1|NM|T1^Item^L||{sent}||||||C").resources if m.type == "Observation")
             for sent in ("5", '""')]  # fmt: skip

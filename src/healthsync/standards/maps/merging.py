@@ -23,6 +23,8 @@ RESULT_FORMS = ("value", "component", "dataAbsentReason")
 """How an Observation tells its result: one excludes the others (obs-6, obs-7)."""
 
 
+_OF_A_VALUE = ("interpretation", "referenceRange")
+"""How another value was judged says nothing of this one."""
 _STATES = frozenset({"clinicalStatus", "verificationStatus", "abatementDateTime", "cancelationReason"})
 """What something was like at a time: absent now, it was so no longer."""
 _PROGRESS = {"registered": 1, "partial": 2, "preliminary": 2, "final": 3} | dict.fromkeys(
@@ -78,6 +80,9 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
     overtaken = mapped.type == "Encounter" and _was_before(stored, mapped)
     for path in () if is_late or overtaken else mapped.cleared:
         _clear(result, path)
+    if mapped.type == "Observation" and not is_late and any(_choice(name) in RESULT_FORMS for name in new):
+        for name in _OF_A_VALUE:
+            result.pop(name, None)
     for name, value in (_not_overtaken(new) if overtaken else new).items():
         if is_late and name not in _GATHERED and (name in _STATES or _is_told(stored, name)):
             if name == "identifier":
