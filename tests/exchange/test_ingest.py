@@ -113,6 +113,73 @@ async def test_a_merge_retires_the_old_record_and_late_results_reach_the_survivo
     assert str(observation["valueQuantity"]["value"]) == "5.50"
 
 
+def oru(mrn: str, value: str, *, status="F", filler="F1", at="20240301080000+0000", **patient) -> bytes:
+    """A laboratory's result of one glucose."""
+    order = f"OBR|1||{filler}^LAB|PN^Panel^L|||{at}|||||||||||||||{at}||LAB|{status}"
+    text = f"{order}\nOBX|1|NM|GLU^Glucose^L||{value}|mmol/L|||||{status}"
+    return adt("A28", mrn, extra=text, **patient).replace(b"ADT^A28", b"ORU^R01")
+
+
+STOAT = {"name": "Stoat^Amy", "birth": "19800101"}
+
+
+async def test_a_number_of_an_order_that_is_given_anew_overwrites_nothing_of_another_patient(hub, send):
+    await send(oru("P1", "5.5"), oru("P2", "30", **STOAT))
+    for number, value in (("P1", "5.5"), ("P2", "30")):
+        [patient] = await _found(hub, "Patient", f"identifier={number}")
+        [result] = await _found(hub, "Observation", f"patient={patient['id']}")
+        [report] = await _found(hub, "DiagnosticReport", f"patient={patient['id']}")
+        assert str(result["valueQuantity"]["value"]) == value
+        assert report["result"] == [{"reference": f"Observation/{result['id']}"}]
+    await send(oru("P2", "31", status="C", **STOAT), oru("P1", "5.5", status="W"))
+    told = {o["status"]: str(o["valueQuantity"]["value"]) for o in await _found(hub, "Observation")}
+    assert told == {"corrected": "31", "entered-in-error": "5.5"}
+
+
+async def test_a_visit_that_is_sent_for_another_patient_stays_the_first_ones_too(hub, send):
+    await send(adt("A01", "P1", **visit("V1")), adt("A08", "P2", **visit("V1"), **STOAT))
+    visits = await _found(hub, "Encounter", "identifier=V1")
+    assert len({v["subject"]["reference"] for v in visits}) == 2
+
+
+async def test_a_correction_after_a_merge_replaces_what_came_under_the_retired_number(hub, send):
+    await send(adt("A28", "A1"), adt("A28", "B1", **STOAT), oru("B1", "5.5", **STOAT))
+    await send(adt("A40", "A1", extra="MRG|B1^^^ZHOSP^MR"), oru("A1", "6.5", status="C"))
+    [result] = await _found(hub, "Observation")
+    assert (result["status"], str(result["valueQuantity"]["value"])) == ("corrected", "6.5")
+
+
+async def test_what_comes_for_a_retired_number_is_the_survivors_until_the_merge_is_taken_back(hub, send):
+    await send(adt("A28", "A1"), adt("A28", "B1", **STOAT), adt("A40", "A1", extra="MRG|B1^^^ZHOSP^MR"))
+    await send(oru("B1", "5.5", **STOAT), adt("A31", "B1", name="Stoat^Amelia", birth="19800101"))
+    [survivor] = [p for p in await _found(hub, "Patient", "identifier=A1") if p.get("active", True)]
+    [retired] = await _found(hub, "Patient", "identifier=B1")
+    assert survivor["name"][0]["family"] == "Quennell", "his record says what was sent for his own number"
+    assert (retired["name"][0]["given"], retired["active"]) == (["Amelia"], False)
+    [result] = await _found(hub, "Observation")
+    assert result["subject"]["reference"] == f"Patient/{survivor['id']}"
+    await send(two("A37", "A1", "B1"))
+    [result] = await _found(hub, "Observation")
+    assert result["subject"] == {"reference": f"Patient/{retired['id']}"}
+    assert [r["id"] for r in await _found(hub, "Observation", f"patient={retired['id']}")] == [result["id"]]
+    await send(oru("B1", "7", filler="F2", **STOAT))
+    assert len(await _found(hub, "Observation", f"patient={retired['id']}")) == 2
+
+
+async def test_all_numbers_that_a_merge_names_go_out_of_use(hub, send):
+    await send(*(adt("A28", number, **STOAT) for number in ("A1", "B1", "C1")))
+    await send(adt("A40", "A1", extra="MRG|B1^^^ZHOSP^MR~C1^^^ZHOSP^MR", **STOAT))
+    patients = {p["identifier"][0]["value"]: p.get("active", True) for p in await _found(hub, "Patient")}
+    assert patients == {"A1": True, "B1": False, "C1": False}
+
+
+async def test_a_merge_that_repeats_the_retired_number_in_pid_3_is_a_merge(hub, send):
+    await send(adt("A28", "A1"), adt("A28", "B1"))
+    await send(adt("A40", "A1^^^ZHOSP^MR~B1", extra="MRG|B1^^^ZHOSP^MR"))
+    [survivor] = [p for p in await _found(hub, "Patient") if p.get("active", True)]
+    assert [number["value"] for number in survivor["identifier"]] == ["A1"]
+
+
 async def test_a_merge_back_leaves_one_active_record_and_none_lost(hub, send):
     await send(
         adt("A28", "A1"), adt("A28", "B1"),

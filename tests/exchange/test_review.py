@@ -490,6 +490,12 @@ async def test_a_pin_that_a_newer_one_displaced_while_merged_is_back_after_the_u
     assert await log_is_the_tables(hub)
 
 
+async def test_a_record_is_not_taken_apart_from_itself(hub: Hub) -> None:
+    await put(hub, person("a", "1"))
+    with pytest.raises(InvalidInput, match="split"):
+        await hub.steward_identity.unmerge(ANN, "a", "a", "other-mother")
+
+
 async def test_an_unmerge_gives_both_records_back_and_tells_it(hub: Hub) -> None:
     await put(hub, person("a", "1"))
     await put(hub, person("b", "2", **JOHN))

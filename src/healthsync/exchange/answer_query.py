@@ -170,15 +170,21 @@ class AnswerQuery:
         criteria = list(query.criteria)
         if query.domains:
             criteria.append(("identifier", ",".join(token(system, "") for system in query.domains)))
-        try:
-            found = await self._disclose.search(
+
+        async def search(*in_use: tuple[str, str]) -> DisclosedPage | Refusal:
+            return await self._disclose.search(
                 requester,
-                fhir_search.parse("Patient", criteria),
+                fhir_search.parse("Patient", [*criteria, *in_use]),
                 after=after[0],
                 count=min(query.limit or MOST_PATIENTS, MOST_PATIENTS),
                 asked=asked,
                 interaction=interaction,
             )
+
+        try:
+            found = await search(("active:not", "false"))  # PID cannot say that a number was merged away
+            if isinstance(found, Refusal):  # the role does not see it either, or may not ask at all
+                found = await search()
         except InvalidInput as problem:
             fault = QueryFault(ErrorCode.DATA_TYPE_ERROR, ("QPD", 1, 3), str(problem))
             raise QueryNotUnderstood(fault) from None

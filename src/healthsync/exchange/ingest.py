@@ -488,8 +488,14 @@ class Ingest:
 
     # (2)
     async def _identify(self, tx: Transaction, submission: Submission, work: _Work) -> None:
-        """A number that was merged away leads to its survivor; a message that takes a merge back means the number."""
+        """A number that was merged away leads to its survivor; a message that takes a merge back means the number.
+
+        What is said of the patient under a retired number stays with its own record, so that the survivor is what he
+        would be without it; what else the message tells is the survivor's, with the number that it was sent for.
+        """
         moved: dict[str, str] = {}
+        own: dict[str, str] = {}
+        former: dict[str, dict[str, Any]] = {}
         follows = not any(isinstance(each, PatientLink) and each.kind == "unlink" for each in submission.merges)
         for entry in work.incoming:
             if entry.mode != "merge" or entry.resource["resourceType"] != "Patient":
@@ -499,17 +505,31 @@ class Ingest:
             )
             if known is not None:
                 work.patient_keys[known.patient_id] = known.patient_key
-                if known.patient_id != entry.resource["id"]:
-                    moved[f"Patient/{entry.resource['id']}"] = f"Patient/{known.patient_id}"
+                if known.patient_id != (id_ := entry.resource["id"]):
+                    moved[f"Patient/{id_}"] = f"Patient/{known.patient_id}"
+                    if follows and (retired := await self._retired(tx, submission, entry, known)):
+                        own[id_] = retired.patient_id
+                        work.patient_keys[retired.patient_id] = retired.patient_key
+                        former[f"Patient/{id_}"] = renumbered.number_of(entry.resource)
         await self._stand_in_for_retired(tx, submission, work)
         if not moved:
             return
         for position, entry in enumerate(work.incoming):
-            resource = references.rewrite(entry.resource, moved)
+            resource = references.rewrite(renumbered.filed_for(entry.resource, former), moved)
             new_id = moved.get(f"{resource['resourceType']}/{resource['id']}")
-            if new_id is not None:
+            if resource["resourceType"] == "Patient" and resource["id"] in own:
+                resource = renumbered.out_of_use({**resource, "id": own[resource["id"]]})
+            elif new_id is not None:
                 resource = {**resource, "id": new_id.partition("/")[2]}
             work.incoming[position] = structs.replace(entry, resource=resource)
+
+    async def _retired(
+        self, tx: Transaction, submission: Submission, entry: Incoming, known: SourcePatient
+    ) -> SourcePatient | None:
+        """The patient out of use whom the first number of a message means; None where that number is in use."""
+        numbers = entry.resource.get("identifier", [])
+        named = await self._identity.find_source_patient(tx, submission.source, numbers, follow_merges=False)
+        return named if named is not None and named.patient_key != known.patient_key else None
 
     async def _stand_in_for_retired(self, tx: Transaction, submission: Submission, work: _Work) -> None:
         """A number may be merged away before it was ever heard of: what comes for it later must find the survivor."""
@@ -586,6 +606,49 @@ class Ingest:
         return {resource["id"] for resource in verdict.stand_ins if resource["resourceType"] == "Patient"}
 
     # (4)
+    async def _told_apart(
+        self, tx: Transaction, submission: Submission, work: _Work, heads: Mapping[Key, Any]
+    ) -> dict[str, str]:
+        """What a message names by a number under which something of somebody else is stored → an id of its own.
+
+        Laboratories give numbers anew after a while, and a visit may be sent for the wrong patient: nothing that is
+        known of one person is overwritten by what is said of another. Corrections (HL7 v2 A44, A45) say what moves.
+        """
+        if submission.merges:
+            return {}
+        meant = {
+            e.key: owner
+            for e in work.incoming
+            if e.mode == "merge"
+            and e.key[0] != "Patient"
+            and (head := heads.get(e.key)) is not None
+            and head["patient_key"] is not None
+            and (owners := [work.patient_keys[id_] for id_ in work.compartments[e.key]])
+            and head["patient_key"] not in owners
+            for owner in owners[:1]
+        }
+        if not meant:
+            return {}
+        keys = {*meant.values(), *(heads[key]["patient_key"] for key in meant)}
+        person = await self._identity.enterprise_ids(tx, sorted(keys))
+        return {
+            "/".join(key): f"{key[0]}/{self.resource_id(key[0], submission.source, f'{key[1]} of patient {owner}')}"
+            for key, owner in meant.items()
+            if person.get(owner) is None or person.get(owner) != person.get(heads[key]["patient_key"])
+        }
+
+    @staticmethod
+    def _rename(work: _Work, named: Mapping[str, str]) -> None:
+        """Bring what arrives in under other ids; what refers to it follows."""
+        for position, entry in enumerate(work.incoming):
+            id_ = named.get("/".join(entry.key), "/".join(entry.key)).partition("/")[2]
+            resource = {**references.rewrite(entry.resource, named), "id": id_}
+            work.incoming[position] = structs.replace(entry, resource=resource)
+        work.compartments = {
+            (key[0], named.get("/".join(key), "/".join(key)).partition("/")[2]): patients
+            for key, patients in work.compartments.items()
+        }
+
     async def _compare_and_seal(self, tx: Transaction, submission: Submission, work: _Work) -> None:
         keys = sorted({entry.key for entry in work.incoming})
         known = {e.key: e.found.row for e in work.incoming if e.found is not None and e.found.row is not None}
@@ -599,6 +662,9 @@ class Ingest:
         if not is_small:
             heads |= await self._records.heads(tx, asked, visibility)
         _check_all_open(submission.requester, heads)
+        if named := await self._told_apart(tx, submission, work, heads):
+            self._rename(work, named)
+            return await self._compare_and_seal(tx, submission, work)
         if not is_small:
             changed = [e.key for e in work.incoming if not _same(heads.get(e.key), digests[id(e)], e)]
             known |= await self._records.current(tx, sorted({key for key in changed if key in heads} - known.keys()))
@@ -960,6 +1026,7 @@ class Ingest:
         one, other, told = decided.patient, decided.other, f"Patient/{decided.patient.patient_id}"
         both = [one.patient_key, other.patient_key]
         before = await self._identity.enterprise_ids(tx, both)
+        survivors = await self._survivors(tx, before.values()) if decided.kind != "link" else {}
         if decided.kind == "split":
             outcome = await self._identity.split(tx, one, decided.by, decided.reason)
         else:
@@ -973,10 +1040,35 @@ class Ingest:
         if decided.kind == "link":
             return [Event(EventName.PATIENT_MATCHED, told, {"person": str(outcome.enterprise_id)})]
         await self._tell_who_is_active(tx, submission, work, {*both, *outcome.changed_members})
+        for retired, survivor in (await self._survivors(tx, persons)).items():
+            if (former := survivors.get(retired, survivor)) != survivor:
+                await self._give_back(tx, submission, work, retired, former, survivor)
         asked = await self._ask_again(tx, work, persons)
         person = {"person": str(outcome.enterprise_id)}
         unmerged = [Event(EventName.PATIENT_UNMERGED, told, person)] if outcome.changed_members else []
         return [*unmerged, *asked]
+
+    async def _survivors(self, tx: Transaction, persons: Iterable[str]) -> dict[str, str]:
+        """Each patient of these persons → the one in use for him, himself as a rule."""
+        members = [member for person in sorted(set(persons)) for member in await self._identity.members(tx, person)]
+        by = await self._identity.taken_over_by(tx, [member.patient_key for member in members])
+        survivors = {}
+        for id_ in by:
+            survivors[id_] = id_
+            while (further := by.get(survivors[id_])) is not None:
+                survivors[id_] = further
+        return survivors
+
+    async def _give_back(
+        self, tx: Transaction, submission: Submission, work: _Work, retired: str, former: str, survivor: str
+    ) -> None:
+        """What came under the number of `retired` while `former` stood for him is now `survivor`'s."""
+        rows = await self._records.current(tx, [("Patient", retired)])
+        (patient,) = await self._vault.open(tx, list(rows.values())) or [{}]
+        filed = await self._records.referring(tx, [f"Patient/{former}"], None, _FILED, EVERYTHING, limit=_MOST_REFILED)
+        await self._restate(
+            tx, submission, work, filed, lambda old: renumbered.given_back(old, patient, former, survivor)
+        )
 
     async def _accept(self, tx: Transaction, work: _Work, decided: Decided) -> list[Event]:
         """What was held is taken in as if nothing had been known of the patient before."""

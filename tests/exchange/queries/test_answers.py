@@ -78,6 +78,15 @@ async def test_demographics_find_patients_and_show_them_in_pid(ask: Asking) -> N
     ]
 
 
+async def test_who_was_merged_away_is_no_patient_of_an_answer(ask: Asking) -> None:
+    survivor = await ask.know(patient("M-1"))
+    gone = {"active": False, "link": [{"type": "replaced-by", "other": {"reference": f"Patient/{survivor}"}}]}
+    await ask.know(patient("M-2", **gone))
+    answer = await ask("QBP^Q22^QBP_Q21", pdq("@PID.5.1^QUEN*"), "RCP|I")
+    assert [pid.get(3) for pid in answer.all("PID")] == ["M-1"]
+    assert answer.get("QAK-4") == "1"
+
+
 async def test_patients_are_found_by_the_fields_of_the_standard(ask: Asking) -> None:
     maiden = "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName"
     await ask.know(patient("M-1", address=[{"city": "Holbrook"}], extension=[{"url": maiden, "valueString": "Tarn"}]))

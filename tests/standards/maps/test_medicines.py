@@ -6,6 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from healthsync.standards.maps import Conversion
+
+from .golden_pairs import converted
 from .test_orders import message, of_type, only, stored
 
 RXO = "RXO|161^Acetaminophen^RXNORM|500||mg^^UCUM"
@@ -105,6 +108,30 @@ def test_a_dose_sent_again_with_a_correction_is_the_same_dose() -> None:
     second = message("VXU^V04", "ORC|RE||F1^EHR", "RXA|0|1|20240302||08^HepB^CVX|0.5|mL||||||||LOTB|||||CP|U")
     (dose,) = [r for r in stored(first, second).values() if r["resourceType"] == "Immunization"]
     assert (dose["occurrenceDateTime"], dose["lotNumber"]) == ("2024-03-02", "LOTB")
+
+
+def test_a_dose_that_was_refused_and_given_later_has_no_reason_why_not() -> None:
+    refused = message("VXU^V04", "ORC|RE||F1^EHR", "RXA|0|1|20240301||08^HepB^CVX|999||||||||||||00^No^NIP002||RE|A")
+    given = message("VXU^V04", "ORC|RE||F1^EHR", "RXA|0|1|20240302||08^HepB^CVX|0.5|mL|||||||||||||CP|U")
+    (dose,) = [r for r in stored(refused, given).values() if r["resourceType"] == "Immunization"]
+    assert (dose["status"], "statusReason" in dose) == ("completed", False)
+    (dose,) = [r for r in stored(given, refused).values() if r["resourceType"] == "Immunization"]
+    assert (dose["status"], "doseQuantity" in dose) == ("not-done", False)
+
+
+def test_a_dose_that_was_taken_back_is_not_told_again_by_what_was_sent_before() -> None:
+    def dose(at: str, action: str, kind: str) -> Conversion:
+        rxa = f"RXA|0|1|20240301||08^HepB^CVX|0.5|mL|||||||||||||CP|{action}"
+        pid = "PID|1||P1^^^ZHOSP^MR||Wick^Ora||19520416|F"
+        return converted("\n".join([f"MSH|^~\\&|EHR|Z|HUB|HIE|{at}||{kind}|{at}|P|2.5.1", pid, "ORC|RE|M1|F1", rxa]))
+
+    for kind, name in (("VXU^V04", "Immunization"), ("RAS^O17", "MedicationAdministration")):
+        deleted, before, after = (
+            dose(at, action, kind) for at, action in (("20240302", "D"), ("20240301", "A"), ("20240303", "A"))
+        )
+        for messages, status in (((deleted, before), "entered-in-error"), ((deleted, after), "completed")):
+            (told,) = [r for r in stored(*messages).values() if r["resourceType"] == name]
+            assert told["status"] == status
 
 
 def test_an_amount_of_999_is_not_known() -> None:

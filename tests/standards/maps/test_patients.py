@@ -10,7 +10,7 @@ from healthsync.errors import InvalidInput
 from healthsync.standards.maps import PatientMerge
 from healthsync.standards.normalise import Conventions, DateOrder
 
-from .golden_pairs import converted
+from .golden_pairs import after, converted
 
 HEAD = r"MSH|^~\&|ADM|GENERAL|HUB|HIE|20240301081500+0100||{}|K1|P|2.5.1"
 
@@ -165,6 +165,30 @@ def test_a_date_of_death_stands_instead_of_the_indicator() -> None:
     found = patient("PID|1||P^^^Z^MR||A^B" + "|" * 24 + "20240401|Y")
     assert found["deceasedDateTime"] == "2024-04-01"
     assert "deceasedBoolean" not in found
+
+
+def test_what_was_written_earlier_and_comes_late_only_adds_to_what_is_known_of_a_patient() -> None:
+    def told(at: str, event: str, street: str, more: str = "", number: str = "P1^^^ZHOSP^MR") -> str:
+        pid = f"PID|1||{number}||Doe^Jane||19700101|F|||{street}^^Salem{more}"
+        return f"MSH|^~\\&|ZHIS|ZHOSP|ZHUB|ZHIE|{at}||ADT^{event}|{at}|P|2.5.1\nEVN|{event}|{at}\n{pid}\nPV1|1|N"
+
+    new = told("20240229120000+0000", "A31", "5 Fir", "|" * 18 + "20240228")
+    old = told("20240228120000+0000", "A28", "1 Elm", "||5550142" + "|" * 17 + "N", "P1^^^ZHOSP^MR~N9^^^ZCARD^PI")
+    (patient,) = after(new, old)["Patient"]
+    assert patient["address"][0]["line"] == ["5 Fir"]
+    assert patient["deceasedDateTime"] == "2024-02-28"
+    assert [number["value"] for number in patient["identifier"]] == ["P1", "N9"]
+    assert patient["telecom"][0]["value"] == "5550142"
+    (patient,) = after(told("20990101", "A28", "1 Elm"), new)["Patient"]
+    assert patient["address"][0]["line"] == ["5 Fir"], "a message from the future makes no other late"
+
+
+def test_a_birth_date_is_as_exact_as_the_message_says() -> None:
+    def born(sent: str) -> str:
+        text = f"MSH|^~\\&|ZHIS|ZHOSP|ZHUB|ZHIE|20240228||ADT^A28|1|P|2.3\nPID|1||P1||Doe^Jane||{sent}|F"
+        return after(text)["Patient"][0]["birthDate"]
+
+    assert [born(f"19480301^{exact}") for exact in ("Y", "L", "D")] == ["1948", "1948-03", "1948-03-01"]
 
 
 def test_empty_says_nothing_and_two_quotes_delete() -> None:

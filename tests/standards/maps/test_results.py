@@ -50,6 +50,7 @@ MG = {"unit": "mg/L", "system": "http://unitsofmeasure.org", "code": "mg/L"}
         ("SN", "^28", "valueQuantity", {"value": Decimal("28"), **MG}),
         ("SN", ">^630", "valueQuantity", {"value": Decimal("630"), "comparator": ">", **MG}),
         ("SN", "=^7", "valueQuantity", {"value": Decimal("7"), **MG}),
+        ("SN", "^2^+", "valueString", "2+ mg/L"),
         ("SN", "<>^7", "valueString", "<> 7 mg/L"),
         ("SN", "^1^-^3", "valueRange", {"low": {"value": Decimal(1), **MG}, "high": {"value": Decimal(3), **MG}}),
         (
@@ -119,6 +120,10 @@ def _limit(number: str) -> dict[str, Any]:
         ("<5", {"high": _limit("5")}),
         ("≤ 5.0", {"high": _limit("5.0")}),
         ("> 60", {"low": _limit("60")}),
+        ("> OR = 60", {"low": _limit("60")}),
+        ("< or =5", {"high": _limit("5")}),
+        ("(3.5 to 5.0)", {"low": _limit("3.5"), "high": _limit("5.0")}),
+        ("3.5-5.0 mg/L", {"low": _limit("3.5"), "high": _limit("5.0")}),
         ("110-70", {}),
         ("<5-6", {}),
         ("1.2.3", {}),
@@ -135,6 +140,32 @@ def test_the_limits_of_a_number_are_numbers_beside_their_text(sent: str, limits:
 
 def test_a_unit_without_coding_system_is_not_called_ucum() -> None:
     assert observation("OBX|1|NM|T1^Item^L||88|µmol/L|||||F")["valueQuantity"] == {"value": 88, "unit": "µmol/L"}
+
+
+def test_a_power_of_ten_whose_caret_was_not_escaped_stays_one_unit() -> None:
+    assert observation("OBX|1|NM|T1^Item^L||7.5|10^3/uL|||||F")["valueQuantity"]["unit"] == "10^3/uL"
+    assert observation("OBX|1|NM|T1^Item^L||7.5|10^ten^99X|||||F")["valueQuantity"]["unit"] == "ten"
+
+
+def test_a_corrected_value_is_not_judged_as_the_one_before_it() -> None:
+    texts = (
+        "OBX|1|NM|T1^Item^L||100|mg/dL|70-90|H|||F",
+        "OBX|1|NM|T1^Item^L||5|mmol/L||||C",
+        "OBX|1|NM|T1^Item^L||||||||U",
+    )
+    told = [next(m for m in oru(OBR, text).resources if m.type == "Observation") for text in texts]
+    corrected = merged(told[0].resource, told[1])
+    assert "interpretation" not in corrected
+    assert "referenceRange" not in corrected
+    assert merged(told[0].resource, told[2])["interpretation"], "a change of status alone keeps all"
+
+
+def test_a_value_that_is_taken_back_leaves_none() -> None:
+    told = [next(m for m in oru(OBR, f"OBX|1|NM|T1^Item^L||{sent}||||||C").resources if m.type == "Observation")
+            for sent in ("5", '""')]  # fmt: skip
+    stored = merged(told[0].resource, told[1])
+    assert "valueQuantity" not in stored
+    assert stored["dataAbsentReason"]["coding"][0]["code"] == "unknown"
 
 
 def test_an_embedded_document_is_an_attachment_and_never_text() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from healthsync.standards.fhir import validate
 from healthsync.standards.maps import merged
+from healthsync.standards.maps.merging import AS_OF
 
 from .golden_pairs import after, converted
 
@@ -88,6 +89,22 @@ def test_a_cancelled_admission_is_cancelled_and_a_late_resend_does_not_revive_it
     for order in ((ADMISSION, cancel), (cancel, ADMISSION)):
         (visit,) = told(*order)
         assert visit["status"] == "cancelled"
+
+
+def test_whoever_is_admitted_after_the_cancelling_is_there() -> None:
+    cancel, again = adt("A11", at="20240301090000"), adt("A01", at="20240301100000")
+    (visit,) = told(ADMISSION, cancel, again)
+    assert visit["status"] == "in-progress"
+    (visit,) = told(ADMISSION, cancel, again, cancel, adt("A08", at="20240301110000"))
+    assert visit["status"] == "in-progress", "the cancelling that comes once more is the older one"
+
+
+def test_a_discharge_that_comes_after_its_cancelling_ends_nothing() -> None:
+    undone = adt("A13", at="20240303110000", place="ICU^3^B^ZHOSP")
+    (visit,) = told(ADMISSION, TRANSFER, undone, DISCHARGE)
+    assert (visit["status"], "end" in visit["period"], places(visit, "active")) == ("in-progress", False, 1)
+    (visit,) = told(ADMISSION, undone, DISCHARGE, adt("A03", at="20240304100000", discharged="20240304100000+0000"))
+    assert (visit["status"], visit["period"]["end"]) == ("finished", "2024-03-04T10:00:00+00:00")
 
 
 def places(visit: dict[str, Any], status: str) -> int:
@@ -177,7 +194,7 @@ def test_a_field_that_is_empty_this_time_keeps_what_it_told_before() -> None:
     after = merged(first.resource, second)
     assert [number["value"] for number in after["identifier"]] == ["P1", "N9", "523111234"]
     assert [phone["value"] for phone in after["telecom"]] == ["(206)3", "(206)2"]
-    assert after["extension"] == first.resource["extension"]
+    assert [each for each in after["extension"] if each["url"] != AS_OF] == first.resource["extension"]
     assert merged(after, second) == after
 
 

@@ -190,7 +190,10 @@ class StewardIdentity:
 
     async def unmerge(self, steward: Actor, patient_id: str, other_id: str, reason: str) -> None:
         """Two records are two persons', whatever linked or merged them: each person is again what it would have been
-        without. Raises UnknownPatient."""
+        without. Raises UnknownPatient, InvalidInput."""
+        if patient_id == other_id:
+            told = "these are not two records; to take one from all others of its person, split it"
+            raise InvalidInput(told, code="business-rule")
         await self._put_right(steward, "unlink", "identity-unmerge", patient_id, other_id, reason)
 
     async def split(self, steward: Actor, patient_id: str, reason: str) -> None:

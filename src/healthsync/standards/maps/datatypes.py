@@ -47,13 +47,23 @@ Converter = Callable[[Repetition, Scribe], Any]
 
 
 def date_time(rep: Repetition, scribe: Scribe) -> str | None:
-    """DTM[dateTime], TS.1, DT."""
-    return scribe.date_time(part(rep, 1))
+    """DTM[dateTime], TS, DT."""
+    return scribe.date_time(_as_exact_as_said(rep))
+
+
+def _as_exact_as_said(rep: Repetition) -> str:
+    """The time without what TS.2 (before v2.6, §2.A.77) says to be padding: `19480101^Y` is the year."""
+    text, exact = rep.parts[1], rep.parts[2]
+    return text[: _EXACT.get(exact)] if exact else text
+
+
+_EXACT = {"Y": 4, "L": 6, "D": 8}
+"""Year, month and day of TS.2: so many characters are meant."""
 
 
 def date(rep: Repetition, scribe: Scribe) -> str | None:
     """The day of a DT or DTM. Nobody was born after tomorrow, which has begun in another time zone."""
-    text = part(rep, 1)
+    text = _as_exact_as_said(rep)
     shown, today = times.date_only(text), scribe.ctx.received_at.date()
     born = scribe.path in _BIRTH_DATES
     if shown is None and text:

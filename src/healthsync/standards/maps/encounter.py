@@ -53,6 +53,7 @@ def tell_visit(draft: Draft, pv1: Segment, event: Event, happened: str | None, s
     draft.partial = ("period", "hospitalization")
     _tell_class(draft, pv1)
     _tell_status(draft, pv1, event)
+    draft.as_of = (happened or "") if event.status else ""
     _tell_period(draft, event, happened, scribe)
     since = happened if event.moves else draft.resource.get("period", {}).get("start") if event.admits else None
     if places := _places(pv1, event, happened, since, scribe):

@@ -4,7 +4,8 @@ An element that the message does not have is kept; one that it has replaces the 
 Where several fields or messages feed one element (PID-3 and PID-19 are identifiers, each correction tells one result of
 a report), its entries are merged one by one. An event that arrives late does not undo a later one: for a visit the
 rules are in `unless`, for other things (a result, an appointment, an account, a problem) the time of the event is kept
-beside them, and what is older only fills in what is missing.
+beside them, and what is older only fills in what is missing. A visit keeps the time of the event that ended, cancelled
+or reopened it: what is older does not undo that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ RESULT_FORMS = ("value", "component", "dataAbsentReason")
 """How an Observation tells its result: one excludes the others (obs-6, obs-7)."""
 
 
+_OF_A_VALUE = ("interpretation", "referenceRange")
+"""How another value was judged says nothing of this one."""
 _STATES = frozenset({"clinicalStatus", "verificationStatus", "abatementDateTime", "cancelationReason"})
 """What something was like at a time: absent now, it was so no longer."""
 _PROGRESS = {"registered": 1, "partial": 2, "preliminary": 2, "final": 3} | dict.fromkeys(
@@ -68,17 +71,24 @@ _SAME: dict[str, Callable[[Resource], Hashable]] = {
 
 def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
     """The resource to store; `stored` and `mapped` stay as they are."""
-    new = _stamped(mapped)
+    begins_anew = stored is not None and _begins_anew(stored, mapped)
+    new = _stamped(mapped) if begins_anew or _keeps_its_time(mapped) else mapped.resource
     if stored is None:
         return dict(new)
     result = dict(stored)
     is_late = _is_late(stored, mapped)
-    for path in () if is_late else mapped.cleared:
+    overtaken = mapped.type == "Encounter" and _was_before(stored, mapped)
+    for path in () if is_late or overtaken else mapped.cleared:
         _clear(result, path)
-    for name, value in new.items():
+    if mapped.type == "Observation" and not is_late and any(_choice(name) in RESULT_FORMS for name in new):
+        for name in _OF_A_VALUE:
+            result.pop(name, None)
+    for name, value in (_not_overtaken(new) if overtaken else new).items():
         if is_late and name not in _GATHERED and (name in _STATES or _is_told(stored, name)):
+            if name == "identifier":
+                result[name] = _with_numbers(result[name], value)
             continue
-        if (against := mapped.unless.get(name)) and _is_held(stored, name, against):
+        if (against := mapped.unless.get(name)) and _is_held(stored, name, against) and not begins_anew:
             continue
         _drop_other_forms(result, name)
         if name == "location" and new["resourceType"] == "Encounter":
@@ -99,7 +109,8 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
             result[name] = value
     if "statusHistory" in result:
         result["status"] = leaves.status(result["status"], result["statusHistory"])
-    return stored if mapped.as_of and _but_for_its_time(result) == _but_for_its_time(stored) else result
+    keeps_time = mapped.as_of and mapped.type != "Encounter"  # what reopens a visit may change nothing but the time
+    return stored if keeps_time and _but_for_its_time(result) == _but_for_its_time(stored) else result
 
 
 def _is_late(stored: Resource, mapped: MappedResource) -> bool:
@@ -107,19 +118,48 @@ def _is_late(stored: Resource, mapped: MappedResource) -> bool:
 
     A result that has come further is not late, whatever its time: the clocks of one laboratory may differ.
     """
-    told_at = _as_of(stored)
-    if not (mapped.as_of and told_at and times.is_before(mapped.as_of, told_at)):
+    if mapped.type == "Encounter" or not _was_before(stored, mapped):
         return False
     if mapped.type not in ("Observation", "DiagnosticReport"):
         return True
     return _PROGRESS.get(mapped.resource["status"], 0) <= _PROGRESS.get(stored["status"], 0)
 
 
+def _was_before(stored: Resource, mapped: MappedResource) -> bool:
+    told_at = _as_of(stored)
+    return bool(mapped.as_of and told_at and times.is_before(mapped.as_of, told_at))
+
+
+def _with_numbers(stored: list[Resource], told: list[Resource]) -> list[Resource]:
+    """The stored numbers and behind them those that a late message adds."""
+    known = {(number.get("system"), number.get("value")) for number in stored}
+    return stored + [number for number in told if (number.get("system"), number.get("value")) not in known]
+
+
+def _not_overtaken(visit: Resource) -> Resource:
+    """Of an event of a visit that is told late: what is not about whether the visit goes on."""
+    kept = {name: value for name, value in visit.items() if name != "status"}
+    kept["period"] = {name: at for name, at in visit.get("period", {}).items() if name != "end"}
+    kept["extension"] = [each for each in visit.get("extension", ()) if each.get("url") != AS_OF]
+    if visit["status"] != "in-progress":
+        kept.pop("location", None)  # it would say that he has left the place
+    return {name: value for name, value in kept.items() if value}
+
+
+def _begins_anew(stored: Resource, mapped: MappedResource) -> bool:
+    """Whether the patient of a cancelled visit was admitted after all: by an event later than the cancelling."""
+    if mapped.type != "Encounter" or (stored["status"], mapped.resource["status"]) != ("cancelled", "in-progress"):
+        return False
+    told_at = _as_of(stored)
+    return bool(mapped.as_of and told_at and times.is_before(told_at, mapped.as_of)) and not mapped.cleared
+
+
 def _is_told(stored: Resource, name: str) -> bool:
-    """Whether this element is stored, for a result in any of its forms."""
-    if name in stored or _choice(name) not in RESULT_FORMS:
+    """Whether this element is stored, in any of its forms."""
+    if name in stored or (choice := _choice(name)) not in (*CHOICES, *RESULT_FORMS):
         return name in stored
-    return any(_choice(other) in RESULT_FORMS for other in stored)
+    forms = RESULT_FORMS if choice in RESULT_FORMS else (choice,)
+    return any(_choice(other) in forms for other in stored)
 
 
 def _but_for_its_time(resource: Resource) -> Resource:
@@ -133,10 +173,16 @@ def _is_snapshot(name: str, mapped: MappedResource) -> bool:
 
 
 def _stamped(mapped: MappedResource) -> Resource:
-    if not mapped.as_of:
-        return mapped.resource
     stamp = {"url": AS_OF, "valueDateTime": mapped.as_of}
     return {**mapped.resource, "extension": [*mapped.resource.get("extension", ()), stamp]}
+
+
+def _keeps_its_time(mapped: MappedResource) -> bool:
+    """Whether the time of the event is kept: of a visit, when it ends, cancels or reopens it."""
+    if mapped.type != "Encounter":
+        return bool(mapped.as_of)
+    decides = mapped.resource["status"] in ("finished", "cancelled") or "period.end" in mapped.cleared
+    return decides and bool(mapped.as_of)
 
 
 def _as_of(stored: Resource) -> str | None:

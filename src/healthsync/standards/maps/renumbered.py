@@ -5,7 +5,11 @@ Pure: document in, document out; the given documents stay as they are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from healthsync.standards.fhir import compartments, references
+from healthsync.standards.maps.identifiers import preferred
 from healthsync.standards.maps.model import Resource
 
 _OWN = frozenset({"resourceType", "id", "meta", "status", "subject", "partOf", "text"})
@@ -67,3 +71,51 @@ def moved(resource: Resource, patient_id: str | None) -> Resource:
         return resource
     former = [id_ for id_ in compartments.patients_of(resource) if id_ != patient_id]
     return references.rewrite(resource, {f"Patient/{id_}": f"Patient/{patient_id}" for id_ in former})
+
+
+def out_of_use(patient: Resource) -> Resource:
+    """What a message says of a patient whose number was merged away: nothing about whether it is in use."""
+    return {name: value for name, value in patient.items() if name not in ("active", "link")}
+
+
+def number_of(patient: Resource) -> Resource:
+    """The number that names a patient, as Reference.identifier."""
+    number = preferred(patient["identifier"])
+    return {name: number[name] for name in ("system", "value") if name in number}
+
+
+def filed_for(resource: Resource, numbers: Mapping[str, Resource]) -> Resource:
+    """The resource with, at each reference to these patients, the number that it was sent for."""
+    if not numbers or resource["resourceType"] == "Provenance":
+        return resource
+
+    def told(value: Any) -> Any:
+        if isinstance(value, list):
+            return [told(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        number = numbers.get(value["reference"]) if isinstance(value.get("reference"), str) else None
+        return {**value, "identifier": number} if number else {name: told(each) for name, each in value.items()}
+
+    return told(resource)
+
+
+def given_back(resource: Resource, patient: Resource, former_id: str, survivor_id: str) -> Resource:
+    """The resource as that of `survivor_id`, where `former_id` has it under a number of `patient` (see `filed_for`)."""
+    numbers = {(number.get("system"), number.get("value")) for number in patient.get("identifier", ())}
+    itself = patient.get("id") == survivor_id
+
+    def told(value: Any) -> Any:
+        if isinstance(value, list):
+            return [told(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        number = value.get("identifier")
+        if value.get("reference") == f"Patient/{former_id}" and isinstance(number, dict):
+            if (number.get("system"), number.get("value")) not in numbers:
+                return value
+            kept = {name: each for name, each in value.items() if name != "identifier" or not itself}
+            return {**kept, "reference": f"Patient/{survivor_id}"}
+        return {name: told(each) for name, each in value.items()}
+
+    return told(resource)

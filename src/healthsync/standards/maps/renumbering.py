@@ -42,20 +42,48 @@ def _patients(reading: Reading, mrg: Segment, said: Renumbering) -> Iterator[Cor
         return
     key = key_of(preferred(retired))
     if key != reading.patient.key:
-        survivors = numbers_of(reading, reading.pid)
-        identify = reading.scribe.ctx.resource_id
+        yield from _retired(reading, retired)
+    elif said.moves == "patient":
+        yield from _moved_patient(reading, mrg)
+    else:
+        reading.scribe.issue("merge-into-itself", "MRG-1")
+
+
+def _retired(reading: Reading, retired: list[Resource]) -> Iterator[PatientMerge]:
+    """A merge for each record that goes out of use: a second number of one kind and authority is one of its own.
+
+    PID-3 may repeat the numbers that go: they do not name the survivor. What else stands in both stays in use.
+    """
+    assert reading.patient and reading.pid
+    gone = {key_of(number) for number in retired}
+    survivors = numbers_of(reading, reading.pid)
+    if shared := gone & {key_of(number) for number in survivors}:
+        if shared == gone:
+            survivors = tuple(number for number in survivors if key_of(number) not in gone)
+            patient = reading.patient.resource
+            patient["identifier"] = [number for number in patient["identifier"] if key_of(number) not in gone]
+        else:
+            retired = [number for number in retired if key_of(number) not in shared]
+    records: list[list[Resource]] = [[]]
+    kinds: set[tuple[str, str]] = set()
+    for number in retired:
+        kind = number["system"], str(number.get("type"))
+        if kind in kinds:
+            records.append([number])
+        else:
+            kinds.add(kind)
+            records[0].append(number)
+    identify = reading.scribe.ctx.resource_id
+    for numbers in records:
+        key = key_of(preferred(numbers))
         yield PatientMerge(
             reading.patient.key,
             reading.patient.resource["id"],
             survivors,
             key,
             identify("Patient", key),
-            tuple(retired),
+            tuple(numbers),
         )
-    elif said.moves == "patient":
-        yield from _moved_patient(reading, mrg)
-    else:
-        reading.scribe.issue("merge-into-itself", "MRG-1")
 
 
 def _moved_patient(reading: Reading, mrg: Segment) -> Iterator[Correction]:

@@ -151,6 +151,8 @@ class Results:
             resource["component"] = [
                 _set_value({"code": deepcopy(resource["code"])}, name, value) for name, value in found
             ]
+        elif obx.raw_field(5) == '""':  # the value that was told is none
+            resource["dataAbsentReason"] = concept("data-absent-reason", "unknown")
         elif obx.get(11) in ("N", "X"):
             absent = "not-asked" if obx.get(11) == "N" else "not-performed"
             resource["dataAbsentReason"] = concept("data-absent-reason", absent)

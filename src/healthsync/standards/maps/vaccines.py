@@ -77,10 +77,15 @@ def _leave_no_number(resource: Resource) -> None:
         resource["identifier"] = numbers_of
 
 
+_NOT_BESIDE = {"completed": ("statusReason",), "not-done": ("doseQuantity",)}
+"""What an earlier message of the dose may have told that its status excludes."""
+
+
 def _tell_status(rxa: Segment, draft: Draft) -> None:
     """RXA-20 and RXA-21 (guide); a dose without completion status was given."""
     concept = tables().concepts["CompletionStatus"].get(rxa.get(20))
     draft.resource["status"] = concept[1] if concept else "completed"
+    draft.cleared += _NOT_BESIDE.get(draft.resource["status"], ())
     if rxa.get(21) == "D":
         draft.resource["status"], draft.action = "entered-in-error", "entered-in-error"
 

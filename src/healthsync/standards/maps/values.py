@@ -48,10 +48,18 @@ def _readable(rep: Repetition) -> str:
 def _unit(segment: Segment, scribe: Scribe) -> Resource:
     def read() -> Resource:
         rep = first_repetition(segment, 6)
-        return unit(part(rep, 1), part(rep, 2), part(rep, 3), scribe.source) if rep else {}
+        if rep is None:
+            return {}
+        code, text, system = part(rep, 1), part(rep, 2), part(rep, 3)
+        if code in _TENS and text[:1].isdigit() and not system:  # 10^3/uL with a caret that was not escaped
+            return unit("", f"{code}^{text}", "", scribe.source)
+        return unit(code, text, system, scribe.source)
 
     raw = segment.raw_field(6)
     return scribe.recurring("unit", raw, read) if raw else {}
+
+
+_TENS = frozenset({"10", "x10", "X10", "*10"})
 
 
 def _quantity(number: Any, comparator: str, segment: Segment, scribe: Scribe) -> Resource:
@@ -79,17 +87,22 @@ def limits(segment: Segment, scribe: Scribe) -> Resource:
     match = _LIMITS.fullmatch(segment.get(7))
     if match is None:
         return {}
+    measure = _unit(segment, scribe)
+    if match["unit"] and match["unit"] not in (measure.get("unit"), measure.get("code")):
+        return {}
     sign, first, second = match["sign"], numbers.decimal(match["first"]), numbers.decimal(match["second"] or "")
     if first is None or (second is None) == (sign is None) or (second is not None and first > second):
         return {}
-    low, high = (None, first) if sign in ("<", "<=", "≤") else (first, second)
-    measure = _unit(segment, scribe)
+    low, high = (None, first) if sign and sign[0] in "<≤" else (first, second)
     return {name: {"value": number, **measure} for name, number in (("low", low), ("high", high)) if number is not None}
 
 
 _LIMITS = re.compile(
-    r"\s*(?P<sign><=|>=|[<>≤≥])?\s*(?P<first>[+-]?[\d.]+)\s*(?:-\s*(?P<second>[+-]?[\d.]+)\s*)?", re.ASCII
+    r"\s*\(?\s*(?P<sign>[<>] ?OR ?=|<=|>=|[<>≤≥])?\s*(?P<first>[+-]?[\d.]+)\s*"
+    r"(?:(?:-|–|to)\s*(?P<second>[+-]?[\d.]+)\s*)?(?P<unit>[^\s\d.()-][^\s()]*)?\s*\)?\s*",
+    re.ASCII | re.IGNORECASE,
 )
+"""Also as laboratories write them: in brackets, with `to`, `> OR = 60`, and with the unit once more."""
 
 
 def _structured(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | None:
@@ -98,7 +111,8 @@ def _structured(rep: Repetition, segment: Segment, scribe: Scribe) -> Valued | N
     low = numbers.compared(first)
     high = numbers.decimal(second)
     comparator = _SPELLINGS.get(sent, sent) or (low[0] if low else "")
-    shown = " ".join(text for text in (sent or comparator, first, separator, second, clean(segment.get(6))) if text)
+    number = f"{first}+" if separator == "+" else f"{first} {separator}".strip()  # 2+ is a grade, not a sum
+    shown = " ".join(text for text in (sent or comparator, number, second, clean(segment.get(6))) if text)
     made = _compared(comparator, low[1], separator, high, second, segment, scribe) if low else None
     if made is None:
         return ("valueString", shown) if first or second else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import ClassVar
 
 from healthsync.standards.hl7v2 import Segment
-from healthsync.standards.maps import encounter, renumbering
+from healthsync.standards.maps import encounter, renumbering, times
 from healthsync.standards.maps.families.registration import Registration
 from healthsync.standards.maps.model import Conversion, PatientLink, Resource
 from healthsync.standards.maps.reading import Handler
+from healthsync.standards.maps.scribe import clean
 from healthsync.standards.maps.tables import Event, Renumbering, tables
 
 _NO_RENUMBERING = Renumbering()
@@ -45,10 +47,18 @@ class Admissions(Registration):
     def _pid(self, pid: Segment) -> None:
         super()._pid(pid)
         assert self.patient
+        self.patient.as_of = self._sent_at()
         if self.event.active is not None:
             self.patient.resource["active"] = self.event.active
         if self.renumbering.link:
             self.persons.append(renumbering.numbers_of(self, pid))
+
+    def _sent_at(self) -> str:
+        """When the message was written (MSH-7), which tells an old address from a new one; empty for a time to come."""
+        sent = clean(self.message.timestamp).strip()
+        at = times.moment(sent, self.scribe.zone)
+        is_past = at is not None and at < self.scribe.ctx.received_at + timedelta(days=1)
+        return (times.date_time(sent, self.scribe.zone) or "") if is_past else ""
 
     def _pv1(self, pv1: Segment) -> None:
         super()._pv1(pv1)

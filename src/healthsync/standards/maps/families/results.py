@@ -21,6 +21,11 @@ from healthsync.standards.maps.tables import tables
 ASKED_AT_ORDER = frozenset({"QST", "SCI"})
 """OBX-29: an answer given with the order, not a result (guide: ORU_R01, OBX)."""
 
+_TOLD_AT = frozenset(
+    {"Observation", "DiagnosticReport", "Immunization", "MedicationAdministration", "MedicationDispense"}
+)
+"""What is kept with the time at which it was told: see `merging.merged`."""
+
 
 class Results(Reading):
     """ORU (v2.5.1 §7.3.1) and OUL (§7.3.5 to §7.3.8): OBR begins a report, the OBX and SPM behind it belong to it.
@@ -84,7 +89,7 @@ class Results(Reading):
         self.documents.finish()
         told_at = times.date_time(self.event_text, self.scribe.zone) or ""
         for draft in self.scribe.drafts.values():
-            if draft.resource["resourceType"] in ("Observation", "DiagnosticReport"):
+            if draft.resource["resourceType"] in _TOLD_AT:
                 draft.as_of = told_at
 
     def end_order(self) -> None:
