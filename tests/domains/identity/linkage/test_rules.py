@@ -171,6 +171,14 @@ def test_only_what_cannot_be_one_letter_apart_is_left_unmeasured(one: str, other
     assert found == ("exact" if apart == 0 else "mistyped" if apart == 1 else "differs")
 
 
+@pytest.mark.parametrize(
+    ("street", "expected"), [("5 Elm St", ("exact", "missing")), ("77 Oak Rd", ("missing", "exact"))]
+)
+def test_telephones_of_records_that_live_apart_are_told_apart(street: str, expected: tuple[str, str]) -> None:
+    one = {"given": "Ann", "street": "5 Elm St", "city": "Salem", "phone": "2125550187"}
+    assert tuple(level(field, one, one | {"street": street}) for field in ("phone", "phone_moved")) == expected
+
+
 def test_swapped_names_are_told_once() -> None:
     one, other = {"given": "Holm", "family": "Iversen"}, {"given": "Iversen", "family": "Holm"}
     assert level("family", one, other) == "swapped"

@@ -167,7 +167,8 @@ class KeyParts:
         records = self._records
         of_text = _numbers(encode(_sound(text) for text in records.word_texts))
         sounds = of_text[records.word_codes] if len(of_text) else np.empty(0, np.uint64)
-        return records.word_records[sounds != 0], sounds[sounds != 0]
+        heard = sounds != 0
+        return records.word_records[heard], _mixed(np.zeros(heard.sum(), np.uint64), sounds[heard])
 
     @cached_property
     def _word_pairs(self) -> tuple[Codes, Keys]:

@@ -48,7 +48,8 @@ TEXT = ("exact", "alike", "differs")
 
 LEVELS: Mapping[str, tuple[str, ...]] = {
     "given": GIVEN, "middle": MIDDLE, "family": FAMILY, "suffix": EXACT, "birth_date": BIRTH_DATE, "sex": EXACT,
-    "ssn": NUMBER, "insurance": NUMBER, "address": ADDRESS, "address_line": TEXT, "phone": NUMBER, "email": TEXT,
+    "ssn": NUMBER, "insurance": NUMBER, "address": ADDRESS, "address_line": TEXT, "phone": NUMBER,
+    "phone_moved": NUMBER, "email": TEXT,
     "mother_family": TEXT, "guardian_given": TEXT, "guardian_family": TEXT, "multiple_birth": EXACT,
     "birth_order": EXACT,
 }  # fmt: skip
@@ -91,20 +92,29 @@ class Comparer:
         self.fields = _fields(records)
 
     def compare(self, left: Codes, right: Codes) -> Comparison:
-        """The levels of all fields that the records have, for the pairs (left, right)."""
+        """The levels of all fields that the records have, for the pairs (left, right).
+
+        Who moves has another telephone as well, and that is one change: what telephones say of two records that live
+        apart is a field of its own (`phone_moved`), whose weights are those of people who moved.
+        """
         levels: dict[str, Levels] = {}
         agreed: dict[str, tuple[str, Codes]] = {}
-        lines_swapped = np.zeros(len(left), bool)
+        lines_swapped = moved = np.zeros(len(left), bool)
         for field in self.fields:
             if field == "address":
-                compared, lines_swapped = self._address(left, right)
+                compared, lines_swapped, moved = self._address(left, right)
             else:
                 compared = self._rule(field)(left, right)
-            levels[field] = compared
-            for column, level in _AGREED_BY.get(field, ((field, 1),)):
-                if column in self._columns:
-                    codes = np.where(compared == level, self._columns[column].codes[left], np.int32(-1))
-                    agreed[f"{field}:{level}"] = (column, codes)
+            parts = {field: compared}
+            if field == "phone" and "address" in levels:
+                unknown = np.int8(UNKNOWN)
+                parts = {field: np.where(moved, unknown, compared), "phone_moved": np.where(moved, compared, unknown)}
+            for name, compared in parts.items():
+                levels[name] = compared
+                for column, level in _AGREED_BY.get(name, ((name, 1),)):
+                    if column in self._columns:
+                        codes = np.where(compared == level, self._columns[column].codes[left], np.int32(-1))
+                        agreed[f"{name}:{level}"] = (column, codes)
         if "address_line" in levels:
             levels["address_line"][lines_swapped] = UNKNOWN
         self._swap(left, right, levels)
@@ -297,8 +307,11 @@ class Comparer:
 
     # Places and texts
 
-    def _address(self, left: Codes, right: Codes) -> tuple[Levels, NDArray[np.bool_]]:
-        """Street, postal code, city and state as one field: they say the same thing, and must not count four times."""
+    def _address(self, left: Codes, right: Codes) -> tuple[Levels, NDArray[np.bool_], NDArray[np.bool_]]:
+        """Street, postal code, city and state as one field: they say the same thing, and must not count four times.
+
+        Beside the levels: where the street of one is the second line of the other, and which pairs live apart.
+        """
         street, lines_swapped = self._street(left, right)
         postal, city, state = (self._same(name, left, right) for name in ("postal_code", "city", "state"))
         locality = (postal == 2) | (city == 2)
@@ -319,7 +332,7 @@ class Comparer:
             [0, 1, 2, 3, 4, 5, 6, 7],
             8,
         )
-        return levels, lines_swapped
+        return levels, lines_swapped, (street == 0) | (levels > 5)
 
     def _same_area(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the postal codes begin alike: all but the last two or three characters."""
@@ -502,6 +515,7 @@ class Comparer:
 _DATE_PARTS = ((0, 4), (4, 6), (6, 8))
 _AGREED_BY: Mapping[str, Sequence[tuple[str, int]]] = {
     "address": (("street", 1), ("postal_code", 3), ("street", 4), ("city", 5)),
+    "phone_moved": (("phone", 1),),
 }
 """Which column's value, at which level of a field, tells how rare the agreement is (else: the field's own, exact)."""
 

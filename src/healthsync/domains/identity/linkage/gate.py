@@ -40,7 +40,10 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     born, ssn = levels.get("birth_date", none), levels.get("ssn", none)
     suffix, sex = levels.get("suffix", none), levels.get("sex", none)
     elsewhere = (
-        (levels.get("phone", none) == 1) | (levels.get("email", none) == 1) | _among(levels.get("address", none), 1, 2)
+        (levels.get("phone", none) == 1)
+        | (levels.get("phone_moved", none) == 1)
+        | (levels.get("email", none) == 1)
+        | _among(levels.get("address", none), 1, 2)
     )
     same_ssn = ssn == 1
     personal = same_ssn.copy()

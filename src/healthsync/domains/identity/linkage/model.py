@@ -151,6 +151,8 @@ class LinkageModel:
                 name: FieldWeights(**{part: tuple(values) for part, values in of_field.items()})
                 for name, of_field in said["fields"].items()
             }
+            if "phone" in said["fields"]:  # models made before records that live apart had weights of their own
+                said["fields"].setdefault("phone_moved", said["fields"]["phone"])
             said["frequencies"] = {name: Frequencies(**table) for name, table in said["frequencies"].items()}
             return cls(**said)
         except (ValueError, TypeError, KeyError, AttributeError):
