@@ -37,3 +37,10 @@ def test_a_key_finds_the_pairs_that_share_its_values_and_no_others(key: str, fou
     left, right = candidates(records, [key], cap=99, pairs_per_record=99, pairs_per_key=9999, telling=9999).pairs
     expected = [(a, b) for (a, one), (b, other) in combinations(enumerate(found), 2) if shared(key, one, other)]
     assert list(zip(left.tolist(), right.tolist(), strict=True)) == expected
+
+
+def test_two_words_in_common_are_one_key() -> None:
+    raw = {"given": ["Karl", "Karl"], "family": ["Magnus", "Magnus"]}
+    records = standardise(raw, ["1", "2"], [0, 0], today=date(2026, 11, 27))
+    left, _ = candidates(records, ["word"], cap=9, pairs_per_record=0, pairs_per_key=99, telling=0).pairs
+    assert not len(left)

@@ -238,6 +238,23 @@ def test_the_person_gate_tells_twins_namesakes_and_conflicts_apart(
         ({"birth_date": "1960-04-03"}, {}, ("generations-suspected",)),
         ({"birth_date": "1960-04-03", "middle": "Ray"}, {"middle": "Ray"}, ()),
         ({"birth_date": "1981-04-03"}, {}, ()),
+        # another day of one year is a mistake: nobody has two children of one name in it
+        ({"birth_date": "1980-04-29"}, {}, ()),
+        ({"birth_date": "1980-04-29", "given": "Erich"}, {}, ("demographics-differ",)),
+        ({"birth_date": "1980-04-29", "phone": "", "street": ""}, {}, ("demographics-differ",)),
+        ({"birth_date": "1992-04-03"}, {}, ("demographics-differ",)),
+        # twin sisters are called María Rosa and María Elena
+        ({"middle": "Rosa"}, {"middle": "Elena"}, ("twin-suspected",)),
+        ({"middle": "R"}, {"middle": "Elena"}, ("twin-suspected",)),
+        ({"middle": "Rosa", "ssn": "212-45-6789"}, {"middle": "Elena", "ssn": "212-45-6789"}, ()),
+        # one of several family names in the place of the first name
+        ({"given": "Stone", "family": "Eric"}, {"family": "Hill-Stone"}, ()),
+        ({"given": "Stone", "family": "Erik"}, {"family": "Hill-Stone"}, ("demographics-differ",)),
+        # a misspelt name may be a third one, if people of that sex bear it
+        ({"given": "Daniel"}, {"given": "Daniell"}, ()),
+        ({"given": "Daniel", "sex": ""}, {"given": "Daniell"}, ("twin-suspected",)),
+        ({"given": "James"}, {"given": "Jas"}, ()),  # an abbreviation, as clerks write it
+        ({"given": "Francisco"}, {"given": "Fco."}, ()),
     ],
 )  # fmt: skip
 def test_what_relatives_do_not_share_tells_a_short_name_from_a_twin(

@@ -108,7 +108,8 @@ def _pairs_of(
     left_out = [CappedBlocks(key, cap, int(large.sum()), int(sizes[large].sum()))] if large.any() else []
     kept = (sizes <= cap) & (sizes > 1)
     one, other = each_two(starts[kept], sizes[kept])
-    return place[one] * records + place[other], left_out
+    pairs = place[one] * records + place[other]
+    return (sorted_distinct(pairs) if "word" in key else pairs), left_out  # two records may share several words
 
 
 def _affordable(sizes: NDArray[np.int64], cap: int, budget: int) -> int:

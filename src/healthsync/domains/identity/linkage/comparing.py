@@ -176,10 +176,28 @@ class Comparer:
         crossed = np.ones(len(at), bool)
         for first, last in ((one, other), (other, one)):
             crossed &= jaro_winkler(given, given.codes[first], family, family.codes[last], SWAPPED_NAME) > 0
+        crossed |= self._crossed_in_part(one, other, ~crossed)
         levels["family"][at[crossed]] = 4
         levels["given"][at[crossed]] = UNKNOWN
         # One name in the other field of the other record is seen from both fields: it is one agreement.
         levels["given"][(levels["given"] == 5) & (levels["family"] == 5)] = UNKNOWN
+
+    def _crossed_in_part(self, left: Codes, right: Codes, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether the first name of each is the other's family name or, where that has several words, one of them."""
+        crossed = np.zeros(len(left), bool)
+        parts = self._columns.get("family_parts")
+        if parts is None:
+            return crossed
+        at = np.flatnonzero(asked & ((parts.codes[left] >= 0) | (parts.codes[right] >= 0)))
+        given, family, words = (self._texts_of(name) for name in ("given", "family", "family_parts"))
+        one, other = left[at], right[at]
+        crossed[at] = [
+            (a == family_b or a in words_b.split()) and (b == family_a or b in words_a.split())
+            for a, b, family_a, family_b, words_a, words_b in zip(
+                given(one), given(other), family(one), family(other), words(one), words(other), strict=True
+            )
+        ]
+        return crossed
 
     def _middle(self, left: Codes, right: Codes) -> Levels:
         """exact, all words of one among the other's, an initial of it, alike, differs."""
@@ -435,9 +453,12 @@ class Comparer:
 
     def swapped_names_differ(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether of two records with first and family name swapped the first names may be two that people bear."""
-        given, family = (self._texts_of(name) for name in ("given", "family"))
-        pairs = zip(given(left), family(right), given(right), family(left), strict=True)
-        return np.array([self._may_be_two(a, b) or self._may_be_two(c, d) for a, b, c, d in pairs], bool)
+        given, family, parts = (self._texts_of(name) for name in ("given", "family", "family_parts"))
+        found = np.zeros(len(left), bool)
+        for one, other in ((left, right), (right, left)):
+            pairs = zip(given(one), family(other), parts(other), self._sexes(left, right), strict=True)
+            found |= [a not in words.split() and self._may_be_two(a, b, sex) for a, b, words, sex in pairs]
+        return found
 
     def is_personal(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether a whole middle name agrees, or an e-mail address in which one of the first names stands.
@@ -467,32 +488,47 @@ class Comparer:
 
     def a_generation_apart(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the birth dates are of two years between which one may be the other's parent."""
+        return self._years_apart(left, right) >= GENERATION_YEARS
+
+    def born_in_one_year(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether the birth dates are of one year."""
+        return self._years_apart(left, right) == 0
+
+    def _years_apart(self, left: Codes, right: Codes) -> NDArray[np.int32]:
         column = self._columns["birth_date"]
         years = self._once(
             "years", lambda: np.array([int(v[:4]) if v[:4].isdigit() else 0 for v in [*column.values, ""]], np.int32)
         )
-        return np.abs(years[column.codes[left]] - years[column.codes[right]]) >= GENERATION_YEARS
+        return np.abs(years[column.codes[left]] - years[column.codes[right]])
 
     def could_be_another(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
-        """Whether the misspelt one of two close first names is as near to a third name that people bear.
+        """Whether the misspelt one of two close first names is as near to a third name that people of that sex bear.
 
         "Taara" beside Tamara may as well be Tara. Where neither name is borne, nothing is said.
         """
         given = self._texts_of("given")
-        return np.array([self._could_be_third(a, b) for a, b in zip(given(left), given(right), strict=True)], bool)
+        pairs = zip(given(left), given(right), self._sexes(left, right), strict=True)
+        return np.array([self._could_be_third(a, b, sex) for a, b, sex in pairs], bool)
 
-    def _may_be_two(self, one: str, other: str) -> bool:
+    def _sexes(self, left: Codes, right: Codes) -> list[str]:
+        """The sex that both records of a pair tell, "" if they do not."""
+        told = self._texts_of("sex")
+        return [one if one == other else "" for one, other in zip(told(left), told(right), strict=True)]
+
+    def _may_be_two(self, one: str, other: str, sex: str) -> bool:
         both = one in self._borne_names and other in self._borne_names
-        return one != other and ((both and not is_pet_form(one, other)) or self._could_be_third(one, other))
+        return one != other and ((both and not is_pet_form(one, other)) or self._could_be_third(one, other, sex))
 
-    def _could_be_third(self, one: str, other: str) -> bool:
+    def _could_be_third(self, one: str, other: str, sex: str) -> bool:
         names = self._borne_names
         if (one in names) == (other in names):
             return False
         odd, known = (other, one) if one in names else (one, other)
         apart = OSA.distance(odd, known)
-        listed = self._once("listed names", lambda: sorted(names))
-        return bool((cdist([odd], listed, scorer=OSA.distance, score_cutoff=apart)[0] <= apart).sum() > 1)
+        sex = sex if known in usual_names(sex) else ""
+        third = self._once(f"names {sex}", lambda: sorted(usual_names(sex) | (names - usual_names())))
+        near = cdist([odd], third, scorer=OSA.distance, score_cutoff=apart)[0] <= apart
+        return any(third[at] != known for at in np.flatnonzero(near))
 
     @property
     def _borne_names(self) -> frozenset[str]:
