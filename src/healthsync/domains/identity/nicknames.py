@@ -34,10 +34,11 @@ def full_names() -> dict[str, frozenset[str]]:
 
 
 @cache
-def census_shares() -> dict[str, int]:
-    """How many of 100,000 women or of 100,000 men bear a first name, whichever is more (US census of 1990)."""
+def census_shares(sex: str = "") -> dict[str, int]:
+    """How many of 100,000 women (female) or of 100,000 men bear a first name, whichever is more (US census of 1990)."""
     rows = (line.split("\t") for line in _lines("given_names.tsv"))
-    return {name: max(int(women), int(men)) for name, women, men in rows}
+    counted = ((name, {"female": int(women), "male": int(men)}) for name, women, men in rows)
+    return {name: of.get(sex, max(of.values())) for name, of in counted}
 
 
 @cache
@@ -53,9 +54,9 @@ def borne_names() -> frozenset[str]:
 
 
 @cache
-def usual_names() -> frozenset[str]:
-    """First names of which BORNE of 100,000 have one, and those that became usual since."""
-    return later_names() | {name for name, share in census_shares().items() if share >= BORNE}
+def usual_names(sex: str = "") -> frozenset[str]:
+    """First names of which BORNE of 100,000 (women, men, or either) have one, and those that became usual since."""
+    return later_names() | {name for name, share in census_shares(sex).items() if share >= BORNE}
 
 
 def is_pet_form(one: str, other: str) -> bool:

@@ -27,8 +27,9 @@ _NEWBORN = re.compile(
     r"|.*s(boy|girl)"  # Judysgirl
 )
 _NEWBORN_OF = re.compile(r"(Boy|BOY|boy)([A-Z][a-z]|[ _-])")  # BoyMarie, BOY MARIE
+_NO_LOCALS = frozenset({"noemail", "no", "na", "nomail", "noreply", "email"})
 _MARKS = re.compile(r"[\W_]+")
-_NINE_DIGITS = re.compile(r"[0-9]{9}")
+_SSN = re.compile(r"(?!000|666|9|([0-9])\1{8})[0-9]{3}(?!00)[0-9]{2}(?!0000)[0-9]{4}")
 _DOE = frozenset({"john", "jane", "jon", "johnny", "baby"})
 _PLACEHOLDER_SSNS = frozenset({"123456789", "987654321", "078051120", "219099999", "111223333", "123121234"})
 _TITLES = frozenset("mr mrs ms miss mister dr doctor prof professor sir dame rev reverend hon md phd esq".split())  # noqa: SIM905
@@ -41,6 +42,7 @@ _ABBREVIATIONS = {
     "apartment": "apt", "flat": "apt", "unit": "apt", "suite": "ste", "number": "no", "floor": "fl", "building": "bldg",
     "north": "n", "south": "s", "east": "e", "west": "w", "saint": "st", "mount": "mt", "fort": "ft",
 }  # fmt: skip
+_PHONE = re.compile(r"(?:\+?1[ .-]?)?\(?([2-9][0-9]{2})\)?[ .-]?([0-9]{3})[ .-]?([0-9]{4})")
 _NO_DIGIT = str.maketrans("", "", " ()-+./")
 _HOUSE = re.compile(r"\s*(\d*)\w?\b[\s,]*(.*)", re.DOTALL)
 
@@ -82,7 +84,7 @@ def without_generation(family: object) -> tuple[str, str]:
 
 def is_nobody(text: str) -> bool:
     """Whether a normalised name or number is a placeholder, or one letter over and over."""
-    return text in _NOBODY or (len(text) > 2 and text.count(text[0]) == len(text))
+    return text in _NOBODY or (len(text) > 2 and text[1:] == text[:-1])
 
 
 def _is_newborn(written: object, first: str) -> bool:
@@ -92,10 +94,7 @@ def _is_newborn(written: object, first: str) -> bool:
 def real_ssn(text: str) -> str | None:
     """Nine digits, or None for what the Social Security Administration never gave to one person (POMS RM 10201)."""
     digits = text if text.isdigit() else re.sub(r"[\s-]", "", text)
-    if not _NINE_DIGITS.fullmatch(digits) or len(set(digits)) == 1 or digits in _PLACEHOLDER_SSNS:
-        return None
-    area, group, serial = digits[:3], digits[3:5], digits[5:]
-    return None if area in {"000", "666"} or area >= "900" or group == "00" or serial == "0000" else digits
+    return digits if _SSN.fullmatch(digits) and digits not in _PLACEHOLDER_SSNS else None
 
 
 def first_and_rest(text: str) -> tuple[str, str]:
@@ -128,6 +127,8 @@ def family_parts(text: str) -> str:
 
 def number_of(text: str) -> str:
     """A social security number: nine digits by its issuer's rules, another country's as it is, the last four."""
+    if len(text) == 9 and text.isdigit():  # nearly always
+        return real_ssn(text) or ""
     squeezed = text if text.isdigit() else _MARKS.sub("", text.casefold())
     if squeezed.isdigit() and len(squeezed) == 9:
         return real_ssn(squeezed) or ""
@@ -136,18 +137,22 @@ def number_of(text: str) -> str:
 
 def phone_of(text: str) -> str:
     """The significant digits of a telephone number: no country code 1, no leading zeros (E.164 without its +)."""
-    digits = text.partition("x")[0].partition("e")[0].translate(_NO_DIGIT).lstrip("0")
-    if not digits.isdigit():
-        digits = re.sub(r"\D", "", digits)
-    digits = digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
-    return "" if len(digits) < 6 or len(set(digits[-7:])) == 1 or digits.endswith("5551212") else digits
+    if usual := _PHONE.fullmatch(text):
+        digits = "".join(usual.groups())
+    else:
+        digits = text.partition("x")[0].partition("e")[0].translate(_NO_DIGIT).lstrip("0")
+        if not digits.isdigit():
+            digits = re.sub(r"\D", "", digits)
+        digits = digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
+    nobody = len(digits) < 6 or digits.endswith("5551212") or not digits[-7:].strip(digits[-1])
+    return "" if nobody else digits
 
 
 def email_of(text: str) -> str:
     """An address in lower case, without +tags; "" when it is none."""
     local, at, domain = text.casefold().replace("mailto:", "").strip().partition("@")
-    local = local.split("+")[0]
-    nobody = is_nobody(local) or local in {"noemail", "no", "na", "nomail", "noreply", "email"}
+    local = local.partition("+")[0]
+    nobody = is_nobody(local) or local in _NO_LOCALS
     return f"{local}@{domain}" if at and local and "." in domain and not nobody else ""
 
 

@@ -142,6 +142,13 @@ def test_the_automatic_tier_is_right_and_finds_most(households) -> None:
     assert all(part.low <= part.said <= part.high for part in reached.calibration)
 
 
+def test_another_telephone_says_little_of_who_moved(households) -> None:
+    _, found = households
+    at_home, moved = (found.model.fields[name] for name in ("phone", "phone_moved"))
+    differs = at_home.levels.index("differs") + 1
+    assert at_home.bits[differs] < -3 < -1.5 < moved.bits[differs] < 0
+
+
 def test_the_order_of_the_records_does_not_matter() -> None:
     people = population(1500)
 

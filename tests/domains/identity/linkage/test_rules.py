@@ -171,6 +171,14 @@ def test_only_what_cannot_be_one_letter_apart_is_left_unmeasured(one: str, other
     assert found == ("exact" if apart == 0 else "mistyped" if apart == 1 else "differs")
 
 
+@pytest.mark.parametrize(
+    ("street", "expected"), [("5 Elm St", ("exact", "missing")), ("77 Oak Rd", ("missing", "exact"))]
+)
+def test_telephones_of_records_that_live_apart_are_told_apart(street: str, expected: tuple[str, str]) -> None:
+    one = {"given": "Ann", "street": "5 Elm St", "city": "Salem", "phone": "2125550187"}
+    assert tuple(level(field, one, one | {"street": street}) for field in ("phone", "phone_moved")) == expected
+
+
 def test_swapped_names_are_told_once() -> None:
     one, other = {"given": "Holm", "family": "Iversen"}, {"given": "Iversen", "family": "Holm"}
     assert level("family", one, other) == "swapped"
@@ -230,6 +238,23 @@ def test_the_person_gate_tells_twins_namesakes_and_conflicts_apart(
         ({"birth_date": "1960-04-03"}, {}, ("generations-suspected",)),
         ({"birth_date": "1960-04-03", "middle": "Ray"}, {"middle": "Ray"}, ()),
         ({"birth_date": "1981-04-03"}, {}, ()),
+        # another day of one year is a mistake: nobody has two children of one name in it
+        ({"birth_date": "1980-04-29"}, {}, ()),
+        ({"birth_date": "1980-04-29", "given": "Erich"}, {}, ("demographics-differ",)),
+        ({"birth_date": "1980-04-29", "phone": "", "street": ""}, {}, ("demographics-differ",)),
+        ({"birth_date": "1992-04-03"}, {}, ("demographics-differ",)),
+        # twin sisters are called María Rosa and María Elena
+        ({"middle": "Rosa"}, {"middle": "Elena"}, ("twin-suspected",)),
+        ({"middle": "R"}, {"middle": "Elena"}, ("twin-suspected",)),
+        ({"middle": "Rosa", "ssn": "212-45-6789"}, {"middle": "Elena", "ssn": "212-45-6789"}, ()),
+        # one of several family names in the place of the first name
+        ({"given": "Stone", "family": "Eric"}, {"family": "Hill-Stone"}, ()),
+        ({"given": "Stone", "family": "Erik"}, {"family": "Hill-Stone"}, ("demographics-differ",)),
+        # a misspelt name may be a third one, if people of that sex bear it
+        ({"given": "Daniel"}, {"given": "Daniell"}, ()),
+        ({"given": "Daniel", "sex": ""}, {"given": "Daniell"}, ("twin-suspected",)),
+        ({"given": "James"}, {"given": "Jas"}, ()),  # an abbreviation, as clerks write it
+        ({"given": "Francisco"}, {"given": "Fco."}, ()),
     ],
 )  # fmt: skip
 def test_what_relatives_do_not_share_tells_a_short_name_from_a_twin(

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import jellyfish
 import numpy as np
 from numpy.typing import NDArray
 
-from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped, sorted_distinct
+from healthsync.domains.identity.linkage.standardising import (
+    Codes,
+    Column,
+    Records,
+    each_two,
+    encode,
+    mapped,
+    sorted_distinct,
+)
 from healthsync.domains.identity.nicknames import nickname_groups
 
 Keys = NDArray[np.uint64]
@@ -88,28 +97,19 @@ def _pairs_of(
     key: str, places: Codes, values: Keys, records: int, cap: int, budget: int
 ) -> tuple[NDArray[np.int64], list[CappedBlocks]]:
     """Packed pairs of the records that share a value of one key, and the blocks that were too large."""
-    order = np.argsort(values)
-    places, values = places[order], values[order]
-    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1])) if len(values) else np.empty(0, np.int64)
+    # Sorting one number is far cheaper than sorting places by another: the key's upper bits, and the place
+    bits = np.uint64(records.bit_length())
+    packed = sorted_distinct((values >> bits << bits) | places.astype(np.uint64))
+    place, values = (packed & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64), packed >> bits
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
     sizes = np.diff(np.append(starts, len(values)))
     cap = _affordable(sizes, cap, budget)
     large = sizes > cap
     left_out = [CappedBlocks(key, cap, int(large.sum()), int(sizes[large].sum()))] if large.any() else []
-    keep = np.repeat((sizes <= cap) & (sizes > 1), sizes)
-    places, block = places[keep], np.repeat(np.arange(len(sizes)), sizes)[keep]
-    found: list[NDArray[np.int64]] = []
-    at = np.arange(len(places))
-    for distance in range(1, cap):
-        at = at[at + distance < len(places)]
-        at = at[block[at] == block[at + distance]]
-        if not len(at):
-            break
-        one, other = places[at].astype(np.int64), places[at + distance].astype(np.int64)
-        different = one != other
-        low, high = np.minimum(one, other)[different], np.maximum(one, other)[different]
-        found.append(low * records + high)
-    pairs = np.concatenate(found) if found else np.empty(0, np.int64)
-    return (sorted_distinct(pairs) if "word" in key else pairs), left_out
+    kept = (sizes <= cap) & (sizes > 1)
+    one, other = each_two(starts[kept], sizes[kept])
+    pairs = place[one] * records + place[other]
+    return (sorted_distinct(pairs) if "word" in key else pairs), left_out  # two records may share several words
 
 
 def _affordable(sizes: NDArray[np.int64], cap: int, budget: int) -> int:
@@ -127,28 +127,21 @@ class KeyParts:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._made: dict[str, Keys | None] = {}
-        self._columns: dict[str, Column] = {}
 
     def key(self, name: str) -> tuple[Codes, Keys] | None:
         """(record, key) of all records that have every part of a key; None when a file has not all its fields."""
         parts = name.split("+")
         words = parts.count("word")
-        if words:
-            places, value = self._words() if words == 1 else self._word_pairs()
-            present = np.ones(len(places), bool)
-        else:
-            places, value = np.arange(len(self._records), dtype=np.int32), np.zeros(len(self._records), np.uint64)
-            present = np.ones(len(places), bool)
-        for part in parts:
-            if part == "word":
-                continue
+        places, value = (self._everybody, self._words, self._word_pairs)[words]
+        for part in (part for part in parts if part != "word"):
             of_record = self._part(part)
             if of_record is None:
                 return None
             own = of_record[places]
-            present &= own != 0
+            if not own.all():
+                present = own != 0
+                places, value, own = places[present], value[present], own[present]
             value = _mixed(value, own)
-        places, value = places[present], value[present]
         return (places, value) if len(places) else None
 
     def _part(self, name: str) -> Keys | None:
@@ -164,16 +157,24 @@ class KeyParts:
             return None
         return columns[source] if rule is None else mapped(columns[source], rule)
 
+    @cached_property
+    def _everybody(self) -> tuple[Codes, Keys]:
+        """Each record."""
+        return np.arange(len(self._records), dtype=np.int32), np.zeros(len(self._records), np.uint64)
+
+    @cached_property
     def _words(self) -> tuple[Codes, Keys]:
         """Each record with each word of its names, by sound."""
         records = self._records
         of_text = _numbers(encode(_sound(text) for text in records.word_texts))
         sounds = of_text[records.word_codes] if len(of_text) else np.empty(0, np.uint64)
-        return records.word_records[sounds != 0], sounds[sounds != 0]
+        heard = sounds != 0
+        return records.word_records[heard], _mixed(np.zeros(heard.sum(), np.uint64), sounds[heard])
 
+    @cached_property
     def _word_pairs(self) -> tuple[Codes, Keys]:
         """Each record with each two words of its names, by sound, in whichever order."""
-        places, sounds = self._words()
+        places, sounds = self._words
         found_places, found = [], []
         for distance in range(1, 5):
             at = np.arange(len(places) - distance) if len(places) > distance else np.empty(0, np.int64)
@@ -192,9 +193,11 @@ def _numbers(column: Column) -> Keys:
 
 def _mixed(one: Keys, other: Keys) -> Keys:
     """A number that depends on both and on their order."""
-    value = (one * _MIXERS[0]) ^ other
+    value = one * _MIXERS[0]
+    value ^= other
     value ^= value >> np.uint64(29)
-    return value * _MIXERS[1]
+    value *= _MIXERS[1]
+    return value
 
 
 def _sound(name: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from healthsync.domains.identity.linkage.model import Floats
-from healthsync.domains.identity.linkage.standardising import Codes
+from healthsync.domains.identity.linkage.standardising import Codes, each_two
 
 Labels = NDArray[np.int64]
 
@@ -52,20 +52,9 @@ def pairs_within(labels: Labels) -> tuple[Codes, Codes]:
     """All pairs of records that have one label."""
     order = np.argsort(labels, kind="stable")
     ordered = labels[order]
-    lefts, rights = [], []
-    at = np.arange(len(order))
-    distance = 1
-    while True:
-        at = at[at + distance < len(order)]
-        at = at[ordered[at] == ordered[at + distance]]
-        if not len(at):
-            break
-        lefts.append(order[at])
-        rights.append(order[at + distance])
-        distance += 1
-    if not lefts:
-        return np.empty(0, np.int32), np.empty(0, np.int32)
-    left, right = np.concatenate(lefts), np.concatenate(rights)
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
+    one, other = each_two(starts, np.diff(np.append(starts, len(ordered))))
+    left, right = order[one], order[other]
     ascending = np.lexsort((right, left))
     return left[ascending].astype(np.int32), right[ascending].astype(np.int32)
 

@@ -1,7 +1,7 @@
 """How two records compare, field by field: for each pair a level, 0 where one of them says nothing. Pure.
 
 The levels of a field are ordered from full agreement to none (`profile.yaml` says how often); their numbers start at 1.
-Similarity is Jaro–Winkler (names) and optimal string alignment (numbers), computed by rapidfuzz for arrays of pairs.
+How alike two texts are is measured in `similarity`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import jellyfish
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz import fuzz
-from rapidfuzz.distance import OSA, JaroWinkler
-from rapidfuzz.process import cdist, cpdist
+from rapidfuzz.distance import OSA
+from rapidfuzz.process import cdist
 
+from healthsync.domains.identity.linkage.similarity import jaro_winkler, one_letter_apart, words_in_common
 from healthsync.domains.identity.linkage.standardising import Codes, Column, Records, encode, mapped
 from healthsync.domains.identity.matching import GENERATION_YEARS
 from healthsync.domains.identity.nicknames import (
@@ -35,7 +35,6 @@ ALIKE_NAME = 0.80
 SWAPPED_NAME = 0.88
 CLOSE_TEXT = 85
 CLOSE_STREET = 0.88
-_TABLE = 16_000_000
 UNKNOWN = 0
 
 GIVEN = ("exact", "nickname", "close", "initial", "elsewhere", "alike", "differs")
@@ -49,7 +48,8 @@ TEXT = ("exact", "alike", "differs")
 
 LEVELS: Mapping[str, tuple[str, ...]] = {
     "given": GIVEN, "middle": MIDDLE, "family": FAMILY, "suffix": EXACT, "birth_date": BIRTH_DATE, "sex": EXACT,
-    "ssn": NUMBER, "insurance": NUMBER, "address": ADDRESS, "address_line": TEXT, "phone": NUMBER, "email": TEXT,
+    "ssn": NUMBER, "insurance": NUMBER, "address": ADDRESS, "address_line": TEXT, "phone": NUMBER,
+    "phone_moved": NUMBER, "email": TEXT,
     "mother_family": TEXT, "guardian_given": TEXT, "guardian_family": TEXT, "multiple_birth": EXACT,
     "birth_order": EXACT,
 }  # fmt: skip
@@ -92,20 +92,29 @@ class Comparer:
         self.fields = _fields(records)
 
     def compare(self, left: Codes, right: Codes) -> Comparison:
-        """The levels of all fields that the records have, for the pairs (left, right)."""
+        """The levels of all fields that the records have, for the pairs (left, right).
+
+        Who moves has another telephone as well, and that is one change: what telephones say of two records that live
+        apart is a field of its own (`phone_moved`), whose weights are those of people who moved.
+        """
         levels: dict[str, Levels] = {}
         agreed: dict[str, tuple[str, Codes]] = {}
-        lines_swapped = np.zeros(len(left), bool)
+        lines_swapped = moved = np.zeros(len(left), bool)
         for field in self.fields:
             if field == "address":
-                compared, lines_swapped = self._address(left, right)
+                compared, lines_swapped, moved = self._address(left, right)
             else:
                 compared = self._rule(field)(left, right)
-            levels[field] = compared
-            for column, level in _AGREED_BY.get(field, ((field, 1),)):
-                if column in self._columns:
-                    codes = np.where(compared == level, self._columns[column].codes[left], np.int32(-1))
-                    agreed[f"{field}:{level}"] = (column, codes)
+            parts = {field: compared}
+            if field == "phone" and "address" in levels:
+                unknown = np.int8(UNKNOWN)
+                parts = {field: np.where(moved, unknown, compared), "phone_moved": np.where(moved, compared, unknown)}
+            for name, compared in parts.items():
+                levels[name] = compared
+                for column, level in _AGREED_BY.get(name, ((name, 1),)):
+                    if column in self._columns:
+                        codes = np.where(compared == level, self._columns[column].codes[left], np.int32(-1))
+                        agreed[f"{name}:{level}"] = (column, codes)
         if "address_line" in levels:
             levels["address_line"][lines_swapped] = UNKNOWN
         self._swap(left, right, levels)
@@ -141,9 +150,8 @@ class Comparer:
         close[at] &= ~self._two_names(one[at], other[at])
         starts = self._starts("given", one, other)
         elsewhere = self._elsewhere("given", left[differ], right[differ])
-        levels[differ] = np.select([same_group, close, starts, elsewhere, similarity >= ALIKE_NAME], [2, 3, 4, 5, 6], 7)
-        letters = self._once("letters", lambda: np.append(_lengths(column) == 1, False))
-        levels[(levels == 1) & letters[column.codes[left]]] = 4  # two initials are no name
+        levels[differ] = _first([same_group, close, starts, elsewhere, similarity >= ALIKE_NAME], [2, 3, 4, 5, 6], 7)
+        levels[(levels == 1) & (column.lengths == 1)[column.codes[left]]] = 4  # two initials are no name
         return levels
 
     def _family(self, left: Codes, right: Codes) -> Levels:
@@ -155,7 +163,7 @@ class Comparer:
         alike = (similarity >= ALIKE_NAME) | (sounds[one] == sounds[other])
         part = self._starts("family", one, other) | self._shares_word(left[differ], right[differ])
         elsewhere = self._elsewhere("family", left[differ], right[differ])
-        levels[differ] = np.select([close, part, elsewhere, alike], [2, 3, 5, 6], 7)
+        levels[differ] = _first([close, part, elsewhere, alike], [2, 3, 5, 6], 7)
         return levels
 
     def _swap(self, left: Codes, right: Codes, levels: dict[str, Levels]) -> None:
@@ -167,47 +175,74 @@ class Comparer:
         one, other = left[at], right[at]
         crossed = np.ones(len(at), bool)
         for first, last in ((one, other), (other, one)):
-            texts = given.texts[given.codes[first]], family.texts[family.codes[last]]
-            crossed &= cpdist(*texts, scorer=JaroWinkler.similarity, score_cutoff=SWAPPED_NAME, dtype=np.float32) > 0
+            crossed &= jaro_winkler(given, given.codes[first], family, family.codes[last], SWAPPED_NAME) > 0
+        crossed |= self._crossed_in_part(one, other, ~crossed)
         levels["family"][at[crossed]] = 4
         levels["given"][at[crossed]] = UNKNOWN
         # One name in the other field of the other record is seen from both fields: it is one agreement.
         levels["given"][(levels["given"] == 5) & (levels["family"] == 5)] = UNKNOWN
 
+    def _crossed_in_part(self, left: Codes, right: Codes, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether the first name of each is the other's family name or, where that has several words, one of them."""
+        crossed = np.zeros(len(left), bool)
+        parts = self._columns.get("family_parts")
+        if parts is None:
+            return crossed
+        at = np.flatnonzero(asked & ((parts.codes[left] >= 0) | (parts.codes[right] >= 0)))
+        given, family, words = (self._texts_of(name) for name in ("given", "family", "family_parts"))
+        one, other = left[at], right[at]
+        crossed[at] = [
+            (a == family_b or a in words_b.split()) and (b == family_a or b in words_a.split())
+            for a, b, family_a, family_b, words_a, words_b in zip(
+                given(one), given(other), family(one), family(other), words(one), words(other), strict=True
+            )
+        ]
+        return crossed
+
     def _middle(self, left: Codes, right: Codes) -> Levels:
         """exact, all words of one among the other's, an initial of it, alike, differs."""
         column = self._columns["middle"]
         levels, one, other, differ = _begin(column, left, right)
-        ratio = _scored(column, one, other, fuzz.token_set_ratio)
-        initials = self._once("initials", lambda: np.array([value[:1] for value in column.values], dtype=object))
-        short = self._once("short", lambda: np.array([len(value) == 1 for value in column.values], bool))
-        initial = (short[one] | short[other]) & (initials[one] == initials[other])
-        levels[differ] = np.select([ratio >= 100, initial, ratio >= CLOSE_TEXT], [2, 3, 4], 5)
+        ratio = words_in_common(column, one, other, CLOSE_TEXT)
+        short = np.minimum(column.lengths[one], column.lengths[other]) == 1
+        initial = short & (column.heads[one] >> 42 == column.heads[other] >> 42)
+        levels[differ] = _first([ratio >= 100, initial, ratio > 0], [2, 3, 4], 5)
         return levels
 
     def _starts(self, field: str, one: Codes, other: Codes) -> NDArray[np.bool_]:
         """Whether one of two names is the beginning of the other: an initial, or at least three letters."""
         column = self._columns[field]
-        heads = self._once(f"{field} heads", lambda: _three_letters(column.values))
+        heads, others = column.heads[one], column.heads[other]
         starts = np.zeros(len(one), bool)
-        at = np.flatnonzero(heads[one] == heads[other])
+        at = np.flatnonzero(heads == others)
         texts = column.texts
         starts[at] = [a.startswith(b) or b.startswith(a) for a, b in zip(texts[one[at]], texts[other[at]], strict=True)]
         if field == "given":
-            letters = self._once("first letters", lambda: encode(value[:1] for value in column.values).codes)
-            long = self._once("given lengths", lambda: _lengths(column))
-            starts |= (letters[one] == letters[other]) & (np.minimum(long[one], long[other]) == 1)
+            at = np.flatnonzero(heads >> 42 == others >> 42)
+            starts[at] |= np.minimum(column.lengths[one[at]], column.lengths[other[at]]) == 1
         return starts
 
     def _elsewhere(self, field: str, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the name of one is one of the other's other names."""
         as_word = self._once(f"{field} words", lambda: self._as_words(field))
-        known = self._word_index
+        signs, first = self._once("words", self._words)
         found = np.zeros(len(left), bool)
         for one, other in ((left, right), (right, left)):
             word = as_word[self._columns[field].codes[one]]
-            found |= _in_sorted(other.astype(np.int64) * known[1] + word, known[0]) & (word >= 0)
+            at = np.flatnonzero(signs[other] >> (word & 63).astype(np.uint64) & np.uint64(1))
+            place, end = first[other[at]], first[other[at] + 1]
+            while len(at):
+                found[at] |= self._records.word_codes[place] == word[at]
+                more = place + 1 < end
+                at, place, end = at[more], place[more] + 1, end[more]
         return found
+
+    def _words(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """For each record a set of bits in which its words leave their marks, and where its words begin."""
+        records = self._records
+        signs = np.zeros(len(records), np.uint64)
+        np.bitwise_or.at(signs, records.word_records, np.uint64(1) << (records.word_codes & 63).astype(np.uint64))
+        return signs, np.searchsorted(records.word_records, np.arange(len(records) + 1))
 
     def _shares_word(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether one family name of several words has a word of the other's, or is contained in it."""
@@ -230,13 +265,6 @@ class Comparer:
         index = self._once("word index", lambda: {text: code for code, text in enumerate(self._records.word_texts)})
         return np.array([*(index.get(value, -1) for value in self._columns[field].values), -1], np.int32)
 
-    @property
-    def _word_index(self) -> tuple[NDArray[np.int64], int]:
-        width = len(self._records.word_texts) + 1
-        return self._once(
-            "words", lambda: (self._records.word_records.astype(np.int64) * width + self._records.word_codes, width)
-        )
-
     # Dates and numbers
 
     def _birth_date(self, left: Codes, right: Codes) -> Levels:
@@ -244,26 +272,31 @@ class Comparer:
         column = self._columns["birth_date"]
         levels, one, other, differ = _begin(column, left, right)
         digits = self._once("digits", lambda: np.array([list(value.encode()) for value in column.values], np.uint8))
-        partial = self._once("partial", lambda: np.array(["?" in value for value in column.values], bool))
-        a, b = digits[one], digits[other]
+        partial = self._once("partial", lambda: np.array(["?" in value for value in [*column.values, ""]], bool))
+        parts = self._once(
+            "parts", lambda: [encode(value[start:end] for value in column.values).codes for start, end in _DATE_PARTS]
+        )
+        same = [part[one] == part[other] for part in parts]
+        some = partial[one] | partial[other]
+        levels[differ] = 6
+        at = np.flatnonzero(same[0] | same[1] | same[2] | some)  # whatever is alike has one part the same
+        same, some = [part[at] for part in same], some[at]
+        a, b = digits[one[at]], digits[other[at]]
         unequal = a != b
         apart = unequal.sum(axis=1)
-        swapped = np.zeros(len(one), bool)
-        for at in range(7):
-            swapped |= (a[:, at] == b[:, at + 1]) & (a[:, at + 1] == b[:, at]) & unequal[:, at] & unequal[:, at + 1]
+        swapped = np.zeros(len(at), bool)
+        for place in range(7):
+            crossed = (a[:, place] == b[:, place + 1]) & (a[:, place + 1] == b[:, place])
+            swapped |= crossed & unequal[:, place] & unequal[:, place + 1]
         day_as_month = (a[:, 4:6] == b[:, 6:8]).all(axis=1) & (a[:, 6:8] == b[:, 4:6]).all(axis=1)
-        same = [~unequal[:, start:end].any(axis=1) for start, end in ((0, 4), (4, 6), (6, 8))]
         mistyped = (apart == 1) | ((apart == 2) & swapped) | (same[0] & day_as_month)
         untold = (a == ord("?")) | (b == ord("?"))
         compatible = ~(unequal & ~untold).any(axis=1)
-        some = partial[one] | partial[other]
-        levels[differ] = np.select(
+        levels[differ[at]] = _first(
             [some & compatible, ~some & mistyped, ~some & (same[0].astype(int) + same[1] + same[2] == 2), same[0]],
             [3, 2, 4, 5], 6,
         )  # fmt: skip
-        whole = column.codes[left]
-        half = (levels == 1) & np.append(partial, False)[whole]
-        levels[half] = 3
+        levels[(levels == 1) & partial[column.codes[left]]] = 3
         return levels
 
     def _number(self, field: str, end: int) -> Callable[[Codes, Codes], Levels]:
@@ -273,10 +306,10 @@ class Comparer:
             column = self._columns[field]
             levels, one, other, differ = _begin(column, left, right)
             ends = self._once(f"{field} ends", lambda: encode(value[-end:] for value in column.values).codes)
-            short = self._once(f"{field} short", lambda: np.array([len(v) <= end for v in column.values], bool))
-            near = self._one_letter_apart(field, one, other)
+            short = column.lengths <= end
+            near = one_letter_apart(column, one, other)
             same_end = (ends[one] == ends[other]) & (short[one] | short[other] | (field == "phone"))
-            levels[differ] = np.select([same_end, near], [3, 2], 4)
+            levels[differ] = _first([same_end, near], [3, 2], 4)
             return levels
 
         return rule
@@ -286,36 +319,24 @@ class Comparer:
         column = self._columns["email"]
         levels, one, other, differ = _begin(column, left, right)
         local = self._once("local", lambda: encode(value.partition("@")[0] for value in column.values).codes)
-        near = self._one_letter_apart("email", one, other)
+        near = one_letter_apart(column, one, other)
         levels[differ] = np.where((local[one] == local[other]) | near, 2, 3)
         return levels
 
-    def _one_letter_apart(self, field: str, one: Codes, other: Codes) -> NDArray[np.bool_]:
-        """Whether two values are one letter apart, or two swapped neighbours.
-
-        That leaves either the first three or the last three letters of seven as they are, so that few are measured.
-        """
-        column = self._columns[field]
-        first = self._once(f"{field} first", lambda: _three_letters(column.values))
-        last = self._once(f"{field} last", lambda: _three_letters([value[-3:] for value in column.values]))
-        long = self._once(f"{field} lengths", lambda: _lengths(column))
-        may_be = (first[one] == first[other]) | (last[one] == last[other])
-        at = np.flatnonzero(may_be | (np.minimum(long[one], long[other]) < 7))
-        near = np.zeros(len(one), bool)
-        near[at] = _scored(column, one[at], other[at], OSA.distance, score_cutoff=1) <= 1
-        return near
-
     # Places and texts
 
-    def _address(self, left: Codes, right: Codes) -> tuple[Levels, NDArray[np.bool_]]:
-        """Street, postal code, city and state as one field: they say the same thing, and must not count four times."""
+    def _address(self, left: Codes, right: Codes) -> tuple[Levels, NDArray[np.bool_], NDArray[np.bool_]]:
+        """Street, postal code, city and state as one field: they say the same thing, and must not count four times.
+
+        Beside the levels: where the street of one is the second line of the other, and which pairs live apart.
+        """
         street, lines_swapped = self._street(left, right)
         postal, city, state = (self._same(name, left, right) for name in ("postal_code", "city", "state"))
         locality = (postal == 2) | (city == 2)
         near = locality | (postal == 1) | (city == 1)
         nothing = (street < 0) & (postal < 0) & (city < 0)
         elsewhere = (postal == 0) | (city == 0)
-        levels = np.select(
+        levels = _first(
             [
                 nothing & (state < 0),
                 (street == 2) & (locality | ~elsewhere),
@@ -329,7 +350,7 @@ class Comparer:
             [0, 1, 2, 3, 4, 5, 6, 7],
             8,
         )
-        return levels.astype(np.int8), lines_swapped
+        return levels, lines_swapped, (street == 0) | (levels > 5)
 
     def _same_area(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the postal codes begin alike: all but the last two or three characters."""
@@ -356,16 +377,15 @@ class Comparer:
         name_a, name_b = names.codes[one], names.codes[other]
         near = np.zeros(len(one), bool)
         at = np.flatnonzero(one_number)
-        near[at] = _scored(names, name_a[at], name_b[at], JaroWinkler.similarity, score_cutoff=CLOSE_STREET) > 0
+        near[at] = jaro_winkler(names, name_a[at], names, name_b[at], CLOSE_STREET) > 0
         at = np.flatnonzero(name_a == name_b)
-        near[at] |= _scored(houses, a[at], b[at], OSA.distance, score_cutoff=1) <= 1
+        near[at] |= one_letter_apart(houses, a[at], b[at])
         found[differ] = near
         if "address_line" in self._columns:
             at = np.flatnonzero(found == 0)
             line = self._once("lines", lambda: mapped(self._columns["address_line"], _squeezed))
             for one, other in ((left[at], right[at]), (right[at], left[at])):
-                texts = names.texts[names.codes[one]], line.texts[line.codes[other]]
-                nowhere[at] |= cpdist(*texts, scorer=JaroWinkler.similarity, dtype=np.float32) >= CLOSE_STREET
+                nowhere[at] |= jaro_winkler(names, names.codes[one], line, line.codes[other], CLOSE_STREET) > 0
             found[nowhere] = 1
         return found, nowhere
 
@@ -380,7 +400,7 @@ class Comparer:
         if name == "city":
             same[differ] = _similar(column, one, other)[1]
         elif name == "postal_code":
-            same[differ] = self._one_letter_apart(name, one, other)
+            same[differ] = one_letter_apart(column, one, other)
         return same
 
     def _exact(self, field: str) -> Callable[[Codes, Codes], Levels]:
@@ -433,9 +453,12 @@ class Comparer:
 
     def swapped_names_differ(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether of two records with first and family name swapped the first names may be two that people bear."""
-        given, family = (self._texts_of(name) for name in ("given", "family"))
-        pairs = zip(given(left), family(right), given(right), family(left), strict=True)
-        return np.array([self._may_be_two(a, b) or self._may_be_two(c, d) for a, b, c, d in pairs], bool)
+        given, family, parts = (self._texts_of(name) for name in ("given", "family", "family_parts"))
+        found = np.zeros(len(left), bool)
+        for one, other in ((left, right), (right, left)):
+            pairs = zip(given(one), family(other), parts(other), self._sexes(left, right), strict=True)
+            found |= [a not in words.split() and self._may_be_two(a, b, sex) for a, b, words, sex in pairs]
+        return found
 
     def is_personal(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether a whole middle name agrees, or an e-mail address in which one of the first names stands.
@@ -465,32 +488,47 @@ class Comparer:
 
     def a_generation_apart(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the birth dates are of two years between which one may be the other's parent."""
+        return self._years_apart(left, right) >= GENERATION_YEARS
+
+    def born_in_one_year(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether the birth dates are of one year."""
+        return self._years_apart(left, right) == 0
+
+    def _years_apart(self, left: Codes, right: Codes) -> NDArray[np.int32]:
         column = self._columns["birth_date"]
         years = self._once(
             "years", lambda: np.array([int(v[:4]) if v[:4].isdigit() else 0 for v in [*column.values, ""]], np.int32)
         )
-        return np.abs(years[column.codes[left]] - years[column.codes[right]]) >= GENERATION_YEARS
+        return np.abs(years[column.codes[left]] - years[column.codes[right]])
 
     def could_be_another(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
-        """Whether the misspelt one of two close first names is as near to a third name that people bear.
+        """Whether the misspelt one of two close first names is as near to a third name that people of that sex bear.
 
         "Taara" beside Tamara may as well be Tara. Where neither name is borne, nothing is said.
         """
         given = self._texts_of("given")
-        return np.array([self._could_be_third(a, b) for a, b in zip(given(left), given(right), strict=True)], bool)
+        pairs = zip(given(left), given(right), self._sexes(left, right), strict=True)
+        return np.array([self._could_be_third(a, b, sex) for a, b, sex in pairs], bool)
 
-    def _may_be_two(self, one: str, other: str) -> bool:
+    def _sexes(self, left: Codes, right: Codes) -> list[str]:
+        """The sex that both records of a pair tell, "" if they do not."""
+        told = self._texts_of("sex")
+        return [one if one == other else "" for one, other in zip(told(left), told(right), strict=True)]
+
+    def _may_be_two(self, one: str, other: str, sex: str) -> bool:
         both = one in self._borne_names and other in self._borne_names
-        return one != other and ((both and not is_pet_form(one, other)) or self._could_be_third(one, other))
+        return one != other and ((both and not is_pet_form(one, other)) or self._could_be_third(one, other, sex))
 
-    def _could_be_third(self, one: str, other: str) -> bool:
+    def _could_be_third(self, one: str, other: str, sex: str) -> bool:
         names = self._borne_names
         if (one in names) == (other in names):
             return False
         odd, known = (other, one) if one in names else (one, other)
         apart = OSA.distance(odd, known)
-        listed = self._once("listed names", lambda: sorted(names))
-        return bool((cdist([odd], listed, scorer=OSA.distance, score_cutoff=apart)[0] <= apart).sum() > 1)
+        sex = sex if known in usual_names(sex) else ""
+        third = self._once(f"names {sex}", lambda: sorted(usual_names(sex) | (names - usual_names())))
+        near = cdist([odd], third, scorer=OSA.distance, score_cutoff=apart)[0] <= apart
+        return any(third[at] != known for at in np.flatnonzero(near))
 
     @property
     def _borne_names(self) -> frozenset[str]:
@@ -510,8 +548,10 @@ class Comparer:
         return self._cache[name]
 
 
+_DATE_PARTS = ((0, 4), (4, 6), (6, 8))
 _AGREED_BY: Mapping[str, Sequence[tuple[str, int]]] = {
     "address": (("street", 1), ("postal_code", 3), ("street", 4), ("city", 5)),
+    "phone_moved": (("phone", 1),),
 }
 """Which column's value, at which level of a field, tells how rare the agreement is (else: the field's own, exact)."""
 
@@ -538,33 +578,21 @@ def _similar(column: Column, one: Codes, other: Codes) -> tuple[NDArray[np.float
 
     Short names are unlike each other by one letter already, so that their similarity does not tell.
     """
-    similarity = _scored(column, one, other, JaroWinkler.similarity, score_cutoff=ALIKE_NAME)
-    long = _lengths(column)
+    similarity = jaro_winkler(column, one, column, other, ALIKE_NAME)
+    long = column.lengths
     close = similarity >= CLOSE_NAME
     shorter, longer = np.minimum(long[one], long[other]), np.maximum(long[one], long[other])
     at = np.flatnonzero(~close & ((similarity > 0) | (longer <= 4)) & (shorter > 2))
-    close[at] = _scored(column, one[at], other[at], OSA.distance, score_cutoff=1) <= 1
+    close[at] = one_letter_apart(column, one[at], other[at])
     return similarity, close
 
 
-def _lengths(column: Column) -> NDArray[np.int32]:
-    return np.fromiter(map(len, column.values), np.int32, len(column.values))
-
-
-def _scored(column: Column, one: Codes, other: Codes, scorer: Any, score_cutoff: float | None = None) -> NDArray[Any]:
-    """The score of each pair of values. Where there are few values, each two are scored once."""
-    texts, width = column.texts, len(column.values) + 1
-    if width * width > _TABLE or width * width > 4 * len(one):
-        return cpdist(texts[one], texts[other], scorer=scorer, score_cutoff=score_cutoff, dtype=np.float32)
-    packed = (one.astype(np.int32) + 1) * np.int32(width) + other + 1
-    asked = np.zeros(width * width, bool)
-    asked[packed] = True
-    each = np.flatnonzero(asked)
-    table = np.empty(width * width, np.float32)
-    table[each] = cpdist(
-        texts[each // width - 1], texts[each % width - 1], scorer=scorer, score_cutoff=score_cutoff, dtype=np.float32
-    )
-    return table[packed]
+def _first(conditions: Sequence[NDArray[np.bool_]], levels: Sequence[int], otherwise: int) -> Levels:
+    """For each pair the level of the first condition that holds."""
+    found = np.full(len(conditions[0]), otherwise, np.int8)
+    for condition, level in zip(reversed(conditions), reversed(levels), strict=True):
+        found[condition] = level
+    return found
 
 
 def _groups(column: Column) -> NDArray[np.int32]:
@@ -580,21 +608,8 @@ def _groups(column: Column) -> NDArray[np.int32]:
 def _borne(column: Column) -> NDArray[np.bool_]:
     usual = np.array([value in usual_names() for value in column.values], bool)
     here = 100_000 * column.counts / max(column.filled, 1)
-    return (_lengths(column) > 1) & (usual | ((here >= BORNE) & (column.counts >= 5)))
+    return (column.lengths[:-1] > 1) & (usual | ((here >= BORNE) & (column.counts >= 5)))
 
 
 def _squeezed(text: str) -> str:
     return text.replace(" ", "")
-
-
-def _three_letters(values: Sequence[str]) -> NDArray[np.int64]:
-    """A number for the first three letters of each value."""
-    letters = np.array(values, "U3").reshape(-1, 1).view(np.uint32).astype(np.int64)
-    return (letters[:, 0] << 42) | (letters[:, 1] << 21) | letters[:, 2]
-
-
-def _in_sorted(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if not len(known):
-        return np.zeros(len(wanted), bool)
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return known[at] == wanted

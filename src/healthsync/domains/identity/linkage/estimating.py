@@ -83,7 +83,7 @@ def random_shares(records: Records, comparer: Comparer) -> dict[str, Floats]:
 
 def _exact_share(records: Records, name: str) -> float | None:
     """How many of all pairs that both have a value have the same one, from the counts of the values."""
-    column = records.columns.get(name)
+    column = records.columns.get("phone" if name == "phone_moved" else name)
     if column is None or name == "birth_date":
         return None
     counts = column.counts.astype(float)

@@ -4,16 +4,18 @@ A score adds up what two records share, and relatives share a lot: a score alone
 is what relatives do not share: the SSN, a whole middle name, an e-mail address with the first name in it. Certain is
 only a pair of which the first name (as written, as a pet form, misspelt, swapped with the family name, as an initial
 beside one family name and something personal) and the birth date (as written; mistyped or in part, if address,
-telephone or e-mail agree too) agree, or the SSN does beside one of them (and the first names are not two). Another
-family or middle name needs one of address, telephone, e-mail and SSN beside it, and no other insurance number or
-mother's name. And nothing contradicts:
+telephone or e-mail agree too, and then, beside one first name as written, another day or month of one year as well:
+nobody has two children of one name in a year) agree, or the SSN does beside one of them (and the first names are not
+two). Another family or middle name needs one of address, telephone, e-mail and SSN beside it, and no other insurance
+number or mother's name. And nothing contradicts:
 
     ssn-conflict           two social security numbers more than a typing error apart
     suffix-conflict        two generations (Jr, Sr)
     twin-suspected         one birth date (or nearly), and two first names: both really borne (Eric and Erik too); or,
                            while nothing personal and no initial of a middle name agrees, a name and its pet form that
                            are both borne, or one misspelt (or swapped with the family name) so that it could be a third
-                           name; or any two, where a record says that it is of a child of a multiple birth; or two
+                           name of that sex; or one first name and two middle names (María Rosa and María Elena) without
+                           one SSN; or any two, where a record says that it is of a child of a multiple birth; or two
                            places in the order of birth
     sex-conflict           two sexes, and first names that are not written alike
     generations-suspected  a birth date mistyped so that one could be the other's parent, and nothing personal agrees
@@ -40,7 +42,10 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     born, ssn = levels.get("birth_date", none), levels.get("ssn", none)
     suffix, sex = levels.get("suffix", none), levels.get("sex", none)
     elsewhere = (
-        (levels.get("phone", none) == 1) | (levels.get("email", none) == 1) | _among(levels.get("address", none), 1, 2)
+        (levels.get("phone", none) == 1)
+        | (levels.get("phone_moved", none) == 1)
+        | (levels.get("email", none) == 1)
+        | _among(levels.get("address", none), 1, 2)
     )
     same_ssn = ssn == 1
     personal = same_ssn.copy()
@@ -51,10 +56,15 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     agrees = (named & ((born == 1) | (_among(born, 2, 3) & elsewhere))) | (
         same_ssn & (named | (_among(born, 1, 2) & (given < 7)) | ((given == 0) & (born == 0)))
     )
+    day_off = (born == 4) & (given == 1) & _among(family, 1, 2, 3) & elsewhere
+    at = np.flatnonzero(day_off)
+    if len(at):
+        agrees[at] |= comparer.born_in_one_year(compared.left[at], compared.right[at])
     others = (levels.get("insurance", none) == 4) | (levels.get("mother_family", none) == 3)
     doubtful = ((family == 7) | (levels.get("middle", none) == 5)) & (~elsewhere | others) & ~same_ssn
     names_differ = comparer.borne_names_differ(compared.left, compared.right) & (family != 4)
     names_differ |= comparer.born_together(compared.left, compared.right) & (given > 1) & (given != 4)
+    names_differ |= (levels.get("middle", none) == 5) & ~same_ssn
     generations = np.zeros(len(compared), bool)
     for found, suspected, is_so in (
         (names_differ, (given == 2) & ~own & _among(born, 1, 2, 3), comparer.usual_pet_form),

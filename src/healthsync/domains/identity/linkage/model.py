@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from healthsync.domains.identity.linkage.comparing import Comparison, Levels, levels_of
+from healthsync.domains.identity.linkage.comparing import BIRTH_DATE, GIVEN, Comparison, Levels, levels_of
 from healthsync.domains.identity.linkage.standardising import Column, Records
 from healthsync.errors import InvalidInput
 from healthsync.shipped import shipped_yaml
@@ -151,6 +151,8 @@ class LinkageModel:
                 name: FieldWeights(**{part: tuple(values) for part, values in of_field.items()})
                 for name, of_field in said["fields"].items()
             }
+            if "phone" in said["fields"]:  # models made before records that live apart had weights of their own
+                said["fields"].setdefault("phone_moved", said["fields"]["phone"])
             said["frequencies"] = {name: Frequencies(**table) for name, table in said["frequencies"].items()}
             return cls(**said)
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -192,9 +194,11 @@ def scores(model: LinkageModel, compared: Comparison, frequencies: Mapping[str, 
     for place, (column, codes) in compared.agreed.items():
         name = place.partition(":")[0]
         if column in frequencies and name in model.fields:
-            rarity = frequencies[column][codes]
-            for_person += rarity
-            for_relatives += np.where(is_shared(model.fields[name]), rarity, 0)
+            at = np.flatnonzero(codes >= 0)
+            rarity = frequencies[column][codes[at]]
+            for_person[at] += rarity
+            if is_shared(model.fields[name]):
+                for_relatives[at] += rarity
     for_relatives += kinship_bits(
         compared.levels, model.fields, model.same_given, model.same_birth_date, model.alike_names
     )
@@ -212,7 +216,11 @@ def kinship_bits(
     Most are like strangers; `same_given` are namesakes (father and son), `same_birth_date` were born together, and have
     two different names, `alike_names` of them two that look alike.
     """
-    return np.log2(np.sum(kinship_odds(levels, fields, same_given, same_birth_date, alike_names), axis=0))
+    given, born = (levels[name].astype(int) if name in levels else 0 for name in ("given", "birth_date"))
+    size, width = len(GIVEN) + 1, len(BIRTH_DATE) + 1
+    each = {"given": np.repeat(np.arange(size), width), "birth_date": np.tile(np.arange(width), size)}
+    bits = np.log2(np.sum(kinship_odds(each, fields, same_given, same_birth_date, alike_names), axis=0))
+    return bits[given * width + born]
 
 
 def kinship_odds(

@@ -7,10 +7,13 @@ What a person's name, number and date mean is decided by `identity.demographics`
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
+from itertools import count
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +41,7 @@ from healthsync.domains.identity.values import (
 from healthsync.standards.normalise import GENERATIONS
 
 Codes = NDArray[np.int32]
+Whole = TypeVar("Whole", np.int64, np.uint64)
 
 MISSING = -1
 """The code of a value that is not there."""
@@ -46,6 +50,7 @@ HEAPED = 5.0
 """From so many times its share, the first of January stands for "some day of that year"."""
 
 _SAMPLE = 1000
+_ISO = re.compile(r"(\d{4})(?:[-/.]?(\d{2})(?:[-/.]?(\d{2}))?)?")
 _MONTHS = {name: at for at, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}  # noqa: SIM905
 _MALE = frozenset(("m", "male", "man", "boy", "1"))
 _FEMALE = frozenset(("f", "female", "woman", "girl", "2", "w"))
@@ -75,6 +80,38 @@ class Column:
         """How many records have a value."""
         return int((self.codes >= 0).sum())
 
+    # For each value, and last for a missing one:
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int32]:
+        """How many letters it has."""
+        return np.fromiter(map(len, [*self.values, ""]), np.int32, len(self.values) + 1)
+
+    @cached_property
+    def letters(self) -> NDArray[np.uint64]:
+        """Which letters it has, as a set of bits (two letters may have one bit)."""
+        if not self.values:
+            return np.zeros(1, np.uint64)
+        written = np.frombuffer("".join(self.values).encode("utf-32-le", "surrogatepass"), np.uint32)
+        starts = np.append(0, np.cumsum(self.lengths[:-2]))
+        sets = np.bitwise_or.reduceat(np.uint64(1) << (written & 63).astype(np.uint64), starts)
+        return np.append(sets, np.uint64(0))
+
+    @cached_property
+    def heads(self) -> NDArray[np.int64]:
+        """A number for its first three letters (the first in the bits from 42 on)."""
+        return _three_letters([*self.values, ""])
+
+    @cached_property
+    def tails(self) -> NDArray[np.int64]:
+        """A number for its last three letters."""
+        return _three_letters([value[-3:] for value in [*self.values, ""]])
+
+    @cached_property
+    def several_words(self) -> NDArray[np.bool_]:
+        """Whether it has a blank."""
+        return np.fromiter((" " in value for value in [*self.values, ""]), bool, len(self.values) + 1)
+
 
 @dataclass(frozen=True)
 class Records:
@@ -101,14 +138,16 @@ class Records:
 
 def encode(values: Iterable[str]) -> Column:
     """Give each distinct value a code; "" is missing."""
-    values = list(values)
-    index = {value: code for code, value in enumerate(dict.fromkeys(["", *values]), MISSING)}
-    return Column(np.fromiter(map(index.__getitem__, values), np.int32, len(values)), list(index)[1:])
+    index: dict[str, int] = defaultdict(count(MISSING).__next__)
+    index[""]  # is given the first code
+    codes = np.fromiter(map(index.__getitem__, values), np.int32)
+    return Column(codes, list(index)[1:])
 
 
 def mapped(column: Column, rule: Callable[[str], str]) -> Column:
     """A column with `rule` applied to each distinct value; values that become equal share a code."""
-    return _spread(encode(map(rule, column.values)), column)
+    made = list(map(rule, column.values))
+    return column if made == column.values else _spread(encode(made), column)
 
 
 def mapped_to_two(column: Column, rule: Callable[[str], tuple[str, str]]) -> tuple[Column, Column]:
@@ -132,10 +171,28 @@ def joined(one: Column, other: Column, rule: Callable[[str, str], str]) -> Colum
     return Column(made.codes[inverse].astype(np.int32), made.values)
 
 
-def sorted_distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _three_letters(values: Sequence[str]) -> NDArray[np.int64]:
+    letters = np.array(values, "U3").reshape(-1, 1).view(np.uint32).astype(np.int64)
+    return (letters[:, 0] << 42) | (letters[:, 1] << 21) | letters[:, 2]
+
+
+def sorted_distinct(values: NDArray[Whole]) -> NDArray[Whole]:
     """The distinct values in ascending order."""
     ordered = np.sort(values)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
+def each_two(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places of each two neighbours near or far in runs that begin at `starts`, the lower first."""
+    at = _counted(starts, sizes)
+    further = np.repeat(starts + sizes, sizes) - at - 1
+    return np.repeat(at, further), _counted(at + 1, further)
+
+
+def _counted(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """So many numbers from each start up, one after the other."""
+    before = np.cumsum(sizes) - sizes
+    return np.repeat(starts - before, sizes) + np.arange(sizes.sum())
 
 
 def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Sequence[int], *, today: date) -> Records:
@@ -143,7 +200,8 @@ def standardise(raw: Mapping[str, Sequence[str]], ids: Sequence[str], files: Seq
 
     Dates of birth after `today` and placeholders are missing. Old dates stay: files of the dead are linked too.
     """
-    order = np.array(sorted(range(len(ids)), key=lambda at: (files[at], ids[at])), dtype=np.int64)
+    by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
+    order = by_id[np.argsort(np.array(files, np.int8)[by_id], kind="stable")]
     columns = {name: _ordered(encode(values), order) for name, values in raw.items()}
     made: dict[str, Column | None] = {**_names(columns)}
     made |= {
@@ -341,7 +399,7 @@ def date_of(text: str, *, today: date, day_first: bool = False) -> str:
     Read are 1980-04-03 (with or without time), 19800403, 1980-04, 1980, 04/03/1980, 3.4.1980, 3-APR-1980, April 3 1980.
     An impossible date of eight digits is kept: it is a mistyped one, and can be compared.
     """
-    text = re.split(r"[T ]\d{1,2}:", text.strip())[0].strip()
+    text = (re.split(r"[T ]\d{1,2}:", text)[0] if ":" in text else text).strip()
     parts = _iso(text) or _written(text) or _numeric(text, day_first)
     if parts is None:
         return ""
@@ -358,7 +416,7 @@ def date_of(text: str, *, today: date, day_first: bool = False) -> str:
 
 
 def _iso(text: str) -> tuple[str, str, str] | None:
-    found = re.fullmatch(r"(\d{4})(?:[-/.]?(\d{2})(?:[-/.]?(\d{2}))?)?", text)
+    found = _ISO.fullmatch(text)
     return (found[1], _told(found[2]), _told(found[3])) if found else None
 
 
