@@ -314,7 +314,7 @@ class Ingest:
             work.incoming = await self._standard(tx, self._standardise, submission)
         work.incoming = [self._judged(entry, submission) for entry in work.incoming]
         await self._identify(tx, submission, work)  # (2)
-        work.texts = {id(entry): json.dump(entry.resource) for entry in work.incoming}
+        work.texts = _written(work.incoming)
         await self._place(tx, submission, work)  # (3)
         await self._compare_and_seal(tx, submission, work)  # (4)
         # (5) As late as can be, so that what is stored travels with its record; but merges change resources that this
@@ -644,6 +644,7 @@ class Ingest:
             id_ = named.get("/".join(entry.key), "/".join(entry.key)).partition("/")[2]
             resource = {**references.rewrite(entry.resource, named), "id": id_}
             work.incoming[position] = structs.replace(entry, resource=resource)
+        work.texts = _written(work.incoming)
         work.compartments = {
             (key[0], named.get("/".join(key), "/".join(key)).partition("/")[2]): patients
             for key, patients in work.compartments.items()
@@ -1264,6 +1265,11 @@ def _content(entry: Incoming, written: bytes) -> bytes:
     """What tells a resend from news: the resource and, for a snapshot, what it deletes."""
     cleared = entry.mapped.cleared if entry.mapped is not None else ()
     return written + "\x1f".join(("", *cleared)).encode()
+
+
+def _written(incoming: Iterable[Incoming]) -> dict[int, bytes]:
+    """The JSON of each, by its `id()`."""
+    return {id(entry): json.dump(entry.resource) for entry in incoming}
 
 
 def _together(one: _Warnings, other: _Warnings) -> _Warnings:
