@@ -1076,7 +1076,7 @@ class Ingest:
         patient = decided.patient
         (row,) = (await self._records.current(tx, [("Patient", patient.patient_id)])).values()
         (document,) = await self._vault.open(tx, [row])
-        await self._reviews.release(tx, patient.patient_key)
+        self._reviews.release(tx, patient.patient_key)
         self._identity.withdraw(tx, patient.patient_key)
         await self._identity.settle(tx, patient, patient, decided.by, decided.reason)
         return await self._register(tx, work, patient, document, row.version)
@@ -1090,7 +1090,7 @@ class Ingest:
         (document,) = await self._vault.open(tx, [former])
         rows = await self._records.current(tx, [("Patient", patient.patient_id)])
         await self._restate(tx, submission, work, rows.values(), lambda _: document)
-        await self._reviews.release(tx, patient.patient_key)
+        self._reviews.release(tx, patient.patient_key)
         await self._identity.settle(tx, patient, patient, decided.by, decided.reason)
         version = work.restated[-1].version
         return [Event(EventName.PATIENT_UPDATED, f"Patient/{patient.patient_id}", {"version": version})]

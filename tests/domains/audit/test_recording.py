@@ -301,3 +301,12 @@ async def test_the_tables_refuse_changes_as_a_guard_rail(database: Database, tab
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
         async with database.connection() as tx:
             await tx.execute(statement.format(table, column))
+
+
+async def test_what_was_done_is_not_copied_into_statistics_that_no_search_of_the_log_uses(database, write):
+    """PostgreSQL keeps frequent values of a column beside it, unless it is told to leave the column out."""
+    await write(20)
+    async with database.connection() as tx:
+        await tx.execute("ANALYZE audit_event")
+        known = await tx.fetch("SELECT attname FROM pg_stats WHERE tablename = 'audit_event'")
+    assert {row["attname"] for row in known} == {"position", "xid"}

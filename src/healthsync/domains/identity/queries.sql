@@ -346,8 +346,8 @@ WHERE p.patient_id = ANY($1::text[]);
 INSERT INTO identity_held (patient_key, version, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
 
 -- name: release
--- The newest version of a patient speaks for him again.
-DELETE FROM identity_held WHERE patient_key = $1;
+-- The newest versions of patients speak for them again.
+DELETE FROM identity_held WHERE patient_key = ANY ($1::bigint[])
 
 -- name: save_numbers
 -- The numbers, as (patient_key, kind, token), that patients have.

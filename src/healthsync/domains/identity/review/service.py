@@ -78,9 +78,9 @@ class ReviewService:
         somebody decides. A version that does so already goes on."""
         await store.hold(tx, patient_key, version, self._clock.now())
 
-    async def release(self, tx: Transaction, patient_key: int) -> None:
+    def release(self, tx: Transaction, patient_key: int) -> None:
         """The newest version of a patient speaks for him."""
-        await store.release(tx, patient_key)
+        store.release(tx, patient_key)
 
     async def held_versions(self, tx: Transaction, patient_ids: Collection[str]) -> dict[str, int]:
         """Which version speaks for a patient, of those whose newest one waits for a decision."""
@@ -113,7 +113,7 @@ class ReviewService:
         loaded = await load({id_: held.get(id_) for id_ in sorted(others)}) if others else {}
         for task in doubtful:
             if task.kind is TaskKind.OVERLAY:
-                await self.release(tx, patient_key)
+                self.release(tx, patient_key)
             elif self._still_doubtful(task, patient, loaded.get(_partner(task, patient_key).patient_id)):
                 continue
             await self._close(tx, task, "ground-gone")
@@ -128,7 +128,7 @@ class ReviewService:
         """The record of a patient was deleted: nothing is left to decide about it."""
         for task in await self._waiting(tx, patient_key, ()):
             await self._close(tx, task, "record-deleted")
-        await self.release(tx, patient_key)
+        self.release(tx, patient_key)
         store.keep_numbers(tx, patient_key, [], is_new=False)
 
     async def settled_elsewhere(

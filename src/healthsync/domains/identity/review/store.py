@@ -137,7 +137,7 @@ async def earlier_tasks(tx: Transaction, terms: ReviewTerms, task: Task) -> list
 
 async def waiting_tasks_of(tx: Transaction, terms: ReviewTerms, patient_key: int) -> list[Task]:
     """What nobody has decided about a patient, as it stood before this unit of work."""
-    return [_task(row, terms) for row in await tx.fetch(_SQL.waiting_tasks_of, patient_key)]
+    return [_task(row, terms) for row in await tx.look_beside(_SQL.waiting_tasks_of, patient_key)]
 
 
 async def set_task(tx: Transaction, task: Task, step: Step | None) -> None:
@@ -208,9 +208,9 @@ async def hold(tx: Transaction, patient_key: int, version: int, at: datetime) ->
     await tx.execute(_SQL.hold, patient_key, version, at)
 
 
-async def release(tx: Transaction, patient_key: int) -> None:
-    """The newest version speaks again."""
-    await tx.execute(_SQL.release, patient_key)
+def release(tx: Transaction, patient_key: int) -> None:
+    """The newest version speaks again, from the end of the unit of work."""
+    tx.later(_RELEASED, [patient_key])
 
 
 def keep_numbers(tx: Transaction, patient_key: int, numbers: Sequence[tuple[str, int]], *, is_new: bool) -> None:
@@ -231,6 +231,7 @@ def _old(kept: Sequence[tuple[int, Sequence[Sequence[Any]]]]) -> list[list[Any]]
 
 
 _NUMBERS = Writer(lambda rows: Parts((f"identity_numbers AS ({_SQL.save_numbers})",), _columns(rows)))
+_RELEASED = Writer(lambda keys: Parts((f"identity_released AS ({_SQL.release})",), [list(keys)]))
 _OLD_NUMBERS = Writer(lambda kept: Parts((f"identity_old_numbers AS ({_SQL.save_old_numbers})",), _old(kept)))
 
 
