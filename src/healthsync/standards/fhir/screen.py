@@ -43,7 +43,8 @@ _USUAL_VALUES = (
     "Quantity", "Reference", "string", "uri",
 )  # fmt: skip
 _OF_THE_ROOT = frozenset({"resourceType", "id", "text", "contained"})
-_ID = "[A-Za-z0-9.-]{1,64}"
+_ID = "[A-Za-z0-9.-]+"
+"""A longer one than an id may be is no fault of the reference; and the bound would cost most of the compiling."""
 
 
 def screen_schema(resource_type: str, judged: Collection[str]) -> Schema:
