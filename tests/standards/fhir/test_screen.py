@@ -38,7 +38,32 @@ REPORT: dict[str, Any] = {
     "result": [{"reference": "Observation/1"}, {"reference": "Observation/2/_history/1"}],
     "presentedForm": [{"contentType": "text/plain", "data": "QUFB"}],
 }  # fmt: skip
-PLAIN = [CLAIM, CARE_PLAN, REPORT]
+RESULT: dict[str, Any] = {
+    "resourceType": "Observation", "status": "final", "code": {"text": "a"},
+    "extension": [{"url": "http://hl7.org/fhir/5.0/StructureDefinition/x", "valueDateTime": "2024"}],
+    "valueQuantity": {
+        "value": 1,
+        "extension": [
+            {"url": "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation", "valueQuantity": {"value": 1}}
+        ],
+    },
+    "referenceRange": [{"low": {"value": 1}}],
+}  # fmt: skip
+PATIENT: dict[str, Any] = {
+    "resourceType": "Patient",
+    "extension": [{"url": "urn:race", "extension": [{"url": "text", "valueString": "a"}]}],
+    "address": [
+        {
+            "extension": [
+                {
+                    "url": "http://hl7.org/fhir/StructureDefinition/geolocation",
+                    "extension": [{"url": "latitude", "valueDecimal": 1}],
+                }
+            ],
+        }
+    ],
+}
+PLAIN = [CLAIM, CARE_PLAN, REPORT, RESULT, PATIENT]
 
 ADDED = [
     {"id": "x"}, {"reference": "#p"}, {"reference": "#q"}, {"reference": "Nobody/1"}, {"reference": "Group/1"},
@@ -49,6 +74,15 @@ ADDED = [
     {"resourceType": "Practitioner", "id": "p"}, {"detail": {"status": "a"}, "reference": {"reference": "Task/1"}},
     {"url": "http://hl7.org/fhir/StructureDefinition/patient-birthTime", "valueString": "a"},
 ]  # fmt: skip
+ADDED += [
+    [{"url": f"http://hl7.org/fhir/StructureDefinition/{name}", value: given}]
+    for name in ("iso21090-PQ-translation", "patient-birthPlace", "geolocation", "data-absent-reason", "body-weight")
+    for value, given in (
+        ("valueQuantity", {"value": 1}), ("valueAddress", {"city": "a"}), ("valueCode", "unknown"),
+        ("extension", [{"url": "latitude", "valueDecimal": 1}]),
+    )
+]  # fmt: skip
+"""Extensions of R4, each right in one place and with one value."""
 NAMES = [
     "id", "extension", "modifierExtension", "contained", "_status", "_value", "reference", "type", "comparator", "code",
     "end", "data", "onBehalfOf", "text", "repeat", "value", "detail", "valueString",

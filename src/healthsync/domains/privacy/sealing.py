@@ -59,37 +59,41 @@ class SealingPolicy:
         readable = [name for name in _DOCUMENT_HEAD if name in resource]
         identity: list[str] = []
         narrative: list[str] = []
-        members = {None: readable, SensitivityClass.IDENTITY: identity, SensitivityClass.NARRATIVE: narrative}
         resource_type = resource["resourceType"]
         for name, value in resource.items():
             if name not in _DOCUMENT_HEAD:
-                members[self.class_of(resource_type, name, value)].append(name)
+                found = self.class_of(resource_type, name, value)
+                names = readable if found is None else identity if found is SensitivityClass.IDENTITY else narrative
+                names.append(name)
         return readable, identity, narrative
 
     def _verdict(self, named: Mapping[str, str], element: str) -> str | None:
         """What the policy says of an element by its name: clear, a class, or nothing."""
         name = element.removeprefix("_")
-        return named.get(name) or named.get("*") or self.any_type.get(name)
+        if named is not _NOTHING_NAMED and (verdict := named.get(name) or named.get("*")):
+            return verdict
+        return self.any_type.get(name)
 
     def _tells(self, name: str, value: Any) -> bool:
         """Whether an element is, or has inside it, something that a person wrote or that names one. Each write pays for
         this walk: plain loops."""
         kind = type(value)
-        if kind is str:
-            return name.removeprefix("_") in self.free_text
-        if kind is list:
-            for item in value:
-                if self._tells(name, item):
-                    return True
-        elif kind is dict:
+        if kind is dict:
+            free_text, parts = self.free_text, self.parts
             for part, child in value.items():
-                told = part in self.parts
+                told = part in parts
                 if type(child) is str:
-                    told = told or part in self.free_text
+                    told = told or part in free_text
                 elif not told and type(child) in _HOLDERS and part not in self.not_looked_into:
                     told = self._tells(part, child)
                 if told and not _repeats_a_dictionary(value, part):
                     return True
+        elif kind is list:
+            for item in value:
+                if self._tells(name, item):
+                    return True
+        elif kind is str:
+            return name.removeprefix("_") in self.free_text
         return False
 
 

@@ -113,7 +113,9 @@ def _count_properties(value: dict[str, Any] | list[Any]) -> int:
         for holder in level:
             if type(holder) is dict:
                 count += len(holder)
-                below += [child for child in holder.values() if type(child) in _HOLDERS]
+                for child in holder.values():
+                    if type(child) in _HOLDERS:
+                        below.append(child)  # noqa: PERF401
             else:
                 below += [child for child in holder if type(child) in _HOLDERS]
         level = below

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache, lru_cache
 from typing import Any
+
+import msgspec
 
 from healthsync.standards.fhir import json
 from healthsync.standards.fhir.definitions import json_name, structures
@@ -34,8 +35,7 @@ class Kind(Enum):
     OTHER = "other"  # any other URI
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """A reference taken apart; `type`, `id` and `version` are known for relative and RESTful absolute references."""
 
     kind: Kind

@@ -1,15 +1,14 @@
 """A stricter JSON Schema of a resource type: what it accepts breaks no invariant, so that nobody has to walk it.
 
 It is the schema of `schema`, less everything that an invariant might have to say something about and that JSON Schema
-cannot judge. So it refuses much that is valid: extensions inside extensions, ids of elements, timings, references to
-other servers. A refusal means nothing but that the walk (`invariants`) has to look. Left to `invariants.plainly_holds`
-are the root, its narrative, its contained resources and the order of periods.
+cannot judge. So it refuses much that is valid: ids of elements, most timings, references to other servers. A refusal
+means nothing but that the walk (`invariants`) has to look. Left to `invariants.plainly_holds` are the root, its
+narrative, its contained resources and the order of periods.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from healthsync.standards.fhir import constraints, definitions
@@ -43,85 +42,126 @@ _USUAL_VALUES = (
     "Quantity", "Reference", "string", "uri",
 )  # fmt: skip
 _OF_THE_ROOT = frozenset({"resourceType", "id", "text", "contained"})
-_ID = "[A-Za-z0-9.-]{1,64}"
+_ID = "[A-Za-z0-9.-]+"
+"""A longer one than an id may be is no fault of the reference; and the bound would cost most of the compiling."""
 
 
 def screen_schema(resource_type: str, judged: Collection[str]) -> Schema:
     """The schema of a resource type. `judged` are the types and backbone elements that `invariants` has rules for."""
     plain = resource_schema(resource_type)
-    references: Schema = {}
-    strict: Schema = {}
-    for content, known in plain["$defs"].items():
-        if content in PRIMITIVES:
-            strict[content] = known
-        elif content == resource_type:
-            strict[content] = _root(content, known, references)
-        elif content == "Extension":
-            strict[content] = _extension(known, references)
-        else:
-            strict[content] = _part(content, known, judged, references)
-    strict |= {each["title"]: each for each in references.values()}
-    return {**plain, "$defs": _reached(strict, resource_type)}
+    return {**plain, "$defs": _Screen(resource_type, plain["$defs"], judged).schemas()}
 
 
-def _root(resource_type: str, plain: Schema, references: Schema) -> Schema:
-    others = {name: schema for name, schema in plain["properties"].items() if name in _OF_THE_ROOT}
-    return {**plain, "properties": _properties(resource_type, plain, references) | others}
+class _Screen:
+    """The schemas of a resource type and of all that it leads to."""
 
+    def __init__(self, resource_type: str, plain: Schema, judged: Collection[str]) -> None:
+        self._root, self._plain, self._judged = resource_type, plain, judged
+        self._references: Schema = {}
+        values = self._properties("Extension")
+        self._values = {name: schema for name, schema in values.items() if name.startswith("value")}
 
-def _part(content: str, plain: Schema, judged: Collection[str], references: Schema) -> Schema | bool:
-    rules = constraints.of(content)
-    has_others = content in judged or any(rule.key != _SIMPLE_QUANTITY for rule in rules)
-    if has_others and content not in RULES:
-        return False
-    properties = _properties(content, plain, references)
-    for rule in rules:
-        for name in rule.properties & properties.keys():
-            one = "$ref" in properties[name]
-            properties[name] = {"allOf": [properties[name], {"properties": {"comparator": False}}]} if one else False
-    return {**plain, **RULES.get(content, {}), "properties": properties}
+    def schemas(self) -> Schema:
+        made: Schema = {}
+        for content, plain in self._plain.items():
+            if content in PRIMITIVES:
+                made[content] = plain
+            elif content != "Extension":
+                made[content] = self._of_root(plain) if content == self._root else self._of_part(content, plain)
+        made |= self._unknown_extensions()
+        return _reached(made | {each["title"]: each for each in self._references.values()}, self._root)
 
+    def _of_root(self, plain: Schema) -> Schema:
+        others = {name: schema for name, schema in plain["properties"].items() if name in _OF_THE_ROOT}
+        return {**plain, "properties": self._properties(self._root) | others}
 
-def _properties(content: str, plain: Schema, references: Schema) -> Schema:
-    """The properties that may be judged without a walk."""
-    properties: Schema = {}
-    for name, facts in elements(content).items():
-        for kind in facts.get("types", ("",)):
-            target, property_ = content_of(content, name, facts, kind), json_name(name, kind)
-            if property_ in {"id", "modifierExtension"} or target in {"Narrative", "Resource"}:
-                continue
-            value = plain["properties"][property_]
-            if kind == "Reference":
-                value = _to(tuple(facts.get("targets", ())), references)
-                value = {"type": "array", "minItems": 1, "items": value} if "max" in facts else value
-            properties[property_] = value
-    return properties
+    def _of_part(self, content: str, plain: Schema) -> Schema | bool:
+        rules = constraints.of(content)
+        has_others = content in self._judged or any(rule.key != _SIMPLE_QUANTITY for rule in rules)
+        if has_others and content not in RULES:
+            return False
+        properties = self._properties(content)
+        for rule in rules:
+            for name in rule.properties & properties.keys():
+                simple = {"allOf": [properties[name], {"properties": {"comparator": False}}]}
+                properties[name] = simple if "$ref" in properties[name] else False
+        return {**plain, **RULES.get(content, {}), "properties": properties}
 
+    def _properties(self, content: str) -> Schema:
+        """The properties that may be judged without a walk."""
+        properties: Schema = {}
+        for name, facts in elements(content).items():
+            for kind in facts.get("types", ("",)):
+                target, property_ = content_of(content, name, facts, kind), json_name(name, kind)
+                if property_ in {"id", "modifierExtension"} or target in {"Narrative", "Resource"}:
+                    continue
+                value = self._plain[content]["properties"][property_]
+                if kind == "Extension":
+                    value = _list({"anyOf": self._extensions(content)}) if content != "Extension" else False
+                elif kind == "Reference":
+                    value = self._reference(tuple(facts.get("targets", ())))
+                    value = _list(value) if "max" in facts else value
+                properties[property_] = value
+        return properties
 
-def _to(targets: tuple[str, ...], references: Schema) -> Schema:
-    """A Reference to one of some types, or any: in this server, of this bundle, contained, or logical."""
-    name = references.setdefault("|".join(targets), {"title": f"Reference-{len(references)}"})["title"]
-    literal = rf"(?:{'|'.join(targets or sorted(resource_types()))})/{_ID}(?:/_history/{_ID})?"
-    references["|".join(targets)] |= {
-        "type": "object",
-        "additionalProperties": False,
-        "minProperties": 1,
-        "properties": {
+    def _reference(self, targets: tuple[str, ...]) -> Schema:
+        """A Reference to one of some types, or any: in this server, of this bundle, contained, or logical."""
+        key = "|".join(targets)
+        name = self._references.setdefault(key, {"title": f"Reference-{len(self._references)}"})["title"]
+        literal = rf"(?:{'|'.join(targets or sorted(resource_types()))})/{_ID}(?:/_history/{_ID})?"
+        properties = {
             "reference": {"type": "string", "pattern": f"^(?:{literal}|urn:uuid:[0-9a-f-]+|#{_ID})$"},
             "identifier": {"$ref": "#/$defs/Identifier"},
             "display": {"$ref": "#/$defs/string"},
-        },
+        }
+        self._references[key] |= _closed(properties, ())
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _extensions(self, content: str) -> list[Schema]:
+        """What may extend an element: what R4 does not define, and what it defines for this element and a value."""
+        allowed: dict[tuple[str, ...], list[str]] = {}
+        for url, facts in definitions.extensions().items():
+            if content in facts["contexts"]:
+                values = tuple(json_name("value[x]", kind) for kind in facts.get("types", ()))
+                allowed.setdefault(values, []).append(url)
+        official = [
+            _closed({"url": {"enum": urls}, name: self._values[name]}, ("url", name))
+            for names, urls in allowed.items()
+            for name in names
+            if name in self._values
+        ]
+        if nested := allowed.get(()):
+            official.append(_closed({"url": {"enum": nested}, "extension": _OF_VALUES}, ("url", "extension")))
+        return [{"$ref": "#/$defs/Extension"}, {"$ref": "#/$defs/Extension-nested"}, *official]
+
+    def _unknown_extensions(self) -> Schema:
+        """Those that R4 does not define: with a value of a usual type, or with some that have one."""
+        url = {**PRIMITIVE_SCHEMAS["uri"], "not": {"enum": sorted(definitions.extensions())}}
+        usual = {json_name("value[x]", kind) for kind in _USUAL_VALUES}
+        with_value = _closed(
+            {"url": url, **{name: schema for name, schema in self._values.items() if name in usual}}, ("url",)
+        )
+        return {
+            "Extension": {**with_value, "minProperties": 2, "maxProperties": 2},
+            "Extension-nested": _closed({"url": url, "extension": _OF_VALUES}, ("url", "extension")),
+        }
+
+
+def _closed(properties: Schema, required: Sequence[str]) -> Schema:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": properties,
+        "required": list(required),
     }
-    return {"$ref": f"#/$defs/{name}"}
 
 
-def _extension(plain: Schema, references: Schema) -> Schema:
-    """One that is not of R4, with a value of a usual type."""
-    usual = {json_name("value[x]", kind) for kind in _USUAL_VALUES}
-    properties = {name: schema for name, schema in _properties("Extension", plain, references).items() if name in usual}
-    defined = {re.escape(url.rpartition("/")[0]) for url in definitions.extensions()}
-    properties["url"] = {**PRIMITIVE_SCHEMAS["uri"], "not": {"pattern": f"^(?:{'|'.join(sorted(defined))})/"}}
-    return {**plain, "properties": properties, "minProperties": 2}
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "minItems": 1, "items": items}
+
+
+_OF_VALUES = _list({"$ref": "#/$defs/Extension"})
 
 
 def _reached(schemas: Schema, root: str) -> Schema:
