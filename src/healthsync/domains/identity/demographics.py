@@ -107,7 +107,7 @@ def is_ssn(identifier: Mapping[str, Any]) -> bool:
 
 
 def _objects(values: object) -> Iterator[Mapping[str, Any]]:
-    if isinstance(values, list) or isinstance(values, Iterable):  # a list nearly always, and the second look is slow
+    if isinstance(values, (list, Iterable)):  # a list nearly always, and the second look is slow
         return (value for value in values if isinstance(value, dict))
     return iter(())
 
