@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from itertools import count
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -216,7 +217,7 @@ async def matched_count(tx: Transaction) -> int:
 
 def save_keys(tx: Transaction, member: Member, tokens: Tokens | None) -> None:
     """Replace the tokens of a known patient at the end of the unit of work."""
-    _later(tx, members=[_member_row(member)])
+    _later(tx, acts=[{"members": [_member_row(member)]}])
     if tokens:
         _save_tokens(tx, tokens, is_new=False)
 
@@ -224,14 +225,17 @@ def save_keys(tx: Transaction, member: Member, tokens: Tokens | None) -> None:
 def save(tx: Transaction, change: Change, tokens: Tokens | None = None, *, is_new: bool = False) -> None:
     """Write one act at the end of the unit of work; `tokens` replace those of the patient at hand, who `is_new`."""
     at = change.at
-    _later(
-        tx,
-        persons=[
+    act = {
+        "persons": [
             {"enterprise_id": person, "merged_into": into, "created_at": at} for person, into in change.persons.items()
         ],
-        members=[_member_row(member) for member in change.members],
-        events=[_event_row(event) for event in change.events],
-        decisions=[_paired(place, kind=kind) for place, kind in change.decisions.items()],
+        "members": [_member_row(member) for member in change.members],
+        "events": [_event_row(event) for event in change.events],
+        "decisions": [_paired(place, kind=kind) for place, kind in change.decisions.items()],
+    }
+    _later(
+        tx,
+        acts=[act] if any(act.values()) else [],
         pinned=[pin for pin, holds in change.pins.items() if holds],
         unpinned=[pin for pin, holds in change.pins.items() if not holds],
     )
@@ -274,21 +278,31 @@ def _writer(name: str, parameters: Callable[[Sequence[Any]], Sequence[Any]]) -> 
 _RECORDS = re.compile(r"SELECT \* FROM jsonb_to_recordset\(\$1::jsonb\)\s+AS row \(([^)]*)\)")
 
 
-def _records_writer(name: str) -> Writer:
-    """Rows travel as JSON, but a single one, as a registration has it, as plain values: that takes half the time."""
+def _acted(acts: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]]) -> Parts:
+    """Rows travel as JSON, but a single one of a single act, as a registration has it, as plain values: that takes half
+    the time. Of several acts all do, so that there are few statements, which are planned anew after each ANALYZE."""
+    texts: list[str] = []
+    parameters: list[Any] = []
+    for name in ("persons", "members", "events", "decisions"):
+        if rows := [row for act in acts for row in act.get(name, ())]:
+            is_plain = len(rows) == len(acts) == 1
+            text, columns = _recorded(name, is_plain, len(parameters) + 1)
+            texts.append(text)
+            parameters += [rows[0][column] for column in columns] if is_plain else [_json(rows)]
+    return Parts(tuple(texts), parameters)
+
+
+@cache
+def _recorded(name: str, is_plain: bool, first: int) -> tuple[str, tuple[str, ...]]:
+    """What writes the records of a table, with its first placeholder, and the columns in the order of the others."""
     text = f"identity_{name} AS ({getattr(_SQL, f'save_{name}')})"
+    if not is_plain:
+        return text.replace("$1", f"${first}"), ()
     records = _RECORDS.search(text)
     assert records is not None
     columns = [column.split() for column in records[1].split(",")]
-    values = ", ".join(f"${place}::{kind}" for place, (_, kind) in enumerate(columns, 1))
-    single = text.replace(records[0], f"SELECT {values}")
-
-    def parts(rows: Sequence[Mapping[str, Any]]) -> Parts:
-        if len(rows) == 1:
-            return Parts((single,), [rows[0][column] for column, _ in columns])
-        return Parts((text,), [_json(rows)])
-
-    return Writer(parts)
+    values = ", ".join(f"${place}::{kind}" for place, (_, kind) in enumerate(columns, first))
+    return text.replace(records[0], f"SELECT {values}"), tuple(column for column, _ in columns)
 
 
 def _reviewed(rows: Sequence[tuple[tuple[int, int], list[str], datetime]]) -> Parts:
@@ -316,7 +330,7 @@ def _json(rows: object) -> str:
 
 
 _WRITERS = {
-    **{name: _records_writer(name) for name in ("persons", "members", "events", "decisions")},
+    "acts": Writer(_acted),
     "identifiers": _writer("identifiers", lambda rows: _columns(rows, 3)),
     "block_keys": _writer("block_keys", lambda rows: _columns(rows, 2)),
     "new_block_keys": _writer("new_block_keys", lambda rows: _columns(rows, 2)),
