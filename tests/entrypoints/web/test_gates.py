@@ -286,6 +286,20 @@ async def test_an_auditor_sees_who_looked_and_his_look_is_recorded_too(admin, cl
     assert (await admin.get(following)).json()["entry"][0]["resource"]["id"] != again["entry"][0]["resource"]["id"]
 
 
+async def test_an_event_of_the_audit_log_is_read_at_its_full_url_and_that_is_recorded(admin, client_as, patient):
+    await _known(admin, patient)
+    (found,) = (await admin.get("/fhir/AuditEvent?_count=1")).json()["entry"]
+    answer = await admin.get(found["fullUrl"])
+    assert (answer.status_code, answer.json(), answer.headers["ETag"]) == (200, found["resource"], 'W/"1"')
+    assert (await admin.get(found["fullUrl"], headers={"If-None-Match": 'W/"1"'})).status_code == 304
+    (looked,) = (await admin.get("/fhir/AuditEvent?_count=1")).json()["entry"]
+    assert looked["resource"]["subtype"][0]["code"] == "read"
+    assert looked["resource"]["entity"][0]["what"]["reference"] == f"AuditEvent/{found['resource']['id']}"
+    for nobody in ("0", "x", "9" * 17, "9" * 40):
+        assert (await admin.get(f"/fhir/AuditEvent/{nobody}")).status_code == 404
+    assert (await (await client_as("physician")).get(found["fullUrl"])).status_code == 403
+
+
 @pytest.mark.parametrize(("role", "path", "status"), [
     ("physician", "AuditEvent", 403), ("admin", "AuditEvent?agent=x", 400), ("admin", "AuditEvent?patient=a,b", 400),
     ("admin", "AuditEvent?_count=0", 200), ("admin", "AuditEvent?patient=x&date=lt2020&_summary=count", 200),

@@ -39,7 +39,7 @@ from .requests import (
 )
 from .router import Router
 
-VIEWS = {"AuditEvent": ("search-type",), "Person": ("read",)}
+VIEWS = {"AuditEvent": ("read", "search-type"), "Person": ("read",)}
 """Types that show what other parts of the hub hold, the audit log and the master patient index, and how."""
 
 PATCH_TYPES = (JSON_PATCH, *FHIR_TYPES)
@@ -70,6 +70,8 @@ class FhirRoutes:
         """GET Type/id."""
         requester = await self.begin(request, names, "read")
         reduced = answers.reduction(request.query_params)
+        if names["type"] == "AuditEvent":
+            return _one(request, await self._hub.show_audit.read(requester, names["id"]), reduced)
         return _one(request, await self._hub.disclose.read(requester, names["type"], names["id"]), reduced)
 
     async def vread(self, request: Request, names: Mapping[str, str]) -> Response:
