@@ -160,6 +160,8 @@ async def test_a_question_that_cannot_be_answered_is_refused_with_a_reason(admin
         ([{"name": "resource", "resource": SIGNE}, {"name": "count", "valueInteger": 101}], "value"),
         ([{"name": "resource", "resource": SIGNE}, {"name": "onlyCertainMatches", "valueString": "no"}], "value"),
         ([{"name": "resource", "resource": SIGNE}, {"name": "fuzzy", "valueBoolean": True}], "not-supported"),
+        ([{"name": "resource", "resource": SIGNE | {"birthDate": "12/13/1967"}}], "invalid"),
+        ([{"name": "resource", "resource": SIGNE | {"gender": "F"}}], "code-invalid"),
     ):
         answer = await admin.post("/fhir/Patient/$match", json={"resourceType": "Parameters", "parameter": parameters})
         assert (answer.status_code, answer.json()["issue"][0]["code"]) == (400, code), answer.text

@@ -10,7 +10,7 @@ from healthsync.domains.access import Requester
 from healthsync.domains.identity import Grade
 from healthsync.errors import InvalidInput
 from healthsync.exchange.disclose import Disclose, Likely, Refusal
-from healthsync.standards.fhir import json
+from healthsync.standards.fhir import json, validate
 from healthsync.standards.fhir.parameters import Parameters
 
 MOST = 100
@@ -22,6 +22,9 @@ LEAST_INPUT = 9
 
 _GOVERNMENT_NUMBERS = frozenset({"PPN", "DL", "STID"})
 _DIGITAL_IDENTIFIER = "http://hl7.org/fhir/us/identity-matching/ns/HL7Identifier"
+
+_UNREADABLE = frozenset({"invalid", "code-invalid", "value"})
+"""Faults of a value. Others, such as an empty list, hide nothing that was told."""
 
 Json = Mapping[str, Any]
 
@@ -77,6 +80,9 @@ def _check(patient: Json | None, weighted: bool) -> None:
         raise InvalidInput(
             "send the patient to be found as the parameter resource", code="required", expression="Parameters.parameter"
         )
+    if fault := next((issue for issue in validate.structure(dict(patient)) if issue.code in _UNREADABLE), None):
+        # what cannot be read would take no part, and whoever asks would register a patient who is known
+        raise InvalidInput(fault.diagnostics, code=fault.code, expression=fault.expression)
     if weighted and (told := input_weight(patient)) < LEAST_INPUT:
         raise InvalidInput(
             f"what is told of the patient weighs {told}; $idi-match needs {LEAST_INPUT} (IDI-Patient-L0): a passport, "

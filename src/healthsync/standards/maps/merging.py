@@ -80,9 +80,9 @@ def merged(stored: Resource | None, mapped: MappedResource) -> Resource:
     overtaken = mapped.type == "Encounter" and _was_before(stored, mapped)
     for path in () if is_late or overtaken else mapped.cleared:
         _clear(result, path)
-    if mapped.type == "Observation" and not is_late and any(_choice(name) in RESULT_FORMS for name in new):
-        for name in _OF_A_VALUE:
-            result.pop(name, None)
+    for name in _OF_A_VALUE:
+        if name in stored and name not in new and not is_late and any(_choice(told) in RESULT_FORMS for told in new):
+            del result[name]
     for name, value in (_not_overtaken(new) if overtaken else new).items():
         if is_late and name not in _GATHERED and (name in _STATES or _is_told(stored, name)):
             if name == "identifier":
