@@ -106,8 +106,10 @@ def first_and_rest(text: str) -> tuple[str, str]:
 
 
 def name_words(text: str) -> list[str]:
-    """The words of a name, normalised: no title, particle, generation or placeholder."""
-    words = (normalised_name(word) for word in re.split(r"[\s,;/\-]+", text))
+    """The words of a name, normalised: no title, particle, generation or placeholder; a letter alone is one."""
+    words = [normalised_name(word) for word in re.split(r"[\s,;/\-]+", text)]
+    if len(words) == 1 and len(words[0]) == 1:
+        return words
     return [word for word in words if word and word not in _NO_NAMES and not is_nobody(word)]
 
 

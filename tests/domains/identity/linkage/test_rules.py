@@ -246,6 +246,7 @@ def test_the_person_gate_tells_twins_namesakes_and_conflicts_apart(
         # twin sisters are called María Rosa and María Elena
         ({"middle": "Rosa"}, {"middle": "Elena"}, ("twin-suspected",)),
         ({"middle": "R"}, {"middle": "Elena"}, ("twin-suspected",)),
+        ({"middle": "Rosa"}, {"middle": "E."}, ("twin-suspected",)),  # alone it is no "and"
         ({"middle": "Rosa", "ssn": "212-45-6789"}, {"middle": "Elena", "ssn": "212-45-6789"}, ()),
         # one of several family names in the place of the first name
         ({"given": "Stone", "family": "Eric"}, {"family": "Hill-Stone"}, ()),

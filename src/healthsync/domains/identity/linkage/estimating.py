@@ -31,6 +31,10 @@ ROUNDS = 200
 CONVERGED = 1e-5
 BELIEF = 0.1
 """How much the profile's shares of namesakes and of those born together count, in pairs for each pair of one person."""
+ANCHORS = 200
+"""From how many pairs of one SSN on they say how often one person's records differ."""
+_SLACK = (1.5, 0.02)
+"""How much more often than they do others may: times, and a share."""
 _LEAST = 1e-9
 """Nothing is impossible: the least share of a level."""
 _SEED = 20_261_127
@@ -134,6 +138,7 @@ class _State:
         self.same_given: float = profile.household["same_given"]
         self.same_birth_date: float = profile.household["same_birth_date"]
         self.m = {name: profile.initial(name) for name in patterns.names}
+        self._most = {name: self._limits(name) for name in patterns.names}
         self.u = {name: np.maximum(drawn[name], _LEAST) for name in patterns.names}
         self.h = {name: (self.m if name in self._shared else self.u)[name] for name in patterns.names}
 
@@ -161,9 +166,8 @@ class _State:
             levels = self._patterns.levels[at]
             size = len(self.m[name]) + 1
             self.m[name] = self._shares(
-                np.bincount(levels, persons, size)[1:].astype(float), self._profile.initial(name),
-                self._profile.limits.get(name, 1.0),
-            )  # fmt: skip
+                np.bincount(levels, persons, size)[1:].astype(float), self._profile.initial(name), self._most[name]
+            )
             if name in self._shared:
                 self.h[name] = self._shares(
                     np.bincount(levels, relatives, size)[1:].astype(float), self._profile.initial(name)
@@ -198,13 +202,33 @@ class _State:
         self.same_given = learned("same_given", kinds[1])
         self.same_birth_date = learned("same_birth_date", kinds[2])
 
-    def _shares(self, counts: Floats, expected: Floats, most: float = 1.0) -> Floats:
-        """The likeliest shares; the last level (differs) has `most` at most."""
+    def _limits(self, name: str) -> Floats:
+        """How many pairs of one person may show each level of a field at most.
+
+        Where names go with each other (those of one origin do), namesakes look like a kind of their own, which must not
+        be learned as persons whose birth dates and families change. Pairs of one SSN tell how persons really differ.
+        """
+        most = np.ones(len(self.m[name]))
+        most[-1] = self._profile.limits.get(name, 1.0)
+        at = {known: place for place, known in enumerate(self._patterns.names)}
+        if "ssn" in at and name != "ssn":
+            same = self._patterns.levels[at["ssn"]] == 1
+            counts = np.bincount(
+                self._patterns.levels[at[name]][same], self._patterns.counts[same], len(most) + 1
+            )[1:]  # fmt: skip
+            if counts.sum() >= ANCHORS:
+                times, more = _SLACK
+                most[1:] = np.minimum(most[1:], times * counts[1:] / counts.sum() + more)
+        return most
+
+    def _shares(self, counts: Floats, expected: Floats, most: Floats | float = 1.0) -> Floats:
+        """The likeliest shares, none above `most`."""
         together = counts + self._profile.trust * expected
         shares = together / together.sum()
-        if shares[-1] > most:
-            shares[:-1] *= (1 - most) / shares[:-1].sum()
-            shares[-1] = most
+        above = shares > most
+        if above.any():
+            shares = np.where(above, most, shares)
+            shares[~above] *= (1 - shares[above].sum()) / shares[~above].sum()
         return shares
 
     def weights(self) -> dict[str, FieldWeights]:
