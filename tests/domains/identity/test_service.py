@@ -646,7 +646,7 @@ async def test_a_person_of_four_times_the_members_takes_four_times_the_work_to_l
                 if key:
                     hub.identity.withdraw(tx, key + 1)
         async with hub.database.connection() as tx:
-            plan = json.loads(await tx.fetchval(explain, [1]))[0]["Plan"]
+            plan = json.loads(await tx.fetchval(explain, '{"{1}"}'))[0]["Plan"]
         assert plan["Actual Rows"] == members
         pages.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
         with counted() as effort:
