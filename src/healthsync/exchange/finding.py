@@ -31,13 +31,14 @@ from healthsync.domains.records import (
     plan_search,
 )
 from healthsync.errors import InvalidInput, Refused
+from healthsync.exchange import canonicals
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Transaction
 from healthsync.standards.fhir import references, search_parameters
 from healthsync.standards.fhir.criteria import And, Chain, Criterion, Has, ListMember, Node, Not, Or, WordSearch
 from healthsync.standards.fhir.definitions import resource_types
-from healthsync.standards.fhir.matching import as_written, is_media_type
+from healthsync.standards.fhir.matching import is_media_type
 from healthsync.standards.fhir.query import Include, SearchQuery, parse
 from healthsync.standards.fhir.query_values import (
     LONGEST_VALUE,
@@ -313,15 +314,13 @@ class Finder:
             if not include.reverse:
                 for document in documents:
                     if include.parameter != "*" or self._shows_all(requester, document["resourceType"]):
-                        for resource_type, canonical in _canonicals(include, document):
+                        for resource_type, canonical in canonicals.named(include, document):
                             if self._shows_all(requester, resource_type):
                                 wanted.setdefault(resource_type, {})[canonical] = None
         found: list[StoredResource] = []
-        for resource_type, canonicals in wanted.items():
-            urls = [text for each in canonicals if len(text := escape(each, ",")) <= LONGEST_VALUE]
-            for start in range(0, len(urls), MOST_VALUES):
-                value = ",".join(urls[start : start + MOST_VALUES])
-                plan = await self.plan(tx, requester, parse(resource_type, [("url", value)]), visibility)
+        for resource_type, names in wanted.items():
+            for query in _called(resource_type, names):
+                plan = await self.plan(tx, requester, query, visibility)
                 look = self._look(tx)
                 page = await self._records.search(tx, plan, visibility, look, after=None, count=MOST_INCLUDED + 1)
                 found += page.rows
@@ -340,19 +339,49 @@ class Finder:
         for include in includes:
             if not include.reverse:
                 continue
-            wanted = [row.reference for row in rows if include.target in (None, row.resource_type)]
+            wanted = [row for row in rows if include.target in (None, row.resource_type)]
             types = [include.source] if include.source != "*" else sorted(resource_types())
-            paths = None
+            paths, named = None, True
             if include.parameter == "*":
                 types = [each for each in types if self._shows_all(requester, each)]
             else:
                 parameter = search_parameters.definition(include.source, include.parameter)
                 allowed = parameter.targets if parameter is not None else ()
-                wanted = [each for each in wanted if not allowed or each.partition("/")[0] in allowed]
+                wanted = [row for row in wanted if not allowed or row.resource_type in allowed]
                 paths = [(include.source, path) for path in (parameter.paths if parameter is not None else ())]
+                named = parameter is not None and parameter.canonical
             if wanted:
-                found += await self._records.referring(tx, wanted, paths, types, visibility, limit=limit)
+                references_ = [row.reference for row in wanted]
+                found += await self._records.referring(tx, references_, paths, types, visibility, limit=limit)
+            if named:
+                found += await self._naming(tx, requester, wanted, paths, types, visibility, limit)
         return found
+
+    async def _naming(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        rows: Sequence[StoredResource],
+        paths: Sequence[tuple[str, str]] | None,
+        types: Sequence[str],
+        visibility: Visibility,
+        limit: int,
+    ) -> list[StoredResource]:
+        """Resources of some types whose canonicals under one of `paths` (type, path; None: any) name one of `rows` by
+        url and version: of types that the roles show whole, since who names it tells what its url is."""
+        named = [row for row in rows if canonicals.has_url(row.resource_type)]
+        shown = [row for row in named if self._shows_all(requester, row.resource_type)]
+        names = {name for document in await self._vault.open(tx, shown) for name in canonicals.names_of(document)}
+        if not names:
+            return []
+        found = await self._records.referring(tx, sorted(names), paths, types, visibility, limit=limit)
+        naming = [row for row in found if row.permitted]
+        documents = await self._vault.open(tx, naming)
+        return [
+            row
+            for row, document in zip(naming, documents, strict=True)
+            if any(name in names for name in canonicals.written(document, _of_type(paths, row.resource_type)))
+        ]
 
 
 def _targets(include: Include, document: Mapping[str, Any]) -> list[references.Reference]:
@@ -376,28 +405,11 @@ def _targets(include: Include, document: Mapping[str, Any]) -> list[references.R
     return found
 
 
-def _canonicals(include: Include, document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The canonicals that an include leads to from one resource, each with the types that it may name."""
-    resource_type = document["resourceType"]
-    if include.source not in ("*", resource_type):
-        return
-    known = search_parameters.definitions(resource_type)
-    followed = known.values() if include.parameter == "*" else [known[include.parameter]]
-    naming = {path: types for each in followed if (types := _defining(each, include.target)) for path in each.paths}
-    if not naming:
-        return
-    values = search_parameters.index(dict(document))
-    for path, types in naming.items():
-        for text in as_written([text for place, text in values.references if place == path]):
-            if references.parse(text).kind is not references.Kind.RELATIVE:
-                yield from ((each, text) for each in types)
-
-
-def _defining(parameter: search_parameters.Parameter, target: str | None) -> list[str]:
-    """The types among the targets of a reference parameter that have a canonical URL."""
-    if parameter.type != "reference":
-        return []
-    return [t for t in parameter.targets if target in (None, t) and search_parameters.definition(t, "url")]
+def _called(resource_type: str, names: Iterable[str]) -> Iterator[SearchQuery]:
+    """Searches that together find what canonicals name."""
+    urls = [text for each in names if len(text := escape(each, ",")) <= LONGEST_VALUE]
+    for start in range(0, len(urls), MOST_VALUES):
+        yield parse(resource_type, [("url", ",".join(urls[start : start + MOST_VALUES]))])
 
 
 def _media(criterion: Criterion) -> bool:
@@ -418,6 +430,26 @@ def _part_of(target: str) -> search_parameters.Parameter | None:
         if (parameter := search_parameters.definition(resource_type, name)) and resource_type in parameter.targets:
             return parameter
     return None
+
+
+def _paths(resource_type: str, parameter: search_parameters.Parameter) -> tuple[str, ...]:
+    """Of a parameter of several types, the paths are those that it has in this one."""
+    own = parameter if parameter.paths else search_parameters.definition(resource_type, parameter.name)
+    return own.paths if own is not None else ()
+
+
+def _either(found: Resolved, beside: Sequence[Resolved | None]) -> Resolved:
+    others = [node for node in beside if node is not None]
+    return Or((found, *others)) if others else found  # type: ignore[arg-type]
+
+
+def _refuse_many(number: int, what: str) -> None:
+    if number > MOST_INNER:
+        raise InvalidInput(f"more than {MOST_INNER} {what}; make it more precise", code="too-costly")
+
+
+def _of_type(paths: Sequence[tuple[str, str]] | None, resource_type: str) -> frozenset[str] | None:
+    return None if paths is None else frozenset(path for each, path in paths if each == resource_type)
 
 
 _ALWAYS = Not(Or(()))
@@ -457,7 +489,7 @@ class _Resolving:
             case Chain():
                 return await self._chain(types, node)
             case Has():
-                return await self._has(node)
+                return await self._has(types, node)
             case ListMember(id=id_):
                 return Keys(await self._members(id_))
             case WordSearch(kind=kind):
@@ -553,12 +585,26 @@ class _Resolving:
         if not open_:
             raise Refused("the roles of this client do not allow search on what the chain leads to")
         inner = [(each, await self.resolved((each,), node)) for each, node in open_]
-        beside = await self._contained(types, Contained(chain.parameter, tuple(inner)))
+        beside = [await self._contained(types, Contained(chain.parameter, tuple(inner)))]
+        if chain.parameter.canonical:
+            beside.append(await self._naming(types, chain.parameter, inner))
         if all(self._terms.term((each,), node).exact for each, node in inner):
             found: Resolved = Chain(chain.parameter, tuple(inner))  # type: ignore[arg-type]
         else:
             found = Targets(chain.parameter, frozenset([key for each in inner for key in await self._keys(*each)]))
-        return found if beside is None else Or((found, beside))  # type: ignore[arg-type]
+        return _either(found, beside)
+
+    async def _naming(
+        self, types: Sequence[str], parameter: search_parameters.Parameter, inner: Iterable[tuple[str, Resolved]]
+    ) -> Resolved | None:
+        """The same chain over canonicals: what names by url and version a resource that satisfies it."""
+        rows = [row for each, node in inner if canonicals.has_url(each) for row in await self._all(each, node)]
+        places = [(each, path) for each in types for path in _paths(each, parameter)]
+        naming = await self._finder._naming(
+            self._tx, self._requester, rows, places, types, self._visibility, MOST_INNER + 1
+        )
+        _refuse_many(len(naming), "resources name what fits the end of a chain")
+        return Keys(frozenset(self._records.index.key(row.reference) for row in naming)) if naming else None
 
     async def _contained(self, types: Sequence[str], node: Contained) -> Resolved | None:
         """The same chain into resources that contain what they refer to; None where there are none, as mostly."""
@@ -607,19 +653,37 @@ class _Resolving:
     async def _keys(self, resource_type: str, node: Resolved) -> list[int]:
         return [self._records.index.key(row.reference) for row in await self._all(resource_type, node)]
 
-    async def _has(self, has: Has) -> Resolved:
+    async def _has(self, types: Sequence[str], has: Has) -> Resolved:
         if not self._may_search(has.type):
             raise Refused(f"the roles of this client do not allow search on {has.type}")
         self._finder._refuse_hidden(self._requester, (has.type,), has.parameter)
         inner = await self.resolved((has.type,), has.inner)
+        beside = [await self._named(types, has, inner)] if has.parameter.canonical else []
         if self._terms.term((has.type,), inner).exact:
-            return Has(has.type, has.parameter, inner)  # type: ignore[arg-type]
+            return _either(Has(has.type, has.parameter, inner), beside)  # type: ignore[arg-type]
         rows = await self._all(has.type, inner)
         keys: set[int] = set()
         for document in await self._finder._vault.open(self._tx, rows):
             values = search_parameters.index(document)
             keys |= {self._records.index.key(t) for path, t in values.references if path in has.parameter.paths}
-        return Keys(frozenset(keys))
+        return _either(Keys(frozenset(keys)), beside)
+
+    async def _named(self, types: Sequence[str], has: Has, inner: Resolved) -> Resolved | None:
+        """What canonicals of such resources name by url and version, of types that the roles show whole."""
+        named = [each for each in canonicals.defining(has.parameter, None) if each in types]
+        named = [each for each in named if self._finder._shows_all(self._requester, each)]
+        if not named:
+            return None
+        documents = await self._finder._vault.open(self._tx, await self._all(has.type, inner))
+        paths = frozenset(has.parameter.paths)
+        names = dict.fromkeys(name for document in documents for name in canonicals.written(document, paths))
+        nodes = [
+            OfType(each, await self.resolved((each,), node))
+            for each in named
+            for query in _called(each, names)
+            for node in query.criteria
+        ]
+        return Or(tuple(nodes)) if nodes else None  # type: ignore[arg-type]
 
     async def _all(self, resource_type: str, node: Resolved) -> list[StoredResource]:
         """All hits of one criterion, where only decryption tells them."""
@@ -627,11 +691,7 @@ class _Resolving:
         plan = plan_search((resource_type,), [node], [], self._records.index, now)
         look = self._finder._look(self._tx)
         page = await self._records.search(self._tx, plan, self._visibility, look, after=None, count=MOST_INNER)
-        if page.more:
-            raise InvalidInput(
-                f"more than {MOST_INNER} {resource_type} resources fit the end of a chain; make it more precise",
-                code="too-costly",
-            )
+        _refuse_many(len(page.rows) + page.more, f"{resource_type} resources fit the end of a chain")
         return page.rows
 
     async def _members(self, list_id: str) -> frozenset[int]:

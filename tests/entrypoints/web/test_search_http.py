@@ -306,6 +306,38 @@ async def test_an_include_passes_over_canonicals_of_what_the_roles_do_not_show(a
         assert await _found(nurse, query, "include") == also
 
 
+async def test_canonicals_are_followed_backwards_and_by_chains_in_the_version_that_was_written(admin, client_as):
+    url = "http://example.org/fhir/Questionnaire/q"
+    await _put(
+        admin,
+        {"resourceType": "Questionnaire", "id": "q1", "status": "retired", "url": url, "version": "1", "title": "First"},
+        {"resourceType": "Questionnaire", "id": "q2", "status": "active", "url": url, "version": "2", "title": "Second"},
+        *(
+            {"resourceType": "QuestionnaireResponse", "id": id_, "status": status, "questionnaire": name}
+            for id_, status, name in (
+                ("any", "completed", url), ("one", "amended", f"{url}|1"), ("two", "stopped", f"{url}|2"),
+                ("other", "completed", f"{url}x"),
+            )
+        ),
+    )  # fmt: skip
+    nurse = await client_as("nurse")
+    responses = [f"QuestionnaireResponse/{each}" for each in ("any", "one", "two")]
+    for of, expected in (("q1", responses[:2]), ("q2", [responses[0], responses[2]])):
+        for include in ("QuestionnaireResponse:questionnaire", "QuestionnaireResponse:*", "*"):
+            query = f"Questionnaire?_id={of}&_revinclude={include}"
+            assert await _found(admin, query, "include") == expected
+        title = {"q1": "First", "q2": "Second"}[of]
+        for chain in ("questionnaire.title", "questionnaire:Questionnaire.title"):
+            assert await _found(admin, f"QuestionnaireResponse?{chain}={title}") == expected
+        assert await _found(admin, f"QuestionnaireResponse?_filter=questionnaire.title eq {title}") == expected
+    both = ["Questionnaire/q1", "Questionnaire/q2"]
+    for status, named in (("completed", both), ("amended", both[:1]), ("stopped", both[1:]), ("in-progress", [])):
+        query = f"Questionnaire?_has:QuestionnaireResponse:questionnaire:status={status}"
+        assert await _found(admin, query) == named
+        assert (await _bundle(admin, f"{query}&_summary=count"))["total"] == len(named)
+    await _refused(nurse, "Questionnaire?_has:QuestionnaireResponse:questionnaire:status=completed", 403, "forbidden")
+
+
 # --- the shape of an answer ---------------------------------------------------------------------------------------
 
 

@@ -50,7 +50,7 @@ def _parameter(parameters: Sequence[Parameter]) -> Parameter:
         unserved(f"'{first.name}' does not mean the same in all of the types; search them one by one")
     paths = first.paths if all({*each.paths} == {*first.paths} for each in parameters) else ()
     targets = dict.fromkeys(target for each in parameters for target in each.targets)
-    return replace(first, paths=paths, targets=tuple(targets))
+    return replace(first, paths=paths, targets=tuple(targets), canonical=any(each.canonical for each in parameters))
 
 
 def _value(parameter: Parameter, values: Sequence[Value]) -> Value:

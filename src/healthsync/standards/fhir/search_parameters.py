@@ -74,6 +74,8 @@ class Parameter:
     components: tuple[tuple[str, str], ...] = ()  # of a composite: (url of the parameter, expression)
     usage: str = "normal"  # or phonetic, nearby
     paths: tuple[str, ...] = ()
+    canonical: bool = False
+    """Of a reference parameter: some of its values are canonicals."""
     number: int | None = None
     """Of an added parameter: its place behind the official ones."""
     percent: int | None = None
@@ -432,12 +434,15 @@ def _planted(root: _Node, resource_type: str, parameter: Parameter) -> Parameter
         return replace(parameter, paths=(parameter.name,))
     paths: dict[str, None] = {}
     targets: dict[str, None] = {}
+    types: set[str] = set()
     for term in _terms(parameter.expression, resource_type):
         for emit, place in _leaves(_Place(root, "", resource_type, resource_type), term, parameter):
             paths[place.node.sinks.setdefault(emit, place.path)] = None
             targets.update(dict.fromkeys(place.targets))
+            types.add(place.type)
     allowed = tuple(t for t in parameter.targets if t in targets) if targets else parameter.targets
-    return replace(parameter, paths=tuple(paths), targets=allowed or tuple(targets))
+    canonical = parameter.type == "reference" and not types.isdisjoint({"canonical", "uri"})
+    return replace(parameter, paths=tuple(paths), targets=allowed or tuple(targets), canonical=canonical)
 
 
 def _leaves(start: _Place, term: str, parameter: Parameter) -> Iterator[tuple[Emitter, _Place]]:
