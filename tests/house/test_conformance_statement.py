@@ -764,6 +764,11 @@ PROBES: dict[str, dict[str, Ask]] = {
         ),
         "_include=*": get("/Patient?_id=p1&_include=*", holds("p1", "d1", "o1")),
         "_include of canonicals": get("/ConceptMap?_id=cm&_include=ConceptMap:source", holds("cm", "vs")),
+        "_revinclude, chains and _has over canonicals": every(
+            get("/ValueSet?_id=vs&_revinclude=ConceptMap:source", holds("vs", "cm")),
+            search("ConceptMap?source.status=active", "cm"),
+            search("ValueSet?_has:ConceptMap:source:status=active", "vs"),
+        ),
         "_revinclude": get("/Patient?_id=p1&_revinclude=Observation:patient", holds("p1", "v1")),
         "_summary=count": get(
             "/Organization?_summary=count", lambda a: "entry" not in a.json() and a.json()["total"] > 1
