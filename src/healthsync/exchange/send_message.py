@@ -40,6 +40,7 @@ from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import EventLog, StoredEvent
 from healthsync.infrastructure.events.log import CHANNEL as EVENT_CHANNEL
 from healthsync.infrastructure.telemetry import logger, metrics
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.maps.outbound import (
     Content,
     Header,
@@ -86,7 +87,9 @@ class SendMessage:
         clock: Clock,
         triggers: Triggers,
         sender: Sender,
+        authorities: Authorities = NO_AUTHORITIES,
     ) -> None:
+        self._authorities = authorities
         self._database, self._deliveries, self._disclose, self._events = database, deliveries, disclose, events
         self._data_keys, self._clock, self._triggers, self._sender = data_keys, clock, triggers, sender
         self._passed_at = float("-inf")
@@ -190,8 +193,10 @@ class SendMessage:
     def _built(
         self, destination: Destination, occasion: Occasion, found: Composed, control_id: str, occurred_at: datetime
     ) -> bytes:
-        retired = found.others.get(occasion.retired) if occasion.retired else None
-        content = Content(found.root, found.others, occasion.changed, occurred_at, retired)
+        named = self._authorities.one_named
+        others = {reference: named(each) for reference, each in found.others.items()}
+        retired = others.get(occasion.retired) if occasion.retired else None
+        content = Content(named(found.root), others, occasion.changed, occurred_at, retired)
         header = Header(
             control_id,
             self._clock.now(),
