@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from healthsync.bootstrap import Hub, build_hub
+from healthsync.bootstrap import build_hub
 from healthsync.domains.access import Requester
-from healthsync.domains.directory import Partner, Peer, network
+from healthsync.domains.directory import Partner, network
 from healthsync.entrypoints.worker import Worker
+from healthsync.exchange.administration.operators import Actor
 from healthsync.exchange.administration.rebuild_index import rebuild_index
 from healthsync.exchange.operations.cross_references import CrossReference
+from healthsync.exchange.operations.jobs import OPERATOR
 from healthsync.infrastructure.clock import SystemClock
 from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
 from healthsync.infrastructure.database import Database
@@ -154,11 +156,33 @@ async def test_a_table_that_comes_later_leaves_records_alone_and_finds_them(data
     await plain.hub.close()
 
 
+async def test_doubles_of_before_the_table_are_told_and_merged_on_command_only(
+    database: Database, tmp_path: Path
+) -> None:
+    plain = await world(database, tmp_path, None)
+    await plain.tell("MRN-1^^^ZHOSP")
+    await plain.tell("MRN-1^^^&1.2.3&ISO")
+    await plain.tell("MRN-2^^^ZHOSP", name="HOLM^SIGNE")
+    await plain.tell("MRN-2^^^&1.2.3&ISO", name="QUENNELL^MAY")
+    before = await plain.patients()
+    named = await world(database, tmp_path, TABLE)
+    ann = Actor("Ann")
+    doubles = await named.hub.steward_identity.doubles(ann)
+    assert [each.is_merged for each in doubles] == [False, False]
+    assert await named.patients() == before
+    job = await named.hub.rematch_patients.start(ann, owner=OPERATOR, claimed=True)
+    await named.hub.jobs.run(job)
+    told = await named.hub.steward_identity.doubles(ann, "one-authority")
+    assert sorted((each.is_one_person, each.is_merged) for each in told) == [(False, False), (True, True)]
+    assert [each.get("active") for each in await named.patients()].count(False) == 1
+    assert len(await named.hub.steward_identity.doubles(ann)) == 1
+    await named.hub.close()
+    await plain.hub.close()
+
+
 async def test_a_feed_over_http_is_one_patient_by_any_name(named: World) -> None:
     own = {"resourceType": "Patient", "identifier": [{"system": URL, "value": "MRN-5"}], "active": True}
     app = Requester("app", ("system",), "TREAT")
     for system in (URL, "urn:oid:1.2.3"):
         await named.hub.write.update_where(app, own, [("identifier", f"{system}|MRN-5")])
     assert len(await named.patients()) == 1
-
-

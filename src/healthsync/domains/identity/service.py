@@ -436,6 +436,11 @@ class IdentityService:
         found = await store.bearers(tx, tokens, types) if tokens else []
         return found[0] if len(found) == 1 else None
 
+    async def doubles(self, tx: Transaction, most: int) -> list[tuple[SourcePatient, SourcePatient, bool]]:
+        """Pairs of records of one source, both in use, that go under one number of one authority, the older first, and
+        whether they are one person's: what a table of names makes of records that were stored before it."""
+        return await store.doubles(tx, most)
+
     async def history(self, tx: Transaction, enterprise_id: UUID | str) -> list[LinkEvent]:
         """What happened to a person and everyone who belongs to it now, oldest first."""
         known = _uuid(enterprise_id)
