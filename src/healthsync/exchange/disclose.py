@@ -210,6 +210,14 @@ class CrossReferences:
         return CrossReferences(told, self.patients)
 
 
+@dataclass(frozen=True, slots=True)
+class PersonNumbers:
+    """Numbers of one person for a message, and whose data it holds."""
+
+    identifiers: list[dict[str, Any]]
+    patient_keys: tuple[int, ...]
+
+
 class NoCrossReference(StrEnum):
     """Why no numbers are told (IHE ITI-83 §2:3.83.4.2.2). What the requester may not see is unknown to him."""
 
@@ -654,6 +662,23 @@ class Disclose:
         members = await self._person_of(tx, requester, number)
         if isinstance(members, NotCrossReferenced):
             return members, []
+        told, bearing = await self._borne(tx, requester, members, systems, number, with_all_patients)
+        of = {system for system, _ in told}
+        if unknown := await self._unknown_domains(tx, requester, [each for each in systems or () if each not in of]):
+            return NotCrossReferenced(NoCrossReference.TARGET_DOMAIN, unknown), []
+        references_to = [row.reference for row in bearing if row.id != number]
+        return CrossReferences([told[place] for place in sorted(told)], references_to), bearing
+
+    async def _borne(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        members: Sequence[SourcePatient],
+        systems: Sequence[str] | None,
+        but: tuple[str, str] | str = "",
+        with_all_patients: bool = False,
+    ) -> tuple[dict[tuple[str, str], dict[str, Any]], list[StoredResource]]:
+        """The numbers of these systems that source patients bear, by system and value, and who bears one."""
         versions = await self._speaking_versions(tx, [member.patient_id for member in members])
         rows = await self._speaking(tx, requester, versions)
         sources = {member.patient_id: member.source for member in members}
@@ -661,15 +686,31 @@ class Disclose:
         bearing: list[StoredResource] = []
         for row, shown in zip(rows, await self._show(tx, requester, rows), strict=True):
             patient = self._authorities.one_named(json.parse(shown.text.encode()), sources[row.id])
-            own = _numbers_in_use(patient, systems, but=number)
+            own = _numbers_in_use(patient, systems, but=but)
             told = {**own, **told}
             if own or with_all_patients or systems is None:
                 bearing.append(row)
-        of = {system for system, _ in told}
-        if unknown := await self._unknown_domains(tx, requester, [each for each in systems or () if each not in of]):
-            return NotCrossReferenced(NoCrossReference.TARGET_DOMAIN, unknown), []
-        references_to = [row.reference for row in bearing if row.id != number]
-        return CrossReferences([told[place] for place in sorted(told)], references_to), bearing
+        return told, bearing
+
+    async def person_numbers(
+        self, requester: Requester, patient_id: str, systems: Sequence[str]
+    ) -> PersonNumbers | Refusal | None:
+        """The numbers of some authorities by which the person of a source patient goes, for a message to `requester`;
+        None where there are none, or none that he may see."""
+        interaction = "send-message"
+        if (refusal := await self._authorise(requester, interaction, Interaction.READ, "Patient")) is not None:
+            return refusal
+        async with self._database.transaction(read_only=True) as tx:
+            members = await self._person_of(tx, requester, patient_id)
+            if isinstance(members, NotCrossReferenced):
+                return None
+            told, bearing = await self._borne(tx, requester, members, systems)
+            patients = await self._patients(tx, *bearing)
+        if not told:
+            return None
+        await self._permit(requester, interaction, [row.reference for row in bearing], patients)
+        keys = sorted({row.patient_key for row in bearing if row.patient_key is not None})
+        return PersonNumbers([told[place] for place in sorted(told)], tuple(keys))
 
     async def _person_of(
         self, tx: Transaction, requester: Requester, number: tuple[str, str] | str
