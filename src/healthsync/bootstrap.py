@@ -126,10 +126,12 @@ from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.infrastructure.telemetry import logger
 from healthsync.settings import Settings, load_settings
 from healthsync.settings.checking import read_document
+from healthsync.settings.documents.authorities import AuthoritiesDocument
 from healthsync.settings.documents.enrichment import load_enrichment
 from healthsync.settings.documents.patient_matching import PatientMatchingDocument
 from healthsync.settings.documents.validation_rules import ValidationRulesDocument
 from healthsync.settings.tree import Normalisation, SourceNormalisation
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.fhir.graphql import Bounds as GraphqlBounds
 from healthsync.standards.logical_tables import LogicalTables
 from healthsync.standards.maps import OperatorMapping, load_operator_mapping
@@ -286,8 +288,9 @@ def build_hub(
     messages = MessageService(blind_index, keyring.hub_id)
     quality = _quality(settings, clock)
     directory = DirectoryService(clock)
+    authorities = _authorities(settings)
     deciding, own_keys = _deciding(settings, learned)
-    identity = IdentityService(blind_index, clock, _survivorship(settings), deciding, own_keys)
+    identity = IdentityService(blind_index, clock, _survivorship(settings), deciding, own_keys, authorities)
     reviews = ReviewService(identity, blind_index, clock, _review_terms(settings))
     consent = ConsentService(clock, ConsentPolicy(settings.consent.policy))
     records = RecordsService(RecordIndex(blind_index, settings.fhir.base_url))
@@ -338,6 +341,7 @@ def build_hub(
         roles=roles,
         clock=clock,
         terminology=terminology,
+        authorities=authorities,
     )
     write = Write(
         database=database,
@@ -371,6 +375,7 @@ def build_hub(
             pointer_key=keyring.derive("query pointer"),
             application=settings.hub.name,
             facility=settings.hub.facility,
+            authorities=authorities,
         ),
     )
     process_message = ProcessMessage(
@@ -387,10 +392,11 @@ def build_hub(
             settings.worker.max_attempts, settings.worker.backoff_seconds, settings.worker.backoff_max_seconds
         ),
         conventions=_conventions(settings),
-        enrichment=_enrichment(settings),
+        enrichment=_enrichment(settings, authorities),
         quality=quality,
         standardise=standardise,
         events=events,
+        authorities=authorities,
     )
     alerts = AlertService(blind_index, clock, keyring.hub_id)
     send_message = SendMessage(
@@ -402,6 +408,7 @@ def build_hub(
         clock=clock,
         triggers=triggers,
         sender=Sender(settings.hub.name, settings.hub.facility),
+        authorities=authorities,
     )
     rematch_patients = RematchPatients(
         database=database, identity=identity, reviews=reviews, ingest=ingest, audit=audit, table=job_table
@@ -781,9 +788,14 @@ def _contract(hub: Normalisation, source: SourceNormalisation) -> Conventions:
     )
 
 
-def _enrichment(settings: Settings) -> EnrichmentTables:
+def _enrichment(settings: Settings, authorities: Authorities) -> EnrichmentTables:
     path = settings.hl7.enrichment_path
-    return EnrichmentTables() if path is None else EnrichmentTables.of(load_enrichment(path))
+    return EnrichmentTables() if path is None else EnrichmentTables.of(load_enrichment(path), authorities)
+
+
+def _authorities(settings: Settings) -> Authorities:
+    path = settings.mpi.authorities_path
+    return NO_AUTHORITIES if path is None else read_document(path, AuthoritiesDocument).read()
 
 
 def _operator_mapping(settings: Settings) -> OperatorMapping | None:

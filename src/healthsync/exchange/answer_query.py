@@ -27,6 +27,7 @@ from healthsync.exchange.recording import audit_event
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto import SealBroken, open_sealed, seal
 from healthsync.infrastructure.telemetry import logger, metrics
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.fhir import json as fhir_json
 from healthsync.standards.fhir import query as fhir_search
 from healthsync.standards.fhir.query_values import token
@@ -79,7 +80,9 @@ class AnswerQuery:
         application: str,
         facility: str,
         timeout_seconds: float = 10.0,
+        authorities: Authorities = NO_AUTHORITIES,
     ) -> None:
+        self._authorities = authorities
         self._disclose, self._audit, self._clock, self._key = disclose, audit, clock, pointer_key
         self._application, self._facility, self._timeout_seconds = application, facility, timeout_seconds
         self._turn = asyncio.Semaphore(_MOST_AT_ONCE)
@@ -138,7 +141,7 @@ class AnswerQuery:
                 "this sender may not ask about patients; the operator allows it with: healthsync partner queries",
             )
         try:
-            query = read_query(message, requester.client_id)
+            query = read_query(message, requester.client_id, self._authorities)
             if kind == "demographics":
                 return await self._demographics(requester, query, asked)
             return await self._identifiers(requester, query, asked)
@@ -203,7 +206,10 @@ class AnswerQuery:
         total = shown if found.position is None else found.total
         return QueryAnswer(
             AckCode.AA,
-            patients=[_of_domains(fhir_json.parse(each.text.encode()), query.domains) for each in found.entries],
+            patients=[
+                _of_domains(self._authorities.one_named(fhir_json.parse(each.text.encode())), query.domains)
+                for each in found.entries
+            ],
             total=total,
             remaining=None if total is None else max(total - shown, 0),
             pointer=pointer,

@@ -53,6 +53,7 @@ from healthsync.exchange.subscribing import without_secrets
 from healthsync.exchange.vault import KeyDestroyed, Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.fhir import binaries, json, published, references
 from healthsync.standards.fhir.care_dates import CareDates
 from healthsync.standards.fhir.definitions import resource_types
@@ -203,6 +204,19 @@ class CrossReferences:
     identifiers: list[dict[str, Any]]
     patients: list[str]
 
+    def named(self, names: Mapping[str, str]) -> CrossReferences:
+        """The same with authorities called as they were asked for."""
+        told = [{**each, "system": names.get(each["system"], each["system"])} for each in self.identifiers]
+        return CrossReferences(told, self.patients)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonNumbers:
+    """Numbers of one person for a message, and whose data it holds."""
+
+    identifiers: list[dict[str, Any]]
+    patient_keys: tuple[int, ...]
+
 
 class NoCrossReference(StrEnum):
     """Why no numbers are told (IHE ITI-83 §2:3.83.4.2.2). What the requester may not see is unknown to him."""
@@ -285,11 +299,13 @@ class Disclose:
         roles: RolePolicy,
         clock: Clock,
         terminology: Terminology | None = None,
+        authorities: Authorities = NO_AUTHORITIES,
     ) -> None:
+        self._authorities = authorities
         self._database, self._vault, self._records, self._identity = database, vault, records, identity
         self._reviews = reviews
         self._consent, self._audit, self._roles, self._clock = consent, audit, roles, clock
-        self._finder = Finder(vault, records, roles, clock, terminology)
+        self._finder = Finder(vault, records, roles, clock, terminology, authorities)
 
     def visibility(self, requester: Requester) -> Visibility:
         """What consent leaves of the repository for this requester and purpose, as a condition over `r`."""
@@ -605,9 +621,14 @@ class Disclose:
         """The other numbers of the person who bears `number` (system and value, or the id of a Patient).
 
         Only those of `systems` (None: of all domains) and the source patients that bear them, or `with_all_patients`.
-        What roles and consent withhold takes no part, nor do numbers that were merged away or are old. `asked` is the
-        question as received, which the audit log seals.
+        What roles and consent withhold takes no part, nor do numbers that were merged away or are old. An authority is
+        called as it was asked for, else by the one of its names that the operator chose. `asked` is the question as
+        received, which the audit log seals.
         """
+        if not isinstance(number, str):
+            number = self._authorities.system(number[0]), number[1]
+        names = {self._authorities.system(each): each for each in systems or ()}
+        systems = None if systems is None else list(names)
         if (refusal := await self._authorise(requester, interaction, Interaction.SEARCH, "Patient")) is not None:
             return refusal
         try:
@@ -622,7 +643,7 @@ class Disclose:
         else:
             event = (interaction, Outcome.PERMITTED, [*patients] or ["Patient"], patients, None, asked)
         await self._record(requester, *event)
-        return found
+        return found if isinstance(found, NotCrossReferenced) else found.named(names)
 
     async def unknown_domains(self, requester: Requester, systems: Sequence[str]) -> tuple[str, ...]:
         """Those of some assigning authorities of whom no patient that the requester may see has a number. It tells
@@ -641,20 +662,55 @@ class Disclose:
         members = await self._person_of(tx, requester, number)
         if isinstance(members, NotCrossReferenced):
             return members, []
-        versions = await self._speaking_versions(tx, [member.patient_id for member in members])
-        rows = await self._speaking(tx, requester, versions)
-        told: dict[tuple[str, str], dict[str, Any]] = {}
-        bearing: list[StoredResource] = []
-        for row, shown in zip(rows, await self._show(tx, requester, rows), strict=True):
-            own = _numbers_in_use(json.parse(shown.text.encode()), systems, but=number)
-            told = {**own, **told}
-            if own or with_all_patients or systems is None:
-                bearing.append(row)
+        told, bearing = await self._borne(tx, requester, members, systems, number, with_all_patients)
         of = {system for system, _ in told}
         if unknown := await self._unknown_domains(tx, requester, [each for each in systems or () if each not in of]):
             return NotCrossReferenced(NoCrossReference.TARGET_DOMAIN, unknown), []
         references_to = [row.reference for row in bearing if row.id != number]
         return CrossReferences([told[place] for place in sorted(told)], references_to), bearing
+
+    async def _borne(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        members: Sequence[SourcePatient],
+        systems: Sequence[str] | None,
+        but: tuple[str, str] | str = "",
+        with_all_patients: bool = False,
+    ) -> tuple[dict[tuple[str, str], dict[str, Any]], list[StoredResource]]:
+        """The numbers of these systems that source patients bear, by system and value, and who bears one."""
+        versions = await self._speaking_versions(tx, [member.patient_id for member in members])
+        rows = await self._speaking(tx, requester, versions)
+        sources = {member.patient_id: member.source for member in members}
+        told: dict[tuple[str, str], dict[str, Any]] = {}
+        bearing: list[StoredResource] = []
+        for row, shown in zip(rows, await self._show(tx, requester, rows), strict=True):
+            patient = self._authorities.one_named(json.parse(shown.text.encode()), sources[row.id])
+            own = _numbers_in_use(patient, systems, but=but)
+            told = {**own, **told}
+            if own or with_all_patients or systems is None:
+                bearing.append(row)
+        return told, bearing
+
+    async def person_numbers(
+        self, requester: Requester, patient_id: str, systems: Sequence[str]
+    ) -> PersonNumbers | Refusal | None:
+        """The numbers of some authorities by which the person of a source patient goes, for a message to `requester`;
+        None where there are none, or none that he may see."""
+        interaction = "send-message"
+        if (refusal := await self._authorise(requester, interaction, Interaction.READ, "Patient")) is not None:
+            return refusal
+        async with self._database.transaction(read_only=True) as tx:
+            members = await self._person_of(tx, requester, patient_id)
+            if isinstance(members, NotCrossReferenced):
+                return None
+            told, bearing = await self._borne(tx, requester, members, systems)
+            patients = await self._patients(tx, *bearing)
+        if not told:
+            return None
+        await self._permit(requester, interaction, [row.reference for row in bearing], patients)
+        keys = sorted({row.patient_key for row in bearing if row.patient_key is not None})
+        return PersonNumbers([told[place] for place in sorted(told)], tuple(keys))
 
     async def _person_of(
         self, tx: Transaction, requester: Requester, number: tuple[str, str] | str

@@ -8,7 +8,7 @@ asked about either.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -35,6 +35,7 @@ from healthsync.exchange import canonicals
 from healthsync.exchange.vault import Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Transaction
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.fhir import references, search_parameters
 from healthsync.standards.fhir.criteria import And, Chain, Criterion, Has, ListMember, Node, Not, Or, WordSearch
 from healthsync.standards.fhir.definitions import resource_types
@@ -95,8 +96,15 @@ class Finder:
     """Runs searches inside a transaction of the gate."""
 
     def __init__(
-        self, vault: Vault, records: RecordsService, roles: RolePolicy, clock: Clock, terminology: Terminology | None
+        self,
+        vault: Vault,
+        records: RecordsService,
+        roles: RolePolicy,
+        clock: Clock,
+        terminology: Terminology | None,
+        authorities: Authorities = NO_AUTHORITIES,
     ) -> None:
+        self._authorities = authorities
         self._vault, self._records, self._roles, self._clock = vault, records, roles, clock
         self._terminology = terminology
 
@@ -510,7 +518,18 @@ class _Resolving:
                 return Codes(criterion.parameter, await self._hierarchy(criterion.modifier, criterion.values))
             case Modifier.ABOVE | Modifier.BELOW if targets := _resources(criterion):
                 return Targets(criterion.parameter, await self._relatives(criterion.modifier, targets))
-        return criterion
+        return self._by_all_names(criterion)
+
+    def _by_all_names(self, criterion: Criterion) -> Criterion:
+        """A number is found under every name of its assigning authority."""
+        more = [
+            replace(value, system=name)
+            for value in criterion.values
+            if isinstance(value, TokenValue) and value.system
+            for name in self._finder._authorities.names(value.system)
+            if name != value.system
+        ]
+        return replace(criterion, values=(*criterion.values, *more)) if more else criterion
 
     async def _value_sets(self, values: Sequence[Value]) -> frozenset[tuple[str | None, str]]:
         codes: set[tuple[str | None, str]] = set()

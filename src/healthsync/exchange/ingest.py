@@ -1045,7 +1045,7 @@ class Ingest:
             if (former := survivors.get(retired, survivor)) != survivor:
                 await self._give_back(tx, submission, work, retired, former, survivor)
         asked = await self._ask_again(tx, work, persons)
-        person = {"person": str(outcome.enterprise_id)}
+        person = {"person": str(outcome.enterprise_id), "other": f"Patient/{other.patient_id}"}
         unmerged = [Event(EventName.PATIENT_UNMERGED, told, person)] if outcome.changed_members else []
         return [*unmerged, *asked]
 

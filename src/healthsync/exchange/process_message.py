@@ -46,6 +46,7 @@ from healthsync.infrastructure.database import Database, Transaction, is_deadloc
 from healthsync.infrastructure.events import Event, EventLog
 from healthsync.infrastructure.retrying import RetryPolicy
 from healthsync.infrastructure.telemetry import logger, metrics, span
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.hl7v2 import Message, codec_of
 from healthsync.standards.maps import Conversion, MappingContext, OperatorMapping, convert
 from healthsync.standards.normalise import AS_SENT
@@ -117,7 +118,9 @@ class ProcessMessage:
         standardise: Standardise | None = None,
         quality: QualityService | None = None,
         events: EventLog | None = None,
+        authorities: Authorities = NO_AUTHORITIES,
     ) -> None:
+        self._authorities = authorities
         self._database, self._messages, self._data_keys = database, messages, data_keys
         self._ingest, self._clock, self._retry = ingest, clock, retry or RetryPolicy()
         self._timezone, self._operator = timezone, operator
@@ -252,6 +255,7 @@ class ProcessMessage:
             received_at=message.received_at,
             operator=self._operator,
             conventions=self._conventions(source),
+            authorities=self._authorities,
         )
         conversion = convert(parsed, context)
         conversion = enriched(conversion, self._enrichment, context.resource_id)

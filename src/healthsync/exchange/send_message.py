@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from healthsync.domains.deliveries import (
+    PIX_UPDATE,
     DeliveryService,
     Destination,
     Occasion,
@@ -34,21 +35,25 @@ from healthsync.domains.deliveries import (
 from healthsync.domains.privacy import DataKeys
 from healthsync.errors import HealthSyncError, Unavailable
 from healthsync.exchange.deliver_messages import key_scope, requester_of
-from healthsync.exchange.disclose import Composed, Disclose, Refusal
+from healthsync.exchange.disclose import Composed, Disclose, PersonNumbers, Refusal
+from healthsync.exchange.events import EventName
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.events import EventLog, StoredEvent
 from healthsync.infrastructure.events.log import CHANNEL as EVENT_CHANNEL
 from healthsync.infrastructure.telemetry import logger, metrics
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.maps.outbound import (
     Content,
     Header,
     beside,
     build,
+    build_pix_update,
     is_beside,
     references_of,
     untellable,
 )
+from healthsync.standards.maps.systems import authority_system
 
 WAKE_CHANNEL = EVENT_CHANNEL
 """NOTIFY on this channel says that something may have to be sent."""
@@ -56,6 +61,8 @@ EVENTS_AT_ONCE = 20
 """A pass that takes fewer events has come to the end of the log. Few, because the log waits for the transaction."""
 
 CONSUMER = "deliveries"
+_PERSONS_CHANGE = {EventName.PATIENT_MATCHED, EventName.PATIENT_MERGED, EventName.PATIENT_UNMERGED}
+"""Events after which other numbers are one person's than before."""
 _IDLE_PASS_SECONDS = 30.0
 
 _log = logger(__name__)
@@ -86,7 +93,9 @@ class SendMessage:
         clock: Clock,
         triggers: Triggers,
         sender: Sender,
+        authorities: Authorities = NO_AUTHORITIES,
     ) -> None:
+        self._authorities = authorities
         self._database, self._deliveries, self._disclose, self._events = database, deliveries, disclose, events
         self._data_keys, self._clock, self._triggers, self._sender = data_keys, clock, triggers, sender
         self._passed_at = float("-inf")
@@ -105,6 +114,8 @@ class SendMessage:
                 return 0
             self._passed_at = time.monotonic()
             names = {name for each in standings for name in self._triggers.events(each.destination.messages)}
+            if any(each.destination.domains for each in standings):
+                names |= _PERSONS_CHANGE
             events = await self._events.take(tx, CONSUMER, names, limit=EVENTS_AT_ONCE)  # (1)
             parcels = [parcel for event in events for parcel in await self._parcels(event, standings)]
             await self._enqueue(tx, parcels)  # (5)
@@ -134,7 +145,13 @@ class SendMessage:
             if event.occurred_at < standing.created_at:
                 continue  # it happened before there was this destination
             destination = standing.destination
-            for trigger in self._triggers.of(destination.messages):
+            messages = destination.messages
+            if destination.domains:
+                messages = tuple(each for each in messages if each != PIX_UPDATE)
+                for occasion in _changes_of_persons(destination, event):
+                    if (parcel := await self._parcel(destination, occasion, None, event.occurred_at)) is not None:
+                        parcels[parcel.control_id] = parcel
+            for trigger in self._triggers.of(messages):
                 if not trigger.is_fired_by(event.name, resource_type, version):
                     continue
                 occasion = Occasion(destination.name, trigger.message, event.subject, version, operation_of(version),
@@ -172,8 +189,11 @@ class SendMessage:
     # (3)
     async def _gate(
         self, destination: Destination, occasion: Occasion, trigger: Trigger | None
-    ) -> Composed | Refusal | None:
+    ) -> Composed | PersonNumbers | Refusal | None:
         resource_type, _, id_ = occasion.subject.partition("/")
+        if destination.domains and occasion.type == PIX_UPDATE:
+            systems = [authority_system("", name, destination.name, self._authorities) for name in destination.domains]
+            return await self._disclose.person_numbers(requester_of(destination), id_, systems)
         retired = [_split(occasion.retired)] if occasion.retired else []
         now = self._clock.now()
 
@@ -188,11 +208,23 @@ class SendMessage:
         )  # fmt: skip
 
     def _built(
-        self, destination: Destination, occasion: Occasion, found: Composed, control_id: str, occurred_at: datetime
+        self,
+        destination: Destination,
+        occasion: Occasion,
+        found: Composed | PersonNumbers,
+        control_id: str,
+        occurred_at: datetime,
     ) -> bytes:
-        retired = found.others.get(occasion.retired) if occasion.retired else None
-        content = Content(found.root, found.others, occasion.changed, occurred_at, retired)
-        header = Header(
+        if isinstance(found, PersonNumbers):
+            return build_pix_update(found.identifiers, self._header(destination, control_id), occurred_at)
+        named = self._authorities.one_named
+        others = {reference: named(each) for reference, each in found.others.items()}
+        retired = others.get(occasion.retired) if occasion.retired else None
+        content = Content(named(found.root), others, occasion.changed, occurred_at, retired)
+        return build(occasion.type, content, self._header(destination, control_id))
+
+    def _header(self, destination: Destination, control_id: str) -> Header:
+        return Header(
             control_id,
             self._clock.now(),
             destination.version,
@@ -203,11 +235,20 @@ class SendMessage:
             destination.processing_id,
             destination.character_encoding,
         )
-        return build(occasion.type, content, header)
 
     @staticmethod
     def _count(destination: Destination, outcome: str) -> None:
         _queued.labels(destination=destination.name, outcome=outcome).inc()
+
+
+def _changes_of_persons(destination: Destination, event: StoredEvent) -> list[Occasion]:
+    """Of whom a PIX consumer is told after an event: of the person that changed, or of both that it is now."""
+    if event.name not in _PERSONS_CHANGE:
+        return []
+    other = event.data.get("other")
+    subjects = [event.subject, *([other] if other else [])]
+    number = event.position % 2**31
+    return [Occasion(destination.name, PIX_UPDATE, subject, number) for subject in subjects]
 
 
 def _split(reference: str) -> tuple[str, str]:
@@ -220,7 +261,9 @@ def _is_from(sources: Sequence[str], resource: Mapping[str, Any]) -> bool:
     return unquote(source.removeprefix("urn:healthsync:source:").partition("#")[0]) in sources
 
 
-def _patient_of(found: Composed, occasion: Occasion) -> str | None:
+def _patient_of(found: Composed | PersonNumbers, occasion: Occasion) -> str | None:
     """Patient/id, by which the messages of a lane are told."""
+    if isinstance(found, PersonNumbers):
+        return occasion.subject
     patient = Content(found.root, found.others).patient
     return f"Patient/{patient['id']}" if patient and "id" in patient else None

@@ -123,6 +123,8 @@ SURFACES: tuple[Surface, ...] = (
     _http("identity.merge", "POST", f"{_IDENTITY}/merge", Gate.NONE, _WHO_IS_WHO),
     _http("identity.unmerge", "POST", f"{_IDENTITY}/unmerge", Gate.NONE, _WHO_IS_WHO),
     _http("identity.split", "POST", f"{_IDENTITY}/split", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.doubles", "GET", f"{_IDENTITY}/doubles", Gate.NONE, _WHO_IS_WHO),
+    _http("identity.merge_doubles", "POST", f"{_IDENTITY}/doubles", Gate.NONE, _WHO_IS_WHO),
     _http("identity.pin", "POST", f"{_IDENTITY}/pins", Gate.NONE, _WHO_IS_WHO),
     _http("identity.unpin", "DELETE", f"{_IDENTITY}/pins", Gate.NONE, _WHO_IS_WHO),
     _http("identity.history", "GET", f"{_IDENTITY}/history/{{id}}", Gate.NONE, _WHO_IS_WHO),

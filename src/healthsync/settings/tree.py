@@ -582,6 +582,10 @@ class Mpi:
         "path of a document like it. A hub that decides by points has none.",
         default="cms",
     )
+    authorities_path: Path | None = setting(
+        "An `assigning_authorities` document: which namespaces, OIDs and URIs mean one assigning authority.",
+        default=None,
+    )
     source_trust: dict[str, int] | None = setting(
         "Trust in sources (partner or client id → number, more is better, 0 where nothing is said), for where records "
         "of one person disagree.",

@@ -40,6 +40,19 @@ def _merge(source: str, target: str, *more: dict[str, Any]) -> dict[str, Any]:
     return {"resourceType": "Parameters", "parameter": asked}
 
 
+async def test_two_records_of_one_source_under_one_number_are_listed_and_merged(client_as: Any, admin: Any) -> None:
+    ids = [(await admin.post("/fhir/Patient", json=_patient("7"))).json()["id"] for _ in range(2)]
+    steward = await client_as("steward")
+    pair = {"patients": [f"Patient/{id_}" for id_ in ids], "source": "admin", "onePerson": True, "merged": False}
+    (told,) = (await steward.get(f"{BASE}/doubles")).json()["doubles"]
+    assert {**told, "source": "admin"} == pair
+    assert (await steward.post(f"{BASE}/doubles", json={})).status_code == 400
+    (told,) = (await steward.post(f"{BASE}/doubles", json={"reason": "one-authority"})).json()["doubles"]
+    assert told["merged"]
+    assert (await steward.get(f"{BASE}/doubles")).json()["doubles"] == []
+    assert (await admin.get(f"/fhir/Patient/{ids[1]}")).json()["active"] is False
+
+
 async def test_a_steward_finds_looks_at_claims_and_decides_a_task(client_as: Any, two: list[str], hub: Hub) -> None:
     steward = await client_as("steward")
     (task,) = (await steward.get(f"{BASE}/review")).json()["tasks"]

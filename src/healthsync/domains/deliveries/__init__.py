@@ -12,6 +12,7 @@ resource has to tell a destination is queued once; one process at a time serves 
 """
 
 from healthsync.domains.deliveries.model import (
+    PIX_UPDATE,
     Circuit,
     DeliveryState,
     Destination,
@@ -32,6 +33,7 @@ from healthsync.domains.deliveries.triggers import Trigger, Triggers, operation_
 
 __all__ = [
     "MOST_BEGUN",
+    "PIX_UPDATE",
     "WAITING_CHANNEL",
     "WATCH_SECONDS",
     "Circuit",

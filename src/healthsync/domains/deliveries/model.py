@@ -15,6 +15,8 @@ from healthsync.standards.maps.outbound import require_version
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
+PIX_UPDATE = "ADT^A31"
+"""The type of the PIX Update Notification (ITI TF-2 §3.10)."""
 _LOOPBACK = ("localhost", "127.", "::1")
 
 
@@ -93,6 +95,9 @@ class Destination:
     organisation: str | None = None
     not_from: tuple[str, ...] = ()
     """Sources whose data is not sent, so that a partner does not get its own messages back."""
+    domains: tuple[str, ...] = ()
+    """Assigning authorities (OID, URI, namespace). With them ADT^A31 tells, in place of what a person said of himself,
+    which numbers of these authorities are one person's, whenever that changes (IHE PIX Update Notification, ITI-10)."""
     character_encoding: str = "UNICODE UTF-8"
     """MSH-18 (HL7 table 0211). What it cannot write makes a dead letter."""
     processing_id: str = "P"
@@ -118,6 +123,7 @@ class Destination:
             ),
             (not (self.listen and self.tls and not (self.tls.certificate and self.tls.key)),
              "with `listen` and TLS the hub shows its certificate: give certificate and key"),
+            (not self.domains or PIX_UPDATE in self.messages, f"domains are of {PIX_UPDATE}: name it too"),
             (1 <= self.max_connections <= 64, "connections are 1 to 64"),
             (0.05 <= self.ack_timeout_seconds <= 3600, "the time to wait for an answer is 0.05 to 3600 seconds"),
             (0.05 <= self.connect_timeout_seconds <= 300, "the time to wait for a connection is 0.05 to 300 seconds"),
@@ -187,7 +193,10 @@ class SealingKey(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What a message tells: this version of this resource, to this destination, by this type of message."""
+    """What a message tells: this version of this resource, to this destination, by this type of message.
+
+    Of a PIX Update Notification `version` is the number of the event that it follows, as far as a version can hold it.
+    """
 
     destination: str
     type: str

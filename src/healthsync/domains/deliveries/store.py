@@ -203,6 +203,7 @@ def _standing(row: asyncpg.Record) -> Standing:
     name, terms = values.pop("name"), msgspec.json.decode(values.pop("terms"))
     tls = Tls(**terms["tls"]) if terms.get("tls") else None
     terms |= {"name": name, "tls": tls, "messages": tuple(terms["messages"]), "not_from": tuple(terms["not_from"])}
+    terms["domains"] = tuple(terms.get("domains", ()))
     return Standing(Destination(**terms), **{**values, "state": DestinationState(values["state"])})
 
 

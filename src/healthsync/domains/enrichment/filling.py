@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from healthsync.domains.enrichment.model import URI, EnrichmentTables, Key, plain, system_of
 from healthsync.settings.documents.enrichment import Insurer, Organisation, Place, Provider
+from healthsync.standards.authorities import Authorities
 from healthsync.standards.maps import Conversion, MappedResource
 from healthsync.standards.us_billing import NPI, PLACE_OF_SERVICE, PLACES_OF_SERVICE, TAXONOMY
 
@@ -116,7 +117,7 @@ class _Filling:
 
     def _reference(self, row: Organisation) -> Resource:
         """A reference to an organisation of the table, which comes with it."""
-        system, value = _number_of(row)
+        system, value = _number_of(row, self._tables.authorities)
         key = f"{system}|{value}"
         mapped = self._organisations.get(key)
         if mapped is None:
@@ -127,11 +128,13 @@ class _Filling:
         return {"reference": mapped.reference}
 
 
-def _number_of(row: Organisation) -> tuple[str | None, str | None]:
+def _number_of(row: Organisation, authorities: Authorities) -> tuple[str | None, str | None]:
     """Under which number messages tell of it: that of its authority, else its own namespace (MSH-4), else the NPI."""
     if row.code is None:
         return NPI, row.npi
-    return (system_of(row.authority), row.code) if row.authority else (URI, system_of(row.code))
+    if row.authority:
+        return system_of(row.authority, authorities), row.code
+    return URI, system_of(row.code, authorities)
 
 
 def _payors(conversion: Conversion) -> frozenset[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from healthsync.settings.documents.enrichment import Insurer, Organisation, Place, Provider, Rows
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.us_billing import NPI
 
@@ -27,17 +28,20 @@ class EnrichmentTables:
     insurers: Mapping[Key, Insurer] = field(default_factory=dict)
     insurers_by_name: Mapping[str, Insurer] = field(default_factory=dict)
     displays: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    authorities: Authorities = NO_AUTHORITIES
 
     @classmethod
-    def of(cls, rows: Rows) -> EnrichmentTables:
+    def of(cls, rows: Rows, authorities: Authorities = NO_AUTHORITIES) -> EnrichmentTables:
         """The tables of a document."""
         return cls(
-            places={(system_of(row.authority), row.code): row for row in rows.places},
-            providers=_by_number(rows.providers, "id"),
-            organisations=_by_number(rows.organisations, "code") | _by_namespace(rows.organisations),
+            places={(system_of(row.authority, authorities), row.code): row for row in rows.places},
+            providers=_by_number(rows.providers, "id", authorities),
+            organisations=_by_number(rows.organisations, "code", authorities)
+            | _by_namespace(rows.organisations, authorities),
             organisations_by_code={key: row for row in rows.organisations for key in (row.npi, row.code) if key},
-            insurers={(system_of(row.authority), row.id): row for row in rows.insurers if row.id},
+            insurers={(system_of(row.authority, authorities), row.id): row for row in rows.insurers if row.id},
             insurers_by_name={name: row for row in rows.insurers for name in _names(row)},
+            authorities=authorities,
             displays={(row.system, row.code): row.display for row in rows.codes},
         )
 
@@ -51,9 +55,9 @@ class EnrichmentTables:
         return self.organisations_by_code.get(code) if code else None
 
 
-def system_of(authority: str | None) -> str | None:
+def system_of(authority: str | None, authorities: Authorities = NO_AUTHORITIES) -> str | None:
     """The Identifier.system of an authority as a table names it."""
-    return authority_system("", authority, "") if authority else None
+    return authority_system("", authority, "", authorities) if authority else None
 
 
 def plain(name: str) -> str:
@@ -61,20 +65,20 @@ def plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def _by_number(rows: Iterable[Any], number: str) -> dict[Key, Any]:
+def _by_number(rows: Iterable[Any], number: str, authorities: Authorities) -> dict[Key, Any]:
     """By number of the authority, and by NPI."""
     found: dict[Key, Any] = {}
     for row in rows:
         if value := getattr(row, number):
-            found[system_of(row.authority), value] = row
+            found[system_of(row.authority, authorities), value] = row
         if row.npi:
             found.setdefault((NPI, row.npi), row)
     return found
 
 
-def _by_namespace(rows: Iterable[Organisation]) -> dict[Key, Organisation]:
+def _by_namespace(rows: Iterable[Organisation], authorities: Authorities) -> dict[Key, Organisation]:
     """The sender of a message (MSH-4) is an organisation whose number is the address of its namespace."""
-    return {(URI, address): row for row in rows if (address := system_of(row.code))}
+    return {(URI, address): row for row in rows if (address := system_of(row.code, authorities))}
 
 
 def _names(row: Insurer) -> set[str]:

@@ -50,9 +50,9 @@ def checked(blocks: Sequence[Sequence[str]]) -> tuple[Block, ...]:
     return tuple(tuple(block) for block in blocks)
 
 
-def version_of(own: Sequence[Block]) -> str:
-    """The version of the keys together with those that a document adds."""
-    return "|".join((VERSION, *("+".join(block) for block in own)))
+def version_of(own: Sequence[Block], authorities: str = "") -> str:
+    """The version of the keys together with those that a document adds and with the names of authorities."""
+    return "|".join((VERSION, *("+".join(block) for block in own), *filter(None, [authorities])))
 
 
 def _of_columns(said: Demographics, block: Block) -> Iterator[Key]:

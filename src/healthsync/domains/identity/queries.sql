@@ -278,6 +278,17 @@ JOIN identity_identifier i ON i.token = wanted.token AND (i.type = wanted.type O
 JOIN identity_patient p ON p.patient_key = i.patient_key AND p.retired_into IS NULL
 ORDER BY p.patient_key LIMIT 2;
 
+-- name: doubles
+-- Pairs of records of one source, both in use, that go under one number; up to $1, and whether they are one person's.
+SELECT DISTINCT a.patient_key, a.patient_id, a.source, b.patient_key, b.patient_id, b.source,
+    a.enterprise_id = b.enterprise_id
+FROM identity_identifier i
+JOIN identity_identifier j ON j.token = i.token AND j.patient_key > i.patient_key
+    AND (i.type = j.type OR i.type = '' OR j.type = '')
+JOIN identity_patient a ON a.patient_key = i.patient_key AND a.retired_into IS NULL
+JOIN identity_patient b ON b.patient_key = j.patient_key AND b.retired_into IS NULL AND b.source = a.source
+ORDER BY a.patient_key, b.patient_key LIMIT $1;
+
 -- name: history
 -- The log entries of a person and of everyone who belongs to it now, also where another is named first.
 WITH member AS (SELECT patient_key FROM identity_patient WHERE enterprise_id = $1)

@@ -63,6 +63,7 @@ from healthsync.infrastructure.crypto.blind_index import BlindIndex
 from healthsync.infrastructure.database import Transaction
 from healthsync.infrastructure.telemetry import metrics
 from healthsync.infrastructure.turns import Turns
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 
 if TYPE_CHECKING:
     from healthsync.domains.identity.learning import Seen
@@ -107,15 +108,18 @@ class IdentityService:
         survivorship: Survivorship | None = None,
         deciding: Decider | None = None,
         own_keys: Sequence[Block] = (),
+        authorities: Authorities = NO_AUTHORITIES,
     ) -> None:
-        """`deciding` is what decides where the rules do not, `own_keys` are block keys that a document adds."""
+        """`deciding` is what decides where the rules do not, `own_keys` are block keys that a document adds, and
+        `authorities` says which names mean one assigning authority."""
         self._index = blind_index
         self._clock = clock
         self._survivorship = survivorship or Survivorship()
         self._compare = deciding or ByRules()
-        self._read = _Readings(clock)
+        self._authorities = authorities
+        self._read = _Readings(clock, authorities)
         self._turns = Turns(_PATIENCE_SECONDS)
-        self._own_keys, self._keys_version = tuple(own_keys), version_of(own_keys)
+        self._own_keys, self._keys_version = tuple(own_keys), version_of(own_keys, authorities.version)
 
     async def find_source_patient(
         self,
@@ -130,7 +134,7 @@ class IdentityService:
         A number that was merged away leads to the survivor, or with `follow_merges=False` to the retired patient to
         which it was given. An SSN, account or visit number finds nobody.
         """
-        tokens, types = identifier_tokens(self._index, source, identifiers)
+        tokens, types = self._identifier_tokens(source, identifiers)
         return await store.find_source_patient(tx, source, tokens, types, follow_merges) if tokens else None
 
     async def register(
@@ -156,7 +160,7 @@ class IdentityService:
         end (`Transaction.guard`).
         """
         itself = SourcePatient(patient_key, patient_id, source)
-        said = demographics_of(patient, today=self._today(), source=source)
+        said = self._said(patient, source)
         tokens = self._tokens(patient_key, source, said)
         fingerprint = fingerprint_of(self._index, patient_key, said)
 
@@ -231,7 +235,7 @@ class IdentityService:
     async def is_settled(self, tx: Transaction, patient_key: int, source: str, patient: Mapping[str, Any]) -> bool:
         """Whether a patient says nothing new about who he is, and nothing is to be decided about him: then there is
         nothing to register, and this is one look that several share."""
-        said = demographics_of(patient, today=self._today(), source=source)
+        said = self._said(patient, source)
         return await store.is_settled(tx, patient_key, fingerprint_of(self._index, patient_key, said))
 
     async def match(
@@ -242,7 +246,7 @@ class IdentityService:
         What `load` does not return takes no part. A patient whose number was merged away stands for its survivor. What
         any candidate of a person forbids is held against that whole person.
         """
-        said = demographics_of(patient, today=self._today())
+        said = self._said(patient)
         tokens = self._tokens(NOBODY, "", said)
         near = await self._near(tx, tokens)
         loaded = await load({each.patient.patient_id: each.held for each in near}) if near else {}
@@ -276,7 +280,7 @@ class IdentityService:
             if record is None:  # it was deleted, or its key was destroyed
                 store.save_keys(tx, now, None)
                 continue
-            said = demographics_of(record, today=self._today())
+            said = self._said(record, member.patient.source)
             now = structs.replace(now, fingerprint=fingerprint_of(self._index, key, said))
             store.save_keys(tx, now, self._tokens(key, member.patient.source, said))
         return len(members)
@@ -392,7 +396,7 @@ class IdentityService:
         return golden_record(
             [
                 SourceRecord(
-                    resource,
+                    self.one_named(resource, patient.source),
                     self._survivorship.trust_in(patient.source),
                     frozenset(of for of, key in newest.items() if key == patient.patient_key),
                 )
@@ -428,9 +432,14 @@ class IdentityService:
         own = await self.find_source_patient(tx, source, identifiers)
         if own is not None:
             return own
-        tokens, types = identifier_tokens(self._index, source, identifiers)
+        tokens, types = self._identifier_tokens(source, identifiers)
         found = await store.bearers(tx, tokens, types) if tokens else []
         return found[0] if len(found) == 1 else None
+
+    async def doubles(self, tx: Transaction, most: int) -> list[tuple[SourcePatient, SourcePatient, bool]]:
+        """Pairs of records of one source, both in use, that go under one number of one authority, the older first, and
+        whether they are one person's: what a table of names makes of records that were stored before it."""
+        return await store.doubles(tx, most)
 
     async def history(self, tx: Transaction, enterprise_id: UUID | str) -> list[LinkEvent]:
         """What happened to a person and everyone who belongs to it now, oldest first."""
@@ -472,7 +481,19 @@ class IdentityService:
 
     def _say(self, patients: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> Iterator[Demographics]:
         for patient, source in zip(patients, sources, strict=True):
-            yield demographics_of(patient, today=self._today(), source=source)
+            yield self._said(patient, source)
+
+    def one_named(self, patient: Mapping[str, Any], source: str = "") -> Mapping[str, Any]:
+        """A Patient whose numbers name each assigning authority by one of its names."""
+        return self._authorities.one_named(patient, source)
+
+    def _said(self, patient: Mapping[str, Any], source: str = "") -> Demographics:
+        return demographics_of(self.one_named(patient, source), today=self._today(), source=source)
+
+    def _identifier_tokens(self, source: str, identifiers: Iterable[Mapping[str, Any]]) -> tuple[list[int], list[str]]:
+        if self._authorities:
+            identifiers = self._authorities.numbers_one_named(identifiers, source)
+        return identifier_tokens(self._index, source, identifiers)
 
     def _tokens(self, patient_key: int, source: str, said: Demographics) -> Tokens:
         return tokens_of(self._index, patient_key, source, said, self._own_keys)
@@ -597,8 +618,8 @@ class _Readings:
     """What patients said of themselves when they were opened last, each read once while the same document comes again:
     those that share keys with many (a household, an employer's telephone) are candidates again and again."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, authorities: Authorities) -> None:
+        self._clock, self._authorities = clock, authorities
         self._day: date | None = None
         self._known: OrderedDict[str, tuple[Mapping[str, Any], Demographics]] = OrderedDict()
 
@@ -608,7 +629,8 @@ class _Readings:
         id_ = who.patient_id
         known = self._known.get(id_)
         if known is None or (known[0] is not patient and known[0] != patient):
-            known = self._known[id_] = patient, demographics_of(patient, today=today, source=who.source)
+            said = self._authorities.one_named(patient, who.source)
+            known = self._known[id_] = patient, demographics_of(said, today=today, source=who.source)
         self._known.move_to_end(id_)
         if len(self._known) > _KEPT_READINGS:
             self._known.popitem(last=False)

@@ -385,6 +385,12 @@ async def bearers(tx: Transaction, tokens: Sequence[int], types: Sequence[str]) 
     return [SourcePatient(*row) for row in await tx.fetch(_SQL.bearers, tokens, types)]
 
 
+async def doubles(tx: Transaction, most: int) -> list[tuple[SourcePatient, SourcePatient, bool]]:
+    """Pairs of records of one source under one number, the older first, and whether they are one person's."""
+    rows = await tx.fetch(_SQL.doubles, most)
+    return [(SourcePatient(*row[:3]), SourcePatient(*row[3:6]), row[6]) for row in rows]
+
+
 async def pins(tx: Transaction, keys: Collection[int]) -> list[tuple[int, str]]:
     """The patients among these from which an element is taken, with the element."""
     return [tuple(row) for row in await tx.fetch(_SQL.pins, list(keys))]

@@ -1,8 +1,9 @@
 """Whom does a message concern, and may it be processed now?
 
-A lane is all messages of one partner about one patient number. A message stands in the lane of every number of its
-PID-3 and, for merges and moves, of its MRG-1: after A40 neither the surviving nor the retired number may be overtaken.
-A message without a patient stands in no lane and waits for nobody.
+A lane is all messages of one partner about one patient number, whatever authority stands beside it: a sender that names
+it now so, now so, means one patient, and of two who share a number one waits for the other. A message stands in the
+lane of every number of its PID-3 and, for merges and moves, of its MRG-1: after A40 neither the surviving nor the
+retired number may be overtaken. A message without a patient stands in no lane and waits for nobody.
 """
 
 from __future__ import annotations
@@ -17,23 +18,18 @@ MOST_LANES = 32
 _IDENTIFIER_LISTS = (("PID", 3, 2), ("MRG", 1, 4))
 
 
-def patients_of(message: Message) -> list[tuple[str, str]]:
-    """(assigning authority, number) of every patient that the message names: PID-3 (CX.4, CX.1), else PID-2; MRG-1,
-    else MRG-4."""
-    found: dict[tuple[str, str], None] = {}
+def patients_of(message: Message) -> list[str]:
+    """The number of every patient that the message names: PID-3, else PID-2; MRG-1, else MRG-4."""
+    found: dict[str, None] = {}
     for name, number, former in _IDENTIFIER_LISTS:
         for segment in message.all(name):
             found.update(dict.fromkeys(_numbers(segment, number) or _numbers(segment, former)))
     return list(found)[:MOST_LANES]
 
 
-def _numbers(segment: Segment, field: int) -> list[tuple[str, str]]:
-    numbers = []
-    for repetition in segment.field(field).repetitions:
-        value = repetition.component(1).strip()
-        if value and value != '""':
-            numbers.append((repetition.component(4).strip(), value))
-    return numbers
+def _numbers(segment: Segment, field: int) -> list[str]:
+    values = [repetition.component(1).strip() for repetition in segment.field(field).repetitions]
+    return [value for value in values if value and value != '""']
 
 
 def runnable(sequences: Iterable[int], lanes: Mapping[int, Collection[int]], blocked: Collection[int]) -> Iterator[int]:

@@ -53,8 +53,7 @@ class MessageService:
     def lanes(self, source: str, message: Message) -> tuple[int, ...]:
         """Tokens of the patients that `message` of `source` concerns."""
         return tuple(
-            self._blind_index.token("message lane", f"{source}\x1f{authority}\x1f{number}")
-            for authority, number in patients_of(message)
+            self._blind_index.token("message lane", f"{source}\x1f{number}") for number in patients_of(message)
         )
 
     async def accept(

@@ -42,6 +42,9 @@ def command() -> None:
     A partner that connects to us (reverse MLLP):
       healthsync destination add lab --listen --host 0.0.0.0 --port 6700 --tls --certificate hub.pem --key hub.key \\
           --message OML^O21
+    A PIX consumer that wants to know when two of its numbers become one person's, or two again:
+      healthsync destination add west --host pix.west.example --port 6661 --tls --message ADT^A31 \\
+          --domain 1.2.3 --domain 1.5.6
     """
 
 
@@ -97,6 +100,12 @@ def command() -> None:
 )
 @click.option("--organisation", help="The organisation it belongs to.")
 @click.option("--not-from", multiple=True, help="Do not send what came from this partner or client; may be repeated.")
+@click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    help="ADT^A31 tells which numbers of this authority (OID, URI, namespace) are one person's; may be repeated.",
+)
 @click.option("--character-encoding", default="UNICODE UTF-8", show_default=True, help="Of the messages, as in MSH-18.")
 @click.option("--processing-id", default="P", show_default=True, help="MSH-11: P production, T training, D debugging.")
 @data_option

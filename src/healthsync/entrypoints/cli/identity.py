@@ -45,7 +45,8 @@ class _Commands(click.Group):
 
 _IN_A_HUB = {
     **dict.fromkeys(
-        ("review", "merge", "unmerge", "split", "pin", "unpin", "history", "report", "rematch"), "identity_stewards"
+        ("review", "merge", "unmerge", "split", "pin", "unpin", "history", "report", "rematch", "doubles"),
+        "identity_stewards",
     ),
     **dict.fromkeys(("learn", "models"), "identity_models"),
 }

@@ -1,5 +1,5 @@
 """Who is who in a hub: `healthsync identity review`, `merge`, `unmerge`, `split`, `pin`, `unpin`, `history`, `report`,
-`rematch`.
+`rematch`, `doubles`.
 
 They are named in `identity`, which imports this file when one of them is called.
 """
@@ -28,6 +28,7 @@ from healthsync.exchange.administration.steward_identity import (
     Task,
     TaskKind,
     TaskState,
+    double_document,
     event_document,
     task_document,
     view_document,
@@ -322,6 +323,28 @@ def rematch(dry_run: bool, data_folder: Path, as_json: bool) -> None:
     for kind, pairs in told["pairs"].items():
         for one, other in pairs:
             click.echo(f"  {kind:<8} {one} {other}")
+
+
+@click.command()
+@click.option("--merge", "merges", is_flag=True, help="Merge those that are one person's, the younger into the older.")
+@click.option("--reason", metavar="CODE", help="Why, as a code, with --merge.")
+@data_option
+@json_option
+def doubles(merges: bool, reason: str | None, data_folder: Path, as_json: bool) -> None:
+    """Pairs of records of one source that go under one number of one authority, up to a thousand.
+
+    A table of names of authorities (mpi.authorities_path) makes such pairs of records that were stored before it. What
+    is not one person's yet waits for healthsync identity rematch, or is two persons'. Nothing changes without --merge.
+    """
+    if merges != (reason is not None):
+        raise click.UsageError("--merge and --reason go together")
+    told = [double_document(each) for each in _run(data_folder, lambda flow, who: flow.doubles(who, reason))]
+    for each in told:
+        if as_json:
+            echo_json(each)
+        else:
+            state = "merged" if each["merged"] else "one person" if each["onePerson"] else "two persons"
+            click.echo(f"{' '.join(each['patients'])}  {each['source']}  {state}")
 
 
 def _tell(task: Task, as_json: bool) -> None:

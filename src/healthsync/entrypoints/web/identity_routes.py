@@ -7,6 +7,8 @@ POST   /api/v1/healthsync/identity/review/{id}            {"decision": "link", "
 POST   /api/v1/healthsync/identity/merge   {"survivor": id, "retired": id, "reason": CODE, "keep_both": false}
 POST   /api/v1/healthsync/identity/unmerge                {"patient": id, "other": id, "reason": CODE}
 POST   /api/v1/healthsync/identity/split                  {"patient": id, "reason": CODE}
+GET    /api/v1/healthsync/identity/doubles                pairs of records of one source under one number
+POST   /api/v1/healthsync/identity/doubles                {"reason": CODE}: merge those that are one person's
 POST   /api/v1/healthsync/identity/pins                   {"patient": id, "element": "birthDate", "reason": CODE}
 DELETE /api/v1/healthsync/identity/pins                   the same body
 GET    /api/v1/healthsync/identity/history/{id}           of a person, by enterprise id or by a patient's
@@ -36,6 +38,7 @@ from healthsync.exchange.administration.steward_identity import (
     StewardIdentity,
     TaskKind,
     TaskState,
+    double_document,
     event_document,
     task_document,
     view_document,
@@ -67,7 +70,7 @@ class IdentityRoutes:
     def register(self, router: Router) -> None:
         """Put every handler under its surface."""
         for name in ("tasks", "task", "records", "decide", "merge", "unmerge", "split", "history", "report", "rematch",
-                     "learn", "models", "use_model"):  # fmt: skip
+                     "doubles", "merge_doubles",                     "learn", "models", "use_model"):  # fmt: skip
             router.add(f"identity.{name}", getattr(self, name))
         router.add("identity.pin", self.pin)
         router.add("identity.unpin", self.unpin)
@@ -132,6 +135,17 @@ class IdentityRoutes:
         steward, said = await self._steward(request), await _said(request)
         await self._stewards.split(steward, _patient(said, "patient"), _text(said, "reason"))
         return answers.plain({"split": True})
+
+    async def doubles(self, request: Request, names: Mapping[str, str]) -> Response:
+        """Pairs of records of one source under one number."""
+        told = await self._stewards.doubles(await self._steward(request))
+        return answers.plain({"doubles": [double_document(each) for each in told]})
+
+    async def merge_doubles(self, request: Request, names: Mapping[str, str]) -> Response:
+        """Merge those that are one person's."""
+        steward, said = await self._steward(request), await _said(request)
+        told = await self._stewards.doubles(steward, _text(said, "reason"))
+        return answers.plain({"doubles": [double_document(each) for each in told]})
 
     async def pin(self, request: Request, names: Mapping[str, str]) -> Response:
         """The golden record takes an element from this record."""

@@ -235,10 +235,13 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
+_LISTS = ("messages", "not_from", "domains")
+
+
 def _destination(terms: Mapping[str, Any]) -> Destination:
     """A destination from what was written. Raises InvalidInput that names the entry."""
-    given = dict(_checked(Destination, {k: v for k, v in terms.items() if k not in ("tls", "messages", "not_from")}))
-    for name in ("messages", "not_from"):
+    given = dict(_checked(Destination, {k: v for k, v in terms.items() if k not in ("tls", *_LISTS)}))
+    for name in _LISTS:
         value = terms.get(name, ())
         if not isinstance(value, (list, tuple)) or not all(isinstance(each, str) for each in value):
             raise InvalidInput(f"“{name}” is a list of texts", code="value")

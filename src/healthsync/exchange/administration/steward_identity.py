@@ -62,6 +62,19 @@ class Told:
     other: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Double:
+    """Two records of one source under one number: whether they are one person's, and were merged just now."""
+
+    one: SourcePatient
+    other: SourcePatient
+    is_one_person: bool
+    is_merged: bool
+
+
+_MOST_DOUBLES = 1000
+
+
 class StewardIdentity:
     """The flow. Reasons are codes of letters, digits and hyphens (else ReasonNotACode)."""
 
@@ -187,6 +200,26 @@ class StewardIdentity:
                     )
         except _Undone as undone:
             await self._audit.record_and_commit(undone.event)
+
+    async def doubles(self, steward: Actor, reason: str | None = None) -> list[Double]:
+        """Pairs of records of one source that go under one number, up to a thousand. With a reason those that are one
+        person's are merged, the younger into the older; the others wait for `rematch` or somebody's decision."""
+        async with self._database.connection() as tx:
+            pairs = await self._identity.doubles(tx, _MOST_DOUBLES)
+        named = tuple({each.patient_key: each for one, other, _ in pairs for each in (one, other)}.values())
+        await self._audit.record_and_commit(_event(steward, Action.READ, "identity-doubles", patients=named))
+        retired: set[int] = set()
+        told: list[Double] = []
+        for one, other, is_one_person in pairs:
+            if (
+                is_merged := reason is not None
+                and is_one_person
+                and retired.isdisjoint((one.patient_key, other.patient_key))
+            ):
+                await self.merge(steward, one.patient_id, other.patient_id, str(reason))
+                retired.add(other.patient_key)
+            told.append(Double(one, other, is_one_person, is_merged))
+        return told
 
     async def unmerge(self, steward: Actor, patient_id: str, other_id: str, reason: str) -> None:
         """Two records are two persons', whatever linked or merged them: each person is again what it would have been
@@ -376,6 +409,16 @@ def waterfall_document(explanation: Explanation) -> dict[str, Any]:
         "rule": judged.rule,
         "namedRules": explanation.named,
         "against": explanation.against,
+    }
+
+
+def double_document(double: Double) -> dict[str, Any]:
+    """A pair of records under one number, for programs."""
+    return {
+        "patients": [f"Patient/{each.patient_id}" for each in (double.one, double.other)],
+        "source": double.one.source,
+        "onePerson": double.is_one_person,
+        "merged": double.is_merged,
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from healthsync.settings.documents.access_control import AccessControlDocument
+from healthsync.settings.documents.authorities import AuthoritiesDocument
 from healthsync.settings.documents.clinical_rules import ClinicalRulesDocument
 from healthsync.settings.documents.connectors import ConnectorsDocument
 from healthsync.settings.documents.deidentification import DeidentificationDocument
@@ -23,6 +24,7 @@ from healthsync.settings.documents.validation_rules import ValidationRulesDocume
 
 DOCUMENTS: Mapping[str, type[Document]] = {
     "access_control": AccessControlDocument,
+    "assigning_authorities": AuthoritiesDocument,
     "clinical_rules": ClinicalRulesDocument,
     "connectors": ConnectorsDocument,
     "deidentification": DeidentificationDocument,

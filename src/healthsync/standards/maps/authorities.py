@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.scribe import Scribe
-from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.maps.tables import tables
 
 _URI = "urn:ietf:rfc:3986"
@@ -18,7 +17,7 @@ def authority(namespace: str, universal_id: str, kind: str, scribe: Scribe) -> R
     """
     if not namespace and not universal_id:
         return None
-    address_of = authority_system(namespace, universal_id, scribe.source)
+    address_of = scribe.authority(namespace, universal_id)
     draft = scribe.draft("Organization", f"{_URI}|{address_of}")
     if "identifier" not in draft.resource:
         numbers_of: list[Resource] = [{"system": _URI, "value": address_of}]

@@ -10,7 +10,6 @@ from healthsync.standards.maps.authorities import authority
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.periods import period_of
 from healthsync.standards.maps.scribe import Scribe, part
-from healthsync.standards.maps.systems import authority_system
 
 V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
@@ -20,16 +19,18 @@ def identifier(
 ) -> Resource:
     """An Identifier: number, authority as system, type of table 0203.
 
-    The name of an authority that has an address of its own stays readable as the assigner's display. An authority whose
-    universal id is no address by its type is an organisation too (guide, CX.4: whether organisation or system).
+    The name of an authority that has an address of its own stays readable as the assigner's display (the one of the
+    operator's table, where it stands there: so that no form of it changes what is stored). An authority whose universal
+    id is no address by its type is an organisation too (guide, CX.4: whether organisation or system).
     """
     made: Resource = {}
     if kind:
         made["type"] = {"coding": [{"system": V2_0203, "code": kind}]}
-    made["system"] = authority_system(namespace, universal_id, scribe.source)
+    made["system"] = system = scribe.authority(namespace, universal_id)
     made["value"] = value
-    if namespace and universal_id:
-        made["assigner"] = {"display": namespace}
+    row = scribe.ctx.authorities.row(system, scribe.source)
+    if (named := row.namespace if row else "") or (namespace and universal_id):
+        made["assigner"] = {"display": named or namespace}
     if universal_id and authority_type and authority_type not in ADDRESSES:
         made.setdefault("assigner", {}).update(authority(namespace, universal_id, authority_type, scribe) or {})
     return made

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Literal
 
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.normalise import AS_SENT, Conventions
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class MappingContext:
 
     `resource_id` gives the legal FHIR id of a (type, business key); equal keys must give equal ids. `timezone` is that
     of the sender: v2 times without an offset are local times of the sending system (HL7 v2.5.1 §2.A.22). `conventions`
-    say how it writes what v2 does not allow, such as dates with slashes.
+    say how it writes what v2 does not allow, such as dates with slashes; `authorities` which names mean one authority.
     """
 
     source: str
@@ -30,6 +31,7 @@ class MappingContext:
     received_at: datetime
     operator: OperatorMapping | None = None
     conventions: Conventions = AS_SENT
+    authorities: Authorities = NO_AUTHORITIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from healthsync.standards.maps.identifiers import ADDRESSES, identifier
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.periods import period_of
 from healthsync.standards.maps.scribe import Draft, Scribe, part
-from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.maps.tables import tables
 
 
@@ -327,7 +326,7 @@ def location(rep: Repetition, scribe: Scribe) -> Resource | None:
 
 
 def _described(rep: Repetition, described: str, scribe: Scribe) -> Draft:
-    draft = scribe.draft("Location", f"{authority_system('', part(rep, 4, 2), scribe.source)}|name|{described}")
+    draft = scribe.draft("Location", f"{scribe.authority('', part(rep, 4, 2))}|name|{described}")
     draft.resource.setdefault("mode", "instance")
     return draft
 
@@ -356,7 +355,7 @@ def _chain(rep: Repetition, components: tuple[int, ...], scribe: Scribe) -> list
     if not any(place):
         return []
     facility, universal_id = part(rep, components[0]), part(rep, components[0], 2)
-    system = authority_system(facility, universal_id, scribe.source)
+    system = scribe.authority(facility, universal_id)
     chain: list[Draft] = []
     for level, (name, kind, number) in enumerate(zip(place, _KINDS, components, strict=True)):
         if not name:

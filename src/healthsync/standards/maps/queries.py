@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from healthsync.errors import InvalidInput
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.fhir.query_values import DIVIDERS, escape, token
 from healthsync.standards.hl7v2 import ErrorCode, Message, Repetition
 from healthsync.standards.maps.systems import authority_system
@@ -68,8 +69,8 @@ KINDS: Mapping[str, Literal["demographics", "identifiers"]] = {"Q22": "demograph
 """Triggers of QBP that are answered."""
 
 
-def read_query(message: Message, source: str) -> PatientQuery:
-    """The question of a QBP^Q22 or QBP^Q23; `source` is who asks, for numbers without an authority.
+def read_query(message: Message, source: str, authorities: Authorities = NO_AUTHORITIES) -> PatientQuery:
+    """The question of a QBP^Q22 or QBP^Q23; `source` is who asks, in whose words authorities are named.
 
     Raises QueryNotUnderstood.
     """
@@ -80,7 +81,20 @@ def read_query(message: Message, source: str) -> PatientQuery:
         told = "queries by parameter are of HL7 v2.4 and later"
         raise QueryNotUnderstood(QueryFault(ErrorCode.UNSUPPORTED_VERSION_ID, ("MSH", 1, 12), told))
     read = _demographics if kind == "demographics" else _identifiers
-    return replace(read(message, source), limit=_limit(message), pointer=message.get("DSC-1"))
+    return replace(read(message, _Names(source, authorities)), limit=_limit(message), pointer=message.get("DSC-1"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What authorities are called by who asks."""
+
+    source: str
+    authorities: Authorities
+
+    def system(self, namespace: str, universal_id: str) -> str:
+        """The one URI of an authority; "" when none is named."""
+        named = namespace or universal_id
+        return authority_system(namespace, universal_id, self.source, self.authorities) if named else ""
 
 
 _MISSING = ErrorCode.REQUIRED_FIELD_MISSING
@@ -109,20 +123,20 @@ def _limit(message: Message) -> int | None:
 # --- PIX ----------------------------------------------------------------------------------------------------------
 
 
-def _identifiers(message: Message, source: str) -> PatientQuery:
+def _identifiers(message: Message, names: _Names) -> PatientQuery:
     numbers = _repetitions(message, 3)
     if len(numbers) != 1 or not numbers[0].component(1):
         raise QueryNotUnderstood(QueryFault(_MISSING, ("QPD", 1, 3, 1, 1), "QPD-3 names the one number that is known"))
-    if not (system := _system(numbers[0], source)):
+    if not (system := _system(numbers[0], names)):
         raise QueryNotUnderstood(QueryFault(_MISSING, ("QPD", 1, 3, 1, 4), "the number in QPD-3 names its authority"))
     number = (system, numbers[0].component(1))
-    return PatientQuery("identifiers", number=number, domains=_domains(message, 4, source))
+    return PatientQuery("identifiers", number=number, domains=_domains(message, 4, names))
 
 
-def _domains(message: Message, field: int, source: str) -> tuple[str, ...]:
+def _domains(message: Message, field: int, names: _Names) -> tuple[str, ...]:
     found: list[str] = []
     for place, repetition in enumerate(_repetitions(message, field), 1):
-        if not (system := _system(repetition, source)):
+        if not (system := _system(repetition, names)):
             told = f"each repetition of QPD-{field} names an authority in its fourth component"
             raise QueryNotUnderstood(QueryFault(_MISSING, ("QPD", 1, field, place, 4), told))
         found.append(system)
@@ -134,16 +148,15 @@ def _repetitions(message: Message, field: int) -> tuple[Repetition, ...]:
     return () if segment is None else segment.valued(field)
 
 
-def _system(number: Repetition, source: str) -> str:
+def _system(number: Repetition, names: _Names) -> str:
     """The authority of a CX; "" when none is named."""
-    namespace, universal_id = number.component(4), number.component(4, 2)
-    return authority_system(namespace, universal_id, source) if namespace or universal_id else ""
+    return names.system(number.component(4), number.component(4, 2))
 
 
 # --- PDQ ----------------------------------------------------------------------------------------------------------
 
 
-def _demographics(message: Message, source: str) -> PatientQuery:
+def _demographics(message: Message, names: _Names) -> PatientQuery:
     criteria: list[tuple[str, str]] = []
     number: dict[str, tuple[int, str]] = {}
     for place, repetition in enumerate(_repetitions(message, 3), 1):
@@ -154,11 +167,11 @@ def _demographics(message: Message, source: str) -> PatientQuery:
             parameter, read = _PARAMETERS[field]
             criteria.append((parameter, read(value, ("QPD", 1, 3, place, 2))))
     if number:
-        criteria.append(("identifier", _token(number, source)))
+        criteria.append(("identifier", _token(number, names)))
     if not criteria:
         told = "QPD-3 says nothing of the patient who is wanted, such as @PID.5.1^QUENNELL"
         raise QueryNotUnderstood(QueryFault(_MISSING, ("QPD", 1, 3), told))
-    return PatientQuery("demographics", tuple(criteria), domains=_domains(message, 8, source))
+    return PatientQuery("demographics", tuple(criteria), domains=_domains(message, 8, names))
 
 
 def _add_to_number(number: dict[str, tuple[int, str]], field: str, repetition: Repetition, place: int) -> None:
@@ -191,17 +204,15 @@ _OF_A_NUMBER = ("PID.3", "PID.3.4", "PID.3.4.2", "PID.3.4.3", "PID.3.5")
 """A number, its authority (namespace, universal id and its type) and its type."""
 
 
-def _token(number: Mapping[str, tuple[int, str]], source: str) -> str:
+def _token(number: Mapping[str, tuple[int, str]], names: _Names) -> str:
     """A number as a token of a FHIR search."""
     said = {field: value for field, (_, value) in number.items()}
     if "PID.3.5" in said:
         told = "a number is asked for by its authority (@PID.3.4), not by its type"
         raise QueryNotUnderstood(QueryFault(_UNKNOWN, ("QPD", 1, 3, number["PID.3.5"][0], 1), told))
-    namespace, universal_id = said.get("PID.3.4", ""), said.get("PID.3.4.2", "")
-    has_authority = bool(namespace or universal_id)
-    system = authority_system(namespace, universal_id, source) if has_authority else ""
+    system = names.system(said.get("PID.3.4", ""), said.get("PID.3.4.2", ""))
     value = said.get("PID.3", "")
-    return token(system, value) if has_authority else escape(value, DIVIDERS)
+    return token(system, value) if system else escape(value, DIVIDERS)
 
 
 def _text(value: str, place: Place) -> str:

@@ -21,7 +21,6 @@ from healthsync.standards.maps.notes import note
 from healthsync.standards.maps.parties import known_person, organization
 from healthsync.standards.maps.programs import programs_of
 from healthsync.standards.maps.scribe import Draft, Scribe, clean, part
-from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.maps.tables import Event
 
 Handler = Callable[[Any, Segment], None]
@@ -249,7 +248,7 @@ class Reading:
         if self.control_id:
             number = {
                 "type": {"coding": [{"system": V2_0203, "code": "MSG"}]},
-                "system": authority_system(clean(message.sending_application).strip(), "", scribe.source),
+                "system": scribe.authority(clean(message.sending_application).strip(), ""),
                 "value": self.control_id,
             }
             resource["entity"] = [{"role": "source", "what": {"identifier": number}}]

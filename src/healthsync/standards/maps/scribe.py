@@ -13,6 +13,7 @@ from healthsync.standards.maps import times
 from healthsync.standards.maps.memory import LONGEST, memory_of, read
 from healthsync.standards.maps.merging import settle
 from healthsync.standards.maps.model import MappedResource, MappingContext, MappingIssue, Resource
+from healthsync.standards.maps.systems import authority_system
 from healthsync.standards.normalise import Normalised, normalise_date_time
 
 __all__ = ["DEPENDENCY_ORDER", "Draft", "Scribe", "clean", "part"]
@@ -90,7 +91,7 @@ class Scribe:
         self.ctx = ctx
         self.source = ctx.source
         self.zone = ctx.timezone
-        self.memory = memory_of(ctx.source, ctx.timezone, notation)
+        self.memory = memory_of(ctx.source, ctx.timezone, notation, ctx.authorities)
         self.drafts: dict[tuple[str, str], Draft] = {}
         self.devices: dict[str, Draft] = {}
         """Devices by their number as it was sent: an analyser names itself in each of its results."""
@@ -105,6 +106,10 @@ class Scribe:
         self.unmapped: Counter[str] = Counter()
         self.issues: list[MappingIssue] = []
         self.path = ""
+
+    def authority(self, namespace: str, universal_id: str) -> str:
+        """The Identifier.system of an assigning authority."""
+        return authority_system(namespace, universal_id, self.source, self.ctx.authorities)
 
     def draft(self, resource_type: str, key: str) -> Draft:
         """The resource of this type and key: begun now, or the one begun earlier in this message."""

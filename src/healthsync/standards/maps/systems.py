@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from urllib.parse import quote
 
+from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.maps.tables import tables
 
 _OID = re.compile(r"[0-2](?:\.\d+)+")
@@ -18,12 +19,16 @@ URI = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:\S+")
 
 
 @lru_cache(maxsize=4096)
-def authority_system(namespace: str, universal_id: str, source: str) -> str:
+def authority_system(namespace: str, universal_id: str, source: str, authorities: Authorities = NO_AUTHORITIES) -> str:
     """The Identifier.system of an assigning authority (HD).
 
     A universal id is an address already (OID, UUID, URI); a namespace becomes a urn of our own; no authority at all
-    means that of the sending system.
+    means that of the sending system. Of one that goes by several names the table of `authorities` says which stands.
     """
+    return authorities.system(_system(namespace, universal_id, source), source)
+
+
+def _system(namespace: str, universal_id: str, source: str) -> str:
     systems = tables().systems
     for name in (universal_id, namespace):
         if name in systems:

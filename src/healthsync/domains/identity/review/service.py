@@ -143,7 +143,7 @@ class ReviewService:
     ) -> None:
         """Note under which keyed numbers of one person (SSN, insurance) a patient goes, for the report of those that
         several persons use."""
-        ssns, identifiers = numbers_of(patient)
+        ssns, identifiers = numbers_of(self._identity.one_named(patient))
         numbers = [("ssn", self._index.token("identity/ssn", ssn)) for ssn in sorted(ssns)]
         numbers += [
             ("insurance", self._index.token("identity/insurance", member_number(one)))
@@ -246,7 +246,7 @@ class ReviewService:
     def evidence(self, one: Mapping[str, Any], other: Mapping[str, Any], sources: Sequence[str]) -> Evidence:
         """How two Patients of these sources compare, field by field; nothing of what they say."""
         today = self._clock.now().date()
-        fields = agreements(demographics_of(one, today=today), demographics_of(other, today=today))
+        fields = agreements(*(demographics_of(self._identity.one_named(each), today=today) for each in (one, other)))
         return Evidence(fields, self._identity.explain(one, other, sources))
 
     def _still_doubtful(self, task: Task, patient: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:

@@ -8,7 +8,7 @@ Everything is pure. What a message needs beside its root resource is what the ro
 
 from healthsync.standards.maps.outbound.content import Content, references_of
 from healthsync.standards.maps.outbound.message import Header, beside, build, missing, untellable
-from healthsync.standards.maps.outbound.responses import QueryAnswer, build_response
+from healthsync.standards.maps.outbound.responses import QueryAnswer, build_pix_update, build_response
 from healthsync.standards.maps.outbound.scene import is_beside
 from healthsync.standards.maps.outbound.tables import known_types, message_map, require_version
 
@@ -18,6 +18,7 @@ __all__ = [
     "QueryAnswer",
     "beside",
     "build",
+    "build_pix_update",
     "build_response",
     "is_beside",
     "known_types",

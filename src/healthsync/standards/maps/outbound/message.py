@@ -105,11 +105,26 @@ def build(message_type: str, content: Content, header: Header) -> bytes:
     if (why := missing(message_type, content)) is not None:
         raise InvalidInput(why, code="business-rule")
     version = version_number(header.version)
+    _, _, trigger = message_type.partition("^")
+    builder = begun(message_type, header, found.structure)
+    own = (header.sending_facility or header.sending_application, "", "")
+    writing = _Writing(builder, Pen(content, version, own), version)
+    writing.parts(found.parts, subjects(content, trigger, header.at.isoformat(timespec="seconds")), Counter())
+    for segment in found.needs:
+        if segment not in writing.written:
+            lacking = f"{segment}-{writing.lacking[segment]}" if segment in writing.lacking else segment
+            told = f"{message_type} needs {lacking}, and {content.root['resourceType']} says nothing that belongs there"
+            raise InvalidInput(told, code="required")
+    return builder.encode()
+
+
+def begun(message_type: str, header: Header, structure: str) -> MessageBuilder:
+    """A message with its MSH. Raises InvalidInput for an unknown version."""
     code, _, trigger = message_type.partition("^")
-    builder = MessageBuilder(
+    return MessageBuilder(
         code,
         trigger,
-        found.structure if version >= (2, 3, 1) else "",
+        structure if version_number(header.version) >= (2, 3, 1) else "",
         control_id=header.control_id,
         at=header.at,
         sending_application=header.sending_application,
@@ -120,15 +135,6 @@ def build(message_type: str, content: Content, header: Header) -> bytes:
         version=header.version,
         charset=header.character_encoding,
     )
-    own = (header.sending_facility or header.sending_application, "", "")
-    writing = _Writing(builder, Pen(content, version, own), version)
-    writing.parts(found.parts, subjects(content, trigger, header.at.isoformat(timespec="seconds")), Counter())
-    for segment in found.needs:
-        if segment not in writing.written:
-            lacking = f"{segment}-{writing.lacking[segment]}" if segment in writing.lacking else segment
-            told = f"{message_type} needs {lacking}, and {content.root['resourceType']} says nothing that belongs there"
-            raise InvalidInput(told, code="required")
-    return builder.encode()
 
 
 def patient_segments(builder: MessageBuilder, patient: Resource, version: str, number: int, *, owner: str) -> None:

@@ -1,7 +1,8 @@
-"""Answers to questions about patients: RSP^K22 (PDQ, IHE ITI-21) and RSP^K23 (PIX, IHE ITI-9).
+"""What is told of numbers: answers to questions about patients, RSP^K22 (PDQ, IHE ITI-21) and RSP^K23 (PIX, IHE ITI-9),
+and the PIX Update Notification (ADT^A31, IHE ITI-10).
 
-MSH, MSA, ERR, QAK, the QPD of the question as it was sent, a PID for each patient, DSC when there is more (HL7 v2.5.1
-§3.3.57, §3.3.58, §5.4). PID is written by the tables of all other messages.
+An answer is MSH, MSA, ERR, QAK, the QPD of the question as it was sent, a PID for each patient, DSC when there is more
+(HL7 v2.5.1 §3.3.57, §3.3.58, §5.4). PID is written by the tables of all other messages.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from healthsync.standards.hl7v2 import AckCode, Hl7SyntaxError, Message, Message
 from healthsync.standards.maps.model import Resource
 from healthsync.standards.maps.outbound.content import Content
 from healthsync.standards.maps.outbound.datatypes import Pen, cx
-from healthsync.standards.maps.outbound.message import patient_segments
+from healthsync.standards.maps.outbound.message import Header, begun, patient_segments
 from healthsync.standards.maps.outbound.tables import VERSIONS, version_number
 from healthsync.standards.maps.queries import QueryFault
 
@@ -64,6 +65,19 @@ def build_response(
         return _written(query, answer, wanted, control_id, at, own)
     except Hl7SyntaxError:
         return _written(query, answer, _UTF_8, control_id, at, own)
+
+
+def build_pix_update(numbers: Sequence[Resource], header: Header, occurred_at: datetime) -> bytes:
+    """Which numbers are one person's from now on: ADT^A31 without a name, and without a visit (ITI TF-2 §3.10.4.1)."""
+    builder = begun("ADT^A31", header, "ADT_A05")
+    builder.segment("EVN", {2: _at(header.at), 6: _at(occurred_at)})
+    builder.segment("PID", _of_numbers(numbers, header.version, header.sending_facility or header.sending_application))
+    builder.segment("PV1", {2: "N"})
+    return builder.encode()
+
+
+def _at(moment: datetime) -> str:
+    return moment.strftime("%Y%m%d%H%M%S%z")
 
 
 def _written(
