@@ -20,8 +20,12 @@ from rapidfuzz.distance import OSA, JaroWinkler
 from healthsync.domains.identity.matching import are_generations
 from healthsync.domains.identity.model import Address, Demographics
 from healthsync.domains.identity.nicknames import (
+    IN_TWO,
+    begin_unlike,
     borne_names,
-    is_pet_form,
+    is_one_name,
+    is_spelling,
+    may_stand_for,
     names_one_of,
     nickname_groups,
     shares_a_name,
@@ -103,8 +107,12 @@ def levels_between(one: Demographics, other: Demographics) -> Levels:
     words = _words(one), _words(other)
     given, a, b = _best(one.first_names, other.first_names, lambda a, b: _given(a, b, words))
     family, c, _ = _best(one.families, other.families, lambda a, b: _family(a, b, one, other, words))
-    borne = given > 1 and _are_two_borne_names(a, b)
-    another = given in (_PET_FORM, _MISSPELT) and _may_be_another(a, b, given, _one_sex(one, other))
+    joined = given > 1 and _are_joined(a, b, one, other)
+    given = _PET_FORM if joined else given
+    borne = given > 1 and not joined and _are_two_borne_names(a, b)
+    another = (
+        given in (_PET_FORM, _MISSPELT) and not joined and _may_be_another(a, b, given, _one_sex(one, other))
+    ) or (given == 1 and a in IN_TWO and bool(one.middles) != bool(other.middles))
     if given >= _ELSEWHERE and family >= _ELSEWHERE:
         parts = one.family_words, other.family_words
         crossed = [pair for pair in product(one.names, other.names) if _are_crossed(*pair, *parts)]
@@ -132,8 +140,9 @@ def levels_between(one: Demographics, other: Demographics) -> Levels:
         two_borne_names=borne,
         another_name=another,
         personal=ssn == 1
-        or ((given in (2, 3, 4) or family == _SWAPPED or birth_date == 2) and _is_personal(one, other)),
-        a_generation_apart=birth_date == 2 and are_generations(one.birth_dates, other.birth_dates),
+        or ((given in (2, 3, 4) or another or family == _SWAPPED or birth_date == 2) and _is_personal(one, other)),
+        a_generation_apart=(birth_date == 2 or (ssn == 1 and birth_date > 3))
+        and are_generations(one.birth_dates, other.birth_dates),
         in_one_year=birth_date == 4 and any(a.year == b.year for a, b in product(one.birth_dates, other.birth_dates)),
     )
 
@@ -161,7 +170,7 @@ def _given(a: str, b: str, words: tuple[set[str], set[str]]) -> int:
     if a == b:
         return 1 if len(a) > 1 else 4  # two initials are no name
     groups = nickname_groups()
-    if not set(groups.get(a, ())[:3]).isdisjoint(groups.get(b, ())[:3]):
+    if not set(groups.get(a, ())[:3]).isdisjoint(groups.get(b, ())[:3]) or is_spelling(a, b):
         return 2
     similarity = JaroWinkler.similarity(a, b, score_cutoff=ALIKE_NAME)
     if _is_close(a, b, similarity):
@@ -171,6 +180,13 @@ def _given(a: str, b: str, words: tuple[set[str], set[str]]) -> int:
     if a in words[1] or b in words[0]:
         return _ELSEWHERE
     return 6 if similarity >= ALIKE_NAME else 7
+
+
+def _are_joined(a: str, b: str, one: Demographics, other: Demographics) -> bool:
+    """Whether the first name of one is the first and middle name of the other in one word (Ji-woo, Ji Woo)."""
+    if bool(one.middles) == bool(other.middles):
+        return False
+    return any(a + middle == b for middle in one.middles) or any(b + middle == a for middle in other.middles)
 
 
 def _family(a: str, b: str, one: Demographics, other: Demographics, words: tuple[set[str], set[str]]) -> int:
@@ -245,7 +261,7 @@ def _crossed_names(
 
 def _are_two_borne_names(a: str, b: str) -> bool:
     borne = borne_names()
-    return a != b and a in borne and b in borne and min(len(a), len(b)) > 1 and not is_pet_form(a, b)
+    return a != b and a in borne and b in borne and min(len(a), len(b)) > 1 and not is_one_name(a, b)
 
 
 def _one_sex(one: Demographics, other: Demographics) -> str:
@@ -257,13 +273,16 @@ def _one_sex(one: Demographics, other: Demographics) -> str:
 def _may_be_another(a: str, b: str, level: int, sex: str) -> bool:
     """Whether a name and its pet form are both usual, or a misspelt name is as near to a third one of that sex."""
     if level == _PET_FORM:
-        return a in usual_names() and b in usual_names()
+        return a in usual_names() and b in usual_names() and not is_spelling(a, b)
+    if begin_unlike(a, b):
+        return True
     if (a in borne_names()) == (b in borne_names()):
         return False
     odd, known = (b, a) if a in borne_names() else (a, b)
     sex = sex if known in usual_names(sex) else ""
-    near = process.extract(odd, _usual_names(sex), scorer=OSA.distance, score_cutoff=OSA.distance(odd, known), limit=2)
-    return any(name != known for name, _, _ in near)
+    apart = OSA.distance(odd, known)
+    near = process.extract(odd, _usual_names(sex), scorer=OSA.distance, score_cutoff=apart, limit=None)
+    return may_stand_for(odd, known, (name for name, _, _ in near))
 
 
 @cache

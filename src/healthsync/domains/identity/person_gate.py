@@ -6,7 +6,7 @@ only a pair of which the first name (as written, as a pet form, misspelt, swappe
 beside one family name and something personal) and the birth date (as written; mistyped or in part, if address,
 telephone or e-mail agree too, and then, beside one first name as written, another day or month of one year as well:
 nobody has two children of one name in a year) agree, or the SSN does beside one of them (and the first names are not
-two). Another family or middle name needs one of address, telephone, e-mail and SSN beside it, and no other insurance
+two). Beside one family name and something whole that is personal a date may be mistyped without more. Another family or middle name needs one of address, telephone, e-mail and SSN beside it, and no other insurance
 number or mother's name. And nothing contradicts:
 
     ssn-conflict           two social security numbers more than a typing error apart
@@ -68,11 +68,12 @@ def reasons_of(pair: Evidence) -> int:
     named = given in (1, 2, 3) or family == 4 or (given == 4 and family in (1, 2) and pair.personal)
     agrees = (
         (named and (born == 1 or (born in (2, 3) and elsewhere)))
+        or (given == family == 1 and born == 2 and pair.personal)
         or (given == 1 and family in (1, 2, 3) and born == 4 and elsewhere and pair.one_year)
         or (same_ssn and (named or (born in (1, 2) and given < 7) or (given == 0 and born == 0)))
     )
     doubtful = (family == 7 or middle == 5) and not same_ssn and (not elsewhere or pair.other_family)
-    two_names = (pair.two_names and not (same_ssn and given == 3)) or (middle == 5 and not same_ssn)
+    two_names = (pair.two_names and not (same_ssn and given in (3, 4, 5))) or (middle == 5 and not same_ssn)
     another = pair.another_name and not (pair.personal if family == 4 else own)
     found = (
         not agrees or doubtful,
@@ -80,7 +81,7 @@ def reasons_of(pair: Evidence) -> int:
         pair.suffix_differs,
         (born in (1, 2, 3) and (two_names or another)) or pair.birth_orders_differ,
         pair.sex_differs and given != 1,
-        pair.a_generation_apart and born == 2 and not own,
+        pair.a_generation_apart and ((born == 2 and not own) or (same_ssn and born > 3)),
     )
     return sum(1 << at for at, is_so in enumerate(found) if is_so)
 

@@ -107,7 +107,8 @@ def level(field: str, one: dict[str, str], other: dict[str, str]) -> str:
     ("one", "other", "expected"),
     [
         ("José", "JOSE", "exact"), ("William", "Bill", "nickname"), ("Michael", "Michale", "close"), ("Donald", "Ronald", "alike"), ("Amy", "Aym", "close"), ("J", "James", "initial"),
-        ("Maryann", "Mary Ann", "initial"), ("Anna", "Robert", "differs"), ("Baby Boy", "Robert", "missing"), ("", "Robert", "missing"),
+        ("Maryann", "Mary Ann", "nickname"), ("Ji-woo", "Ji Woo", "nickname"), ("Thi Lan", "Lan", "exact"),
+        ("Muhammad", "Mohamed", "nickname"), ("Maryann", "Mary", "initial"), ("Anna", "Robert", "differs"), ("Baby Boy", "Robert", "missing"), ("", "Robert", "missing"),
     ],
 )  # fmt: skip
 def test_levels_of_first_names(one: str, other: str, expected: str) -> None:
@@ -203,8 +204,8 @@ BASE = {"given": "Eric", "family": "Stone", "birth_date": "1980-04-03", "sex": "
         ({"suffix": "Jr"}, ("suffix-conflict",)),
         ({"ssn": "412-45-9981"}, ("ssn-conflict",)),
         ({"sex": "F", "given": "Erica"}, ("twin-suspected", "sex-conflict")),
-        ({"given": "Ericc"}, ("twin-suspected",)),
-        ({"given": "Ericc", "birth_date": "1980-04-04"}, ("twin-suspected",)),
+        ({"given": "Erix"}, ("twin-suspected",)),
+        ({"given": "Erix", "birth_date": "1980-04-04"}, ("twin-suspected",)),
         ({"given": "Eirc", "multiple_birth": "Y"}, ("twin-suspected",)),
         ({"multiple_birth": "2"}, ()),
         ({"birth_order": "2"}, ("twin-suspected",)),
@@ -251,12 +252,31 @@ def test_the_person_gate_tells_twins_namesakes_and_conflicts_apart(
         ({"middle": "R"}, {"middle": "Elena"}, ("twin-suspected",)),
         ({"middle": "Rosa"}, {"middle": "E."}, ("twin-suspected",)),  # alone it is no "and"
         ({"middle": "Rosa", "ssn": "212-45-6789"}, {"middle": "Elena", "ssn": "212-45-6789"}, ()),
+        # María alone may be the first half of either's name
+        ({"given": "María", "middle": "Rosa"}, {"given": "Maria"}, ("twin-suspected",)),
+        ({"given": "María", "middle": "Rosa"}, {"given": "Maria", "middle": "R"}, ()),
+        ({"given": "María"}, {"given": "Maria"}, ()),
+        ({"given": "Ana", "middle": "Rosa", "ssn": "212-45-6789"}, {"given": "Ana", "ssn": "212-45-6789"}, ()),
+        # one name in two words, or from another script
+        ({"given": "Ji", "middle": "Woo"}, {"given": "Ji-woo"}, ()),
+        ({"given": "Ji", "middle": "Woo"}, {"given": "Ji-hoon"}, ("demographics-differ",)),
+        ({"given": "Mohammed"}, {"given": "Muhammad"}, ()),
+        # letters swapped or doubled make no other name; the first letter is rarely wrong
+        ({"given": "Daneille", "sex": "F"}, {"given": "Danielle", "sex": "F"}, ()),
+        ({"given": "Sarah", "sex": "F"}, {"given": "Farah", "sex": "F"}, ("twin-suspected",)),
+        ({"given": "Ajmes"}, {"given": "James"}, ()),
+        # a child registered under the SSN of a parent whose name it bears
+        ({"birth_date": "2011-08-17", "ssn": "212-45-6789"}, {"ssn": "212-45-6789"}, ("generations-suspected",)),
+        ({"birth_date": "1982-08-17", "ssn": "212-45-6789"}, {"ssn": "212-45-6789"}, ()),
+        # beside whole names a mistyped date needs no more
+        ({"birth_date": "1980-04-13", "middle": "Ray", "phone": "", "street": ""}, {"middle": "Ray"}, ()),
+        ({"birth_date": "1980-04-13", "middle": "R", "phone": "", "street": ""}, {"middle": "Ray"}, ("demographics-differ",)),
         # one of several family names in the place of the first name
         ({"given": "Stone", "family": "Eric"}, {"family": "Hill-Stone"}, ()),
         ({"given": "Stone", "family": "Erik"}, {"family": "Hill-Stone"}, ("demographics-differ",)),
         # a misspelt name may be a third one, if people of that sex bear it
-        ({"given": "Juan"}, {"given": "Juann"}, ()),
-        ({"given": "Juan", "sex": ""}, {"given": "Juann"}, ("twin-suspected",)),
+        ({"given": "Juan"}, {"given": "Juanb"}, ()),
+        ({"given": "Juan", "sex": ""}, {"given": "Juanb"}, ("twin-suspected",)),
         ({"given": "James"}, {"given": "Jas"}, ()),  # an abbreviation, as clerks write it
         ({"given": "Francisco"}, {"given": "Fco."}, ()),
     ],

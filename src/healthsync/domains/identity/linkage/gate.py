@@ -29,17 +29,22 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
     elsewhere = (of("phone") == 1) | (of("phone_moved") == 1) | (of("email") == 1) | _among(of("address"), 1, 2)
     short, swapped, dated = _among(given, 2, 3, 4), family == 4, _among(born, 1, 2, 3)
     personal = same_ssn.copy()
-    at = np.flatnonzero(~personal & (short | swapped | (born == 2)))
+    halves = (given == 1) & dated & comparer.may_be_halves(compared.left, compared.right)
+    at = np.flatnonzero(~personal & (short | swapped | (born == 2) | halves))
     personal[at] = comparer.is_personal(compared.left[at], compared.right[at])
     own = personal | _among(of("middle"), 1, 2, 3)
-    two_names = comparer.borne_names_differ(compared.left, compared.right) & ~swapped
+    joined = given == 2
+    at = np.flatnonzero(joined)
+    joined[at] = comparer.joined(compared.left[at], compared.right[at])
+    two_names = comparer.borne_names_differ(compared.left, compared.right) & ~swapped & ~joined
     two_names |= comparer.born_together(compared.left, compared.right) & (given > 1) & (given != 4)
-    another, generations, one_year = (np.zeros(len(compared), bool) for _ in range(3))
+    another = halves
+    generations, one_year = (np.zeros(len(compared), bool) for _ in range(2))
     for answers, open_, is_so in (
-        (another, (given == 2) & ~own & dated, comparer.usual_pet_form),
+        (another, (given == 2) & ~joined & ~own & dated, comparer.usual_pet_form),
         (another, (given == 3) & ~own & dated, comparer.could_be_another),
         (another, swapped & ~personal & dated, comparer.swapped_names_differ),
-        (generations, (born == 2) & ~own, comparer.a_generation_apart),
+        (generations, ((born == 2) & ~own) | (same_ssn & (born > 3)), comparer.a_generation_apart),
         (one_year, (born == 4) & (given == 1) & elsewhere, comparer.born_in_one_year),
     ):
         at = np.flatnonzero(open_)
