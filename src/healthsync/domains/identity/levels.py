@@ -110,9 +110,9 @@ def levels_between(one: Demographics, other: Demographics) -> Levels:
     joined = given > 1 and _are_joined(a, b, one, other)
     given = _PET_FORM if joined else given
     borne = given > 1 and not joined and _are_two_borne_names(a, b)
-    another = (
-        given in (_PET_FORM, _MISSPELT) and not joined and _may_be_another(a, b, given, _one_sex(one, other))
-    ) or (given == 1 and a in IN_TWO and bool(one.middles) != bool(other.middles))
+    sex = _one_sex(one, other)
+    another = given in (_PET_FORM, _MISSPELT) and not joined and _may_be_another(a, b, given, sex)
+    another |= given == 1 and a in IN_TWO and bool(one.middles) != bool(other.middles)
     if given >= _ELSEWHERE and family >= _ELSEWHERE:
         parts = one.family_words, other.family_words
         crossed = [pair for pair in product(one.names, other.names) if _are_crossed(*pair, *parts)]
@@ -120,7 +120,7 @@ def levels_between(one: Demographics, other: Demographics) -> Levels:
             given, family = 0, _SWAPPED
             both = [names for these, those in crossed for names in _crossed_names(these, those, *parts)]
             borne = any(_are_two_borne_names(x, y) for x, y in both)
-            another = any(x != y and _may_be_another(x, y, _MISSPELT, _one_sex(one, other)) for x, y in both)
+            another = any(x != y and _may_be_another(x, y, _MISSPELT, sex) for x, y in both)
         elif given == family == _ELSEWHERE:  # one name in the other field of the other record is one agreement
             given = 0
     ssn, birth_date = _best(one.ssns, other.ssns, _ssn)[0], _best(one.birth_dates, other.birth_dates, _birth_date)[0]

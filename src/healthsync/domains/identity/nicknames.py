@@ -12,7 +12,7 @@ from healthsync.domains.identity.values import normalised_name
 IN_TWO = frozenset(
     "maria jose juan ana luz mary jean abdul abdel muhammad mohammed mohamed mohammad mohamad md".split()  # noqa: SIM905
 )
-"""First names that are often the first part of one in two words, so that sisters bear them both: María Rosa, María Elena."""
+"""First names that are often the first of two, which sisters may share: María Rosa and María Elena."""
 
 BORNE = 20
 """From how many of 100,000 people on a first name is one that is borne, and not one misspelt."""
@@ -92,8 +92,8 @@ def begin_unlike(one: str, other: str) -> bool:
 def may_stand_for(odd: str, known: str, others: Iterable[str]) -> bool:
     """Whether a misspelt name may as well be one of `others` as the one that is known.
 
-    Not, if it has the letters of the known one, swapped or doubled, and not those of the other (Daneille is Danielle and
-    not Danelle), or begins like the known one and unlike the other; nor is another spelling of the known one another.
+    Not, if it has the letters of the known one, swapped or doubled, and not those of the other (Daneille is Danielle
+    and not Danelle), or begins like the known one and unlike the other; nor is a spelling of the known one another.
     """
     slip, alike = _is_slip(odd, known), not begin_unlike(odd, known)
     return any(

@@ -2,23 +2,25 @@
 
 A score adds up what two records share, and relatives share a lot: a score alone links twins and Jr with Sr. *Personal*
 is what relatives do not share: the SSN, a whole middle name, an e-mail address with the first name in it. Certain is
-only a pair of which the first name (as written, as a pet form, misspelt, swapped with the family name, as an initial
-beside one family name and something personal) and the birth date (as written; mistyped or in part, if address,
-telephone or e-mail agree too, and then, beside one first name as written, another day or month of one year as well:
-nobody has two children of one name in a year) agree, or the SSN does beside one of them (and the first names are not
-two). Beside one family name and something whole that is personal a date may be mistyped without more. Another family or middle name needs one of address, telephone, e-mail and SSN beside it, and no other insurance
-number or mother's name. And nothing contradicts:
+only a pair of which the first name (as written, as a pet form, in another spelling, misspelt, swapped with the family
+name, as an initial beside one family name and something personal) and the birth date agree, or the SSN does beside one
+of them (and the first names are not two). A birth date may be mistyped or told in part if address, telephone or e-mail
+agree too; mistyped, if all else of the name agrees and something personal; and beside one first name as written and one
+home another day or month of one year, since nobody has two children of one name in it. Another family or middle name
+needs one of address, telephone, e-mail and SSN beside it, and no other insurance number or mother's name. And nothing
+contradicts:
 
     ssn-conflict           two social security numbers more than a typing error apart
     suffix-conflict        two generations (Jr, Sr)
     twin-suspected         one birth date (or nearly), and two first names: both really borne (Eric and Erik too); or,
                            while nothing personal and no initial of a middle name agrees, a name and its pet form that
                            are both borne, or one misspelt (or swapped with the family name) so that it could be a third
-                           name of that sex; or one first name and two middle names (María Rosa and María Elena) without
-                           one SSN; or any two, where a record says that it is of a child of a multiple birth; or two
-                           places in the order of birth
+                           name of that sex or begins with another letter; or María alone beside María Rosa, who may be
+                           María Elena; or one first name and two middle names without one SSN; or any two, where a
+                           record says that it is of a child of a multiple birth; or two places in the order of birth
     sex-conflict           two sexes, and first names that are not written alike
-    generations-suspected  a birth date mistyped so that one could be the other's parent, and nothing personal agrees
+    generations-suspected  by the birth dates one could be the other's parent, and they are one but for a typing error
+                           and nothing personal agrees; or the SSN is one, and may be that of the parent
 
 One set of rules for files (`linkage.gate` asks it for arrays of pairs) and for records as they arrive (`weighing`).
 """

@@ -98,8 +98,10 @@ def real_ssn(text: str) -> str | None:
 
 
 def first_and_rest(text: str) -> tuple[str, str]:
-    """("Mary", "Ann") of "Mary Ann"; placeholders of several words (Baby Girl) stay whole. Thị is never a first name: it
-    stands before those of Vietnamese women."""
+    """("Mary", "Ann") of "Mary Ann"; placeholders of several words (Baby Girl) stay whole.
+
+    Thị is no first name: it stands before those of Vietnamese women.
+    """
     words = untitled(text).split()
     if len(words) < 2 or not real_first_name(" ".join(words)):
         return " ".join(words), ""

@@ -137,9 +137,10 @@ class Comparer:
     # Names
 
     def _given(self, left: Codes, right: Codes) -> Levels:
-        """exact, a pet form or spelling of it, misspelt, initial or start of it, among the other's other names, alike, differs.
+        """exact, a pet form of it, misspelt, initial or start of it, among the other's other names, alike, differs.
 
-        Two names that people bear are not misspelt, however much they look alike (Donald and Ronald).
+        One name in two words or in another spelling is like a pet form. Two names that people bear are not misspelt,
+        however much they look alike (Donald and Ronald).
         """
         column = self._columns["given"]
         levels, one, other, differ = _begin(column, left, right)
@@ -172,12 +173,8 @@ class Comparer:
                 (middles[one] >= 0) & (middles[other] < 0)
                 & (given.lengths[given.codes[one]] + middle.lengths[middles[one]] == given.lengths[given.codes[other]])
             )  # fmt: skip
-            names = (
-                given.texts[given.codes[one[at]]],
-                middle.texts[middles[one[at]]],
-                given.texts[given.codes[other[at]]],
-            )
-            found[at] |= np.array([a + b == whole for a, b, whole in zip(*names, strict=True)], bool)
+            first, second, whole = given.codes[one[at]], middles[one[at]], given.codes[other[at]]
+            found[at] |= given.texts[first] + middle.texts[second] == given.texts[whole]
         return found
 
     def _family(self, left: Codes, right: Codes) -> Levels:

@@ -50,24 +50,23 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
         at = np.flatnonzero(open_)
         if len(at):
             answers[at] |= is_so(compared.left[at], compared.right[at])
-    return _judged(
-        Evidence(
-            given, of("middle"), family, born, of("ssn"),
-            of("suffix") == 2, of("sex") == 2, elsewhere, (of("insurance") == 4) | (of("mother_family") == 3),
-            personal, two_names, another, generations, one_year, of("birth_order") == 2,
-        )
+    evidence = (
+        given, of("middle"), family, born, of("ssn"), of("suffix") == 2, of("sex") == 2, elsewhere,
+        (of("insurance") == 4) | (of("mother_family") == 3), personal, two_names, another, generations, one_year,
+        of("birth_order") == 2,
     )  # fmt: skip
+    return _judged([part.astype(np.intp) for part in evidence])
 
 
-def _judged(pairs: Evidence) -> NDArray[np.int8]:
-    """The reasons of pairs whose evidence are arrays."""
-    codes = np.ravel_multi_index([np.asarray(part, np.intp) for part in pairs], _SIZES)
+def _judged(evidence: list[NDArray[np.intp]]) -> NDArray[np.int8]:
+    """The reasons of pairs, given the arrays of what Evidence says of each."""
+    codes = np.ravel_multi_index(evidence, _SIZES)
     occurs = np.zeros(np.prod(_SIZES), bool)
     occurs[codes] = True
     at = np.flatnonzero(occurs)
     table = np.zeros(len(occurs), np.int8)
     each = zip(*(part.tolist() for part in np.unravel_index(at, _SIZES)), strict=True)
-    table[at] = [reasons_of(Evidence(*map(int, one))) for one in each]
+    table[at] = [reasons_of(Evidence._make(one)) for one in each]
     return table[codes]
 
 
