@@ -60,6 +60,7 @@ def said(**other: Any) -> Demographics:
 
 
 NO_SSN = {"ssn": ""}
+AWAY = {"street": "9 Elm Street", "city": "Dover", "postal": "19901", "phone": "3025550177", "email": ""}
 NAMES_ONLY = {"street": "", "city": "", "postal": "", "phone": "", "email": "", "middle": "", "sex": ""}
 
 
@@ -71,7 +72,8 @@ NAMES_ONLY = {"street": "", "city": "", "postal": "", "phone": "", "email": "", 
         ({"family": "Lindqvist"}, Rule.CERTAIN, Grade.CERTAIN),  # married; telephone and address agree
         ({"given": "Signy"}, Rule.CERTAIN, Grade.CERTAIN),
         ({"born": "1967-12-31"}, Rule.CERTAIN, Grade.CERTAIN),
-        ({"given": "Signy", "born": "1967-12-31"}, Rule.POSSIBLE, Grade.POSSIBLE),  # two doubts are one too many
+        ({"given": "Signy", "born": "1967-12-31"}, Rule.CERTAIN, Grade.CERTAIN),  # telephone, address, e-mail agree
+        ({"given": "Signy", "born": "1967-12-31", **AWAY}, Rule.POSSIBLE, Grade.POSSIBLE),
         ({"given": "Karen", "middle": ""}, None, Grade.CERTAINLY_NOT),  # a twin, of whom all else agrees
         ({"given": "Karen", "born": "1969-02-04", "middle": ""}, None, Grade.CERTAINLY_NOT),  # a sister
         (NAMES_ONLY, Rule.PROBABLE, Grade.PROBABLE),

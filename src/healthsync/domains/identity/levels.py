@@ -20,8 +20,12 @@ from rapidfuzz.distance import OSA, JaroWinkler
 from healthsync.domains.identity.matching import are_generations
 from healthsync.domains.identity.model import Address, Demographics
 from healthsync.domains.identity.nicknames import (
+    IN_TWO,
+    begin_unlike,
     borne_names,
-    is_pet_form,
+    is_one_name,
+    is_spelling,
+    may_stand_for,
     names_one_of,
     nickname_groups,
     shares_a_name,
@@ -78,6 +82,8 @@ class Levels(NamedTuple):
     """Whether what relatives do not share agrees: SSN, a whole middle name, an e-mail address with the first name."""
     a_generation_apart: bool = False
     """Whether one may be the other's parent by the birth dates."""
+    in_one_year: bool = False
+    """Whether two of year, month and day of birth agree, and the year is one of them."""
 
     @property
     def by_field(self) -> tuple[int, ...]:
@@ -101,15 +107,20 @@ def levels_between(one: Demographics, other: Demographics) -> Levels:
     words = _words(one), _words(other)
     given, a, b = _best(one.first_names, other.first_names, lambda a, b: _given(a, b, words))
     family, c, _ = _best(one.families, other.families, lambda a, b: _family(a, b, one, other, words))
-    borne = given > 1 and _are_two_borne_names(a, b)
-    another = given in (_PET_FORM, _MISSPELT) and _may_be_another(a, b, given)
+    joined = given > 1 and _are_joined(a, b, one, other)
+    given = _PET_FORM if joined else given
+    borne = given > 1 and not joined and _are_two_borne_names(a, b)
+    sex = _one_sex(one, other)
+    another = given in (_PET_FORM, _MISSPELT) and not joined and _may_be_another(a, b, given, sex)
+    another |= given == 1 and a in IN_TWO and bool(one.middles) != bool(other.middles)
     if given >= _ELSEWHERE and family >= _ELSEWHERE:
-        crossed = [pair for pair in product(one.names, other.names) if _are_crossed(*pair)]
+        parts = one.family_words, other.family_words
+        crossed = [pair for pair in product(one.names, other.names) if _are_crossed(*pair, *parts)]
         if crossed:
             given, family = 0, _SWAPPED
-            both = [names for these, those in crossed for names in zip(these, reversed(those), strict=True)]
+            both = [names for these, those in crossed for names in _crossed_names(these, those, *parts)]
             borne = any(_are_two_borne_names(x, y) for x, y in both)
-            another = any(x != y and _may_be_another(x, y, _MISSPELT) for x, y in both)
+            another = any(x != y and _may_be_another(x, y, _MISSPELT, sex) for x, y in both)
         elif given == family == _ELSEWHERE:  # one name in the other field of the other record is one agreement
             given = 0
     ssn, birth_date = _best(one.ssns, other.ssns, _ssn)[0], _best(one.birth_dates, other.birth_dates, _birth_date)[0]
@@ -129,8 +140,10 @@ def levels_between(one: Demographics, other: Demographics) -> Levels:
         two_borne_names=borne,
         another_name=another,
         personal=ssn == 1
-        or ((given in (2, 3, 4) or family == _SWAPPED or birth_date == 2) and _is_personal(one, other)),
-        a_generation_apart=birth_date == 2 and are_generations(one.birth_dates, other.birth_dates),
+        or ((given in (2, 3, 4) or another or family == _SWAPPED or birth_date == 2) and _is_personal(one, other)),
+        a_generation_apart=(birth_date == 2 or (ssn == 1 and birth_date > 3))
+        and are_generations(one.birth_dates, other.birth_dates),
+        in_one_year=birth_date == 4 and any(a.year == b.year for a, b in product(one.birth_dates, other.birth_dates)),
     )
 
 
@@ -157,7 +170,7 @@ def _given(a: str, b: str, words: tuple[set[str], set[str]]) -> int:
     if a == b:
         return 1 if len(a) > 1 else 4  # two initials are no name
     groups = nickname_groups()
-    if not set(groups.get(a, ())[:3]).isdisjoint(groups.get(b, ())[:3]):
+    if not set(groups.get(a, ())[:3]).isdisjoint(groups.get(b, ())[:3]) or is_spelling(a, b):
         return 2
     similarity = JaroWinkler.similarity(a, b, score_cutoff=ALIKE_NAME)
     if _is_close(a, b, similarity):
@@ -167,6 +180,13 @@ def _given(a: str, b: str, words: tuple[set[str], set[str]]) -> int:
     if a in words[1] or b in words[0]:
         return _ELSEWHERE
     return 6 if similarity >= ALIKE_NAME else 7
+
+
+def _are_joined(a: str, b: str, one: Demographics, other: Demographics) -> bool:
+    """Whether the first name of one is the first and middle name of the other in one word (Ji-woo, Ji Woo)."""
+    if bool(one.middles) == bool(other.middles):
+        return False
+    return any(a + middle == b for middle in one.middles) or any(b + middle == a for middle in other.middles)
 
 
 def _family(a: str, b: str, one: Demographics, other: Demographics, words: tuple[set[str], set[str]]) -> int:
@@ -214,35 +234,60 @@ def _words(said: Demographics) -> set[str]:
     return {*said.first_names, *said.families, *said.family_words, *middles}
 
 
-def _are_crossed(these: tuple[str, str], those: tuple[str, str]) -> bool:
-    """Whether the (family, first) name of each is nearly the other's in the other order."""
+def _are_crossed(
+    these: tuple[str, str], those: tuple[str, str], parts: frozenset[str], other_parts: frozenset[str]
+) -> bool:
+    """Whether the (family, first) name of each is nearly the other's in the other order, or the first name one of the
+    other's several family names."""
     (family, first), (other_family, other_first) = these, those
     return (
         JaroWinkler.similarity(first, other_family) >= SWAPPED_NAME
         and JaroWinkler.similarity(other_first, family) >= SWAPPED_NAME
-    )
+    ) or (
+        (first == other_family or first in other_parts) and (other_first == family or other_first in parts)
+    )  # fmt: skip
+
+
+def _crossed_names(
+    these: tuple[str, str], those: tuple[str, str], parts: frozenset[str], other_parts: frozenset[str]
+) -> Iterable[tuple[str, str]]:
+    """The first name of each and the name that stands in its place, unless that has it among others."""
+    (family, first), (other_family, other_first) = these, those
+    if first not in other_parts:
+        yield first, other_family
+    if other_first not in parts:
+        yield other_first, family
 
 
 def _are_two_borne_names(a: str, b: str) -> bool:
     borne = borne_names()
-    return a != b and a in borne and b in borne and min(len(a), len(b)) > 1 and not is_pet_form(a, b)
+    return a != b and a in borne and b in borne and min(len(a), len(b)) > 1 and not is_one_name(a, b)
+
+
+def _one_sex(one: Demographics, other: Demographics) -> str:
+    """The sex that both records tell, "" if they do not."""
+    return next(iter(one.sexes), "") if len(one.sexes) == 1 and one.sexes == other.sexes else ""
 
 
 @lru_cache(65536)
-def _may_be_another(a: str, b: str, level: int) -> bool:
-    """Whether a name and its pet form are both usual, or a misspelt name is as near to a third that is."""
+def _may_be_another(a: str, b: str, level: int, sex: str) -> bool:
+    """Whether a name and its pet form are both usual, or a misspelt name is as near to a third one of that sex."""
     if level == _PET_FORM:
-        return a in usual_names() and b in usual_names()
+        return a in usual_names() and b in usual_names() and not is_spelling(a, b)
+    if begin_unlike(a, b):
+        return True
     if (a in borne_names()) == (b in borne_names()):
         return False
     odd, known = (b, a) if a in borne_names() else (a, b)
-    near = process.extract(odd, _usual_names(), scorer=OSA.distance, score_cutoff=OSA.distance(odd, known), limit=2)
-    return any(name != known for name, _, _ in near)
+    sex = sex if known in usual_names(sex) else ""
+    apart = OSA.distance(odd, known)
+    near = process.extract(odd, _usual_names(sex), scorer=OSA.distance, score_cutoff=apart, limit=None)
+    return may_stand_for(odd, known, (name for name, _, _ in near))
 
 
 @cache
-def _usual_names() -> tuple[str, ...]:
-    return tuple(usual_names())
+def _usual_names(sex: str) -> tuple[str, ...]:
+    return tuple(usual_names(sex))
 
 
 def _is_personal(one: Demographics, other: Demographics) -> bool:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
 
 from healthsync.domains.identity.values import normalised_name
+
+IN_TWO = frozenset(
+    "maria jose juan ana luz mary jean abdul abdel muhammad mohammed mohamed mohammad mohamad md".split()  # noqa: SIM905
+)
+"""First names that are often the first of two, which sisters may share: María Rosa and María Elena."""
 
 BORNE = 20
 """From how many of 100,000 people on a first name is one that is borne, and not one misspelt."""
@@ -59,10 +65,53 @@ def usual_names(sex: str = "") -> frozenset[str]:
     return later_names() | {name for name, share in census_shares(sex).items() if share >= BORNE}
 
 
-def is_pet_form(one: str, other: str) -> bool:
-    """Whether one of two first names is short for the other."""
+@cache
+def spellings() -> dict[str, int]:
+    """The line of `spellings.txt` on which a name stands: one name, written in Latin letters in several ways."""
+    return {normalised_name(name): at for at, line in enumerate(_lines("spellings.txt")) for name in line.split()}
+
+
+def is_spelling(one: str, other: str) -> bool:
+    """Whether two first names are one, written in two ways."""
+    known = spellings()
+    return one in known and known[one] == known.get(other)
+
+
+def is_one_name(one: str, other: str) -> bool:
+    """Whether one of two first names is short for the other, or another spelling of it."""
     full = full_names()
-    return one in full.get(other, ()) or other in full.get(one, ())
+    return one in full.get(other, ()) or other in full.get(one, ()) or is_spelling(one, other)
+
+
+def begin_unlike(one: str, other: str) -> bool:
+    """Whether two names begin with two letters that were not swapped. Who writes a name rarely errs in its first letter
+    (Pollock and Zamora, CACM 1984): Farah is not Sarah misspelt."""
+    return one[0] != other[0] and sorted(one[:2]) != sorted(other[:2])
+
+
+def may_stand_for(odd: str, known: str, others: Iterable[str]) -> bool:
+    """Whether a misspelt name may as well be one of `others` as the one that is known.
+
+    Not, if it has the letters of the known one, swapped or doubled, and not those of the other (Daneille is Danielle
+    and not Danelle), or begins like the known one and unlike the other; nor is a spelling of the known one another.
+    """
+    slip, alike = _is_slip(odd, known), not begin_unlike(odd, known)
+    return any(
+        name != known
+        and not is_one_name(name, known)
+        and (not slip or _is_slip(odd, name))
+        and not (alike and begin_unlike(odd, name))
+        for name in others
+    )
+
+
+def _is_slip(odd: str, name: str) -> bool:
+    """Whether letters were only swapped, or written once for twice or twice for once."""
+    return sorted(odd) == sorted(name) or [*_once(odd)] == [*_once(name)]
+
+
+def _once(name: str) -> Iterator[str]:
+    return (letter for letter, _ in groupby(name))
 
 
 def shares_a_name(one: str, other: str) -> bool:

@@ -98,11 +98,15 @@ def real_ssn(text: str) -> str | None:
 
 
 def first_and_rest(text: str) -> tuple[str, str]:
-    """("Mary", "Ann") of "Mary Ann"; placeholders of several words (Baby Girl) stay whole."""
+    """("Mary", "Ann") of "Mary Ann"; placeholders of several words (Baby Girl) stay whole.
+
+    Thị is no first name: it stands before those of Vietnamese women.
+    """
     words = untitled(text).split()
     if len(words) < 2 or not real_first_name(" ".join(words)):
         return " ".join(words), ""
-    return words[0], " ".join(words[1:])
+    first = 1 if normalised_name(words[0]) == "thi" else 0
+    return words[first], " ".join(words[:first] + words[first + 1 :])
 
 
 def name_words(text: str) -> list[str]:

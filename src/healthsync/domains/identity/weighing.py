@@ -2,22 +2,13 @@
 
 Fellegi and Sunter (JASA 1969): a level of agreement weighs log2(m/u); a missing value weighs nothing (JMIR 2022
 e33775); agreement on a rare name weighs more; what two relatives would share as well is taken off again (decision 28).
-The weights are data that ship with the hub (`weights.yaml`). A *person gate* stands before every automatic link,
-whatever the weight:
-
-    demographics-differ  neither first name and birth date agree (the name may be misspelt or a pet form, or the date
-                         mistyped if address, telephone or e-mail agree), nor does the SSN beside one of them
-    ssn-conflict         two social security numbers more than a typing error apart
-    suffix-conflict      two generations (Jr, Sr)
-    twin-suspected       one birth date, and two first names that people really bear; or, while no SSN, middle name or
-                         e-mail address with the first name agrees, a pet form or a misspelt name that may be another
-    sex-conflict         two sexes, and first names that are not written alike
-    generations-suspected  a birth date mistyped so that one could be the other's parent, and nothing as personal agrees
+The weights are data that ship with the hub (`weights.yaml`). The person gate (`person_gate`) stands before every
+automatic link, whatever the weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -29,6 +20,7 @@ import yaml
 from healthsync.domains.identity.levels import LEVELS, Levels, levels_between, names_of
 from healthsync.domains.identity.model import Demographics
 from healthsync.domains.identity.nicknames import census_shares, family_shares
+from healthsync.domains.identity.person_gate import Evidence, reason_codes, reasons_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +76,7 @@ class Weights:
         )
         bits -= self._explained(levels)
         odds = max(-60.0, min(60.0, bits + self.prior_bits))
-        return Weighed(levels, bits, 1 / (1 + 2**-odds), tuple(gate(levels)))
+        return Weighed(levels, bits, 1 / (1 + 2**-odds), gate(levels))
 
     def steps(self, weighed: Weighed) -> list[Step]:
         """The waterfall: its lines add up to the bits, and with `prior_bits` to the log2 odds of the probability."""
@@ -127,34 +119,26 @@ class Weights:
         return log2(1 + 2**odds) if odds < 60 else odds
 
 
-def gate(levels: Levels) -> Iterator[str]:
+def gate(levels: Levels) -> tuple[str, ...]:
     """What the person gate has against a link."""
-    given, born, ssn = levels.given, levels.birth_date, levels.ssn
-    elsewhere = levels.phone == 1 or levels.email == 1 or levels.address in (1, 2)
-    as_written = given == 1 or levels.family == 4
-    named = as_written or given in (2, 3)
-    agrees = (
-        (named and born == 1)
-        or (as_written and born == 2 and elsewhere)
-        or (ssn == 1 and (named or (born in (1, 2) and given < 7) or (given == 0 and born == 0)))
-    )
-    doubtful = (levels.family == 7 or levels.middle == 5) and not elsewhere and ssn != 1
-    if not agrees or doubtful:
-        yield "demographics-differ"
-    if ssn == 4:
-        yield "ssn-conflict"
-    if levels.suffix == 2:
-        yield "suffix-conflict"
-    own = levels.personal or levels.middle in (1, 2, 3)
-    two = (levels.two_borne_names and not (ssn == 1 and (given == 3 or levels.family == 4))) or (
-        levels.another_name and not own
-    )
-    if born == 1 and two:
-        yield "twin-suspected"
-    if levels.sex == 2 and given != 1:
-        yield "sex-conflict"
-    if levels.a_generation_apart and not own:
-        yield "generations-suspected"
+    swapped, two = levels.family == 4, levels.two_borne_names
+    return reason_codes(
+        reasons_of(
+            Evidence(
+                levels.given, levels.middle, levels.family, levels.birth_date, levels.ssn,
+                suffix_differs=levels.suffix == 2,
+                sex_differs=levels.sex == 2,
+                elsewhere=levels.phone == 1 or levels.email == 1 or levels.address in (1, 2),
+                other_family=False,
+                personal=levels.personal,
+                two_names=two and not swapped,
+                another_name=levels.another_name or (two and swapped),
+                a_generation_apart=levels.a_generation_apart,
+                one_year=levels.in_one_year,
+                birth_orders_differ=False,
+            )
+        )
+    )  # fmt: skip
 
 
 def _shares(name: str, by_level: Mapping[str, float]) -> list[float]:

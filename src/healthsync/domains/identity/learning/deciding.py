@@ -50,7 +50,7 @@ class ByLearned:
         if not is_doubted(found):
             return found
         levels = levels_between(one, other)
-        if next(gate(levels), None) is not None:
+        if gate(levels):
             return found
         return self._judge(found, levels, self.model.probability(self._reader.vector(levels, one, other)))
 
@@ -107,10 +107,7 @@ def seen(weights: ByWeights, one: Demographics, other: Demographics) -> Seen:
     """Look at two records."""
     found, levels = weights(one, other), levels_between(one, other)
     is_open = (
-        is_doubted(found)
-        and found.rule is not Rule.NAME_BIRTH_DATE_SEX
-        and is_enough(levels)
-        and next(gate(levels), None) is None
+        is_doubted(found) and found.rule is not Rule.NAME_BIRTH_DATE_SEX and is_enough(levels) and not gate(levels)
     )
     likely = weights.weights.weigh(one, other).probability
     return Seen(_measures(weights.weights).signals(levels, one, other), round(likely, 6), found.links, is_open)

@@ -21,10 +21,15 @@ from healthsync.domains.identity.linkage.standardising import Codes, Column, Rec
 from healthsync.domains.identity.matching import GENERATION_YEARS
 from healthsync.domains.identity.nicknames import (
     BORNE,
-    is_pet_form,
+    IN_TWO,
+    begin_unlike,
+    is_one_name,
+    is_spelling,
+    may_stand_for,
     names_one_of,
     nickname_groups,
     shares_a_name,
+    spellings,
     usual_names,
 )
 
@@ -134,7 +139,8 @@ class Comparer:
     def _given(self, left: Codes, right: Codes) -> Levels:
         """exact, a pet form of it, misspelt, initial or start of it, among the other's other names, alike, differs.
 
-        Two names that people bear are not misspelt, however much they look alike (Donald and Ronald).
+        One name in two words or in another spelling is like a pet form. Two names that people bear are not misspelt,
+        however much they look alike (Donald and Ronald).
         """
         column = self._columns["given"]
         levels, one, other, differ = _begin(column, left, right)
@@ -152,7 +158,24 @@ class Comparer:
         elsewhere = self._elsewhere("given", left[differ], right[differ])
         levels[differ] = _first([same_group, close, starts, elsewhere, similarity >= ALIKE_NAME], [2, 3, 4, 5, 6], 7)
         levels[(levels == 1) & (column.lengths == 1)[column.codes[left]]] = 4  # two initials are no name
+        levels[differ[self.joined(left[differ], right[differ])]] = 2
         return levels
+
+    def joined(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether the first name of one is the first and middle name of the other in one word (Ji-woo, Ji Woo)."""
+        found = np.zeros(len(left), bool)
+        middle = self._columns.get("middle")
+        if middle is None:
+            return found
+        given, middles = self._columns["given"], middle.codes
+        for one, other in ((left, right), (right, left)):
+            at = np.flatnonzero(
+                (middles[one] >= 0) & (middles[other] < 0)
+                & (given.lengths[given.codes[one]] + middle.lengths[middles[one]] == given.lengths[given.codes[other]])
+            )  # fmt: skip
+            first, second, whole = given.codes[one[at]], middles[one[at]], given.codes[other[at]]
+            found[at] |= given.texts[first] + middle.texts[second] == given.texts[whole]
+        return found
 
     def _family(self, left: Codes, right: Codes) -> Levels:
         """exact, misspelt, one part of it (hyphenation), [swapped], among the other's other names, alike, differs."""
@@ -440,7 +463,7 @@ class Comparer:
         two = np.zeros(len(one), bool)
         at = np.flatnonzero(self._borne[one] & self._borne[other])
         texts = self._columns["given"].texts
-        two[at] = [not is_pet_form(a, b) for a, b in zip(texts[one[at]], texts[other[at]], strict=True)]
+        two[at] = [not is_one_name(a, b) for a, b in zip(texts[one[at]], texts[other[at]], strict=True)]
         return two
 
     def usual_pet_form(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
@@ -449,7 +472,20 @@ class Comparer:
         Bill and William are one person, or twins who were christened so.
         """
         codes = self._columns["given"].codes
-        return self._borne[codes[left]] & self._borne[codes[right]]
+        usual = self._borne[codes[left]] & self._borne[codes[right]]
+        given = self._texts_of("given")
+        at = np.flatnonzero(usual)
+        usual[at] = [not is_spelling(a, b) for a, b in zip(given(left[at]), given(right[at]), strict=True)]
+        return usual
+
+    def may_be_halves(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
+        """Whether one first name may be half of two different ones: one record alone has a middle name (IN_TWO)."""
+        if "given" not in self._columns or "middle" not in self._columns:
+            return np.zeros(len(left), bool)
+        given, middle = self._columns["given"], self._columns["middle"].codes
+        halves = self._once("halves", lambda: np.array([name in IN_TWO for name in [*given.values, ""]], bool))
+        one, other = given.codes[left], given.codes[right]
+        return (one == other) & halves[one] & ((middle[left] < 0) != (middle[right] < 0))
 
     def swapped_names_differ(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether of two records with first and family name swapped the first names may be two that people bear."""
@@ -504,7 +540,8 @@ class Comparer:
     def could_be_another(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the misspelt one of two close first names is as near to a third name that people of that sex bear.
 
-        "Taara" beside Tamara may as well be Tara. Where neither name is borne, nothing is said.
+        "Taara" beside Tamara may as well be Tara; and what begins with another letter is another name (Sarah, Farah).
+        Where neither name is borne, nothing else is said.
         """
         given = self._texts_of("given")
         pairs = zip(given(left), given(right), self._sexes(left, right), strict=True)
@@ -517,9 +554,11 @@ class Comparer:
 
     def _may_be_two(self, one: str, other: str, sex: str) -> bool:
         both = one in self._borne_names and other in self._borne_names
-        return one != other and ((both and not is_pet_form(one, other)) or self._could_be_third(one, other, sex))
+        return one != other and ((both and not is_one_name(one, other)) or self._could_be_third(one, other, sex))
 
     def _could_be_third(self, one: str, other: str, sex: str) -> bool:
+        if begin_unlike(one, other):
+            return True
         names = self._borne_names
         if (one in names) == (other in names):
             return False
@@ -528,7 +567,7 @@ class Comparer:
         sex = sex if known in usual_names(sex) else ""
         third = self._once(f"names {sex}", lambda: sorted(usual_names(sex) | (names - usual_names())))
         near = cdist([odd], third, scorer=OSA.distance, score_cutoff=apart)[0] <= apart
-        return any(third[at] != known for at in np.flatnonzero(near))
+        return may_stand_for(odd, known, (third[at] for at in np.flatnonzero(near)))
 
     @property
     def _borne_names(self) -> frozenset[str]:
@@ -600,7 +639,8 @@ def _groups(column: Column) -> NDArray[np.int32]:
     table = np.full((len(column.values), 3), 0, np.int32)
     groups = nickname_groups()
     for code, value in enumerate(column.values):
-        own = groups.get(value, ())[:3] or (-1 - code,)
+        spelt = spellings().get(value)
+        own = ((() if spelt is None else (1_000_000 + spelt,)) + groups.get(value, ()))[:3] or (-1 - code,)
         table[code] = [own[min(at, len(own) - 1)] for at in range(3)]
     return table
 
