@@ -81,6 +81,10 @@ Observation?code=date&date=2019-06-15T20:00Z -> d-minute d-milli
 Observation?code=date&date=2019-06-15T20:00:00Z -> d-minute d-milli
 Observation?code=date&date=2019-06-15T20:00:00.500Z -> d-milli
 Observation?code=date&date=2019-06-15T20:00:00.5Z -> d-milli
+Observation?code=date&date=2019-06-15T20:00:00.5000000Z -> d-milli
+Observation?code=date&date=2019-06-15T20:00:00.501Z ->
+Observation?code=date&date=gt2019-06-15T20:00:00.500000Z&date=lt2019-06-15T20:00:01Z -> d-year d-month d-day d-minute d-period
+Observation?code=date&date=le2019-06-15T20:00:00.500000Z&date=sa2019-06-15T20:00:00.4Z -> d-milli
 Observation?code=date&date=2019-06-15T20:00:01Z ->
 Observation?code=date&date=2019-06-15T15:00:00-05:00 -> d-minute d-milli
 Observation?code=date&date=2019-06-15T22:00:00%2B02:00 -> d-minute d-milli
@@ -288,6 +292,12 @@ Patient?_security=R -> p1
 Patient?_security=http://terminology.hl7.org/CodeSystem/v3-Confidentiality|R -> p1
 Patient?_profile=http://example.org/fhir/StructureDefinition/our-patient -> p1
 Patient?_profile=http://example.org/fhir/StructureDefinition/nobody ->
+Patient?_profile=http://example.org/core -> p2
+Patient?_profile=http://example.org/core|2.1 -> p2
+Patient?_profile=http://example.org/core|2 ->
+Patient?_profile:below=http://example.org/core|2 -> p2
+Patient?_profile:above=http://example.org/core|2 ->
+Patient?_profile:above=http://example.org/core|2.1.1 -> p2
 Patient?_source=http://sender.example.org/feed -> p1
 Patient?_source=http://sender.example.org ->
 Patient?_source:below=http://sender.example.org -> p1
@@ -423,6 +433,11 @@ Observation?combo-code-value-quantity=8480-6$gt140 -> t-2
 Observation?combo-code-value-quantity=quantified$7 -> t-6
 Observation?code-value-quantity=urn:codes|quantified$gt8 -> t-7
 Observation?code-value-quantity=quantified$7|http://unitsofmeasure.org|mg -> t-6
+DocumentReference?relationship=DocumentReference/doc2$replaces -> doc1
+DocumentReference?relationship=doc2$http://hl7.org/fhir/document-relationship-type|replaces -> doc1
+DocumentReference?relationship=doc2$appends ->
+DocumentReference?relationship=doc1$replaces ->
+DocumentReference?relationship=replaces$doc2 -> doc1
 Observation?code-value-string=A$blood -> t-1
 Observation?code-value-concept=A$pos -> t-3
 Observation?code-value-concept=a$pos ->

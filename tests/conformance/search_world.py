@@ -70,7 +70,7 @@ PATIENTS: list[Resource] = [
         "link": [{"other": {"reference": "Patient/p2"}, "type": "seealso"}],
     },
     {
-        "resourceType": "Patient", "id": "p2", "active": False, "gender": "male", "birthDate": "1971",
+        "resourceType": "Patient", "id": "p2", "meta": {"profile": ["http://example.org/core|2.1"]}, "active": False, "gender": "male", "birthDate": "1971",
         "name": [{"family": "mueller", "given": ["John"]}, {"family": "Smith", "given": ["Jon"]}],
         "identifier": [{"system": "urn:oid:1.2.3", "value": "MRN-2"}, {"value": "no-system"}],
         "telecom": [{"system": "phone", "value": "555-0200", "use": "work"}],

@@ -424,6 +424,29 @@ def test_an_update_is_of_the_resource_that_the_address_names(
     assert answer.status_code == status
 
 
+@pytest.mark.parametrize("id_", ["a_b", "a" * 65, "a%20b", "%C3%A9"])
+def test_an_update_under_what_can_be_no_id_is_a_bad_request(fhir: httpx.Client, id_: str) -> None:
+    answer = fhir.put(f"Patient/{id_}", json=patient(id=id_))
+    assert answer.status_code == 400 and is_outcome(answer)
+
+
+def test_a_part_of_a_resource_is_never_written_over_the_whole(fhir: httpx.Client, made: Callable[..., str]) -> None:
+    """search.html#summary: the tag is there so that what is left out is not taken away by sending the rest back."""
+    id_ = made(gender="male", birthDate="1980-02-03")
+    part = fhir.get(f"Patient/{id_}?_elements=gender").json()
+    assert "birthDate" not in part
+    written = [
+        fhir.put(f"Patient/{id_}", json=part),
+        fhir.put(f"Patient?_id={id_}", json=part),
+        fhir.post("Patient", json=part),
+        fhir.post("", json=bundle("transaction", entry("PUT", f"Patient/{id_}", part))),
+    ]
+    assert [(answer.status_code, is_outcome(answer)) for answer in written] == [(422, True)] * 4
+    (each,) = fhir.post("", json=bundle("batch", entry("PUT", f"Patient/{id_}", part))).json()["entry"]
+    assert each["response"]["status"].startswith("422")
+    assert fhir.get(f"Patient/{id_}").json()["birthDate"] == "1980-02-03"
+
+
 @pytest.mark.parametrize(
     ("condition", "here", "nowhere"),
     [
@@ -774,6 +797,7 @@ def test_references_of_a_transaction_lead_to_what_its_entries_become(fhir: httpx
     [
         ([entry("POST", "Observation", observation(A))], {400, 404, 422}),
         ([entry("POST", "Observation", observation("Patient?identifier=urn:nobody|1"))], {400, 404, 412, 422}),
+        ([entry("POST", "Observation", observation("Nothing?identifier=urn:nobody|1"))], {400}),
         ([entry("POST", "Patient", patient(), A), entry("POST", "Patient", patient(), A)], INVALID),
         ([entry("PUT", "Patient/{id}", patient(id="{id}")), entry("DELETE", "Patient/{id}")], INVALID),
         ([entry("PUT", "Patient/{id}", patient(id="{id}")), entry("PUT", "Patient/{id}", patient(id="{id}"))], INVALID),
@@ -879,6 +903,7 @@ def test_what_is_wrong_in_a_transaction_is_told_with_its_entry(fhir: httpx.Clien
         (entry("PUT", "Patient?identifier={s}|1", patient()), "Bundle.entry[2]"),
         (entry("POST", "Observation", observation(A)), "Bundle.entry[2].resource.subject.reference"),
         (entry("POST", "Observation", observation("Patient?identifier={s}|none")), "Bundle.entry[2]"),
+        (entry("POST", "Observation", observation("Nothing?identifier={s}|none")), "Bundle.entry[2]"),
     ],
 )
 def test_the_entry_that_makes_a_transaction_fail_is_told(

@@ -212,6 +212,9 @@ async def test_what_is_wrong_is_said_in_graphqls_shape_with_its_status(admin):
     ]:
         assert await _fault(admin, query) == expected, query
     assert (await admin.get("/fhir/$graphql")).status_code == 400
+    for listed in (None, {}, [None]):
+        nothing = json.dumps({"resourceType": "Parameters", "parameter": listed})
+        assert (await admin.post("/fhir/$graphql", content=nothing)).status_code == 400
 
 
 async def test_a_fhirpath_with_a_regular_expression_is_refused(admin, ids):

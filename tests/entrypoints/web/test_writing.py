@@ -73,7 +73,7 @@ async def test_bodies_that_are_none_are_refused_and_kept_nowhere(admin):
         ("POST", "Organization", b"{}", {"Content-Type": "application/fhir+json; fhirVersion=5.0"}, 415),
         ("PUT", "Organization/o1", b'{"resourceType":"Organization","name":"x"}', json_type, 400),
         ("PUT", "Organization/o1", b'{"resourceType":"Organization","id":"o2","name":"x"}', json_type, 400),
-        ("PUT", "Organization/bad_id", b'{"resourceType":"Organization","id":"bad_id","name":"x"}', json_type, 404),
+        ("PUT", "Organization/bad_id", b'{"resourceType":"Organization","id":"bad_id","name":"x"}', json_type, 400),
         ("PUT", "Organization", b'{"resourceType":"Organization","name":"x"}', json_type, 400),
         ("DELETE", "Organization", b"", json_type, 400),
     ]:

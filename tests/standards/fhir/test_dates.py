@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from healthsync.errors import InvalidInput
-from healthsync.standards.fhir.dates import BEGINNING, END, Prefix, interval, matches, period, widened
+from healthsync.standards.fhir.dates import BEGINNING, END, Prefix, interval, matches, period, stored, widened
 from healthsync.standards.fhir.schema import PRIMITIVE_SCHEMAS
 
 
@@ -41,6 +41,14 @@ def at(*parts: int) -> datetime:
 )
 def test_a_date_lasts_as_long_as_its_precision_says(text: str, low: datetime, high: datetime) -> None:
     assert interval(text) == (low, high)
+
+
+@pytest.mark.parametrize("digits", ["5", "500", "500000", "5000000"])
+def test_a_stored_fraction_of_a_second_is_a_moment_for_whoever_asks_with_more_digits(digits: str) -> None:
+    asked = interval("2019-12-31T20:00:00.5000000Z")
+    assert stored(f"2019-12-31T20:00:00.{digits}Z") == asked
+    assert period("2019", f"2019-12-31T20:00:00.{digits}Z")[1] == asked[1]
+    assert stored("2019-12-31T20:00:00Z") == interval("2019-12-31T20:00:00Z")
 
 
 def test_a_moment_beyond_the_last_year_is_held_at_the_end_and_not_empty() -> None:

@@ -457,6 +457,9 @@ def test_a_profile_is_below_its_url_in_any_version() -> None:
     found = patient(meta={"profile": ["http://p/core|3.1"]})
     assert fits(found, "_profile:below", "http://p/core")
     assert fits(found, "_profile", "http://p/core|3.1")
+    assert fits(found, "_profile", "http://p/core")
+    assert not fits(found, "_profile", "http://p/core|3")
+    assert not fits(found, "_profile:above", "http://p/core|4")
     assert not fits(found, "_profile:below", "http://p/core|4")
 
 

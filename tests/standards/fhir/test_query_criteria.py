@@ -67,9 +67,17 @@ def test_a_composite_reads_each_part_by_its_own_parameter() -> None:
 
 
 def test_a_bare_id_in_a_composite_is_of_a_type_that_its_component_allows() -> None:
-    parts = value("DocumentReference", "relationship", "appends$1").parts
-    assert parts[0][1] == TokenValue(None, "appends")
-    assert parts[1][1] == ReferenceValue("DocumentReference", "1", None, ("DocumentReference/1",))
+    parts = value("DocumentReference", "relationship", "1$appends").parts
+    assert parts[0][1] == ReferenceValue("DocumentReference", "1", None, ("DocumentReference/1",))
+    assert parts[1][1] == TokenValue(None, "appends")
+
+
+def test_a_relationship_of_documents_may_be_asked_for_in_either_order() -> None:
+    """R4's definition names the document first, "relation and relatesTo" in its description the code."""
+    system = "http://hl7.org/fhir/document-relationship-type"
+    for text in (f"1${system}|appends", f"{system}|appends$DocumentReference/1"):
+        (reference, target), (token, code) = value("DocumentReference", "relationship", text).parts
+        assert (reference.name, target.id, token.name, code.code) == ("relatesto", "1", "relation", "appends")
 
 
 @pytest.mark.parametrize("text", ["a", "a$", "$1", "a$1$2", "a$x", "a$1|2"])

@@ -93,7 +93,7 @@ def test_a_patient_is_found_by_dates_references_and_uris() -> None:
     assert not under(PATIENT, "dates", "_lastUpdated")
     assert under(PATIENT, "references", "general-practitioner") == ["Practitioner/1"]
     assert under(PATIENT, "references", "link") == ["https://example.org/fhir/Patient/9"]
-    assert under(PATIENT, "uris", "_profile") == ["http://example.org/p|1.0"]
+    assert under(PATIENT, "uris", "_profile") == ["http://example.org/p|1.0", "http://example.org/p"]
     assert under(PATIENT, "uris", "_source") == ["urn:s"]
 
 

@@ -728,10 +728,10 @@ def _may_point_at(parameter: Parameter, target: str) -> bool:
 
 
 def _ancestors(uri: str) -> list[str]:
-    """The URI and all that it lies under, with and without a slash at the end."""
-    parts = uri.split("/")
+    """The URI and all that it lies under, with and without a slash at the end; what has a version is found without."""
+    parts = uri.partition("|")[0].split("/")
     plain = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
-    return [*plain, *(f"{each}/" for each in plain)]
+    return [uri, *plain, *(f"{each}/" for each in plain)]
 
 
 def _date_condition(value: DateValue, low: str, high: str, sql: Sql, now: datetime) -> str:

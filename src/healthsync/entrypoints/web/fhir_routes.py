@@ -146,7 +146,7 @@ class FhirRoutes:
         if resource_type is not None and resource_type not in resource_types():  # (2)
             raise InvalidInput("the URL names no resource type of FHIR R4", code="not-found")
         if "id" in names:
-            legal_id(names["id"])
+            legal_id(names["id"], is_new=interaction == "update")
         if interaction is not None:
             self._offered(resource_type, interaction)  # (3)
         if resource_type != "Binary" or wants_fhir(request):

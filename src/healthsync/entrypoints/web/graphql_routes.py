@@ -76,8 +76,9 @@ async def _asked(request: Request) -> tuple[str, dict[str, Any], str | None]:
 def _document(body: bytes) -> dict[str, Any]:
     document = json.parse(body)
     if document.get("resourceType") == "Parameters":
-        listed = [p for p in document.get("parameter", []) if isinstance(p, dict)]
-        return {str(p.get("name")): p.get("valueString") for p in listed}
+        listed = document.get("parameter")
+        parts = [p for p in listed if isinstance(p, dict)] if isinstance(listed, list) else []
+        return {str(p.get("name")): p.get("valueString") for p in parts}
     return document
 
 

@@ -77,9 +77,12 @@ class NotAcceptable(HealthSyncError):
     code = "not-supported"
 
 
-def legal_id(text: str) -> str:
-    """An id of FHIR (datatypes.html#id). Raises NotFound for what can be none."""
+def legal_id(text: str, *, is_new: bool = False) -> str:
+    """An id of FHIR (datatypes.html#id). Raises NotFound for what can be none; InvalidInput where it `is_new`, since
+    another one could be stored."""
     if not _ID.fullmatch(text):
+        if is_new:
+            raise InvalidInput("an id is made of up to 64 letters, digits, '-' and '.'", code="value")
         raise NotFound("there is no such resource, or it may not be shown to you")
     return text
 

@@ -83,10 +83,11 @@ class RunTransaction:
         if not entries:
             return {}
         async with self.write.unit() as tx:
-            conditional = {
-                entry.position: {} if _keeps_references(entry) else bundles.conditional_references(entry.resource or {})
-                for entry in entries
-            }
+            conditional: dict[int, dict[str, tuple[str, Pairs]]] = {}
+            for entry in entries:
+                with _told_of(entry):
+                    sent = {} if _keeps_references(entry) else entry.resource or {}
+                    conditional[entry.position] = bundles.conditional_references(sent)
             most = self.write.most_deleted
             known = await self.write.conditions.resolve(  # (2)
                 tx, requester, _conditions(entries, conditional.values()), most=most

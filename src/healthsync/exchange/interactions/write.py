@@ -39,6 +39,7 @@ from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.database import Database, Outdated, Transaction
 from healthsync.standards.fhir.bundles import Pairs, parse_query
 from healthsync.standards.fhir.meta import loses_security
+from healthsync.standards.fhir.summary import is_subsetted
 
 _ETAG = re.compile(r'(?:W/)?"([^"]*)"')
 _ACTIONS = {
@@ -374,9 +375,17 @@ def new(resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_sent(resource: dict[str, Any]) -> dict[str, Any]:
-    """The resource without what the server writes into it (resource.html#Meta)."""
+    """The resource without what the server writes into it (resource.html#Meta).
+
+    Raises InvalidInput for a part of a resource: stored, it would take the rest away (search.html#summary).
+    """
     meta = resource.get("meta")
-    if not isinstance(meta, dict) or not any(name in meta for name in _SERVERS):
+    if not isinstance(meta, dict):
+        return resource
+    if is_subsetted(meta):
+        told = "this is a part of a resource, as _summary or _elements show it; read it whole, change and send that"
+        raise InvalidInput(told, code="business-rule", expression="Resource.meta.tag")
+    if not any(name in meta for name in _SERVERS):
         return resource
     kept = {name: value for name, value in meta.items() if name.lstrip("_") not in _SERVERS}
     return {**resource, "meta": kept} if kept else {name: value for name, value in resource.items() if name != "meta"}

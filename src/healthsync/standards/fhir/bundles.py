@@ -238,13 +238,18 @@ def refuse_overlaps(identities: Iterable[str]) -> None:
 
 
 def conditional_references(resource: Json) -> dict[str, tuple[str, Pairs]]:
-    """References like `Patient?identifier=x` -> (type, criteria); each must match one resource (http.html#trules)."""
-    found = {text: references.parse(text) for text in references.texts(resource)}
-    return {
-        text: (str(reference.type), parse_query(text))
-        for text, reference in found.items()
-        if reference.kind is references.Kind.CONDITIONAL
-    }
+    """References like `Patient?identifier=x` -> (type, criteria); each must match one resource (http.html#trules).
+
+    Raises InvalidInput for one to what is no resource type.
+    """
+    found: dict[str, tuple[str, Pairs]] = {}
+    for text in references.texts(resource):
+        reference = references.parse(text)
+        if reference.kind is references.Kind.CONDITIONAL:
+            if (kind := str(reference.type)) not in resource_types():
+                raise InvalidInput("a conditional reference names no resource type of R4", code="value")
+            found[text] = (kind, parse_query(text))
+    return found
 
 
 def unresolved(resource: Json) -> list[str]:

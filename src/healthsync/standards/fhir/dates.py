@@ -1,8 +1,9 @@
 """Dates as the intervals that they mean, and how search prefixes compare them (datatypes.html#date, search.html#date).
 
 A written date is as long as its precision: `1987` is a whole year, `2019-12-31T20:00Z` a minute, `…T20:00:00Z` a
-second, `….5Z` a tenth of one. An interval is half open, `low <= t < high`, in aware UTC datetimes, and never empty.
-`BEGINNING` and `END` stand for "open", so that a Period without an end lasts for ever.
+second, `….5Z` a tenth of one where somebody searches and a moment where it is stored. An interval is half open,
+`low <= t < high`, in aware UTC datetimes, and never empty. `BEGINNING` and `END` stand for "open", so that a Period
+without an end lasts for ever.
 """
 
 from __future__ import annotations
@@ -72,10 +73,17 @@ _interval = lru_cache(4_096)(_read)
 """The resources of a message or a visit repeat its times."""
 
 
+def stored(text: str) -> Interval:
+    """The interval that a date of a resource means. With a fraction of a second it is the moment that was measured,
+    however many digits the sender writes: `.5000000Z`, as .NET writes it, asks for `.500Z` too."""
+    low, high = interval(text)
+    return (low, low + _TICK) if "." in text and low < END else (low, high)
+
+
 def period(start: str | None, end: str | None) -> Interval:
     """A Period; a missing bound is open, and the end includes its whole precision (datatypes.html#Period)."""
     low = interval(start)[0] if start else BEGINNING
-    high = interval(end)[1] if end else END
+    high = stored(end)[1] if end else END
     return (low, high) if low < high else (low, low + _TICK if low < END else END)
 
 

@@ -176,7 +176,7 @@ def sounding(value: str, path: str, values: IndexValues) -> None:
 
 def _date(value: str, path: str, values: IndexValues) -> None:
     try:
-        low, high = dates.interval(value)
+        low, high = dates.stored(value)
     except InvalidInput:
         return
     values.dates.append((path, low, high))
@@ -231,6 +231,13 @@ def _resource(value: dict[str, Any], path: str, values: IndexValues) -> None:
 
 def _uri(value: str, path: str, values: IndexValues) -> None:
     values.uris.append((path, value))
+
+
+def _versioned_uri(value: str, path: str, values: IndexValues) -> None:
+    """A canonical under a parameter of the type uri, as `_profile` is: found with and without its version."""
+    values.uris.append((path, value))
+    if "|" in value:
+        values.uris.append((path, value.partition("|")[0]))
 
 
 def _number(value: int | Decimal, path: str, values: IndexValues) -> None:
@@ -311,7 +318,7 @@ _EMITTERS: dict[tuple[str, str], Emitter] = {
     ("reference", "Resource"): _resource,
     ("reference", "canonical"): _canonical,
     ("reference", "uri"): _canonical,
-    ("uri", "canonical"): _uri,
+    ("uri", "canonical"): _versioned_uri,
     ("uri", "uri"): _uri,
     ("uri", "url"): _uri,
     ("number", "Range"): _number_range,

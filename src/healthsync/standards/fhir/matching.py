@@ -194,7 +194,8 @@ class _Matcher:
                     if path in paths and value.system == UCUM
                 )
             case UriValue():
-                return any(_uri_fits(modifier, value.uri, uri) for path, uri in values.uris if path in paths)
+                uris = [uri for path, uri in values.uris if path in paths]
+                return any(_uri_fits(modifier, value.uri, uri) for uri in (as_written(uris) if modifier else uris))
             case ReferenceValue():
                 return self._reference_fits(parameter, modifier, value, values)
             case NearValue():

@@ -293,8 +293,14 @@ def components_of(resource_type: str, composite: Parameter) -> tuple[Parameter, 
     return tuple(found)
 
 
+_RELATIONSHIPS = frozenset({"appends", "replaces", "signs", "transforms"})
+"""valueset-document-relationship-type.html. The definition of R4 has the document first, its description the code."""
+
+
 def _composite(parameter: Parameter, components: tuple[Parameter, ...], text: str) -> CompositeValue:
     parts = split(text, "$")
+    if parameter.name == "relationship" and unescape(parts[0]).rpartition("|")[2] in _RELATIONSHIPS:
+        parts.reverse()
     if len(parts) != len(components):
         unreadable(parameter.name, f"it takes {'$'.join(each.name for each in components)}")
     return CompositeValue(

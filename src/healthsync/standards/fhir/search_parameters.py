@@ -546,14 +546,15 @@ class _Composite:
 def _composite(resource_type: str, name: str) -> _Composite:
     composite = definitions(resource_type)[name]
     parts = [_by_url()[url] for url, _ in composite.components]
+    expressions = [expression for _, expression in composite.components]
     if (resource_type, name) == ("DocumentReference", "relationship"):
-        parts.reverse()  # R4 names the definitions in the wrong order: `code` is the token, `target` the reference
+        expressions.reverse()  # R4 names them in the wrong order: `target` is the reference, `code` the token
     contexts = []
     for term in _terms(composite.expression, resource_type):
         scratch = _Place(_Node(), "", resource_type, resource_type)
         for place in _reached(scratch, term):
             trees, paths_of_parts = [], []
-            for position, (_, expression) in enumerate(composite.components):
+            for position, expression in enumerate(expressions):
                 tree, paths, from_resource = _component_tree(place, resource_type, expression, parts[position])
                 parts[position] = replace(parts[position], paths=(*parts[position].paths, *paths))
                 trees.append((tree, from_resource))

@@ -69,6 +69,12 @@ def subsetted(resource: Json) -> Json:
     return {**resource, "meta": {**meta, "tag": [*tags, SUBSETTED]}}
 
 
+def is_subsetted(meta: Json) -> bool:
+    """Whether the Meta, of whatever shape, says that its resource is not whole."""
+    tags = meta.get("tag")
+    return isinstance(tags, list) and any(isinstance(tag, dict) and SUBSETTED.items() <= tag.items() for tag in tags)
+
+
 def _kept(resource: Json, names: frozenset[str]) -> Json:
     return {name: value for name, value in resource.items() if name.lstrip("_") in names}
 
