@@ -42,6 +42,8 @@ OPERATOR_KIND = "import-files"
 
 PORTION_LINES = 250
 PORTION_BYTES = 4 * 1024 * 1024
+LARGE_BYTES = 8 * 1024 * 1024
+"""Of files from which on an import is worth the start of all its processes at once."""
 _ATTEMPTS = 5
 FIRST, SECOND = 1, 2
 _PASSES = (FIRST, SECOND)
@@ -159,7 +161,8 @@ class BulkImport:
         position = beginning() | dict(job.position or {})
         numbers = count(position["next"])
         processes = job.request.get("processes") or self._processes
-        crew = Crew(job, partial(self._store, job), self.start_helper, processes - 1)
+        large = sum(job.request.get("sizes", ())) >= LARGE_BYTES
+        crew = Crew(job, partial(self._store, job), self.start_helper, processes - 1, large=large)
         try:
             for pass_ in range(position["pass"], len(_PASSES)):
                 portions = (
