@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -304,3 +305,17 @@ async def test_an_import_that_is_cancelled_stops_in_every_process(
         assert ended.state is JobState.CANCELLED
         assert sum(many for _, many, _ in stored) == ended.done < PATIENTS * EACH
     assert {helper._process.returncode is not None for helper in asked} == {True}
+
+
+def test_a_search_for_cycles_comes_now_and_then_though_a_portion_is_always_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searches: list[bool] = []
+    monkeypatch.setattr(gc, "collect", lambda: searches.append(gc.isenabled()))
+    guard = bulk_import._NoSearchForCycles()
+    guard.__enter__()
+    for _ in range(2 * bulk_import._PORTIONS_BETWEEN_SEARCHES):
+        with guard:
+            assert not gc.isenabled()
+    guard.__exit__()
+    assert (searches, gc.isenabled()) == ([False, False], True)

@@ -22,6 +22,8 @@ from healthsync.infrastructure.telemetry import logger
 
 _ALONE = 8
 """Portions that are stored before helpers are started: each takes seconds to start and a hundred megabytes."""
+_AT_ONCE = 2
+"""Portions that this process is at: while the database has one, it reads and judges the other."""
 _AT_A_HELPER = 2
 """Portions that a helper has: one it works on, and the next, so that it never waits for this process."""
 
@@ -92,11 +94,7 @@ class Crew:
                     for helper in self._ready:
                         self._engage(helper)
                     self._hire_in_time()
-                    while (portion := await source.take()) is not None:
-                        await self._store(portion)
-                        source.stored(portion)
-                        self._stored += 1
-                        self._hire_in_time()
+                    await asyncio.gather(*(self._store_here(source) for _ in range(_AT_ONCE)))
                 finally:
                     self._at_work = None  # who comes now finds nothing to do
         except BaseExceptionGroup as problems:
@@ -108,6 +106,13 @@ class Crew:
             hiring.cancel()
         await asyncio.gather(*self._hiring, return_exceptions=True)
         await asyncio.gather(*(helper.close() for helper in self._started))
+
+    async def _store_here(self, source: _Shared) -> None:
+        while (portion := await source.take()) is not None:
+            await self._store(portion)
+            source.stored(portion)
+            self._stored += 1
+            self._hire_in_time()
 
     def _hire_in_time(self) -> None:
         if self._stored >= self._alone and not self._hiring:

@@ -29,8 +29,10 @@ class BlindIndex:
         self.of_bucket = lru_cache(_KEPT_BUCKETS)(self._token_of_bucket)
 
     def token(self, kind: str, value: str) -> int:
-        """A signed 64-bit token (PostgreSQL bigint) of `value`: for values that are near-unique by themselves. Text of a
-        damaged message (lone surrogates) still finds itself."""
+        """A signed 64-bit token (PostgreSQL bigint) of `value`: for values that are near-unique by themselves.
+
+        Text with lone surrogates, from a damaged message, still finds itself.
+        """
         return _SIGNED(self.digest(kind, value.encode("utf-8", "surrogatepass")))[0]
 
     def truncated(self, kind: str, value: str, bits: int) -> int:

@@ -304,10 +304,7 @@ def _local_pointers(value: Any) -> set[str]:
 def _has_choice(value: Element, element: str) -> bool:
     """Does a choice have a value, or what stands for one?"""
     either = (element, f"_{element}")
-    for name in value:  # each Observation asks
-        if name.startswith(either):
-            return True
-    return False
+    return any(name.startswith(either) for name in value)
 
 
 def _period_in_order(period: Element) -> Iterator[str]:
