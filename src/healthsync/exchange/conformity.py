@@ -47,6 +47,8 @@ class Conformity:
         issues = validate.structure(resource, profiles.modifiers, written)
         if issues or is_snapshot:
             return issues
+        if resource["resourceType"] not in self._required and "profile" not in resource.get("meta", ()):
+            return []
         now = self._clock.now()
         required = self._of_required(profiles, resource, now)
         claimed = [] if self._policy == "off" else self._of_claimed(profiles, resource, now)

@@ -225,13 +225,20 @@ class _Written(msgspec.Struct, frozen=True):
     before: dict[str, Any] | None
 
 
+class _Text(msgspec.Struct, frozen=True):
+    """The JSON of a resource, kept with it, so that it is the text of none that comes later."""
+
+    resource: dict[str, Any]
+    written: bytes
+
+
 class _Work(msgspec.Struct):
     """One submission on its way through the steps."""
 
     now: datetime
     incoming: list[Incoming]
-    texts: dict[int, bytes] = {}
-    """The JSON of what comes in, by `id()` of its entry: several steps look at it."""
+    texts: dict[int, _Text] = {}
+    """By `id()` of a resource that comes in: several steps look at its JSON."""
     patient_keys: dict[str, int] = {}
     new_patients: set[int] = set()
     compartments: dict[Key, list[str]] = {}
@@ -242,6 +249,13 @@ class _Work(msgspec.Struct):
     warnings: Mapping[Key, tuple[Issue, ...]] = {}
     restated: list[Stored] = []
     touched: set[int] = set()
+
+    def text_of(self, resource: dict[str, Any]) -> bytes:
+        """Its JSON."""
+        text = self.texts.get(id(resource))
+        if text is None:
+            text = self.texts[id(resource)] = _Text(resource, json.dump(resource))
+        return text.written
 
 
 class Ingest:
@@ -312,9 +326,9 @@ class Ingest:
         await self._validate(tx, work)  # (1)
         if self._standardise is not None:
             work.incoming = await self._standard(tx, self._standardise, submission)
+            work.texts.clear()  # they were changed in place
         work.incoming = [self._judged(entry, submission) for entry in work.incoming]
         await self._identify(tx, submission, work)  # (2)
-        work.texts = _written(work.incoming)
         await self._place(tx, submission, work)  # (3)
         await self._compare_and_seal(tx, submission, work)  # (4)
         # (5) As late as can be, so that what is stored travels with its record; but merges change resources that this
@@ -468,7 +482,7 @@ class Ingest:
         for entry in work.incoming:
             if entry.mode == "delete":
                 continue
-            text = json.dump(entry.resource)
+            text = work.text_of(entry.resource)
             issues = self._conformity.at_the_gate(profiles, entry.resource, text, is_snapshot=entry.mapped is not None)
             errors = [issue for issue in issues if issue.is_error]
             if errors := errors or _no_addresses(entry.resource, text):
@@ -590,7 +604,7 @@ class Ingest:
         look = self._records.hold if policy.keeps_referenced else self._records.existing
         verdict = await policy.judge(
             arriving,
-            {e.key: work.texts[id(e)] for e in work.incoming},
+            {e.key: work.text_of(e.resource) for e in work.incoming},
             work.patient_keys,
             lambda keys: look(tx, keys),
             lambda keys: self._records.heads(tx, keys),
@@ -601,7 +615,6 @@ class Ingest:
         for resource in verdict.stand_ins:
             entry = Incoming(resource, "create")
             work.incoming.append(entry)
-            work.texts[id(entry)] = json.dump(resource)
             work.compartments[entry.key] = compartments.patients_of(resource)
         return {resource["id"] for resource in verdict.stand_ins if resource["resourceType"] == "Patient"}
 
@@ -644,7 +657,6 @@ class Ingest:
             id_ = named.get("/".join(entry.key), "/".join(entry.key)).partition("/")[2]
             resource = {**references.rewrite(entry.resource, named), "id": id_}
             work.incoming[position] = structs.replace(entry, resource=resource)
-        work.texts = _written(work.incoming)
         work.compartments = {
             (key[0], named.get("/".join(key), "/".join(key)).partition("/")[2]): patients
             for key, patients in work.compartments.items()
@@ -654,7 +666,7 @@ class Ingest:
         keys = sorted({entry.key for entry in work.incoming})
         known = {e.key: e.found.row for e in work.incoming if e.found is not None and e.found.row is not None}
         asked = sorted({entry.key for entry in work.incoming if not entry.is_fresh} - known.keys())
-        digests = {id(e): self._blind.digest("content", _content(e, work.texts[id(e)])) for e in work.incoming}
+        digests = {id(e): self._blind.digest("content", _content(e, work.text_of(e.resource))) for e in work.incoming}
         visibility = self._seen_by(submission.requester)
         is_small = len(asked) <= _FEW  # then one look at heads and contents together
         if is_small:
@@ -1267,18 +1279,15 @@ def _content(entry: Incoming, written: bytes) -> bytes:
     return written + "\x1f".join(("", *cleared)).encode()
 
 
-def _written(incoming: Iterable[Incoming]) -> dict[int, bytes]:
-    """The JSON of each, by its `id()`."""
-    return {id(entry): json.dump(entry.resource) for entry in incoming}
-
-
 def _together(one: _Warnings, other: _Warnings) -> _Warnings:
     return {key: (*one.get(key, ()), *other.get(key, ())) for key in {**one, **other}}
 
 
 def _no_addresses(resource: dict[str, Any], written: bytes) -> list[Issue]:
     """References stay readable in store, so that one must be an address: any other text might tell who somebody is."""
-    if all(references.parse(text).is_address for text in set(references.texts(resource, written))):
+    if references.are_local(written) or all(
+        references.parse(text).is_address for text in set(references.texts(resource, written))
+    ):
         return []
     told = "a reference is Type/id, an absolute URL, a urn or #id; a condition is followed in a transaction only"
     return [

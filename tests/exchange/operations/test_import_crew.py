@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -112,6 +113,18 @@ def data(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path / "hub"
 
 
+def _stored_here_when(begun: asyncio.Event, hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process goes on only when others are there too: they take seconds to start, and it would be done by then."""
+    store = hub.bulk_import._store
+
+    async def later(job: Job, portion: Portion) -> None:
+        if portion.number > 2:
+            await begun.wait()
+        await store(job, portion)
+
+    monkeypatch.setattr(hub.bulk_import, "_store", later)
+
+
 PATIENTS, EACH = 40, 30
 
 
@@ -127,6 +140,22 @@ def _file(folder: Path) -> Path:
         texts.insert(place, "no json")
     (folder / "in.ndjson").write_text("\n".join(texts))
     return folder / "in.ndjson"
+
+
+async def test_the_work_does_not_wait_for_a_process_that_is_slow_to_begin(
+    data: Path, tmp_path: Path, small_portions: None
+) -> None:
+    """It ends with the import, though it never answered."""
+
+    async def start() -> Piped:
+        return await Piped.start([sys.executable, "-c", "import time; time.sleep(600)"], os.environ)
+
+    async with open_hub(data) as hub:
+        hub.bulk_import.start_helper = start
+        job = await hub.bulk_import.start_files([_file(tmp_path)], "operator", source="import", processes=3)
+        await hub.jobs.run(job)
+        assert (await _state(hub, job)).state is JobState.COMPLETED
+        assert await _stored(hub) == ALL
 
 
 async def _stored(hub: Any) -> list[tuple[str, int, int]]:
@@ -152,6 +181,7 @@ async def test_processes_share_one_job_and_one_that_is_killed_costs_nothing(
 ) -> None:
     """Whether the killed one had committed what it was at or not."""
     helpers: list[Piped] = []
+    begun = asyncio.Event()
     answered = 0
     ask = Piped.ask
 
@@ -161,6 +191,8 @@ async def test_processes_share_one_job_and_one_that_is_killed_costs_nothing(
             helpers.append(self)
         answer = await ask(self, frame)
         answered += 1
+        if answered == 2:
+            begun.set()
         if helpers.index(self) < deaths and answered > 6:
             os.kill(self._process.pid, signal.SIGKILL)
         return answer
@@ -169,6 +201,7 @@ async def test_processes_share_one_job_and_one_that_is_killed_costs_nothing(
     file = _file(tmp_path)
     async with open_hub(data) as hub:
         hub.bulk_import.start_helper = lambda: start_helper(data, None)
+        _stored_here_when(begun, hub, monkeypatch)
         job = await hub.bulk_import.start_files([file], "operator", source="import", processes=3)
         await hub.jobs.run(job)
         job = await _state(hub, job)
@@ -249,6 +282,7 @@ async def test_an_import_that_is_cancelled_stops_in_every_process(
     data: Path, tmp_path: Path, small_portions: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Piped] = []
+    begun = asyncio.Event()
     ask = Piped.ask
 
     async with open_hub(data) as hub:
@@ -257,15 +291,31 @@ async def test_an_import_that_is_cancelled_stops_in_every_process(
         async def cancelling(self: Piped, frame: bytes) -> bytes:
             asked.append(self)
             answer = await ask(self, frame)
+            begun.set()
             if len(asked) == 4:
                 await hub.jobs.stop(str(job.id), "operator")
             return answer
 
         monkeypatch.setattr(Piped, "ask", cancelling)
         hub.bulk_import.start_helper = lambda: start_helper(data, None)
+        _stored_here_when(begun, hub, monkeypatch)
         await hub.jobs.run(job)
         ended = await _state(hub, job)
         stored = await _stored(hub)
         assert ended.state is JobState.CANCELLED
         assert sum(many for _, many, _ in stored) == ended.done < PATIENTS * EACH
     assert {helper._process.returncode is not None for helper in asked} == {True}
+
+
+def test_a_search_for_cycles_comes_now_and_then_though_a_portion_is_always_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searches: list[bool] = []
+    monkeypatch.setattr(gc, "collect", lambda: searches.append(gc.isenabled()))
+    guard = bulk_import._NoSearchForCycles()
+    guard.__enter__()
+    for _ in range(2 * bulk_import._PORTIONS_BETWEEN_SEARCHES):
+        with guard:
+            assert not gc.isenabled()
+    guard.__exit__()
+    assert (searches, gc.isenabled()) == ([False, False], True)

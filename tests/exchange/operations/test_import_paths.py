@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from healthsync.bootstrap import Hub, build_hub
+from healthsync.exchange.operations import import_crew
 from healthsync.infrastructure.clock import FixedClock
 from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
 from healthsync.infrastructure.database import Database, deferred
@@ -136,6 +137,7 @@ async def test_copying_leaves_what_statements_leave_in_every_table_and_a_whole_a
         return await copied(self, table, **more)
 
     monkeypatch.setattr(asyncpg.Connection, "copy_records_to_table", counted)
+    monkeypatch.setattr(import_crew, "_AT_ONCE", 1)  # so that both come in the same order
     async with fresh_hub(postgres_url, template_database, tmp_path) as hub:
         await _imported(hub, tmp_path)
         by_copy, opened = await _everything(hub), await _documents(hub)

@@ -91,7 +91,9 @@ class RecordIndex:
         self.day = lru_cache(_KEPT_TOKENS)(self._day)
         self.pair = lru_cache(_KEPT_TOKENS)(self._pair)
         self._nested = lru_cache(_KEPT_TOKENS)(self._nested_tokens)
-        self._naming = lru_cache(_KEPT_TOKENS)(blind_index.token)  # of truncated tokens, of which there are few
+        # Names fall into few buckets, so that a name that is new costs three digests.
+        self._nest = lru_cache(_KEPT_TOKENS)(self._nested_tokens_of)
+        self._word_of_name = lru_cache(_KEPT_TOKENS)(self._word_token_of)
         self._word = lru_cache(_KEPT_TOKENS)(self._word_token)
         self._text = lru_cache(_KEPT_TOKENS)(self._text_words)
         self.system = lru_cache(_KEPT_TOKENS)(self._system)
@@ -258,20 +260,29 @@ class RecordIndex:
     def _word_token(self, word: str, names: bool) -> int:
         """A word that may name a person tells no more than the tokens of the name do."""
         if names:
-            return _word_number(self._naming("naming word", str(self._nested(word)[2])))
+            return self._word_of_name(self._name_buckets(word))
         return _word_number(self._blind.truncated("word", word, WORD_BITS))
 
     def _nested_tokens(self, text: str) -> tuple[int, int, int]:
         """Truncated tokens of the first three letters, the first five and the whole. Each is made of the one before and
         a few bits more: who holds all three knows no more of a name than the last one tells."""
-        three, five, whole = (
-            self._blind.truncated(kind, part, bits)
-            for kind, part, bits in zip(
-                ("three letters", "five letters", "whole name"), (text[:3], text[:5], text), NAME_BITS, strict=True
-            )
+        return self._nest(self._name_buckets(text))
+
+    def _name_buckets(self, text: str) -> tuple[int, int, int]:
+        bucket, (first, more, all_) = self._blind.bucket, NAME_BITS
+        return (
+            bucket("three letters", text[:3], first),
+            bucket("five letters", text[:5], more),
+            bucket("whole name", text, all_),
         )
-        begun = self._naming("nested", f"{three}.{five}")
-        return three, begun, self._naming("nested", f"{begun}.{whole}")
+
+    def _nested_tokens_of(self, buckets: tuple[int, int, int]) -> tuple[int, int, int]:
+        three, five, whole = map(self._blind.of_bucket, ("three letters", "five letters", "whole name"), buckets)
+        begun = self._blind.token("nested", f"{three}.{five}")
+        return three, begun, self._blind.token("nested", f"{begun}.{whole}")
+
+    def _word_token_of(self, buckets: tuple[int, int, int]) -> int:
+        return _word_number(self._blind.token("naming word", str(self._nest(buckets)[2])))
 
 
 @lru_cache(1_024)

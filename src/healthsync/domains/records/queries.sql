@@ -83,8 +83,9 @@ SELECT EXISTS (SELECT 1 FROM unnest($1::bigint[]) AS wanted (hash)
 
 -- name: stays
 -- Live resources of patients that have one of the tokens $2 and none of $3, and a date under $1 that meets $5 to $6; one
--- that has no end only with one of the tokens $4.
-SELECT r.id, r.patient_key, d.low, d.high FROM index_date d JOIN resource r ON r.pid = d.pid
+-- that has no end only with one of the tokens $4. An infinite time would come without a zone.
+SELECT r.id, r.patient_key, greatest(d.low, '0001-01-01Z') AS low, least(d.high, '9999-12-31T23:59:59.999999Z') AS high
+FROM index_date d JOIN resource r ON r.pid = d.pid
 WHERE d.hash = $1 AND d.low < $6 AND d.high > $5 AND NOT r.deleted AND r.patient_key IS NOT NULL
     AND EXISTS (SELECT FROM index_token t WHERE t.hash = ANY($2::bigint[]) AND t.pid = d.pid)
     AND NOT EXISTS (SELECT FROM index_token t WHERE t.hash = ANY($3::bigint[]) AND t.pid = d.pid)

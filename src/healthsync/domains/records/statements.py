@@ -16,6 +16,7 @@ from healthsync.domains.records.errors import VersionConflict
 from healthsync.domains.records.index import EMPTY, IndexRows
 from healthsync.domains.records.model import Change
 from healthsync.infrastructure.database import Copied, Parts, Writer
+from healthsync.standards.fhir import dates
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +191,16 @@ def _array(kind: str, column: Iterable[Any]) -> Any:
     times before it writes it."""
     if kind in _SENT_AS_THEY_ARE:
         return list(column)
-    written = datetime.isoformat if kind == "timestamptz" else repr
+    written = _instant if kind == "timestamptz" else repr
     return "{" + ",".join(["NULL" if each is None else written(each) for each in column]) + "}"
+
+
+def _instant(time: datetime) -> str:
+    """As the driver writes times where rows are copied: what has no bound is infinite. Rows are deleted by what stands
+    in them."""
+    if time == dates.END:
+        return "infinity"
+    return "-infinity" if time == dates.BEGINNING else time.isoformat()
 
 
 def _words(index: IndexRows) -> str | None:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from healthsync.bootstrap import Hub, open_hub
 from healthsync.entrypoints.cli.options import data_option, echo_json, json_option
+from healthsync.entrypoints.cli.serve import run_loop
 from healthsync.entrypoints.worker.importing import start_helper
 from healthsync.errors import Conflict, HealthSyncError
 from healthsync.exchange.operations.bulk_import import write_rejects
@@ -51,7 +52,7 @@ def command(
     again. Ends with 1 when lines were rejected.
     """
     configure(level="warning")
-    stored, rejected = asyncio.run(_Import(files, url, source, data_folder, workers).whole(rejects, quiet=as_json))
+    stored, rejected = run_loop(_Import(files, url, source, data_folder, workers).whole(rejects, quiet=as_json))
     if as_json:
         echo_json({"stored": stored, "rejected": rejected, "rejects": str(rejects) if rejected else None})
     else:

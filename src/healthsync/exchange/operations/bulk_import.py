@@ -12,8 +12,8 @@ from __future__ import annotations
 import gc
 import os
 import re
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -42,6 +42,9 @@ OPERATOR_KIND = "import-files"
 
 PORTION_LINES = 250
 PORTION_BYTES = 4 * 1024 * 1024
+LARGE_BYTES = 8 * 1024 * 1024
+"""Of files from which on an import is worth the start of all its processes at once."""
+_PORTIONS_BETWEEN_SEARCHES = 20
 _ATTEMPTS = 5
 FIRST, SECOND = 1, 2
 _PASSES = (FIRST, SECOND)
@@ -159,7 +162,8 @@ class BulkImport:
         position = beginning() | dict(job.position or {})
         numbers = count(position["next"])
         processes = job.request.get("processes") or self._processes
-        crew = Crew(job, partial(self._store, job), self.start_helper, processes - 1)
+        large = sum(job.request.get("sizes", ())) >= LARGE_BYTES
+        crew = Crew(job, partial(self._store, job), self.start_helper, processes - 1, large=large)
         try:
             for pass_ in range(position["pass"], len(_PASSES)):
                 portions = (
@@ -215,7 +219,7 @@ class BulkImport:
     async def _store(self, job: Job, portion: Portion) -> None:
         """Bring a portion in, with its rejects and its number, in one commit; once, whoever does it. Raises
         ClaimLost."""
-        with _no_search_for_cycles():
+        with _no_search_for_cycles:
             await self._try_to_store(job, portion)
 
     async def _try_to_store(self, job: Job, portion: Portion) -> None:
@@ -329,18 +333,34 @@ class _StoredAlready(Exception):
     """By a process that ended before it could say so."""
 
 
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
+class _NoSearchForCycles:
     """What a portion makes, hundreds of thousands of objects, has next to no cycles and is freed with it: looking for
-    some meanwhile takes an eighth of the time and finds nothing. The next search comes right behind the portion."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+    some meanwhile takes an eighth of the time and finds nothing. The next search comes when no portion is at work, or
+    behind `_PORTIONS_BETWEEN_SEARCHES`."""
+
+    def __init__(self) -> None:
+        self._at_work = self._since = 0
+        self._was_enabled = False
+
+    def __enter__(self) -> None:
+        if not self._at_work:
+            self._was_enabled = gc.isenabled()
+            gc.disable()
+            self._since = 0
+        self._at_work += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._at_work -= 1
+        self._since += 1
+        if not self._was_enabled:
+            return
+        if not self._at_work:
+            gc.enable()
+        elif self._since % _PORTIONS_BETWEEN_SEARCHES == 0:
+            gc.collect()
+
+
+_no_search_for_cycles = _NoSearchForCycles()
 
 
 def read_sources(body: Mapping[str, Any]) -> list[str]:

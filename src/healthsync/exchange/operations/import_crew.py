@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,6 +22,8 @@ from healthsync.infrastructure.telemetry import logger
 
 _ALONE = 8
 """Portions that are stored before helpers are started: each takes seconds to start and a hundred megabytes."""
+_AT_ONCE = 2
+"""Portions that this process is at: while the database has one, it reads and judges the other."""
 _AT_A_HELPER = 2
 """Portions that a helper has: one it works on, and the next, so that it never waits for this process."""
 
@@ -70,12 +71,17 @@ _PLACE = ("pass", "file", "line", "offset")
 
 
 class Crew:
-    """Those who store the portions of one job: this process, and up to `helpers` more that `start` starts."""
+    """Those who store the portions of one job: this process, and up to `helpers` more that `start` starts: at once for
+    what is known to be `large`."""
 
-    def __init__(self, job: Job, store: Store, start: Start | None, helpers: int) -> None:
+    def __init__(self, job: Job, store: Store, start: Start | None, helpers: int, *, large: bool = False) -> None:
         self._job, self._store, self._start = job, store, start
         self._wanted = helpers if start is not None else 0
-        self._helpers: list[Piped] = []
+        self._alone = 0 if large else _ALONE
+        self._hiring: list[asyncio.Task[None]] = []
+        self._started: list[Piped] = []
+        self._ready: list[Piped] = []
+        self._at_work: tuple[asyncio.TaskGroup, _Shared] | None = None
         self._stored = 0
 
     async def work(self, portions: AsyncIterator[Portion]) -> None:
@@ -83,34 +89,53 @@ class Crew:
         source = _Shared(portions)
         try:
             async with asyncio.TaskGroup() as group:
-                for helper in self._helpers:
-                    self._engage(group, helper, source)
-                while (portion := await source.take()) is not None:
-                    await self._store(portion)
-                    source.stored(portion)
-                    self._stored += 1
-                    if self._stored == _ALONE:
-                        for _ in range(self._wanted):
-                            group.create_task(self._hire(group, source))
+                self._at_work = group, source
+                try:
+                    for helper in self._ready:
+                        self._engage(helper)
+                    self._hire_in_time()
+                    await asyncio.gather(*(self._store_here(source) for _ in range(_AT_ONCE)))
+                finally:
+                    self._at_work = None  # who comes now finds nothing to do
         except BaseExceptionGroup as problems:
             raise problems.exceptions[0] from None
 
     async def close(self) -> None:
         """Let the helpers end."""
-        await asyncio.gather(*(helper.close() for helper in self._helpers))
+        for hiring in self._hiring:
+            hiring.cancel()
+        await asyncio.gather(*self._hiring, return_exceptions=True)
+        await asyncio.gather(*(helper.close() for helper in self._started))
 
-    async def _hire(self, group: asyncio.TaskGroup, source: _Shared) -> None:
+    async def _store_here(self, source: _Shared) -> None:
+        while (portion := await source.take()) is not None:
+            await self._store(portion)
+            source.stored(portion)
+            self._stored += 1
+            self._hire_in_time()
+
+    def _hire_in_time(self) -> None:
+        if self._stored >= self._alone and not self._hiring:
+            self._hiring = [asyncio.create_task(self._hire()) for _ in range(self._wanted)]
+
+    async def _hire(self) -> None:
+        """Start one, without whom the work goes on until it is ready, and altogether if it never is."""
         assert self._start is not None
         helper = await self._start()
-        self._helpers.append(helper)
-        with suppress(ProcessGone):
-            claim = str(self._job.claim)
-            await _asked(helper, msgspec.msgpack.encode((str(self._job.id), claim)))
-            self._engage(group, helper, source)
+        self._started.append(helper)
+        try:
+            await _asked(helper, msgspec.msgpack.encode((str(self._job.id), str(self._job.claim))))
+        except (HealthSyncError, ProcessGone) as problem:
+            _log.warning("a process of an import did not begin", kind=self._job.kind, cause=type(problem).__name__)
+            return
+        self._ready.append(helper)
+        self._engage(helper)
 
-    def _engage(self, group: asyncio.TaskGroup, helper: Piped, source: _Shared) -> None:
-        for _ in range(_AT_A_HELPER):
-            group.create_task(self._hand_out(helper, source))
+    def _engage(self, helper: Piped) -> None:
+        if self._at_work is not None:
+            group, source = self._at_work
+            for _ in range(_AT_A_HELPER):
+                group.create_task(self._hand_out(helper, source))
 
     async def _hand_out(self, helper: Piped, source: _Shared) -> None:
         while (portion := await source.take()) is not None:

@@ -20,6 +20,7 @@ _RESTFUL = re.compile(
 
 _URI = re.compile(r"urn:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986 §3
 _LITERAL = b'"reference":"'  # as JSON is written here; inside a text its quotes are escaped
+_LOCAL = re.compile(rb'"reference":"(?:[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}|urn:uuid:[0-9a-f-]+|#[A-Za-z0-9.-]+)"')
 _STATED_TYPE = b'"type":"'
 _LINK = re.compile(r"""((?:href|src)\s*=\s*["'])(urn:[^"']+)""")
 
@@ -86,6 +87,11 @@ def texts(resource: dict[str, Any], written: bytes | None = None) -> list[str]:
     if any(b"\\" in text for text in found):
         return [text for _, text in referenced(resource)]
     return [text.decode() for text in found]
+
+
+def are_local(written: bytes) -> bool:
+    """Whether every reference in the JSON of a resource is plainly one to this server, this bundle or itself."""
+    return len(_LOCAL.findall(written)) == written.count(_LITERAL)
 
 
 def may_state_types(written: bytes) -> bool:

@@ -89,12 +89,13 @@ def _is_plainly_right(resource: dict[str, Any], written: bytes | None) -> bool:
     """Whether a resource is right in a way that is seen at once, as most are."""
     if not _screen(resource["resourceType"]).is_valid(resource):
         return False
-    contained = resource.get("contained", ())
-    for inner in contained:
+    written = written or json.dump(resource)
+    for inner in resource.get("contained", ()):
         if inner["resourceType"] not in resource_types() or not _screen(inner["resourceType"]).is_valid(inner):
             return False
-    written = written or json.dump(resource)
-    return all(invariants.plainly_holds(each, resource, written) for each in (resource, *contained))
+        if not invariants.plainly_holds(inner, resource, written):
+            return False
+    return invariants.plainly_holds(resource, resource, written)
 
 
 def _fits_schema(resource: dict[str, Any], path: str, issues: list[Issue]) -> bool:
