@@ -214,7 +214,6 @@ class Hub:
         await self.jobs.close()
         await self.notify_subscribers.close()
         await self.receive_message.close()
-        await self.audit.close()
 
 
 @asynccontextmanager

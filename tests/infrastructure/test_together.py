@@ -25,7 +25,29 @@ async def test_who_comes_while_an_act_is_under_way_shares_the_next():
     assert await ask(50) == 100
 
 
-async def test_several_acts_are_under_way_at_once_when_they_may_be():
+async def test_one_act_goes_beside_another_that_lasts_and_only_then():
+    begun: list[list[str]] = []
+    first_may_end = asyncio.Event()
+
+    async def slow(items: list[str]) -> Sequence[str]:
+        begun.append(items)
+        if "slow" in items:
+            await first_may_end.wait()
+        return items
+
+    ask = Together(slow, most=10, patience=0.001)
+    first = asyncio.create_task(ask("slow"))
+    await asyncio.sleep(0)
+    assert await asyncio.gather(ask("b"), ask("c")) == ["b", "c"]
+    assert begun == [["slow"], ["b", "c"]]
+    first_may_end.set()
+    await first
+    begun.clear()
+    await asyncio.gather(*map(ask, "defg"))
+    assert begun == [["d", "e", "f", "g"]]
+
+
+async def test_without_patience_everybody_waits_for_the_act_under_way():
     under_way = most = 0
 
     async def slow(items: list[int]) -> Sequence[int]:
@@ -36,8 +58,8 @@ async def test_several_acts_are_under_way_at_once_when_they_may_be():
         under_way -= 1
         return items
 
-    await asyncio.gather(*map(Together(slow, most=1, at_once=3), range(9)))
-    assert most == 3
+    await asyncio.gather(*map(Together(slow, most=1), range(9)))
+    assert most == 1
 
 
 async def test_each_has_his_own_outcome_and_a_fault_of_the_act_is_everyones():

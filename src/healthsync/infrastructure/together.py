@@ -20,23 +20,31 @@ class Together(Generic[T, R]):
     """Serves items by `serve`, which answers with a result or an exception for each, in their order; when it raises,
     the exception is everyone's.
 
-    most     items of one act: bounds its memory and its time
-    at_once  acts under way at the same time
+    most      items of one act: bounds its memory and its time
+    patience  seconds after which those who wait for an act that lasts get one beside it; None: never
     """
 
     def __init__(
-        self, serve: Callable[[list[T]], Awaitable[Sequence[R | BaseException]]], *, most: int, at_once: int = 1
+        self,
+        serve: Callable[[list[T]], Awaitable[Sequence[R | BaseException]]],
+        *,
+        most: int,
+        patience: float | None = None,
     ) -> None:
-        self._serve, self._most, self._at_once = serve, most, at_once
+        self._serve, self._most, self._patience = serve, most, patience
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._servants: set[asyncio.Task[None] | None] = set()
+        self._relief: asyncio.TimerHandle | None = None
 
     async def __call__(self, item: T) -> R:
         """The result for an item. Raises its exception; Unavailable when the hub stops first."""
-        fate: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        fate: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, fate))
-        if len(self._servants) < self._at_once:
-            self._servants.add(asyncio.create_task(self._run()))
+        if not self._servants:
+            self._begin()
+        elif self._patience is not None and self._relief is None and len(self._servants) == 1:
+            self._relief = loop.call_later(self._patience, self._relieve)
         return await fate
 
     async def close(self) -> None:
@@ -44,11 +52,26 @@ class Together(Generic[T, R]):
         while servants := [servant for servant in self._servants if servant is not None]:
             await asyncio.wait(servants)
 
+    def _begin(self) -> None:
+        self._servants.add(asyncio.create_task(self._run()))
+
+    def _relieve(self) -> None:
+        self._relief = None
+        if self._waiting:
+            self._begin()
+
+    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+        group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        if self._relief is not None:
+            self._relief.cancel()
+            self._relief = None
+        return group
+
     async def _run(self) -> None:
         group: list[tuple[T, asyncio.Future[R]]] = []
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                group = self._take()
                 await self._serve_group(group)
         finally:  # at once: who asks next must not count on a servant that has ended
             self._servants.discard(asyncio.current_task())

@@ -31,7 +31,6 @@ async def audit(database: Database, clock: FixedClock, heads_file: Path) -> Asyn
         database, clock, query_key=b"q" * 32, signing_key=b"s" * 32, hub_id="mercy", heads_file=heads_file
     )
     yield service
-    await service.close()
 
 
 @pytest.fixture

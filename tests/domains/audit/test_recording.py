@@ -270,7 +270,6 @@ async def test_a_caller_who_gives_up_leaves_its_event_in_the_log(database: Datab
     await asyncio.sleep(0)
     for caller in callers[::2]:
         caller.cancel()
-    await audit.close()
     outcomes = await asyncio.gather(*callers, return_exceptions=True)
     assert outcomes[1::2] == [None] * 5
     assert len(await rows(database, audit)) == 10
@@ -283,10 +282,10 @@ async def test_every_caller_has_an_error_of_its_own(superuser: asyncpg.Connectio
 
 
 async def test_a_fault_of_ours_reaches_those_who_wait_too(audit: AuditService, read: Read, monkeypatch):
-    async def broken(_database: Database, _entries: list[str]) -> None:
+    async def broken(*_what: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(store, "insert_and_commit", broken)
+    monkeypatch.setattr(Database, "write", broken)
     for _ in range(2):
         with pytest.raises(Unavailable):
             await audit.record_and_commit(read())

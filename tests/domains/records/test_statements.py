@@ -128,6 +128,35 @@ async def test_an_update_leaves_exactly_the_rows_of_the_new_version(database, pa
         }
 
 
+@with_database
+@given(
+    pairs=st.lists(_PAIRS, min_size=1, max_size=3),
+    others=st.lists(_OBSERVATIONS | _ORGANIZATIONS, min_size=1, max_size=2),
+)
+async def test_new_resources_and_new_versions_of_one_statement_have_exactly_their_rows(database, pairs, others):
+    async with database.transaction() as tx:
+        tx.later(INSERTION, first := [_new(one) for one, _ in pairs])
+        await tx.flush()
+        tx.later(INSERTION, new := [_new(one) for one in others])
+        tx.later(SUCCESSION, changed := [_next(change, other) for change, (_, other) in zip(first, pairs, strict=True)])
+        for change in (*new, *changed):
+            assert await _rows_of(tx, change.pid) == change.index
+
+
+@given(units=st.lists(st.tuples(_PAIRS, st.booleans()), min_size=2, max_size=6))
+def test_statements_of_several_resources_are_few_whatever_they_touch(units):
+    texts = set()
+    for at in range(1, len(units)):
+        waiting: dict = {}
+        for (one, other), is_new in units[at - 1 : at + 1]:
+            change = _new(one)
+            waiting.setdefault(INSERTION if is_new else SUCCESSION, []).append(
+                change if is_new else _next(change, other)
+            )
+        texts.add((frozenset(waiting), statement(waiting)[0]))
+    assert len(texts) == len({writers for writers, _ in texts})
+
+
 async def test_an_old_version_goes_to_history_as_it_was(database):
     first = _new({"resourceType": "Observation", "id": "o", "status": "final"})
     second = _next(first, {"resourceType": "Observation", "id": "o", "status": "amended"})

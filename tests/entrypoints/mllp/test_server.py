@@ -111,7 +111,6 @@ async def port(database: Database, tmp_path: Path) -> AsyncIterator[Port]:
     yield port
     await port.server.stop()
     await receive.close()
-    await audit.close()
 
 
 async def test_frames_in_one_write_are_answered_in_their_order(port: Port) -> None:

@@ -119,7 +119,6 @@ async def rig(database: Database, tmp_path: Path) -> AsyncIterator[Rig]:
         await tx.execute("CREATE TABLE stored (place bigint GENERATED ALWAYS AS IDENTITY, sequence bigint)")
     yield rig
     await rig.receive.close()
-    await audit.close()
 
 
 @pytest.fixture

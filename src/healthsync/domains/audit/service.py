@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,11 @@ from healthsync.domains.audit import canonical, fhir_view, heads, sequencer, sto
 from healthsync.domains.audit.model import Action, AuditEvent, AuditRow, MissingRow, Outcome, Proof, TreeHead
 from healthsync.domains.audit.publication import HeadsFile
 from healthsync.domains.audit.verification import Report, Verifier
-from healthsync.errors import NotFound, Unavailable
+from healthsync.errors import NotFound
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto import open_sealed, seal
 from healthsync.infrastructure.database import Database, Transaction
-from healthsync.infrastructure.together import Together
 
-_MOST_ENTRIES = 1000
 _TREATMENT_PAYMENT_OPERATIONS = frozenset({"TREAT", "ETREAT", "HPAYMT", "HOPERAT"})
 
 
@@ -44,7 +42,6 @@ class AuditService:
         self._query_key = query_key
         self._hub_id = hub_id
         self._published = HeadsFile(heads_file)
-        self._commit = Together(self._commit_together, most=_MOST_ENTRIES)
         self.public_key = heads.public_key(signing_key)
         self.sequencer = sequencer.Sequencer(
             database, clock, signing_key=signing_key, hub_id=hub_id, heads_file=heads_file
@@ -66,11 +63,7 @@ class AuditService:
 
         Raises Unavailable when it could not be written, or when that is not known: the answer must not leave then.
         """
-        await self._commit(self._entry(event))
-
-    async def close(self) -> None:
-        """Wait for the commits under way."""
-        await self._commit.close()
+        await store.insert_and_commit(self._database, [self._entry(event)])
 
     async def search(
         self,
@@ -154,13 +147,6 @@ class AuditService:
             async for row in store.all_rows(tx):
                 verifier.feed(row)
         return verifier.report()
-
-    async def _commit_together(self, entries: list[str]) -> Sequence[Unavailable | None]:
-        try:
-            await store.insert_and_commit(self._database, entries)
-        except Exception as fault:  # whatever it is: an access that is not recorded is not made
-            return [store.unwritten(fault) for _ in entries]
-        return [None] * len(entries)
 
     def _entry(self, event: AuditEvent) -> str:
         recorded_at = canonical.instant(self._clock.now())

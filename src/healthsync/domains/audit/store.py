@@ -44,12 +44,15 @@ def insert(tx: Transaction, entries: Sequence[str]) -> None:
 
 
 async def insert_and_commit(database: Database, entries: Sequence[str]) -> None:
-    """Append canonical entries in a transaction of their own, which one statement is: no round trips to begin and end.
+    """Append canonical entries in the next statement of those who write, or in one of their own.
 
-    Whatever it raises, it may not be known whether the commit was reached: see `unwritten`.
+    Raises Unavailable; it may not be known then whether the commit was reached.
     """
-    async with asyncio.timeout(WRITE_TIMEOUT_SECONDS), database.connection() as tx:
-        await tx.execute(_sql.insert_events, entries)
+    try:
+        async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
+            await database.write({_APPENDING: list(entries)}, lambda: None, {})
+    except Exception as fault:  # whatever it is: an access that is not recorded is not made
+        raise unwritten(fault) from fault
 
 
 async def try_sequencer_lock(tx: Transaction) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from healthsync.domains.records.errors import VersionConflict
@@ -56,9 +56,8 @@ _WORDS = "words text"
 """The text of an array, since arrays of different length cannot be sent as one; none for no words."""
 
 
-def _inserted(changes: Sequence[Change]) -> Parts:
-    alone = len(changes) == 1
-    parameters = _sent((*_HEAD, *_CONTENT, _WORDS), [*_heads(changes), *_contents(changes)])
+def _inserted(changes: Sequence[Change], *, alone: bool) -> Parts:
+    parameters = _sent((*_HEAD, *_CONTENT, _WORDS), [*_heads(changes), *_contents(changes)], alone)
     touched = _add_rows(parameters, ((c.pid, c.index, EMPTY) for c in changes), alone)
     return Parts(_insertion(alone, touched), parameters)
 
@@ -76,10 +75,9 @@ def _copied(changes: Sequence[Change]) -> Iterator[Copied]:
         yield Copied(table.name, [*table.columns, "pid"], rows)
 
 
-def _succeeded(changes: Sequence[Change]) -> Parts:
-    alone = len(changes) == 1
+def _succeeded(changes: Sequence[Change], *, alone: bool) -> Parts:
     columns = [[c.pid for c in changes], [c.replaces for c in changes], *_moved(changes), *_contents(changes)]
-    parameters = _sent((*_NEXT, *_CONTENT, _WORDS), columns)
+    parameters = _sent((*_NEXT, *_CONTENT, _WORDS), columns, alone)
     gone = _add_rows(parameters, ((c.pid, c.index_before, c.index) for c in changes), alone)
     come = _add_rows(parameters, ((c.pid, c.index, c.index_before) for c in changes), alone)
     parts = _succession(alone, gone, come)
@@ -128,9 +126,16 @@ _UNEXPECTED_ROWS = "HS001"
 """What `expect_rows` raises (migration 0005)."""
 
 
-INSERTION = Writer(_inserted, _conflict, copied=_copied)
+INSERTION = Writer(
+    lambda changes: _inserted(changes, alone=len(changes) == 1),
+    _conflict,
+    copied=_copied,
+    crowded=partial(_inserted, alone=False),
+)
 """Writes changes that are new resources, with content and index rows."""
-SUCCESSION = Writer(_succeeded, _conflict)
+SUCCESSION = Writer(
+    lambda changes: _succeeded(changes, alone=len(changes) == 1), _conflict, crowded=partial(_succeeded, alone=False)
+)
 """Writes changes that are new versions: the old ones go to history, index rows change by their difference. The
 statement fails when one was no longer at the version that its change replaces."""
 INDEXING = Writer(_indexed)
@@ -141,9 +146,9 @@ def _names(columns: Iterable[str]) -> list[str]:
     return [column.split(" ")[0] for column in columns]
 
 
-def _sent(names: Sequence[str], columns: _Columns) -> list[Any]:
+def _sent(names: Sequence[str], columns: _Columns, alone: bool) -> list[Any]:
     """Columns as they are sent: a single row goes as plain values, which cost less than arrays of one."""
-    if len(columns[0]) == 1:
+    if alone:
         return [column[0] for column in columns]
     return [_array(name.split(" ")[1], column) for name, column in zip(names, columns, strict=True)]
 
@@ -180,10 +185,17 @@ def _contents(changes: Sequence[Change]) -> _Columns:
     ]
 
 
-def _columns(kinds: Sequence[str], rows: list[tuple[Any, ...]]) -> _Columns:
+def _columns(kinds: Sequence[str], rows: list[tuple[Any, ...]]) -> Sequence[Any]:
+    if not rows:
+        return _no_rows(tuple(kinds))
     # In the order of the index: neighbours are written together.
-    columns = zip(*sorted(rows), strict=True) if rows else ((),) * len(kinds)
+    columns = zip(*sorted(rows), strict=True)
     return [_array(kind, column) for kind, column in zip(kinds, columns, strict=True)]
+
+
+@cache
+def _no_rows(kinds: tuple[str, ...]) -> Sequence[Any]:
+    return tuple(_array(kind, ()) for kind in kinds)
 
 
 def _array(kind: str, column: Iterable[Any]) -> Any:

@@ -51,12 +51,15 @@ class Writer:
     timeout   seconds after which the statement counts as failed
     copied    the same rows for COPY, which is cheaper for many of them and takes several round trips; None when the
               writer does more than add rows
+    crowded   `parts` for a statement with more than one row of writers that have this: in few forms, since each
+              combination of forms is a statement of its own, which is parsed and planned on each connection
     """
 
     parts: Callable[[Sequence[Any]], Parts]
     translate: Callable[[BaseException], Exception | None] | None = None
     timeout: float | None = None
     copied: Callable[[Sequence[Any]], Iterable[Copied]] | None = None
+    crowded: Callable[[Sequence[Any]], Parts] | None = None
 
 
 LEAST_COPIED = 50
@@ -88,7 +91,8 @@ def divided(waiting: Waiting) -> tuple[list[Copied], Waiting]:
 
 def statement(waiting: Waiting) -> tuple[str, list[Any]]:
     """One statement for all that waits, and its parameters."""
-    made = [writer.parts(rows) for writer, rows in waiting.items()]
+    is_crowded = sum(len(rows) for writer, rows in waiting.items() if writer.crowded is not None) > 1
+    made = [((is_crowded and writer.crowded) or writer.parts)(rows) for writer, rows in waiting.items()]
     made.sort(key=lambda parts: parts.expressions)  # they all see one snapshot: any order means the same
     text = _text(tuple((parts.expressions, parts.last, len(parts.parameters)) for parts in made))
     return text, [value for parts in made for value in parts.parameters]

@@ -30,12 +30,14 @@ _LISTEN_AGAIN_SECONDS = 0.5
 
 _MOST_ROWS_TOGETHER = 100
 """Rows of a unit of work that may travel with those of others: a large one would keep them waiting."""
-_MOST_UNITS, _MOST_LOOKUPS = 50, 200
+_MOST_UNITS, _MOST_LOOKUPS = 100, 200
 _AT_HAND = 4
 """Connections that go from one user to the next without asyncpg's pool, whose giving and taking back costs as much as a
 small statement; those beyond are the pool's, which closes what is idle for long."""
 _MOST_PLACES = 20
-_STATEMENTS_AT_ONCE = 2
+_STATEMENTS_AT_ONCE, _STATEMENT_PATIENCE_SECONDS = 2, 0.02
+"""Shared statements follow each other: the more travel with one, the less does each pay for its making and its commit.
+A second one goes beside one that lasts."""
 _LOCK_PATIENCE_MS = 200
 """What waits longer for a lock is written alone, so that those who travel with it need not wait."""
 
@@ -458,7 +460,7 @@ class Database:
         self._pool, self._shared = _Connections(pool), _Connections(shared)
         self.url = url
         self._listener = _Listener(url)
-        self._writing = Together(self._write_together, most=_MOST_UNITS, at_once=_STATEMENTS_AT_ONCE)
+        self._writing = Together(self._write_together, most=_MOST_UNITS, patience=_STATEMENT_PATIENCE_SECONDS)
         self._looking: dict[Lookup, Together[Places, list[asyncpg.Record]]] = {}
         self._looked_at: set[Lookup] = set()
 
