@@ -185,8 +185,6 @@ class Member(msgspec.Struct, frozen=True):
     keys_version: str = ""
     held: int | None = None
     """The version that speaks for it while its newest is held."""
-    written_by: int = 0
-    """The transaction that wrote it, where that was asked."""
 
     @property
     def key(self) -> int:
