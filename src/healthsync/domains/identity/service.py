@@ -261,10 +261,7 @@ class IdentityService:
             other = found.get(shown.patient_key)
             if other is None or how.score > other.comparison.score:
                 found[shown.patient_key] = Candidate(shown, each.enterprise_id, how)
-        judged = [
-            replace(one, comparison=replace(one.comparison, vetoes=tuple(sorted(against[one.enterprise_id]))))
-            for one in found.values()
-        ]
+        judged = [_against(one, tuple(sorted(against[one.enterprise_id]))) for one in found.values()]
         return sorted(judged, key=Candidate.order)[:most]
 
     async def rekey(self, tx: Transaction, count: int, load: LoadPatients) -> int:
@@ -597,6 +594,11 @@ class IdentityService:
         )
         store.save(tx, change, tokens, is_new=is_new)
         return tuple(sorted(key for key, member in before.items() if after[key].enterprise_id != member.enterprise_id))
+
+
+def _against(one: Candidate, vetoes: tuple[str, ...]) -> Candidate:
+    how = one.comparison
+    return one if how.vetoes == vetoes else replace(one, comparison=replace(how, vetoes=vetoes))
 
 
 class _Readings:
