@@ -746,7 +746,7 @@ class Disclose:
             return refusal
         rows: dict[str, StoredResource] = {}
         shown: dict[str, Disclosed] = {}
-        async with self._database.transaction(read_only=True) as tx:
+        async with self._database.unit_of_work() as tx:  # its looks are shared with those of others
 
             async def load(asked: Mapping[str, int | None]) -> dict[str, dict[str, Any]]:
                 unseen = {id_: held for id_, held in asked.items() if id_ not in rows}

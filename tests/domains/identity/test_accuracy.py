@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from healthsync.domains.identity import (
     ByWeights,
@@ -103,7 +103,7 @@ def test_weights_link_more_on_febrl_and_nobody_falsely(
 ) -> None:
     records = febrl(shared_data / "identity/febrl", *names)
     if not with_ssn:
-        records = [(person, replace(said, ssns=frozenset())) for person, said in records]
+        records = [(person, structs.replace(said, ssns=frozenset())) for person, said in records]
     pairs = decided(records)
     true_pairs = sum(n * (n - 1) // 2 for n in Counter(person for person, _ in records).values())
     linked = [same for same, how in pairs if how.links]

@@ -11,13 +11,13 @@ from healthsync.infrastructure.database import Database, Guard, Lookup, Outdated
 from healthsync.infrastructure.turns import Turns
 
 
-async def _still(tx: Transaction, rows: Sequence[int]) -> list[bool]:
-    """Whether what was read is what stands there; it is held until the commit."""
-    value = await tx.fetchval("SELECT value FROM stock FOR UPDATE")
-    return [row == value for row in rows]
+async def _hold(tx: Transaction, rows: Sequence[int]) -> set[int]:
+    await tx.fetchval("SELECT value FROM stock FOR UPDATE")
+    return set()
 
 
-STILL = Guard(_still)
+STILL = Guard(lambda rows: ("(SELECT value <> ANY ($1::int[]) FROM stock)", [list(rows)]), _hold)
+"""What was read is what stands there; it is held until the commit."""
 TAKE = Writer(lambda rows: Parts(("taken AS (INSERT INTO taken SELECT unnest($1::int[]))",), [list(rows)]))
 STOCK = Lookup("SELECT 0 AS place, value FROM stock WHERE 0 = ANY ($1::text::int[])", lambda row: row["place"], True)
 

@@ -18,6 +18,7 @@ class ConsentService:
     def __init__(self, clock: Clock, policy: ConsentPolicy) -> None:
         self._clock = clock
         self.policy = policy
+        self._has_met_any = False
 
     async def record(
         self, tx: Transaction, consent: Mapping[str, Any], given_for: int, person: Sequence[int]
@@ -33,8 +34,16 @@ class ConsentService:
         return directive
 
     async def align(self, tx: Transaction, person: Sequence[int]) -> None:
-        """After links changed: each source patient of a person is protected by what any of them decided."""
-        await store.align(tx, list(person))
+        """After links changed: each source patient of a person is protected by what any of them decided.
+
+        Until the first directive is met, nobody looks for some who can make sure when he writes that there are none.
+        """
+        members = list(person)
+        if (self._has_met_any or not tx.is_guarded) and await store.any_given(tx, members):
+            self._has_met_any = True
+            await store.align(tx, members)
+        elif tx.is_guarded:
+            store.none_given(tx, members)
 
     async def decision(self, tx: Transaction, patient_key: int, purpose: str) -> Decision:
         """Decide for one patient, with the reason."""

@@ -30,24 +30,31 @@ async def withdraw(tx: Transaction, consent_id: str) -> None:
     await tx.execute(_SQL.withdraw, consent_id)
 
 
-async def align(tx: Transaction, person: list[int]) -> None:
+async def any_given(tx: Transaction, person: Sequence[int]) -> bool:
+    """Whether anything was decided by or for a member of a person; directives are written at once, and none waits."""
+    text = _array(person)
+    return bool(await tx.look_up(_ANY_GIVEN, {text: (text,)}, beside=True))
+
+
+def none_given(tx: Transaction, person: Sequence[int]) -> None:
+    """Make sure of that when the unit of work writes."""
+    tx.guard(_NONE_GIVEN, _array(person))
+
+
+async def align(tx: Transaction, person: Sequence[int]) -> None:
     """Give every member of a person the directives given for any member, and none given for others."""
-    text = "{" + ",".join(map(str, person)) + "}"
-    if not await tx.look_up(_ANY_GIVEN, {text: (text,)}, beside=True):  # directives are written at once: none waits
-        if tx.is_guarded:
-            tx.guard(_NONE_GIVEN, text)
-        return
     await tx.execute(_SQL.forget_others, person)
     await tx.execute(_SQL.spread, person)
 
 
-async def _none_given(tx: Transaction, persons: Sequence[str]) -> list[bool]:
-    given = {row["person"] for row in await tx.look_up(_ANY_GIVEN, {text: (text,) for text in persons})}
-    return [text not in given for text in persons]
+def _array(keys: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, keys)) + "}"
 
 
 _ANY_GIVEN = Lookup(_SQL.any_given, lambda row: row["person"])
-_NONE_GIVEN = Guard(_none_given)
+_NONE_GIVEN = Guard(
+    lambda persons: (f"EXISTS ({_SQL.any_given})", ["{" + ",".join(f'"{text}"' for text in persons) + "}"])
+)
 
 
 async def directives(tx: Transaction, patient_key: int) -> list[Directive]:

@@ -107,9 +107,9 @@ def is_ssn(identifier: Mapping[str, Any]) -> bool:
 
 
 def _objects(values: object) -> Iterator[Mapping[str, Any]]:
-    if isinstance(values, (list, Iterable)):  # a list nearly always, and the second look is slow
-        return (value for value in values if isinstance(value, dict))
-    return iter(())
+    if values is None or not isinstance(values, (list, Iterable)):  # the last look is slow
+        return iter(())
+    return (value for value in values if isinstance(value, dict))
 
 
 def _squeezed(text: object) -> str:

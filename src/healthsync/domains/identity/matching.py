@@ -76,6 +76,8 @@ LINKING_RULES = frozenset({
     Rule.NAMED, Rule.CERTAIN, Rule.POINTS, Rule.PROBABLE,
 })  # fmt: skip
 
+_STRENGTHS: Mapping[Rule | None, int] = {**{rule: place for place, rule in enumerate(Rule)}, None: len(Rule)}
+
 CONFIDENCE = {
     Rule.IDENTIFIER: 0.99, Rule.SSN_FIRST_NAME: 0.99, Rule.SSN_BIRTH_DATE: 0.99, Rule.NAME_BIRTH_DATE_SEX: 0.95,
     Rule.NAME_BIRTH_DATE: 0.80, Rule.SSN: 0.50,
@@ -131,7 +133,7 @@ class Comparison:
     @property
     def strength(self) -> int:
         """The place of the rule, 0 the strongest."""
-        return list(Rule).index(self.rule) if self.rule else len(Rule)
+        return _STRENGTHS[self.rule]
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -410,15 +412,18 @@ def vetoes_between(
 
     Numbers that their authority merged are one: a number counts as a second one only if no member has it.
     """
-    merged = not _second_number(_together(one), _together(other))
     found = {
-        (a.patient_key, b.patient_key): tuple(
-            veto for veto in compare(a.demographics, b.demographics).vetoes if not (merged and veto == SECOND_NUMBER)
-        )
+        (a.patient_key, b.patient_key): vetoes
         for a, b in product(one, other)
         if decisions.get(pair(a.patient_key, b.patient_key)) is not Decision.MUST_LINK
+        and (vetoes := compare(a.demographics, b.demographics).vetoes)
     }
-    return {place: vetoes for place, vetoes in found.items() if vetoes}
+    if any(SECOND_NUMBER in vetoes for vetoes in found.values()) and not _second_number(
+        _together(one), _together(other)
+    ):
+        others = {place: tuple(veto for veto in vetoes if veto != SECOND_NUMBER) for place, vetoes in found.items()}
+        found = {place: vetoes for place, vetoes in others.items() if vetoes}
+    return found
 
 
 def _best(
@@ -435,7 +440,7 @@ def _best(
         return None, []
     forbidding = vetoes_between([newcomer], profiles, decisions, compare).values()
     vetoes = tuple(sorted({veto for of_pair in forbidding for veto in of_pair}))
-    compared = [(key, replace(how, vetoes=vetoes)) for key, how in alike]
+    compared = [(key, how if how.vetoes == vetoes else replace(how, vetoes=vetoes)) for key, how in alike]
     linking = [found for found in compared if found[1].links]
     if linking:
         key, how = min(linking, key=lambda found: (found[1].strength, len(found[1].reasons), found[0]))

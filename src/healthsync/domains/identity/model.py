@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -44,8 +44,7 @@ class Address(NamedTuple):
     postal_code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Demographics:
+class Demographics(msgspec.Struct, frozen=True):
     """What a record says of a person, normalised: every value it ever gave; placeholders are absent."""
 
     identifiers: frozenset[PatientIdentifier] = frozenset()
@@ -69,7 +68,7 @@ class Demographics:
 
     def __or__(self, other: Demographics) -> Demographics:
         """What two records of one patient say together."""
-        return Demographics(*(getattr(self, part.name) | getattr(other, part.name) for part in fields(self)))
+        return Demographics(*(getattr(self, name) | getattr(other, name) for name in self.__struct_fields__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +184,6 @@ class Member(msgspec.Struct, frozen=True):
     keys_version: str = ""
     held: int | None = None
     """The version that speaks for it while its newest is held."""
-    written_by: int = 0
-    """The transaction that wrote it, where that was asked."""
 
     @property
     def key(self) -> int:

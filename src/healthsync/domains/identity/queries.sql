@@ -34,10 +34,10 @@ WHERE p.fingerprint = wanted.fingerprint::text[]
     AND NOT EXISTS (SELECT FROM identity_task t
         WHERE t.other_patient_key = p.patient_key AND t.state IN ('open', 'claimed', 'second'));
 
--- name: candidates
+-- name: sharing
 -- Who may be the person of each of some records ($1 their keys) with these numbers and block keys ($2, $3: the texts of
--- arrays), at most $5 for each, those first that share most. A key with more than $4 patients says nothing about a person:
--- it is passed over and counted (a row without a patient tells how many).
+-- arrays), at most $5 for each, those first that share most: what `candidates` and `candidates_and_members` begin with. A
+-- key with more than $4 patients says nothing about a person: it is passed over and counted.
 WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest($1::text::bigint[], $2::text::text[], $3::text::text[], $4::text::int[], $5::text::int[])
         AS wanted (record, numbers, keys, block, most)
@@ -51,19 +51,42 @@ WITH wanted AS MATERIALIZED (
     SELECT record, i.patient_key, 100 FROM wanted CROSS JOIN LATERAL unnest(numbers::bigint[]) AS number (token)
     CROSS JOIN LATERAL (SELECT * FROM identity_identifier WHERE token = number.token OFFSET 0) i
 ), best AS (
-    SELECT record, patient_key, sum(keys) AS keys,
-        row_number() OVER (PARTITION BY record ORDER BY sum(keys) DESC, patient_key) AS place
+    SELECT record, patient_key, row_number() OVER (PARTITION BY record ORDER BY sum(keys) DESC, patient_key) AS place
     FROM hit WHERE patient_key <> record GROUP BY record, patient_key
 ), found AS (
-    SELECT best.record, best.keys, best.place, p.*, h.version AS held
-    FROM best CROSS JOIN LATERAL (SELECT * FROM identity_patient WHERE patient_key = best.patient_key LIMIT 1) p
+    SELECT wanted.record, best.place, p.*, h.version AS held
+    FROM wanted JOIN best ON best.record = wanted.record AND best.place <= wanted.most
+    CROSS JOIN LATERAL (SELECT * FROM identity_patient WHERE patient_key = best.patient_key LIMIT 1) p
     LEFT JOIN identity_held h ON h.patient_key = p.patient_key
     WHERE p.fingerprint <> '{}'
+), hot AS (
+    SELECT record, count(*) AS hot FROM block WHERE cardinality(patients) > block GROUP BY record
 )
-SELECT wanted.record, f.patient_key, f.patient_id, f.source, f.enterprise_id, f.retired_into, f.held,
-    (SELECT count(*) FROM block WHERE block.record = wanted.record AND cardinality(patients) > block.block) AS hot
-FROM wanted LEFT JOIN found f ON f.record = wanted.record AND f.place <= wanted.most
-ORDER BY wanted.record, f.keys DESC, f.patient_key;
+
+-- name: candidates
+-- These patients, the likeliest first (a row without a patient tells how many keys were passed over).
+SELECT wanted.record, f.patient_key, f.patient_id, f.source, f.enterprise_id, f.retired_into, f.held, hot.hot
+FROM wanted LEFT JOIN found f USING (record) LEFT JOIN hot USING (record)
+ORDER BY wanted.record, f.place
+
+-- name: candidates_and_members
+-- The same with all members of their persons, as `members_with` tells them; who is no candidate has no place.
+, member AS MATERIALIZED (
+    SELECT person.record, m.*
+    FROM (SELECT DISTINCT record, enterprise_id FROM found) person
+    CROSS JOIN LATERAL (
+        SELECT *, xmin::text::bigint AS written_by FROM identity_patient
+        WHERE enterprise_id = person.enterprise_id OFFSET 0) m
+)
+SELECT wanted.record AS near, m.*, f.place, h.version AS held, hot.hot,
+    (SELECT json_object_agg(d.other_patient_key, d.kind) FROM identity_decision d
+        WHERE d.patient_key = m.patient_key) AS decided,
+    (SELECT json_object_agg(r.other_patient_key, r.reasons) FROM identity_review r
+        WHERE r.patient_key = m.patient_key) AS flagged
+FROM wanted LEFT JOIN member m ON m.record = wanted.record
+LEFT JOIN found f ON f.record = m.record AND f.patient_key = m.patient_key
+LEFT JOIN identity_held h ON h.patient_key = m.patient_key LEFT JOIN hot ON hot.record = wanted.record
+ORDER BY wanted.record, m.patient_key
 
 -- name: hold_seen
 -- Hold some tokens ($1) and then some persons ($2, those that are there are told), each in ascending order.
@@ -73,21 +96,28 @@ SELECT person.enterprise_id FROM turn CROSS JOIN LATERAL (
     ORDER BY enterprise_id FOR UPDATE
 ) AS person;
 
--- name: as_held
--- Who has one of these block keys ($1) or numbers ($2), and the members of these persons ($3) with who wrote each;
--- of a key or number up to $4.
-SELECT wanted.token, NULL::uuid AS enterprise_id, b.patient_key, NULL::bigint AS written_by
-FROM unnest($1::text::bigint[]) AS wanted (token)
-CROSS JOIN LATERAL (SELECT patient_key FROM identity_block_key WHERE token = wanted.token LIMIT $4) b
-UNION ALL
-SELECT wanted.token, NULL, i.patient_key, NULL
-FROM unnest($2::text::bigint[]) AS wanted (token)
-CROSS JOIN LATERAL (SELECT patient_key FROM identity_identifier WHERE token = wanted.token LIMIT $4) i
-UNION ALL
-SELECT NULL, wanted.person, m.patient_key, m.written_by
-FROM unnest($3::text::uuid[]) AS wanted (person) CROSS JOIN LATERAL (
-    SELECT patient_key, xmin::text::bigint AS written_by FROM identity_patient WHERE enterprise_id = wanted.person OFFSET 0
-) m;
+-- name: changed
+-- Whether anybody came under the block keys ($1) or numbers ($2) of some records whom they did not meet ($3: each the texts
+-- of arrays), or one of these persons ($4) has other members now ($5), or members who were written or are held anew.
+EXISTS (
+    SELECT FROM unnest($1::text::text[], $2::text::text[], $3::text::text[]) AS record (keys, numbers, met)
+    WHERE EXISTS (
+        SELECT FROM unnest(record.keys::bigint[]) AS key (token)
+        CROSS JOIN LATERAL (SELECT patient_key FROM identity_block_key WHERE token = key.token OFFSET 0) b
+        WHERE b.patient_key <> ALL (record.met::bigint[])
+    ) OR EXISTS (
+        SELECT FROM unnest(record.numbers::bigint[]) AS number (token)
+        CROSS JOIN LATERAL (SELECT patient_key FROM identity_identifier WHERE token = number.token OFFSET 0) i
+        WHERE i.patient_key <> ALL (record.met::bigint[])
+    )
+) OR EXISTS (
+    SELECT FROM unnest($4::text::uuid[], $5::text::text[]) AS person (enterprise_id, members)
+    WHERE person.members IS DISTINCT FROM (
+        SELECT string_agg(concat_ws(':', m.patient_key, m.written_by, h.version), ',' ORDER BY m.patient_key)
+        FROM (SELECT patient_key, xmin::text AS written_by FROM identity_patient
+            WHERE enterprise_id = person.enterprise_id OFFSET 0) m
+        LEFT JOIN identity_held h ON h.patient_key = m.patient_key)
+)
 
 -- name: survivors
 -- The active patient that each of these leads to.
@@ -107,17 +137,15 @@ ORDER BY enterprise_id FOR UPDATE;
 
 -- name: members_with
 -- All members of the persons of some patients, the keys of each group of whom are the text of an array: each with the
--- version that speaks for it while its newest is held, who wrote it, and what was decided and is to be looked at between
--- it and others, by the key of the other. Others who are no members are left out by the caller: a person of a hundred
+-- version that speaks for it while its newest is held, and what was decided and is to be looked at between it and others, by
+-- the key of the other. Others who are no members are left out by the caller: a person of a hundred
 -- members would be asked for ten thousand pairs here.
 WITH member AS MATERIALIZED (
     SELECT wanted.patients, m.*
     FROM unnest($1::text::text[]) AS wanted (patients)
     CROSS JOIN LATERAL (
         SELECT DISTINCT enterprise_id FROM identity_patient WHERE patient_key = ANY(wanted.patients::bigint[])) person
-    CROSS JOIN LATERAL (
-        SELECT *, xmin::text::bigint AS written_by FROM identity_patient
-        WHERE enterprise_id = person.enterprise_id OFFSET 0) m
+    CROSS JOIN LATERAL (SELECT * FROM identity_patient WHERE enterprise_id = person.enterprise_id OFFSET 0) m
 )
 SELECT member.*, h.version AS held,
     (SELECT json_object_agg(d.other_patient_key, d.kind) FROM identity_decision d

@@ -180,9 +180,11 @@ class IdentityService:
 
         # (2) Everyone it could be, and what was decided about them.
         compare, seen = remembering(self._compare), dict[str, Demographics]()
-        near, met = ({}, []) if alone else await self._alike(tx, said, tokens, load, compare, seen)
+        met, rows = ([], []) if alone else await self._near(tx, tokens, with_members=unheld)
+        near = await self._alike(said, met, load, compare, seen)
         keys = {key for key, how in near.items() if how.links} | (set() if is_new else {patient_key})
-        ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key, unheld=unheld)
+        known = rows if unheld else None
+        ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key, known)
 
         # (3) Another person under the old number is looked at before anything is linked.
         changed = contradicted(known_as, fingerprint)
@@ -193,15 +195,15 @@ class IdentityService:
             matches, flags = _judge(patient_key, said, others, ledger.state, compare)
             while unlocked := _unlocked(matches, members, keys):  # what its records say together made the link
                 keys |= unlocked
-                ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key, unheld=unheld)
+                ledger, members, others = await self._those(tx, keys, near, load, seen, patient_key, known)
                 matches, flags = _judge(patient_key, said, others, ledger.state, compare)
 
         joins = {member.enterprise_id for member in members if member.key in keys}
         if unheld and len(joins) > 1:  # then it counts too what was decided between their members
             await tx.begin()
             return await self.register(tx, patient_key, patient_id, source, patient, load, is_new=True)
-        if unheld and not alone:
-            tx.guard(store.UNCHANGED, store.seen(tokens, met, members, joins))
+        if unheld and (tokens.locks or joins):
+            tx.guard(store.UNCHANGED, store.seen(tokens, (each.patient.patient_key for each in met), rows, joins))
 
         if again:
             flags = [*flags, *_unsupported(patient_key, said, others, ledger.state, compare, flags)]
@@ -248,7 +250,7 @@ class IdentityService:
         """
         said = self._said(patient)
         tokens = self._tokens(NOBODY, "", said)
-        near = await self._near(tx, tokens)
+        near, _ = await self._near(tx, tokens)
         loaded = await load({each.patient.patient_id: each.held for each in near}) if near else {}
         retired = [each.patient.patient_key for each in near if each.retired_into is not None]
         active = await store.survivors(tx, retired) if retired else {}
@@ -263,10 +265,7 @@ class IdentityService:
             other = found.get(shown.patient_key)
             if other is None or how.score > other.comparison.score:
                 found[shown.patient_key] = Candidate(shown, each.enterprise_id, how)
-        judged = [
-            replace(one, comparison=replace(one.comparison, vetoes=tuple(sorted(against[one.enterprise_id]))))
-            for one in found.values()
-        ]
+        judged = [_against(one, tuple(sorted(against[one.enterprise_id]))) for one in found.values()]
         return sorted(judged, key=Candidate.order)[:most]
 
     async def rekey(self, tx: Transaction, count: int, load: LoadPatients) -> int:
@@ -498,33 +497,36 @@ class IdentityService:
     def _tokens(self, patient_key: int, source: str, said: Demographics) -> Tokens:
         return tokens_of(self._index, patient_key, source, said, self._own_keys)
 
-    async def _near(self, tx: Transaction, tokens: Tokens) -> list[store.Near]:
-        near, hot = await store.candidates(tx, tokens, block=LARGEST_BLOCK, most=MOST_CANDIDATES)
+    async def _near(
+        self, tx: Transaction, tokens: Tokens, *, with_members: bool = False
+    ) -> tuple[list[store.Near], store.Rows]:
+        """Who shares a token with a record, and `with_members` all members of their persons."""
+        if with_members:
+            near, hot, rows = await store.candidates_and_members(tx, tokens, block=LARGEST_BLOCK, most=MOST_CANDIDATES)
+        else:
+            near, hot = await store.candidates(tx, tokens, block=LARGEST_BLOCK, most=MOST_CANDIDATES)
+            rows = []
         if hot:
             _hot_keys.inc(hot)
-        return near
+        return near, rows
 
     async def _alike(
         self,
-        tx: Transaction,
         said: Demographics,
-        tokens: Tokens,
+        near: Sequence[store.Near],
         load: LoadPatients,
         compare: Compare,
         seen: dict[str, Demographics],
-    ) -> tuple[dict[int, Comparison], list[int]]:
-        """Those among who shares a token with a record that a link or a flag may concern, by key, and the keys of all;
-        `seen` gets what all of them say."""
-        near = await self._near(tx, tokens)
+    ) -> dict[int, Comparison]:
+        """Those of `near` that a link or a flag may concern, by key; `seen` gets what all of them say."""
         loaded = await load({each.patient.patient_id: each.held for each in near}) if near else {}
         by_id = {each.patient.patient_id: each.patient for each in near}
         seen |= {id_: self._read(by_id[id_], patient) for id_, patient in loaded.items()}
-        found = {
+        return {
             each.patient.patient_key: how
             for each in near
             if (id_ := each.patient.patient_id) in seen and (how := compare(said, seen[id_])).rule
         }
-        return found, [each.patient.patient_key for each in near]
 
     async def _those(
         self,
@@ -534,23 +536,24 @@ class IdentityService:
         load: LoadPatients,
         seen: Mapping[str, Demographics],
         but: int,
-        *,
-        unheld: bool,
+        known: store.Rows | None,
     ) -> tuple[Ledger, list[Member], dict[int, Demographics]]:
-        """The persons of `keys`, which are locked (`unheld`: at the end), and of `near`, which are not: whom nothing
-        will be linked with is only told about, and households that arrive together need not wait for each other. `seen`
-        is what candidates said before anything was locked."""
-        if unheld:
-            members, state = await store.persons_seen(tx, {*keys, *near})
+        """The persons of `keys`, which are locked, and of `near`, which are not: whom nothing will be linked with is
+        only told about, and households that arrive together need not wait for each other. With `known`, their members
+        as they came with the candidates, nothing is locked before the end. `seen` is what candidates said before
+        anything was locked."""
+        if known is not None:
+            members, state = store.persons_among(tx, known, {*keys, *near})
         else:
             members, state = await store.persons_of(tx, keys, near) if keys or near else ([], LinkState())
-        locked = {member.enterprise_id for member in members if member.key in keys}
         speaking = {
             member.patient.patient_id: member
             for member in members
             if member.fingerprint and member.key != but  # of a deleted record nothing is left
         }
-        # Who is locked now may have changed since he was opened: his fingerprint tells.
+        # Who is locked now may have changed since he was opened: his fingerprint tells. Who came with the candidates
+        # was opened after that, and whether he is still as he was then is made sure of at the end.
+        locked = {member.enterprise_id for member in members if member.key in keys} if known is None else ()
         opened = {
             id_: seen[id_]
             for id_, one in speaking.items()
@@ -612,6 +615,11 @@ class IdentityService:
         )
         store.save(tx, change, tokens, is_new=is_new)
         return tuple(sorted(key for key, member in before.items() if after[key].enterprise_id != member.enterprise_id))
+
+
+def _against(one: Candidate, vetoes: tuple[str, ...]) -> Candidate:
+    how = one.comparison
+    return one if how.vetoes == vetoes else replace(one, comparison=replace(how, vetoes=vetoes))
 
 
 class _Readings:

@@ -27,7 +27,10 @@ from healthsync.domains.identity.model import (
 from healthsync.infrastructure.database import Guard, Lookup, Parts, Queries, Transaction, Writer
 
 _SQL = Queries("healthsync.domains.identity")
-_CANDIDATES = Lookup(_SQL.candidates, lambda row: row["record"], gathers=True)
+_CANDIDATES = Lookup(f"{_SQL.sharing}\n{_SQL.candidates}", lambda row: row["record"], gathers=True)
+_CANDIDATES_AND_MEMBERS = Lookup(
+    f"{_SQL.sharing}\n{_SQL.candidates_and_members}", lambda row: row["near"], gathers=True
+)
 _SETTLED = Lookup(_SQL.settled, lambda row: row["patient_key"])
 _MEMBERS_WITH = Lookup(_SQL.members_with, lambda row: row["patients"])
 
@@ -80,15 +83,30 @@ class Near:
 async def candidates(tx: Transaction, tokens: Tokens, *, block: int, most: int) -> tuple[list[Near], int]:
     """At most `most` patients that share a number or a block key, those first that share most, and how many keys were
     passed over because more than `block` patients have them."""
+    rows = await _sharing(tx, _CANDIDATES, tokens, block, most)
+    return [_near(row) for row in rows if row["patient_key"] is not None], rows[0]["hot"] or 0
+
+
+Rows = Sequence[asyncpg.Record]
+
+
+async def candidates_and_members(
+    tx: Transaction, tokens: Tokens, *, block: int, most: int
+) -> tuple[list[Near], int, Rows]:
+    """The same, and all members of their persons, as `persons_among` reads them."""
+    rows = await _sharing(tx, _CANDIDATES_AND_MEMBERS, tokens, block, most)
+    near = sorted((row for row in rows if row["place"] is not None), key=lambda row: row["place"])
+    return [_near(row) for row in near], rows[0]["hot"] or 0, rows
+
+
+async def _sharing(tx: Transaction, lookup: Lookup, tokens: Tokens, block: int, most: int) -> Rows:
     record = tokens.patient_key or next(_NOBODY_YET)
     numbers, keys = _array(tokens.shared_identifiers), _array(tokens.block_keys)
-    rows = await tx.look_up(_CANDIDATES, {record: (record, numbers, keys, block, most)})
-    near = [
-        Near(_source_patient(row), row["enterprise_id"], row["retired_into"], row["held"])
-        for row in rows
-        if row["patient_key"] is not None
-    ]
-    return near, rows[0]["hot"]
+    return await tx.look_up(lookup, {record: (record, numbers, keys, block, most)})
+
+
+def _near(row: asyncpg.Record) -> Near:
+    return Near(_source_patient(row), row["enterprise_id"], row["retired_into"], row["held"])
 
 
 _NOBODY_YET = count(-1, -1)
@@ -112,12 +130,13 @@ async def persons_of(
         rows = await _members_with(tx, {*keys, *also})
         if {row["enterprise_id"] for row in rows if row["patient_key"] in keys} <= locked:  # nobody moved meanwhile
             return _persons(tx, rows)
-    return await persons_seen(tx, also)
+    return _persons(tx, await _members_with(tx, also) if also else [])
 
 
-async def persons_seen(tx: Transaction, keys: Collection[int]) -> tuple[list[Member], LinkState]:
-    """The same of `keys`, with nothing locked."""
-    return _persons(tx, await _members_with(tx, keys) if keys else [])
+def persons_among(tx: Transaction, rows: Rows, keys: Collection[int]) -> tuple[list[Member], LinkState]:
+    """The same of `keys`, as candidates were told with their members, and nothing is locked."""
+    persons = {row["enterprise_id"] for row in rows if row["patient_key"] in keys}
+    return _persons(tx, [row for row in rows if row["enterprise_id"] in persons])
 
 
 async def _members_with(tx: Transaction, keys: Collection[int]) -> list[asyncpg.Record]:
@@ -127,55 +146,58 @@ async def _members_with(tx: Transaction, keys: Collection[int]) -> list[asyncpg.
 
 class Seen(NamedTuple):
     """What a new patient was decided by while nothing of it was held: whom it met under its numbers and keys, and the
-    persons that it may join, each with its members and who wrote them."""
+    persons that it may join, each with its members, who wrote them, and which of their versions is held."""
 
     tokens: Tokens
-    met: frozenset[int]
-    persons: Mapping[UUID, set[tuple[int, int]]]
+    met: tuple[int, ...]
+    persons: Mapping[UUID, str]
 
 
-def seen(tokens: Tokens, met: Iterable[int], members: Iterable[Member], persons: Collection[UUID]) -> Seen:
-    """That of a patient with these tokens who met `met`, and may join these persons, whose members are among others."""
-    known: dict[UUID, set[tuple[int, int]]] = {person: set() for person in persons}
-    for member in members:
-        if member.enterprise_id in known:
-            known[member.enterprise_id].add((member.key, member.written_by))
-    return Seen(tokens, frozenset(met), known)
-
-
-_MOST_MET = 1_000
-"""Patients under a key that are told; who was decided about by fewer of them is to be decided about anew."""
-
-
-async def _hold(tx: Transaction, rows: Sequence[Seen]) -> list[bool]:
-    """Hold tokens and persons as a registration does that holds them from the start. Whoever came under one of the
-    tokens since, and whatever changed about a member, makes what was decided outdated; so does another row before."""
-    keys = {token for row in rows for token in row.tokens.locked}
-    numbers = {token for row in rows for token in row.tokens.shared_identifiers}
-    persons = _array(sorted({str(person) for row in rows for person in row.persons}))
-    await tx.fetch(_SQL.hold_seen, _array(sorted(keys | numbers)), persons)
-    met: dict[int, set[int]] = {}
-    members: dict[UUID, set[tuple[int, int]]] = {}
-    for row in await tx.fetch(_SQL.as_held, _array(keys), _array(numbers), persons, _MOST_MET):
-        if row["token"] is not None:
-            met.setdefault(row["token"], set()).add(row["patient_key"])
-        else:
-            members.setdefault(row["enterprise_id"], set()).add((row["patient_key"], row["written_by"]))
-    taken: set[int | UUID] = set()
-    stands = []
+def seen(tokens: Tokens, met: Iterable[int], rows: Rows, persons: Collection[UUID]) -> Seen:
+    """That of a patient with these tokens who met `met`, and may join these persons, whose members are among `rows`."""
+    of_persons: dict[UUID, list[asyncpg.Record]] = {person: [] for person in persons}
     for row in rows:
+        if row["enterprise_id"] in of_persons:
+            of_persons[row["enterprise_id"]].append(row)
+    return Seen(tokens, tuple(met), {person: _told(members) for person, members in of_persons.items()})
+
+
+def _told(members: Rows) -> str:
+    return ",".join(
+        f"{row['patient_key']}:{row['written_by']}" + ("" if row["held"] is None else f":{row['held']}")
+        for row in members
+    )
+
+
+async def _hold(tx: Transaction, rows: Sequence[Seen]) -> set[int]:
+    """Hold tokens and persons as a registration does that holds them from the start. Who shares one with a row before
+    gives way to it."""
+    keys = {token for row in rows for token in row.tokens.locks}
+    persons = sorted({str(person) for row in rows for person in row.persons})
+    await tx.fetch(_SQL.hold_seen, _array(sorted(keys)), _array(persons))
+    taken: set[int | UUID] = set()
+    gives_way = set()
+    for place, row in enumerate(rows):
         names = {*row.tokens.locks, *row.persons}
-        stands.append(
-            taken.isdisjoint(names)
-            and all(met.get(token, set()) <= row.met for token in row.tokens.locks)
-            and all(members.get(person) == known for person, known in row.persons.items())
-        )
+        if not taken.isdisjoint(names):
+            gives_way.add(place)
         taken |= names
-    return stands
+    return gives_way
 
 
-UNCHANGED = Guard(_hold)
-"""Of Seen: what was decided by is held, and as it was."""
+def _changed(rows: Sequence[Seen]) -> tuple[str, Sequence[Any]]:
+    persons = [of_person for row in rows for of_person in row.persons.items()]
+    return _SQL.changed, [
+        _texts(_array(row.tokens.locked) for row in rows),
+        _texts(_array(row.tokens.shared_identifiers) for row in rows),
+        _texts(_array(row.met) for row in rows),
+        _array(person for person, _ in persons),
+        _texts(members for _, members in persons),
+    ]
+
+
+UNCHANGED = Guard(_changed, _hold)
+"""Of Seen: nobody came under one of the tokens since, and nothing changed about a member."""
 
 
 def _persons(tx: Transaction, rows: Sequence[asyncpg.Record]) -> tuple[list[Member], LinkState]:
@@ -421,6 +443,11 @@ def _array(values: Iterable[object]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
+def _texts(values: Iterable[str]) -> str:
+    """The same of texts without quotes and backslashes."""
+    return _array(f'"{value}"' for value in values)
+
+
 def _paired(place: tuple[int, int], **columns: object) -> dict[str, object]:
     return {"patient_key": place[0], "other_patient_key": place[1], **columns}
 
@@ -434,7 +461,6 @@ def _member(row: asyncpg.Record) -> Member:
         tuple(row["fingerprint"]),
         row["keys_version"],
         row["held"],
-        row.get("written_by", 0),
     )
 
 

@@ -8,7 +8,6 @@ the patient key, so that it compares a record with its own past and with nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from healthsync.domains.identity.block_keys import LOCKED, Block, block_keys
@@ -23,7 +22,7 @@ FURTHER_FIELDS = frozenset({"middles", "family_words", "addresses", "phones", "e
 OVERLAY_FIELDS = 2
 """So many personal fields that change at once mean another person under the old number (one: marriage, correction)."""
 
-_FIELDS = tuple(part.name for part in fields(Demographics))
+_FIELDS = Demographics.__struct_fields__
 _SEPARATOR = "\x1f"
 
 

@@ -8,11 +8,15 @@ written, and to do it all again, holding, should it have changed. So several uni
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from healthsync.infrastructure.database.deferred import Parts, Waiting, Writer
 
 if TYPE_CHECKING:
     from healthsync.infrastructure.database.pool import Transaction
+
+_CHANGED = "HS002"
+"""What `outdated()` raises (migration 0034)."""
 
 
 class Outdated(Exception):
@@ -20,23 +24,48 @@ class Outdated(Exception):
     `repeats`, so that it holds what it looks at."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Guard:
-    """Holds what rows name until the end of the transaction, all in one order, and tells of each whether it is as it
-    was. What several units look at may be the same: of those the first alone may hear that it is."""
+    """What units of work decided by, as rows.
 
-    hold: Callable[[Transaction, Sequence[Any]], Awaitable[Sequence[bool]]]
+    hold    holds what rows name until the end of the transaction, all in one order. What several look at may be the
+            same: of those the first alone may go on, and the places of the others are the answer; None holds nothing
+    changed a condition, with its parameters, that is true when for any of some rows something is not as it was. The
+            statement that writes asks it: it sees what was committed before everything was held
+    """
+
+    def __init__(
+        self,
+        changed: Callable[[Sequence[Any]], tuple[str, Sequence[Any]]],
+        hold: Callable[[Transaction, Sequence[Any]], Awaitable[set[int]]] | None = None,
+    ) -> None:
+        self.hold = hold
+
+        def check(rows: Sequence[Any]) -> Parts:
+            condition, parameters = changed(rows)
+            return Parts((), parameters, f"CASE WHEN {condition} THEN outdated() END")
+
+        self.check = Writer(check, _translated)
+        """Writes nothing, and fails the statement in which something has changed."""
 
 
 Guarded = dict[Guard, list[Any]]
 """What a unit of work decided by, for each guard."""
 
 
-async def outdated(tx: Transaction, units: Sequence[Guarded]) -> set[int]:
-    """The places of the units of which something has changed; what the others decided by is held now."""
+async def hold(tx: Transaction, units: Sequence[Guarded]) -> set[int]:
+    """Hold what units decided by; the places of those that must give way to one before them."""
     gone: set[int] = set()
     for guard in dict.fromkeys(guard for unit in units for guard in unit):
-        rows = [(at, row) for at, unit in enumerate(units) for row in unit.get(guard, ())]
-        stands = await guard.hold(tx, [row for _, row in rows])
-        gone |= {at for (at, _), one in zip(rows, stands, strict=True) if not one}
+        if guard.hold is not None:
+            rows = [(at, row) for at, unit in enumerate(units) for row in unit.get(guard, ())]
+            gone |= {rows[place][0] for place in await guard.hold(tx, [row for _, row in rows])}
     return gone
+
+
+def checks(guarded: Guarded) -> Waiting:
+    """What asks whether all that is held is as it was."""
+    return {guard.check: rows for guard, rows in guarded.items()}
+
+
+def _translated(error: BaseException) -> Exception | None:
+    return Outdated() if getattr(error, "sqlstate", None) == _CHANGED else None

@@ -18,9 +18,9 @@ from typing import Any
 import asyncpg
 
 from healthsync.errors import ConfigurationError, Unavailable
-from healthsync.infrastructure.database import deferred
+from healthsync.infrastructure.database import deferred, guards
 from healthsync.infrastructure.database.deferred import Waiting, Writer
-from healthsync.infrastructure.database.guards import Guard, Guarded, Outdated, outdated
+from healthsync.infrastructure.database.guards import Guard, Guarded, Outdated
 from healthsync.infrastructure.together import Together
 from healthsync.infrastructure.turns import Turns
 
@@ -394,8 +394,9 @@ class _UnitOfWork(Transaction):
             self._began = self.connection.transaction()
             await self._began.start()
             guarded, self._guarded = self._guarded, {}
-            if guarded and await outdated(Transaction(self.connection), [guarded]):
-                raise Outdated
+            if guarded:
+                await guards.hold(Transaction(self.connection), [guarded])
+                await _write(self.connection, guards.checks(guarded))
 
     async def _connect(self) -> None:
         if self._connection is None:
@@ -622,15 +623,17 @@ _Unit = tuple[Waiting, Callable[[], None], Guarded]
 
 
 async def _write_guarded(connection: asyncpg.Connection, units: Sequence[_Unit]) -> set[int]:
-    """One statement for all units of which what is guarded is still as it was; the places of the others."""
+    """One statement for all units but those that must give way to one before them, the places of which are answered.
+    It fails where what another one decided by has changed."""
     guarded = [of_unit for _, _, of_unit in units]
     if not any(guarded):
         await _write(connection, _together(units))
         return set()
     async with connection.transaction():
-        gone = await outdated(Transaction(connection), guarded)
-        if len(gone) < len(units):
-            await _write(connection, _together([unit for at, unit in enumerate(units) if at not in gone]))
+        gone = await guards.hold(Transaction(connection), guarded)
+        stays = [unit for at, unit in enumerate(units) if at not in gone]
+        checked = deferred.merged([guards.checks(of_unit) for _, _, of_unit in stays])
+        await _write(connection, _together(stays) | checked)
     return gone
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.boosting import lightgbm, needs_boosting
 from tests.domains.identity.learning.reviews import MEASURES, WEIGHTS, always, compared, reviewed
 
@@ -63,7 +64,7 @@ def test_a_vector_says_how_each_field_agrees_and_how_much_is_told() -> None:
         first_names=frozenset({"signe"}), families=frozenset({"holm"}), birth_dates=frozenset({date(1967, 12, 13)}),
         sexes=frozenset({"female"}), phones=frozenset({"18595550133"}),
     )  # fmt: skip
-    other = replace(one, first_names=frozenset({"signy"}), sexes=frozenset({"male"}), phones=frozenset())
+    other = structs.replace(one, first_names=frozenset({"signy"}), sexes=frozenset({"male"}), phones=frozenset())
     signals = MEASURES.signals(levels_between(one, other), one, other)
     told = {
         feature.name: (value, meaning(at, value)) for at, (feature, value) in enumerate(zip(FEATURES, signals, strict=False))
