@@ -60,8 +60,9 @@ class Interoperate:
         if key is not None:
             await self._write.authorise(requester, Interaction.UPDATE, "Patient")
         incoming = Incoming({**patient, "id": id_}, "update", keeps=True, is_fresh=key is None)
-        async with self._write.unit() as tx:
-            stored = (await self._write.submit(tx, requester, "import-patient", [incoming]))[0]
+        (stored,) = await self._write.until_done(
+            [incoming.key], lambda tx: self._write.submit(tx, requester, "import-patient", [incoming])
+        )
         return stored, interop.from_fhir_patient(stored.resource)
 
     async def hl7_adt(self, requester: Requester, body: Mapping[str, Any]) -> dict[str, Any] | Refusal:

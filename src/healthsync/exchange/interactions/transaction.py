@@ -82,24 +82,27 @@ class RunTransaction:
         await self._authorise(requester, entries)  # (1)
         if not entries:
             return {}
-        async with self.write.unit() as tx:
-            conditional = {
-                entry.position: {} if _keeps_references(entry) else bundles.conditional_references(entry.resource or {})
-                for entry in entries
-            }
-            most = self.write.most_deleted
-            known = await self.write.conditions.resolve(  # (2)
-                tx, requester, _conditions(entries, conditional.values()), most=most
-            )
-            plans = await self._plans(tx, requester, entries, known)  # (3)
-            bundles.refuse_overlaps(f"{p.entry.type}/{id_}" for p in plans if p.changes for id_ in p.ids)
-            links = bundles.link_map(entries, {p.entry.position: f"{p.entry.type}/{p.ids[0]}" for p in plans if p.ids})
-            beside = Arriving([i.resource for p in plans for i in p.incoming if i.mode != "delete"], self.write.now())
-            for plan in plans:  # (4)
-                with _told_of(plan.entry):
-                    targets = _targets(conditional[plan.entry.position], known, beside)
-                    plan.incoming = [_linked(incoming, links, targets, plan.entry) for incoming in plan.incoming]
-            stored = iter(await self._store(tx, requester, plans))  # (5)
+        named = [(str(entry.type), entry.id) for entry in entries if entry.id is not None]
+        return await self.write.until_done(named, lambda tx: self._carried_out(tx, requester, entries))
+
+    async def _carried_out(self, tx: Transaction, requester: Requester, entries: Sequence[Entry]) -> dict[int, Answer]:
+        conditional = {
+            entry.position: {} if _keeps_references(entry) else bundles.conditional_references(entry.resource or {})
+            for entry in entries
+        }
+        most = self.write.most_deleted
+        known = await self.write.conditions.resolve(  # (2)
+            tx, requester, _conditions(entries, conditional.values()), most=most
+        )
+        plans = await self._plans(tx, requester, entries, known)  # (3)
+        bundles.refuse_overlaps(f"{p.entry.type}/{id_}" for p in plans if p.changes for id_ in p.ids)
+        links = bundles.link_map(entries, {p.entry.position: f"{p.entry.type}/{p.ids[0]}" for p in plans if p.ids})
+        beside = Arriving([i.resource for p in plans for i in p.incoming if i.mode != "delete"], self.write.now())
+        for plan in plans:  # (4)
+            with _told_of(plan.entry):
+                targets = _targets(conditional[plan.entry.position], known, beside)
+                plan.incoming = [_linked(incoming, links, targets, plan.entry) for incoming in plan.incoming]
+        stored = iter(await self._store(tx, requester, plans))  # (5)
         for plan in plans:
             each = [next(stored) for _ in plan.incoming]
             plan.answer = plan.answer or Answer(plan.entry.position, each[0] if each else None)
