@@ -35,7 +35,15 @@ from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentService
 from healthsync.domains.identity import IdentityService, LoadPatients, ReviewService, SourcePatient
 from healthsync.domains.privacy import DataKey
-from healthsync.domains.records import EVERYTHING, Change, RecordsService, StoredResource, Visibility, Wanted
+from healthsync.domains.records import (
+    EVERYTHING,
+    Change,
+    RecordsService,
+    StoredResource,
+    VersionConflict,
+    Visibility,
+    Wanted,
+)
 from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import Conflict, InvalidInput, NotFound
 from healthsync.exchange.conformity import Conformity
@@ -47,7 +55,7 @@ from healthsync.exchange.subscribing import Subscribing
 from healthsync.exchange.vault import KeyDestroyed, Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto import BlindIndex
-from healthsync.infrastructure.database import Transaction
+from healthsync.infrastructure.database import Outdated, Transaction, is_deadlock
 from healthsync.infrastructure.events import Event, EventLog
 from healthsync.standards.fhir import binaries, compartments, json, meta, references
 from healthsync.standards.fhir.definitions import resource_types
@@ -1254,6 +1262,11 @@ class Ingest:
         changes = await self._subscribing.changes(tx, [*live, *restated])
         await self._events.append_many(tx, [*facts, *linked, *changes])
         return patients
+
+
+def is_overtaken(problem: BaseException) -> bool:
+    """Whether a submission failed because others were first with what it decided by: as a whole it may be repeated."""
+    return isinstance(problem, VersionConflict | Outdated) or is_deadlock(problem)
 
 
 def submission_audit(action: Action, interaction: str, **details: Any) -> AuditEvent:

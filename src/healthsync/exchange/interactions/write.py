@@ -18,7 +18,6 @@ from msgspec import structs
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
-from healthsync.domains.records import VersionConflict
 from healthsync.errors import Conflict, HealthSyncError, InvalidInput, NotFound, Refused, Unavailable
 from healthsync.exchange.disclose import Disclose, Refusal, Withheld
 from healthsync.exchange.ingest import (
@@ -32,6 +31,7 @@ from healthsync.exchange.ingest import (
     PreconditionFailed,
     Stored,
     Submission,
+    is_overtaken,
 )
 from healthsync.exchange.interactions.conditions import Conditions, Match, one, target_of_update
 from healthsync.exchange.interactions.patches import Patch
@@ -39,7 +39,7 @@ from healthsync.exchange.offer import NotOffered
 from healthsync.exchange.recording import audit_event
 from healthsync.exchange.reference_policy import NOT_STORED, ReferencePolicy
 from healthsync.infrastructure.clock import Clock
-from healthsync.infrastructure.database import Database, Outdated, Transaction, is_deadlock
+from healthsync.infrastructure.database import Database, Transaction
 from healthsync.infrastructure.turns import Turns
 from healthsync.standards.fhir.bundles import Pairs, parse_query
 from healthsync.standards.fhir.meta import loses_security
@@ -240,7 +240,7 @@ class Write:
 
         `work` looks anew each time: who sent If-Match or a condition is refused by what stands then. Whoever was
         overtaken has a turn for its `names`, which those wait for who come later; other processes are met by chance
-        only. Raises VersionConflict or Unavailable when that does not end, and what `unit` raises.
+        only. Raises Conflict or Unavailable when that does not end, and what `unit` raises.
         """
         leave = await self._turns.take(names) if self._turns.are_taken(names) else None
         try:
@@ -249,8 +249,7 @@ class Write:
                     async with self.unit(repeats=repeats and attempt == 1) as tx:
                         return await work(tx)
                 except Exception as problem:
-                    is_overtaken = isinstance(problem, VersionConflict | Outdated) or is_deadlock(problem)
-                    if not is_overtaken or (attempt == _ATTEMPTS and isinstance(problem, VersionConflict)):
+                    if not is_overtaken(problem) or (attempt == _ATTEMPTS and isinstance(problem, Conflict)):
                         raise
                 if leave is None:
                     leave = await self._turns.take(names)
