@@ -234,9 +234,13 @@ class Withheld(HealthSyncError):
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """A page of a history; `total` where it is known, `position` is where the next page begins, None at the end."""
+    """A page of a history; `total` where it is known, `position` is where the next page begins, None at the end.
+
+    `begins` tells of each entry whether it made the resource, or brought it back.
+    """
 
     entries: list[Disclosed]
+    begins: list[bool]
     total: int | None
     position: tuple[datetime, int, int] | None
 
@@ -350,7 +354,7 @@ class Disclose:
             await self._refuse(requester, "history", entity, "consent" if found.here else "unknown", ())
             return _NOT_FOUND
         await self._permit(requester, "history", [entity], patients)
-        return HistoryPage(entries, found.asked, _end(found.page))
+        return HistoryPage(entries, [row.begins for row in found.page.rows], found.asked, _end(found.page))
 
     async def history_of_types(
         self, requester: Requester, types: Sequence[str], query: HistoryQuery, *, count: int
@@ -369,7 +373,7 @@ class Disclose:
             patients = await self._patients(tx, *page.rows)
         entities = sorted({entry.reference for entry in entries}) or (list(types) if len(types) == 1 else [])
         await self._permit(requester, "history", entities, patients)
-        return HistoryPage(entries, None, _end(page))
+        return HistoryPage(entries, [row.begins for row in page.rows], None, _end(page))
 
     async def search(
         self,

@@ -290,6 +290,22 @@ class Ingest:
         digest = self._blind.digest("resource id", f"{resource_type}\x1f{source}\x1f{key}".encode())
         return str(uuid.UUID(bytes=digest, version=4))
 
+    def new_id(self) -> str:
+        """An id of the hub's choosing for what is created: a random UUID that bears a keyed mark at its end."""
+        chosen = uuid.uuid4().bytes[:_RANDOM_BYTES]
+        return str(uuid.UUID(bytes=chosen + self._mark(chosen)))
+
+    def chose(self, id_: str) -> bool:
+        """Whether this hub chose an id, and no client, sender or other hub."""
+        try:
+            written = uuid.UUID(id_).bytes
+        except ValueError:
+            return False
+        return self._mark(written[:_RANDOM_BYTES]) == written[_RANDOM_BYTES:]
+
+    def _mark(self, chosen: bytes) -> bytes:
+        return self._blind.digest("chosen id", chosen)[: 16 - len(chosen)]
+
     async def states(self, tx: Transaction, requester: Requester, keys: Sequence[Key]) -> dict[Key, Known]:
         """Which resources were ever here, and whether they still are and may be shown."""
         visibility = self._seen_by(requester)
@@ -1369,6 +1385,7 @@ def _tombstone(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _FEW = 3
+_RANDOM_BYTES = 12
 _MOST_REFILED = 50_000
 _FILED = tuple(sorted(resource_types() - {"Patient", "Provenance", "AuditEvent"}))
 """What follows a visit or account to another number or patient; a Provenance tells what a message once wrote."""

@@ -26,7 +26,6 @@ from healthsync.exchange.interactions.write import (
     expected_version,
     found,
     if_match_version,
-    new,
 )
 from healthsync.exchange.offer import Offer
 from healthsync.infrastructure.database import Transaction
@@ -138,7 +137,7 @@ class RunTransaction:
                         await self._plan_delete(tx, requester, plan, known, states)
                         gone.update(f"{entry.type}/{id_}" for id_ in plan.ids)
                     case Method.POST:
-                        _plan_create(plan, known, created, gone)
+                        self._plan_create(plan, known, created, gone)
                     case Method.PUT:
                         await self._plan_update(tx, requester, plan, known, states)
                         _refuse_twice(plan, known, created)
@@ -162,6 +161,25 @@ class RunTransaction:
         plan.incoming = [deletion(str(entry.type), id_, if_match) for id_ in here_ids]
         if not plan.incoming:
             plan.answer = Answer(entry.position, None)
+
+    def _plan_create(
+        self, plan: _Planned, known: Found, created: dict[Condition, _Planned], gone: Container[str]
+    ) -> None:
+        """`gone` are the references of what the transaction deletes, before it creates."""
+        entry = plan.entry
+        if entry.if_none_exist is not None:
+            condition = _asked(entry, entry.if_none_exist)
+            match = one(known[condition])
+            if match is not None and match.reference not in gone:
+                plan.ids, plan.answer = [match.id], Answer(entry.position, found(match), is_whole=False)
+                return
+            first = created.setdefault(condition, plan)
+            if first is not plan:
+                plan.ids, plan.same_as = first.ids, first
+                plan.answer = Answer(entry.position, None)
+                return
+        resource = self.write.new(entry.resource or {})
+        plan.ids, plan.incoming = [resource["id"]], [Incoming(resource, "create", is_fresh=True)]
 
     async def _plan_update(
         self, tx: Transaction, requester: Requester, plan: _Planned, known: Found, states: Mapping[Key, Known]
@@ -202,24 +220,6 @@ def _refuse_twice(plan: _Planned, known: Found, created: dict[Condition, _Planne
             told = "two entries have the same condition; send what each resource shall be once"
             raise InvalidInput(told, code="invalid")
         created[condition] = plan
-
-
-def _plan_create(plan: _Planned, known: Found, created: dict[Condition, _Planned], gone: Container[str]) -> None:
-    """`gone` are the references of what the transaction deletes, before it creates."""
-    entry = plan.entry
-    if entry.if_none_exist is not None:
-        condition = _asked(entry, entry.if_none_exist)
-        match = one(known[condition])
-        if match is not None and match.reference not in gone:
-            plan.ids, plan.answer = [match.id], Answer(entry.position, found(match), is_whole=False)
-            return
-        first = created.setdefault(condition, plan)
-        if first is not plan:
-            plan.ids, plan.same_as = first.ids, first
-            plan.answer = Answer(entry.position, None)
-            return
-    resource = new(entry.resource or {})
-    plan.ids, plan.incoming = [resource["id"]], [Incoming(resource, "create", is_fresh=True)]
 
 
 def _answer(plan: _Planned) -> Answer:

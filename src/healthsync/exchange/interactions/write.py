@@ -110,10 +110,15 @@ class Write:
                 match = one(await self._matches(tx, requester, resource_type, condition))
                 if match is not None:
                     return found(match)
-            return await self._submit_one(tx, requester, "create", Incoming(new(resource), "create", is_fresh=True))
+            incoming = Incoming(self.new(resource), "create", is_fresh=True)
+            return await self._submit_one(tx, requester, "create", incoming)
 
         # Its id is new; but somebody may be first with a stand-in for the patient that it names.
         return await self.until_done((), work, repeats=True)
+
+    def new(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """The resource under a new id."""
+        return {**as_sent(resource), "id": self._ingest.new_id()}
 
     async def update(self, requester: Requester, resource: dict[str, Any], *, if_match: int | None = None) -> Stored:
         """Store a resource under its id, new or as a next version; the same content again makes no version.
@@ -416,11 +421,6 @@ class Write:
     ) -> AuditEvent:
         action = _ACTIONS.get(interaction, Action.EXECUTE)
         return audit_event(requester, action, interaction, outcome, entities, reason=reason)
-
-
-def new(resource: dict[str, Any]) -> dict[str, Any]:
-    """The resource under a new id."""
-    return {**as_sent(resource), "id": str(uuid.uuid4())}
 
 
 def as_sent(resource: dict[str, Any]) -> dict[str, Any]:

@@ -261,7 +261,8 @@ def unresolved(resource: Json) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a resource, for a history; `resource` is None where it was deleted."""
+    """One version of a resource, for a history; `resource` is None where it was deleted, and `begins` says that it was
+    created or brought back."""
 
     type: str
     id: str
@@ -269,6 +270,7 @@ class Version:
     last_updated: str  # an instant
     resource: Body | None
     method: Method
+    begins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,7 +374,7 @@ def _version(version: Version, base: str) -> Json:
         "method": version.method.value,
         "url": version.type if version.method is Method.POST else address,
     }
-    status = {Method.POST: 201, Method.DELETE: 204}.get(version.method, 200)
+    status = 204 if version.method is Method.DELETE else 201 if version.begins else 200
     entry["response"] = {
         "status": _status(status),
         "etag": f'W/"{version.version}"',

@@ -144,15 +144,14 @@ def _compiled(resource_type: str) -> tuple[Schema, jsonschema_rs.Draft202012Vali
 
 def _validator(schema: Schema) -> jsonschema_rs.Draft202012Validator:
     """The plain regex engine runs in linear time whatever the text."""
-    return jsonschema_rs.Draft202012Validator(
-        schema, pattern_options=jsonschema_rs.RegexOptions(), keywords={PLAIN_DIGITS: _PlainDigits}
-    )
+    keywords: dict[str, type[jsonschema_rs.KeywordValidator]] = {PLAIN_DIGITS: _PlainDigits}
+    return jsonschema_rs.Draft202012Validator(schema, pattern_options=jsonschema_rs.RegexOptions(), keywords=keywords)
 
 
 class _PlainDigits:
     """An integer has no point and no exponent: what has them was read as a Decimal (`json.parse`)."""
 
-    def __init__(self, *_: Any) -> None: ...
+    def __init__(self, parent_schema: Schema, value: Any, schema_path: list[str | int]) -> None: ...
 
     def validate(self, instance: Any) -> None:
         if type(instance) is Decimal and instance == instance.to_integral_value():  # else the type is at fault
