@@ -297,6 +297,9 @@ async def test_an_event_of_the_audit_log_is_read_at_its_full_url_and_that_is_rec
     assert looked["resource"]["entity"][0]["what"]["reference"] == f"AuditEvent/{found['resource']['id']}"
     for nobody in ("0", "x", "9" * 17, "9" * 40):
         assert (await admin.get(f"/fhir/AuditEvent/{nobody}")).status_code == 404
+        (looked,) = (await admin.get("/fhir/AuditEvent?_count=1")).json()["entry"]  # to look in vain is to look too
+        assert looked["resource"]["entity"][0]["what"]["reference"] == f"AuditEvent/{nobody}"
+        assert looked["resource"]["outcome"] != "0"
     assert (await (await client_as("physician")).get(found["fullUrl"])).status_code == 403
 
 
