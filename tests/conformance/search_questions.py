@@ -599,6 +599,13 @@ Patient?_list=l1 -> p1 p3
 Observation?_list=l1 -> t-1
 Patient?_list=nobody ->
 Patient?_list=$current-allergies -> 400
+AllergyIntolerance?_list=$current-allergies -> 400
+AllergyIntolerance?patient=p1,p2&_list=$current-allergies -> 400
+AllergyIntolerance?patient=p1&_list=$current-moods -> 400
+Condition?patient=p1&_list=$current-allergies -> 400
+Condition?patient=p1&_list=$current-problems -> c1
+Condition?subject=Patient/p1&_list=$current-problems&code=44054006 -> c1
+Condition?patient=p2&_list=$current-problems ->
 Patient?_text=crutch -> p1
 Patient?_text=CRUTCH -> p1
 Patient?_text=walks crutch -> p1

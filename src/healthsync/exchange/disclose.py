@@ -249,6 +249,8 @@ _ACTIONS = {
     "search-type": Action.EXECUTE,
     "search-system": Action.EXECUTE,
     "$everything": Action.EXECUTE,
+    "$find": Action.EXECUTE,
+    "$graph": Action.EXECUTE,
     "$golden": Action.EXECUTE,
     "$ihe-pix": Action.EXECUTE,
     "query-demographics": Action.EXECUTE,

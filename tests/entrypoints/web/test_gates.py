@@ -56,6 +56,15 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
     if surface.name in ("fhir.docref.post", "fhir.lastn.post"):
         asked = [{"name": "patient", "valueId": id_}, {"name": "category", "valueCode": "laboratory"}]
         body = {"resourceType": "Parameters", "parameter": asked[: 2 if "lastn" in surface.name else 1]}
+    if surface.name == "fhir.find_list":
+        path += f"?patient={id_}&name=current-problems"
+    if surface.name == "fhir.find_list.post":
+        asked = [{"name": "patient", "valueId": id_}, {"name": "name", "valueCode": "current-problems"}]
+        body = {"resourceType": "Parameters", "parameter": asked}
+    if surface.name == "fhir.graph":
+        path += "?graph=urn:graph"
+    if surface.name == "fhir.graph.post":
+        body = {"resourceType": "Parameters", "parameter": [{"name": "graph", "valueUri": "urn:graph"}]}
     if surface.name == "fhir.ihe_pix":
         path += "?sourceIdentifier=urn:oid:1.2.3|MRN-000111"
     if surface.name == "fhir.ihe_pix.post":

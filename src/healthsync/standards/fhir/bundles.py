@@ -326,6 +326,12 @@ def searchset(
     return _bundle("searchset", links, entries, total)
 
 
+def collection(resources: Iterable[tuple[str, str, Body]], *, base: str) -> Json:
+    """A collection of resources, each with its type and id."""
+    entries: list[Json] = [{"fullUrl": full_url(base, *key), "resource": body} for *key, body in resources]
+    return _bundle("collection", {}, entries, None)
+
+
 def history(versions: Sequence[Version], *, base: str, links: Mapping[str, str], total: int | None = None) -> Json:
     """A history, newest first as given: each version with the request that made it."""
     return _bundle("history", links, [_version(version, base) for version in versions], total)
