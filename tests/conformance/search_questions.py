@@ -119,6 +119,13 @@ Observation?code=date&date:missing=true -> d-none
 Observation?code=date&date:missing=false&date=2019-06-15 -> d-day d-minute d-milli
 Observation?code=date&date=0001 ->
 Observation?code=date&date=9999 ->
+Observation?code=date&date=gt9999-12-31 -> d-since
+Observation?code=date&date=ge9999-12-31 -> d-since
+Observation?code=date&date=sa9999-12-31 ->
+Observation?code=date&date=lt0001-01-01 -> d-until
+Observation?code=date&date=le0001-01-01 -> d-until
+Observation?code=date&date=eb0001-01-01 ->
+Observation?code=date&date=ap9999-12-31&date=gt2100 -> d-since
 Observation?code=date&date=lt9999 -> d-year d-month d-day d-minute d-milli d-zone d-period d-since d-until d-timing d-bounds d-instant
 Patient?birthdate=1971-03-09 -> p1
 Patient?birthdate=1971-03 -> p1 p3
@@ -607,6 +614,13 @@ Patient?_list=l1 -> p1 p3
 Observation?_list=l1 -> t-1
 Patient?_list=nobody ->
 Patient?_list=$current-allergies -> 400
+AllergyIntolerance?_list=$current-allergies -> 400
+AllergyIntolerance?patient=p1,p2&_list=$current-allergies -> 400
+AllergyIntolerance?patient=p1&_list=$current-moods -> 400
+Condition?patient=p1&_list=$current-allergies -> 400
+Condition?patient=p1&_list=$current-problems -> c1
+Condition?subject=Patient/p1&_list=$current-problems&code=44054006 -> c1
+Condition?patient=p2&_list=$current-problems ->
 Patient?_text=crutch -> p1
 Patient?_text=CRUTCH -> p1
 Patient?_text=walks crutch -> p1

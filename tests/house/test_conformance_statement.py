@@ -562,6 +562,24 @@ NAMED = {
 }  # fmt: skip
 
 
+GRAPH = {
+    "resourceType": "GraphDefinition", "id": "g", "url": "http://example.org/fhir/GraphDefinition/g", "name": "Chart",
+    "status": "active", "start": "Patient",
+    "link": [{"target": [{"type": "Observation", "params": "patient={ref}"}]}],
+}  # fmt: skip
+KEEPS_PROBLEMS = Probe(
+    "PUT",
+    "/List/kept",
+    {
+        "resourceType": "List", "id": "kept", "status": "current", "mode": "working",
+        "subject": {"reference": "Patient/p1"},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "11450-4"}]},
+        "entry": [{"item": {"reference": "Condition/c1"}}],
+    },
+    status=(200, 201),
+)  # fmt: skip
+
+
 def _refuses(answer: httpx.Response) -> bool:
     return any(issue["severity"] == "error" for issue in answer.json()["issue"])
 
@@ -709,6 +727,9 @@ PROBES: dict[str, dict[str, Ask]] = {
         "_text": search("Patient?_text=gardener", "p1"),
         "_content": search("Patient?_content=gardener", "p1"),
         "_list": search("Patient?_list=li", "p1"),
+        "functional lists: _list=$current-…": every(
+            KEEPS_PROBLEMS, search("Condition?patient=p1&_list=$current-problems", "c1")
+        ),
         "_has": search("Patient?_has:Observation:patient:code=8867-4", "p1"),
         "_filter": search("Patient?_filter=family eq quennell and gender eq female", "p1"),
         "_query": get("/Patient?_query=everyone", lambda a: "warning" not in a.text),
@@ -881,7 +902,14 @@ PROBES: dict[str, dict[str, Ask]] = {
             lambda a: "match-grade" in a.text,
         ),
         "Composition/$document": get("/Composition/x/$document"),
-        "List/$find": get("/List/$find?patient=p1&name=current-problems"),
+        "List/$find": every(
+            KEEPS_PROBLEMS,
+            get("/List/$find?patient=p1&name=current-problems", lambda a: a.json()["id"] == "kept"),
+        ),
+        "$graph": every(
+            Probe("PUT", "/GraphDefinition/g", GRAPH, status=(201,)),
+            get(f"/Patient/p1/$graph?graph={GRAPH['url']}", holds("p1", "v1")),
+        ),
         "Observation/$stats": get("/Observation/$stats?subject=Patient/p1&code=8867-4"),
         "Measure/$evaluate-measure": get("/Measure/x/$evaluate-measure"),
         "PlanDefinition/$apply": get("/PlanDefinition/x/$apply?subject=Patient/p1"),

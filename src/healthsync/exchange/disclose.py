@@ -248,9 +248,13 @@ class Withheld(HealthSyncError):
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """A page of a history; `total` where it is known, `position` is where the next page begins, None at the end."""
+    """A page of a history; `total` where it is known, `position` is where the next page begins, None at the end.
+
+    `begins` tells of each entry whether it made the resource, or brought it back.
+    """
 
     entries: list[Disclosed]
+    begins: list[bool]
     total: int | None
     position: tuple[datetime, int, int] | None
 
@@ -259,6 +263,8 @@ _ACTIONS = {
     "search-type": Action.EXECUTE,
     "search-system": Action.EXECUTE,
     "$everything": Action.EXECUTE,
+    "$find": Action.EXECUTE,
+    "$graph": Action.EXECUTE,
     "$golden": Action.EXECUTE,
     "$ihe-pix": Action.EXECUTE,
     "query-demographics": Action.EXECUTE,
@@ -366,7 +372,7 @@ class Disclose:
             await self._refuse(requester, "history", entity, "consent" if found.here else "unknown", ())
             return _NOT_FOUND
         await self._permit(requester, "history", [entity], patients)
-        return HistoryPage(entries, found.asked, _end(found.page))
+        return HistoryPage(entries, [row.begins for row in found.page.rows], found.asked, _end(found.page))
 
     async def history_of_types(
         self, requester: Requester, types: Sequence[str], query: HistoryQuery, *, count: int
@@ -385,7 +391,7 @@ class Disclose:
             patients = await self._patients(tx, *page.rows)
         entities = sorted({entry.reference for entry in entries}) or (list(types) if len(types) == 1 else [])
         await self._permit(requester, "history", entities, patients)
-        return HistoryPage(entries, None, _end(page))
+        return HistoryPage(entries, [row.begins for row in page.rows], None, _end(page))
 
     async def search(
         self,

@@ -38,6 +38,7 @@ from healthsync.infrastructure.database import Transaction
 from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.fhir import references, search_parameters
 from healthsync.standards.fhir.criteria import And, Chain, Criterion, Has, ListMember, Node, Not, Or, WordSearch
+from healthsync.standards.fhir.current_lists import CURRENT_LISTS, sole_patient
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.matching import is_media_type
 from healthsync.standards.fhir.query import Include, SearchQuery, parse
@@ -145,7 +146,7 @@ class Finder:
     ) -> SearchPlan:
         """The plan of a search, its chains, lists and value sets looked up. Raises Refused, InvalidInput."""
         types = self.types_of(requester, query)
-        search = _Resolving(self, tx, requester, visibility)
+        search = _Resolving(self, tx, requester, visibility, query.criteria)
         if query.contained:
             types, found = await search.contained(query)
             return plan_search(types, [found], query.sort, self._records.index, self._clock.now())
@@ -480,8 +481,16 @@ def _leading_to(contained: str) -> dict[str, list[search_parameters.Parameter]]:
 class _Resolving:
     """One search whose criteria are looked up."""
 
-    def __init__(self, finder: Finder, tx: Transaction, requester: Requester, visibility: Visibility) -> None:
+    def __init__(
+        self,
+        finder: Finder,
+        tx: Transaction,
+        requester: Requester,
+        visibility: Visibility,
+        criteria: Sequence[Node],
+    ) -> None:
         self._finder, self._tx, self._requester, self._visibility = finder, tx, requester, visibility
+        self._criteria = criteria
         self._records, self._terminology = finder._records, finder._terminology
         self._terms = TermMaker(self._records.index, finder._clock.now())
 
@@ -498,6 +507,8 @@ class _Resolving:
                 return await self._chain(types, node)
             case Has():
                 return await self._has(types, node)
+            case ListMember(id=id_) if id_.startswith("$"):
+                return await self._on_current_list(types, id_)
             case ListMember(id=id_):
                 return Keys(await self._members(id_))
             case WordSearch(kind=kind):
@@ -712,6 +723,29 @@ class _Resolving:
         page = await self._records.search(self._tx, plan, self._visibility, look, after=None, count=MOST_INNER)
         _refuse_many(len(page.rows) + page.more, f"{resource_type} resources fit the end of a chain")
         return page.rows
+
+    async def _on_current_list(self, types: Sequence[str], name: str) -> Resolved:
+        """What a functional list of the search's patient names (`current_lists`)."""
+        asked = CURRENT_LISTS.get(name)
+        if asked is None:
+            raise InvalidInput(f"the functional lists are {', '.join(CURRENT_LISTS)}", code="not-supported")
+        if len(types) != 1 or types[0] not in asked.current:
+            raise InvalidInput(f"{name} is searched for among {' or '.join(asked.current)}", code="not-supported")
+        patient = sole_patient(self._criteria)
+        if patient is None:
+            raise InvalidInput("a functional list is that of one patient: say which, with patient=", code="required")
+        kept = await self._newest("List", asked.kept_for(patient)) if self._may_search("List") else None
+        if kept is not None:
+            return Keys(await self._members(kept.id))
+        return await self.resolved(types, And(tuple(parse(types[0], asked.current[types[0]]).criteria)))
+
+    async def _newest(self, resource_type: str, pairs: Iterable[tuple[str, str]]) -> StoredResource | None:
+        """The first hit of another search."""
+        query = parse(resource_type, pairs)
+        plan = await self._finder.plan(self._tx, self._requester, query, self._visibility)
+        look = self._finder._look(self._tx)
+        page = await self._records.search(self._tx, plan, self._visibility, look, after=None, count=1)
+        return page.rows[0] if page.rows else None
 
     async def _members(self, list_id: str) -> frozenset[int]:
         """The keys of what a List names, if the requester may see the list."""

@@ -35,7 +35,15 @@ from healthsync.domains.conformance import ConformanceService
 from healthsync.domains.consent import ConsentService
 from healthsync.domains.identity import IdentityService, LoadPatients, ReviewService, SourcePatient
 from healthsync.domains.privacy import DataKey
-from healthsync.domains.records import EVERYTHING, Change, RecordsService, StoredResource, Visibility, Wanted
+from healthsync.domains.records import (
+    EVERYTHING,
+    Change,
+    RecordsService,
+    StoredResource,
+    VersionConflict,
+    Visibility,
+    Wanted,
+)
 from healthsync.domains.terminology import TerminologyService
 from healthsync.errors import Conflict, InvalidInput, NotFound
 from healthsync.exchange.conformity import Conformity
@@ -47,7 +55,7 @@ from healthsync.exchange.subscribing import Subscribing
 from healthsync.exchange.vault import KeyDestroyed, Vault
 from healthsync.infrastructure.clock import Clock
 from healthsync.infrastructure.crypto import BlindIndex
-from healthsync.infrastructure.database import Transaction
+from healthsync.infrastructure.database import Outdated, Transaction, is_deadlock
 from healthsync.infrastructure.events import Event, EventLog
 from healthsync.standards.fhir import binaries, compartments, json, meta, references
 from healthsync.standards.fhir.definitions import resource_types
@@ -295,6 +303,22 @@ class Ingest:
         """The id of what a sender knows by `key`: the same for every resend, and telling nothing of the key."""
         digest = self._blind.digest("resource id", f"{resource_type}\x1f{source}\x1f{key}".encode())
         return str(uuid.UUID(bytes=digest, version=4))
+
+    def new_id(self) -> str:
+        """An id of the hub's choosing for what is created: a random UUID that bears a keyed mark at its end."""
+        chosen = uuid.uuid4().bytes[:_RANDOM_BYTES]
+        return str(uuid.UUID(bytes=chosen + self._mark(chosen)))
+
+    def chose(self, id_: str) -> bool:
+        """Whether this hub chose an id, and no client, sender or other hub."""
+        try:
+            written = uuid.UUID(id_).bytes
+        except ValueError:
+            return False
+        return self._mark(written[:_RANDOM_BYTES]) == written[_RANDOM_BYTES:]
+
+    def _mark(self, chosen: bytes) -> bytes:
+        return self._blind.digest("chosen id", chosen)[: 16 - len(chosen)]
 
     async def states(self, tx: Transaction, requester: Requester, keys: Sequence[Key]) -> dict[Key, Known]:
         """Which resources were ever here, and whether they still are and may be shown."""
@@ -1268,6 +1292,11 @@ class Ingest:
         return patients
 
 
+def is_overtaken(problem: BaseException) -> bool:
+    """Whether a submission failed because others were first with what it decided by: as a whole it may be repeated."""
+    return isinstance(problem, VersionConflict | Outdated) or is_deadlock(problem)
+
+
 def submission_audit(action: Action, interaction: str, **details: Any) -> AuditEvent:
     """The audit event of a submission that was permitted."""
     return AuditEvent(action=action, interaction=interaction, outcome=Outcome.PERMITTED, **details)
@@ -1365,6 +1394,7 @@ def _tombstone(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _FEW = 3
+_RANDOM_BYTES = 12
 _MOST_REFILED = 50_000
 _FILED = tuple(sorted(resource_types() - {"Patient", "Provenance", "AuditEvent"}))
 """What follows a visit or account to another number or patient; a Provenance tells what a message once wrote."""

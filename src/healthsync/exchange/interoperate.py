@@ -8,7 +8,6 @@ same client is the same record, and the identity of the person is a matter of li
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,12 +55,13 @@ class Interoperate:
         if patient.get("resourceType") != "Patient":
             raise InvalidInput("send one FHIR Patient: resourceType must be Patient", code="structure")
         key = _business_key(patient)
-        id_ = str(uuid.uuid4()) if key is None else self._ingest.resource_id("Patient", requester.client_id, key)
+        id_ = self._ingest.new_id() if key is None else self._ingest.resource_id("Patient", requester.client_id, key)
         if key is not None:
             await self._write.authorise(requester, Interaction.UPDATE, "Patient")
         incoming = Incoming({**patient, "id": id_}, "update", keeps=True, is_fresh=key is None)
-        async with self._write.unit() as tx:
-            stored = (await self._write.submit(tx, requester, "import-patient", [incoming]))[0]
+        (stored,) = await self._write.until_done(
+            [incoming.key], lambda tx: self._write.submit(tx, requester, "import-patient", [incoming])
+        )
         return stored, interop.from_fhir_patient(stored.resource)
 
     async def hl7_adt(self, requester: Requester, body: Mapping[str, Any]) -> dict[str, Any] | Refusal:

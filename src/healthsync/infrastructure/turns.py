@@ -20,6 +20,10 @@ class Turns:
         self._patience = patience
         self._last: dict[Hashable, asyncio.Future[None]] = {}
 
+    def are_taken(self, names: Collection[Hashable]) -> bool:
+        """Whether somebody has one of them or waits for it."""
+        return bool(self._last) and any(name in self._last for name in names)
+
     async def take(self, names: Collection[Hashable]) -> Callable[[], None]:
         """Wait for the turn; it lasts until what is returned is called."""
         mine = asyncio.get_running_loop().create_future()

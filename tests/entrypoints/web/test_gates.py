@@ -56,6 +56,15 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
     if surface.name in ("fhir.docref.post", "fhir.lastn.post"):
         asked = [{"name": "patient", "valueId": id_}, {"name": "category", "valueCode": "laboratory"}]
         body = {"resourceType": "Parameters", "parameter": asked[: 2 if "lastn" in surface.name else 1]}
+    if surface.name == "fhir.find_list":
+        path += f"?patient={id_}&name=current-problems"
+    if surface.name == "fhir.find_list.post":
+        asked = [{"name": "patient", "valueId": id_}, {"name": "name", "valueCode": "current-problems"}]
+        body = {"resourceType": "Parameters", "parameter": asked}
+    if surface.name == "fhir.graph":
+        path += "?graph=urn:graph"
+    if surface.name == "fhir.graph.post":
+        body = {"resourceType": "Parameters", "parameter": [{"name": "graph", "valueUri": "urn:graph"}]}
     if surface.name == "fhir.ihe_pix":
         path += "?sourceIdentifier=urn:oid:1.2.3|MRN-000111"
     if surface.name == "fhir.ihe_pix.post":
@@ -297,6 +306,9 @@ async def test_an_event_of_the_audit_log_is_read_at_its_full_url_and_that_is_rec
     assert looked["resource"]["entity"][0]["what"]["reference"] == f"AuditEvent/{found['resource']['id']}"
     for nobody in ("0", "x", "9" * 17, "9" * 40):
         assert (await admin.get(f"/fhir/AuditEvent/{nobody}")).status_code == 404
+        (looked,) = (await admin.get("/fhir/AuditEvent?_count=1")).json()["entry"]  # to look in vain is to look too
+        assert looked["resource"]["entity"][0]["what"]["reference"] == f"AuditEvent/{nobody}"
+        assert looked["resource"]["outcome"] != "0"
     assert (await (await client_as("physician")).get(found["fullUrl"])).status_code == 403
 
 

@@ -42,13 +42,52 @@ async def test_a_history_tells_of_every_version_by_the_request_that_made_it(admi
     bundle = (await admin.get("/fhir/Organization/a/_history")).json()
     assert (bundle["type"], bundle["total"]) == ("history", 3)
     requests = [(e["request"]["method"], e["request"]["url"], e["response"]["status"][:3]) for e in bundle["entry"]]
-    assert requests[:2] == [("DELETE", "Organization/a", "204"), ("PUT", "Organization/a", "200")]
-    assert requests[2][2] == "201"
+    assert requests == [
+        ("DELETE", "Organization/a", "204"),
+        ("PUT", "Organization/a", "200"),
+        ("PUT", "Organization/a", "201"),
+    ]
     assert "resource" not in bundle["entry"][0]
     assert [entry["resource"]["name"] for entry in bundle["entry"][1:]] == ["two", "one"]
     assert {entry["fullUrl"] for entry in bundle["entry"]} == {"http://hub/fhir/Organization/a"}
     assert all("lastModified" in entry["response"] for entry in bundle["entry"])
     assert (await admin.get("/fhir/Organization/nobody/_history")).status_code == 404
+
+
+async def test_a_history_tells_what_was_posted_from_what_was_put_and_what_was_brought_back(admin):
+    async def made(request) -> dict:
+        answer = await request
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    body = {"resourceType": "Organization", "name": "one"}
+    chosen = "6f1a1f0e-8a5e-4b8e-9a51-0d0c8a4f2b11"  # a client's own UUID
+    transaction = {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [{"resource": body, "request": {"method": "POST", "url": "Organization"}}],
+    }
+    if_none = {"If-None-Exist": "name=three"}
+    posted = [
+        (await made(admin.post("/fhir/Organization", json=body)))["id"],
+        (await made(admin.post("/fhir/Organization", json={**body, "name": "three"}, headers=if_none)))["id"],
+        (await admin.post("/fhir", json=transaction)).json()["entry"][0]["response"]["location"].split("/")[1],
+    ]
+    put = [
+        (await made(admin.put(f"/fhir/Organization/{chosen}", json={**body, "id": chosen})))["id"],
+        (await made(admin.put("/fhir/Organization?name=four", json={**body, "name": "four"})))["id"],
+    ]
+    for ids, method in ((posted, "POST"), (put, "PUT")):
+        for id_ in ids:
+            (entry,) = (await admin.get(f"/fhir/Organization/{id_}/_history")).json()["entry"]
+            url = "Organization" if method == "POST" else f"Organization/{id_}"
+            assert entry["request"] == {"method": method, "url": url}
+            assert entry["response"]["status"] == "201 Created"
+    assert (await admin.delete(f"/fhir/Organization/{posted[0]}")).status_code == 204
+    await made(admin.put(f"/fhir/Organization/{posted[0]}", json={**body, "id": posted[0]}))
+    for url in (f"/fhir/Organization/{posted[0]}/_history", "/fhir/Organization/_history?_count=1"):
+        first = (await admin.get(url)).json()["entry"][0]
+        assert (first["request"]["method"], first["response"]["status"]) == ("PUT", "201 Created")
 
 
 async def test_histories_of_a_type_and_of_the_system_are_newest_first_and_come_in_pages(admin):

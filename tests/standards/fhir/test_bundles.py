@@ -244,18 +244,20 @@ def test_a_history_shows_the_request_behind_each_version() -> None:
     at = "2020-01-01T00:00:00Z"
     answer = bundles.history(
         [
+            Version("Patient", "1", 4, at, PATIENT, Method.PUT, begins=True),
             Version("Patient", "1", 3, at, None, Method.DELETE),
             Version("Patient", "1", 2, at, PATIENT, Method.PUT),
-            Version("Patient", "1", 1, at, PATIENT, Method.POST),
+            Version("Patient", "1", 1, at, PATIENT, Method.POST, begins=True),
         ],
         base="http://h/fhir",
         links={"self": "http://h/fhir/Patient/1/_history"},
-        total=3,
+        total=4,
     )
-    assert [each["response"]["status"] for each in answer["entry"]] == ["204 No Content", "200 OK", "201 Created"]
-    assert [each["request"]["url"] for each in answer["entry"]] == ["Patient/1", "Patient/1", "Patient"]
-    assert "resource" not in answer["entry"][0]
-    assert answer["entry"][1]["response"]["etag"] == 'W/"2"'
+    statuses = [each["response"]["status"] for each in answer["entry"]]
+    assert statuses == ["201 Created", "204 No Content", "200 OK", "201 Created"]
+    assert [each["request"]["url"] for each in answer["entry"]] == ["Patient/1", "Patient/1", "Patient/1", "Patient"]
+    assert "resource" not in answer["entry"][1]
+    assert answer["entry"][2]["response"]["etag"] == 'W/"2"'
     assert validate.structure(answer) == []
 
 

@@ -13,6 +13,8 @@ from healthsync.errors import InvalidInput
 from healthsync.standards.fhir.dates import BEGINNING, END, Prefix, interval, matches, period, stored, widened
 from healthsync.standards.fhir.schema import PRIMITIVE_SCHEMAS
 
+TICK = timedelta(microseconds=1)
+
 
 def at(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[arg-type]
@@ -31,12 +33,13 @@ def at(*parts: int) -> datetime:
         ("2019-12-31T23:30:00-05:00", at(2020, 1, 1, 4, 30), at(2020, 1, 1, 4, 30, 1)),
         ("2019-12-31T20:00", at(2019, 12, 31, 20), at(2019, 12, 31, 20, 1)),
         ("2016-12-31T23:59:60Z", at(2017, 1, 1), at(2017, 1, 1, 0, 0, 1)),
-        ("0001", BEGINNING, at(2, 1, 1)),
-        ("9999", at(9999, 1, 1), END),
-        ("9999-12", at(9999, 12, 1), END),
-        ("9999-12-31", at(9999, 12, 31), END),
-        ("9999-12-31T23:59:59Z", at(9999, 12, 31, 23, 59, 59), END),
-        ("0001-01-01T00:00:00+14:00", BEGINNING, at(1, 1, 1, 0, 0, 1)),
+        ("0001", BEGINNING + TICK, at(2, 1, 1)),
+        ("9999", at(9999, 1, 1), END - TICK),
+        ("9999-12", at(9999, 12, 1), END - TICK),
+        ("9999-12-31", at(9999, 12, 31), END - TICK),
+        ("9999-12-31T23:59:59Z", at(9999, 12, 31, 23, 59, 59), END - TICK),
+        ("9999-12-31T23:59:59.999999Z", END - 2 * TICK, END - TICK),
+        ("0001-01-01T00:00:00+14:00", BEGINNING + TICK, at(1, 1, 1, 0, 0, 1)),
     ],
 )
 def test_a_date_lasts_as_long_as_its_precision_says(text: str, low: datetime, high: datetime) -> None:
@@ -51,9 +54,9 @@ def test_a_stored_fraction_of_a_second_is_a_moment_for_whoever_asks_with_more_di
     assert stored("2019-12-31T20:00:00Z") == interval("2019-12-31T20:00:00Z")
 
 
-def test_a_moment_beyond_the_last_year_is_held_at_the_end_and_not_empty() -> None:
+def test_a_moment_beyond_the_last_year_is_held_before_the_end_and_not_empty() -> None:
     low, high = interval("9999-12-31T23:59:59-14:00")
-    assert low < high == END
+    assert low < high < END
 
 
 @pytest.mark.parametrize(
@@ -111,6 +114,28 @@ def test_an_open_period_lasts_for_ever() -> None:
     assert period("2020-01-01", None) == (at(2020, 1, 1), END)
     assert period(None, "2020") == (BEGINNING, at(2021, 1, 1))
     assert matches(Prefix.GREATER, interval("3000"), period("2020", None))
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),  # those of a period since 2020, one until 2020 and one without bounds that R4 finds
+    [
+        ("eq2020", ""), ("eq9999", ""), ("eq0001", ""),
+        ("ne2020", "since until always"), ("ne9999-12-31", "since until always"),
+        ("gt2019", "since until always"), ("gt2020", "since always"), ("gt9999-12-31", "since always"),
+        ("gt9999-12-31T23:59:59.999999Z", "since always"),
+        ("ge2020-06", "since until always"), ("ge2021", "since always"), ("ge9999-12-31", "since always"),
+        ("lt2021", "since until always"), ("lt2020", "until always"), ("lt0001-01-01", "until always"),
+        ("le2020-06", "since until always"), ("le2019", "until always"), ("le0001-01-01T00:00:00Z", "until always"),
+        ("sa2019", "since"), ("sa2020", ""), ("sa0001", "since"),
+        ("eb2021", "until"), ("eb2020", ""), ("eb9999-12-31", "until"),
+        ("ap2019", "until always"), ("ap2020", "since until always"), ("ap2021", "since always"),
+        ("ap9999-12-31", "since always"), ("ap0001", "until always"),
+    ],
+)  # fmt: skip
+def test_a_period_without_a_bound_reaches_further_than_any_date(search: str, found: str) -> None:
+    periods = {"since": period("2020", None), "until": period(None, "2020"), "always": period(None, None)}
+    asked = Prefix(search[:2]), interval(search[2:])
+    assert " ".join(name for name, target in periods.items() if matches(*asked, target)) == found
 
 
 def test_a_period_that_ends_before_it_starts_is_still_an_interval() -> None:

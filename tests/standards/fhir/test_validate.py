@@ -84,6 +84,11 @@ BROKEN = [
     ("a uri with a space", patient(identifier=[{"system": "a b"}]), "invalid", "Patient.identifier[0].system"),
     ("positiveInt 0", patient(telecom=[{"rank": 0}]), "invalid", "Patient.telecom[0].rank"),
     ("an integer beyond 32 bits", patient(multipleBirthInteger=2**31), "invalid", "Patient.multipleBirth"),
+    ("an integer with a point", patient(multipleBirthInteger=Decimal("2.0")), "invalid", "Patient.multipleBirth"),
+    ("an integer with an exponent", patient(multipleBirthInteger=Decimal("2e0")), "invalid", "Patient.multipleBirth"),
+    ("a positiveInt with a point", patient(telecom=[{"rank": Decimal("1.0")}]), "invalid", "Patient.telecom[0].rank"),
+    ("an unsignedInt with an exponent", {"resourceType": "Appointment", "status": "proposed", "minutesDuration": Decimal("3e1"), "participant": [{"status": "accepted", "type": [{"text": "a"}]}]}, "invalid", "Appointment.minutesDuration"),
+    ("an integer of an extension with a point", patient(extension=[{"url": "urn:x", "valueInteger": Decimal("1.0")}]), "invalid", "Patient.extension[0].value"),
     ("base64 with one character too many", patient(photo=[{"contentType": "image/png", "data": "QUJDR"}]), "invalid", "Patient.photo[0].data"),
     # bindings
     ("a gender that is none", patient(gender="man"), "code-invalid", "Patient.gender"),

@@ -140,7 +140,9 @@ def _conditions(query: HistoryQuery, bind: _Binder, visibility: Visibility) -> t
 
 _SHOWN = (
     "x.pid, x.resource_type, x.id, v.version, v.updated_at, v.patient_key, v.deleted, x.digest,"
-    " c.packed, c.identity, c.narrative, c.key_scope, c.key_version"
+    " c.packed, c.identity, c.narrative, c.key_scope, c.key_version, true AS permitted, NULL AS sort_value,"
+    " v.version = 1 OR EXISTS (SELECT FROM resource_history d"
+    " WHERE d.pid = v.pid AND d.version = v.version - 1 AND d.deleted) AS begins"
 )
 """The columns of a `StoredResource`, of version `v` with content `c`."""
 

@@ -61,6 +61,8 @@ class StoredResource(msgspec.Struct, frozen=True):
     """Whether the gate's condition holds for the row (reads by id learn of rows that they may not show)."""
     sort_value: list[str] | None = None
     """The sort keys of a search as text, which a page ends at."""
+    begins: bool = False
+    """Of a history: this version is the first, or brought back what was deleted."""
 
     @property
     def reference(self) -> str:

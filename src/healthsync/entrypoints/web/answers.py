@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from email.utils import formatdate
@@ -28,7 +29,6 @@ FHIR_JSON = "application/fhir+json"
 _OF_FHIR = {"Cache-Control": "no-store", "Content-Type": f"{FHIR_JSON}; charset=utf-8"}
 """The charset is said although JSON has only one (http.html#mime-type: responses SHALL)."""
 
-_ECHOED = ("x-request-id", "x-correlation-id")
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 Reduction = Callable[[dict[str, Any]], dict[str, Any]]
@@ -144,11 +144,13 @@ def reduction(params: Mapping[str, str]) -> Reduction | None:
     return partial(summary.reduce, summary=wanted, elements=elements) if wanted or elements else None
 
 
-def echo(fields: Headers, answer: Response) -> None:
-    """Repeat the names that the sender gave to this exchange (http.html#custom), if they can be names."""
-    for name in _ECHOED:
-        if (value := fields.get(name)) is not None and _NAME.fullmatch(value):
-            answer.headers[name] = value
+def name_exchange(fields: Headers, answer: Response) -> None:
+    """Repeat the names that the sender gave to this exchange, if they can be names; a request that has none gets one
+    (http.html#custom)."""
+    request_id, correlation = fields.get("x-request-id", ""), fields.get("x-correlation-id", "")
+    answer.headers["x-request-id"] = request_id if _NAME.fullmatch(request_id) else str(uuid.uuid4())
+    if _NAME.fullmatch(correlation):
+        answer.headers["x-correlation-id"] = correlation
 
 
 def pretty(answer: Response) -> Response:

@@ -106,7 +106,7 @@ class Application:
         else:
             with span("http request", surface=name):
                 response = await self._answer(route.handler, HubRequest(scope, receive, fields), names, name)
-        answers.echo(fields, response)
+        answers.name_exchange(fields, response)
         self._origins.mark(fields, response)
         if b"_pretty=true" in scope.get("query_string", b""):
             response = answers.pretty(response)

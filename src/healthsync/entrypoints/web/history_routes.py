@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -94,22 +94,19 @@ class HistoryRoutes:
         if params.get("_summary") == "count":
             return answers.fhir(json.dump(bundles.history([], base=base, links=links, total=page.total)))
         reduced = answers.reduction(params)
-        versions = _versions(page.entries, reduced)
+        versions = [self._version(*each, reduced) for each in zip(page.entries, page.begins, strict=True)]
         return answers.fhir(json.dump(bundles.history(versions, base=base, links=links, total=page.total)))
 
-
-def _versions(entries: Sequence[Disclosed], reduced: answers.Reduction | None) -> list[bundles.Version]:
-    return [
-        bundles.Version(
-            entry.resource_type,
-            entry.id,
-            entry.version,
-            entry.updated_at.isoformat(timespec="milliseconds"),
-            None if entry.deleted else _body(entry, reduced),
-            Method.DELETE if entry.deleted else Method.POST if entry.version == 1 else Method.PUT,
-        )
-        for entry in entries
-    ]
+    def _version(self, entry: Disclosed, begins: bool, reduced: answers.Reduction | None) -> bundles.Version:
+        """With the request that made it (http.html#history): what a POST created has an id of the hub's choosing."""
+        method = Method.PUT
+        if entry.deleted:
+            method = Method.DELETE
+        elif entry.version == 1 and self._hub.ingest.chose(entry.id):
+            method = Method.POST
+        updated_at = entry.updated_at.isoformat(timespec="milliseconds")
+        body = None if entry.deleted else _body(entry, reduced)
+        return bundles.Version(entry.resource_type, entry.id, entry.version, updated_at, body, method, begins)
 
 
 def _body(entry: Disclosed, reduced: answers.Reduction | None) -> bundles.Body:

@@ -1,5 +1,5 @@
-"""Operations about patients: DocumentReference/$docref, Observation/$lastn, Patient/[id]/$golden, Patient/$ihe-pix,
-Patient/$match."""
+"""Operations that find: DocumentReference/$docref, List/$find, Observation/$lastn, Patient/[id]/$golden,
+Patient/$ihe-pix, Patient/$match, [type]/[id]/$graph."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from starlette.responses import Response
 from healthsync.exchange.disclose import Disclosed, Likely, NoCrossReference, NotCrossReferenced, Refusal
 from healthsync.exchange.operations.cross_references import CrossReference
 from healthsync.exchange.operations.docref import FindDocuments
+from healthsync.exchange.operations.find_list import FindList
+from healthsync.exchange.operations.graph import FollowGraph
 from healthsync.exchange.operations.lastn import LastObservations
 from healthsync.exchange.operations.match import MatchPatients
 from healthsync.standards.fhir import bundles, json
@@ -41,6 +43,7 @@ class OperationRoutes:
         self._pages, self._begin = pages, begin
         self._golden, self._match = hub.disclose.golden, MatchPatients(hub.disclose)
         self._cross_reference = CrossReference(hub.disclose)
+        self._find_list, self._follow_graph = FindList(hub.disclose), FollowGraph(hub.disclose)
         self._find_documents, self._last_observations = FindDocuments(hub.disclose), LastObservations(hub.disclose)
 
     def register(self, router: Router) -> None:
@@ -49,6 +52,10 @@ class OperationRoutes:
             router.add(surface, self.docref)
         for surface in ("fhir.lastn", "fhir.lastn.post"):
             router.add(surface, self.lastn)
+        for surface in ("fhir.find_list", "fhir.find_list.post"):
+            router.add(surface, self.find_list)
+        for surface in ("fhir.graph", "fhir.graph.post"):
+            router.add(surface, self.graph)
         for surface in ("fhir.ihe_pix", "fhir.ihe_pix.post"):
             router.add(surface, self.cross_references)
         router.add("fhir.golden", self.golden)
@@ -70,6 +77,25 @@ class OperationRoutes:
         if isinstance(found, Refusal):
             return answers.refusal(found)
         return self._searchset(request, "Observation/$lastn", found)
+
+    async def find_list(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET or POST List/$find."""
+        requester = await self._begin(request, {"type": "List"}, "search")
+        found = await self._find_list(requester, await parameters_of(request))
+        if isinstance(found, Refusal):
+            return answers.refusal(found)
+        response = answers.resource(found)
+        response.headers["Location"] = f"{base_of(request)}/{found.reference}"
+        return response
+
+    async def graph(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET or POST Type/id/$graph."""
+        requester = await self._begin(request, names, "read")
+        found = await self._follow_graph(requester, names["type"], names["id"], await parameters_of(request))
+        if isinstance(found, Refusal):
+            return answers.refusal(found)
+        resources = [(each.resource_type, each.id, msgspec.Raw(each.text.encode())) for each in found]
+        return answers.fhir(json.dump(bundles.collection(resources, base=base_of(request))))
 
     async def cross_references(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET or POST Patient/$ihe-pix."""

@@ -58,6 +58,7 @@ class ShowAudit:
             before = int(id_) + 1 if _POSITION.fullmatch(id_) else 0
             rows = await self._audit.search(tx, before=before, count=1) if before else []
         if not rows or str(rows[0].position) != id_:
+            await self._record(requester, Interaction.READ, Outcome.REFUSED, "unknown", [], f"AuditEvent/{id_}")
             raise NotFound("there is no such resource, or it may not be shown to you")
         recorded = datetime.fromisoformat(rows[0].entry["recorded_at"])
         event = json.dump(self._audit.as_fhir(rows[0])).decode()

@@ -8,7 +8,7 @@ from healthsync.domains.access import Interaction, Requester
 from healthsync.errors import HealthSyncError, Refused, Unavailable
 from healthsync.exchange.disclose import Withheld
 from healthsync.exchange.ingest import Incoming, InvalidResource, Key
-from healthsync.exchange.interactions.write import Write, as_sent, deletion, new
+from healthsync.exchange.interactions.write import Write, as_sent, deletion
 from healthsync.infrastructure.database import Transaction
 from healthsync.standards.fhir.outcome import Issue, error, from_error
 
@@ -41,7 +41,7 @@ class Rehearsal:
                 if kind == "delete" and not await self._is_here(tx, requester, (resource_type, id_ or "")):
                     issues = [error("not-found", "there is no such resource to delete, or it is deleted already")]
                 else:
-                    incoming = _incoming(kind, resource_type, id_, resource or {})
+                    incoming = self._incoming(kind, resource_type, id_, resource or {})
                     stored = await self._write.submit(tx, requester, kind, [incoming])
                     issues = [issue for one in stored for issue in one.warnings]
                     await tx.flush()
@@ -59,10 +59,9 @@ class Rehearsal:
         known = (await self._write.states(tx, requester, [key])).get(key)
         return known is not None and known.is_here
 
-
-def _incoming(kind: Kind, resource_type: str, id_: str | None, resource: dict[str, Any]) -> Incoming:
-    if kind == "delete":
-        return deletion(resource_type, id_ or "")
-    if kind == "create":
-        return Incoming(new(resource), "create")
-    return Incoming(as_sent({**resource, "id": id_}), "update")
+    def _incoming(self, kind: Kind, resource_type: str, id_: str | None, resource: dict[str, Any]) -> Incoming:
+        if kind == "delete":
+            return deletion(resource_type, id_ or "")
+        if kind == "create":
+            return Incoming(self._write.new(resource), "create")
+        return Incoming(as_sent({**resource, "id": id_}), "update")

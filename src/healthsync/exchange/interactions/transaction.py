@@ -26,7 +26,6 @@ from healthsync.exchange.interactions.write import (
     expected_version,
     found,
     if_match_version,
-    new,
 )
 from healthsync.exchange.offer import Offer
 from healthsync.infrastructure.database import Transaction
@@ -82,25 +81,28 @@ class RunTransaction:
         await self._authorise(requester, entries)  # (1)
         if not entries:
             return {}
-        async with self.write.unit() as tx:
-            conditional: dict[int, dict[str, tuple[str, Pairs]]] = {}
-            for entry in entries:
-                with _told_of(entry):
-                    sent = {} if _keeps_references(entry) else entry.resource or {}
-                    conditional[entry.position] = bundles.conditional_references(sent)
-            most = self.write.most_deleted
-            known = await self.write.conditions.resolve(  # (2)
-                tx, requester, _conditions(entries, conditional.values()), most=most
-            )
-            plans = await self._plans(tx, requester, entries, known)  # (3)
-            bundles.refuse_overlaps(f"{p.entry.type}/{id_}" for p in plans if p.changes for id_ in p.ids)
-            links = bundles.link_map(entries, {p.entry.position: f"{p.entry.type}/{p.ids[0]}" for p in plans if p.ids})
-            beside = Arriving([i.resource for p in plans for i in p.incoming if i.mode != "delete"], self.write.now())
-            for plan in plans:  # (4)
-                with _told_of(plan.entry):
-                    targets = _targets(conditional[plan.entry.position], known, beside)
-                    plan.incoming = [_linked(incoming, links, targets, plan.entry) for incoming in plan.incoming]
-            stored = iter(await self._store(tx, requester, plans))  # (5)
+        named = [(str(entry.type), entry.id) for entry in entries if entry.id is not None]
+        return await self.write.until_done(named, lambda tx: self._carried_out(tx, requester, entries))
+
+    async def _carried_out(self, tx: Transaction, requester: Requester, entries: Sequence[Entry]) -> dict[int, Answer]:
+        conditional: dict[int, dict[str, tuple[str, Pairs]]] = {}
+        for entry in entries:
+            with _told_of(entry):
+                sent = {} if _keeps_references(entry) else entry.resource or {}
+                conditional[entry.position] = bundles.conditional_references(sent)
+        most = self.write.most_deleted
+        known = await self.write.conditions.resolve(  # (2)
+            tx, requester, _conditions(entries, conditional.values()), most=most
+        )
+        plans = await self._plans(tx, requester, entries, known)  # (3)
+        bundles.refuse_overlaps(f"{p.entry.type}/{id_}" for p in plans if p.changes for id_ in p.ids)
+        links = bundles.link_map(entries, {p.entry.position: f"{p.entry.type}/{p.ids[0]}" for p in plans if p.ids})
+        beside = Arriving([i.resource for p in plans for i in p.incoming if i.mode != "delete"], self.write.now())
+        for plan in plans:  # (4)
+            with _told_of(plan.entry):
+                targets = _targets(conditional[plan.entry.position], known, beside)
+                plan.incoming = [_linked(incoming, links, targets, plan.entry) for incoming in plan.incoming]
+        stored = iter(await self._store(tx, requester, plans))  # (5)
         for plan in plans:
             each = [next(stored) for _ in plan.incoming]
             plan.answer = plan.answer or Answer(plan.entry.position, each[0] if each else None)
@@ -136,7 +138,7 @@ class RunTransaction:
                         await self._plan_delete(tx, requester, plan, known, states)
                         gone.update(f"{entry.type}/{id_}" for id_ in plan.ids)
                     case Method.POST:
-                        _plan_create(plan, known, created, gone)
+                        self._plan_create(plan, known, created, gone)
                     case Method.PUT:
                         await self._plan_update(tx, requester, plan, known, states)
                         _refuse_twice(plan, known, created)
@@ -160,6 +162,25 @@ class RunTransaction:
         plan.incoming = [deletion(str(entry.type), id_, if_match) for id_ in here_ids]
         if not plan.incoming:
             plan.answer = Answer(entry.position, None)
+
+    def _plan_create(
+        self, plan: _Planned, known: Found, created: dict[Condition, _Planned], gone: Container[str]
+    ) -> None:
+        """`gone` are the references of what the transaction deletes, before it creates."""
+        entry = plan.entry
+        if entry.if_none_exist is not None:
+            condition = _asked(entry, entry.if_none_exist)
+            match = one(known[condition])
+            if match is not None and match.reference not in gone:
+                plan.ids, plan.answer = [match.id], Answer(entry.position, found(match), is_whole=False)
+                return
+            first = created.setdefault(condition, plan)
+            if first is not plan:
+                plan.ids, plan.same_as = first.ids, first
+                plan.answer = Answer(entry.position, None)
+                return
+        resource = self.write.new(entry.resource or {})
+        plan.ids, plan.incoming = [resource["id"]], [Incoming(resource, "create", is_fresh=True)]
 
     async def _plan_update(
         self, tx: Transaction, requester: Requester, plan: _Planned, known: Found, states: Mapping[Key, Known]
@@ -200,24 +221,6 @@ def _refuse_twice(plan: _Planned, known: Found, created: dict[Condition, _Planne
             told = "two entries have the same condition; send what each resource shall be once"
             raise InvalidInput(told, code="invalid")
         created[condition] = plan
-
-
-def _plan_create(plan: _Planned, known: Found, created: dict[Condition, _Planned], gone: Container[str]) -> None:
-    """`gone` are the references of what the transaction deletes, before it creates."""
-    entry = plan.entry
-    if entry.if_none_exist is not None:
-        condition = _asked(entry, entry.if_none_exist)
-        match = one(known[condition])
-        if match is not None and match.reference not in gone:
-            plan.ids, plan.answer = [match.id], Answer(entry.position, found(match), is_whole=False)
-            return
-        first = created.setdefault(condition, plan)
-        if first is not plan:
-            plan.ids, plan.same_as = first.ids, first
-            plan.answer = Answer(entry.position, None)
-            return
-    resource = new(entry.resource or {})
-    plan.ids, plan.incoming = [resource["id"]], [Incoming(resource, "create", is_fresh=True)]
 
 
 def _answer(plan: _Planned) -> Answer:

@@ -5,18 +5,20 @@ Each also by a condition instead of an id (`…_where`).
 
 from __future__ import annotations
 
+import asyncio
+import random
 import re
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import structs
 
 from healthsync.domains.access import Interaction, Requester, RolePolicy, granted
 from healthsync.domains.access.scopes import visible_elements
 from healthsync.domains.audit import Action, AuditEvent, AuditService, Outcome
-from healthsync.errors import Conflict, HealthSyncError, InvalidInput, NotFound, Refused
+from healthsync.errors import Conflict, HealthSyncError, InvalidInput, NotFound, Refused, Unavailable
 from healthsync.exchange.disclose import Disclose, Refusal, Withheld
 from healthsync.exchange.ingest import (
     ANY_VERSION,
@@ -29,6 +31,7 @@ from healthsync.exchange.ingest import (
     PreconditionFailed,
     Stored,
     Submission,
+    is_overtaken,
 )
 from healthsync.exchange.interactions.conditions import Conditions, Match, one, target_of_update
 from healthsync.exchange.interactions.patches import Patch
@@ -36,7 +39,8 @@ from healthsync.exchange.offer import NotOffered
 from healthsync.exchange.recording import audit_event
 from healthsync.exchange.reference_policy import NOT_STORED, ReferencePolicy
 from healthsync.infrastructure.clock import Clock
-from healthsync.infrastructure.database import Database, Outdated, Transaction
+from healthsync.infrastructure.database import Database, Transaction
+from healthsync.infrastructure.turns import Turns
 from healthsync.standards.fhir.bundles import Pairs, parse_query
 from healthsync.standards.fhir.meta import loses_security
 from healthsync.standards.fhir.summary import is_subsetted
@@ -55,9 +59,13 @@ _SERVERS = ("versionId", "lastUpdated")
 DECLASSIFIERS = frozenset({"admin"})
 """Roles that may take a security label away by a patch or `$meta-delete`: what it protected is shown to more people."""
 
-_ATTEMPTS = 3
+_ATTEMPTS = 10
+_LONGEST_WAIT_SECONDS = 0.05
+_PATIENCE_SECONDS = 5.0
 MOST_DELETED = 1000
 """Resources that one conditional delete may take."""
+
+_T = TypeVar("_T")
 
 
 class Write:
@@ -84,6 +92,7 @@ class Write:
         self._audit, self._roles, self._references, self.now = audit, roles, references, clock.now
         self.update_create, self.delete_several = update_create, delete_several
         self.conditions = Conditions(disclose, audit)
+        self._turns = Turns(_PATIENCE_SECONDS)
 
     async def create(
         self, requester: Requester, resource: dict[str, Any], *, if_none_exist: str | None = None
@@ -96,19 +105,21 @@ class Write:
         resource_type = resource["resourceType"]
         condition = None if if_none_exist is None else parse_query(if_none_exist)
         await self._authorise(requester, Interaction.CREATE, resource_type, condition)
-        for attempt in range(_ATTEMPTS):
-            try:
-                async with self.unit(repeats=attempt == 0) as tx:
-                    if condition is not None:
-                        match = one(await self._matches(tx, requester, resource_type, condition))
-                        if match is not None:
-                            return found(match)
-                    incoming = Incoming(new(resource), "create", is_fresh=True)
-                    return await self._submit_one(tx, requester, "create", incoming)
-            except (Conflict, Outdated):  # its id is new: someone was first with a stand-in for the patient it names
-                if attempt + 1 == _ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
+
+        async def work(tx: Transaction) -> Stored:
+            if condition is not None:
+                match = one(await self._matches(tx, requester, resource_type, condition))
+                if match is not None:
+                    return found(match)
+            incoming = Incoming(self.new(resource), "create", is_fresh=True)
+            return await self._submit_one(tx, requester, "create", incoming)
+
+        # Its id is new; but somebody may be first with a stand-in for the patient that it names.
+        return await self.until_done((), work, repeats=True)
+
+    def new(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """The resource under a new id."""
+        return {**as_sent(resource), "id": self._ingest.new_id()}
 
     async def update(self, requester: Requester, resource: dict[str, Any], *, if_match: int | None = None) -> Stored:
         """Store a resource under its id, new or as a next version; the same content again makes no version.
@@ -116,12 +127,15 @@ class Write:
         Raises Refused, Withheld (404), InvalidInput, PreconditionFailed; NotOffered where clients may not choose ids.
         """
         await self.authorise(requester, Interaction.UPDATE, resource["resourceType"])
-        async with self.unit() as tx:
-            key = (resource["resourceType"], resource["id"])
+        key = (resource["resourceType"], resource["id"])
+
+        async def work(tx: Transaction) -> Stored:
             if not self.update_create:
                 await self.check_id(tx, requester, key, await self.states(tx, requester, [key]))
             incoming = Incoming(as_sent(resource), "update", if_match=if_match, keeps=True)
             return await self._submit_one(tx, requester, "update", incoming)
+
+        return await self.until_done([key], work)
 
     async def prepare_update(self, requester: Requester, resource: dict[str, Any]) -> Incoming:
         """An update that somebody else submits along with what else belongs to it. Raises Refused."""
@@ -138,11 +152,14 @@ class Write:
         """
         resource_type = resource["resourceType"]
         await self._authorise(requester, Interaction.UPDATE, resource_type, condition)
-        async with self.unit() as tx:
+
+        async def work(tx: Transaction) -> Stored:
             match = one(await self._matches(tx, requester, resource_type, condition))
             id_ = await self.id_for_update(tx, requester, resource_type, match, resource.get("id"))
             incoming = Incoming(as_sent({**resource, "id": id_}), "update", if_match=if_match, keeps=True)
             return await self._submit_one(tx, requester, "update", incoming)
+
+        return await self.until_done([(resource_type, *condition)], work)
 
     async def patch(
         self, requester: Requester, resource_type: str, id_: str, patch: Patch, *, if_match: int | None = None
@@ -152,25 +169,25 @@ class Write:
         Raises Refused, Withheld (404, 410), InvalidInput, PreconditionFailed.
         """
         await self.authorise(requester, Interaction.UPDATE, resource_type)
-        for attempt in range(_ATTEMPTS):
-            try:
-                async with self.unit() as tx:
-                    return await self._patch(tx, requester, resource_type, id_, patch, if_match)
-            except Conflict:  # someone else wrote in between: a patch that names no version applies to the new one
-                if if_match is not None or attempt + 1 == _ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
+
+        async def work(tx: Transaction) -> Stored:
+            return await self._patch(tx, requester, resource_type, id_, patch, if_match)
+
+        return await self.until_done([(resource_type, id_)], work)
 
     async def patch_where(
         self, requester: Requester, resource_type: str, condition: Pairs, patch: Patch, *, if_match: int | None = None
     ) -> Stored:
         """Patch the one resource that a condition finds. Raises as `patch`; NotFound without a match."""
         await self._authorise(requester, Interaction.UPDATE, resource_type, condition)
-        async with self.unit() as tx:
+
+        async def work(tx: Transaction) -> Stored:
             match = one(await self._matches(tx, requester, resource_type, condition))
             if match is None:
                 raise NotFound("the condition finds nothing to patch")
             return await self._patch(tx, requester, resource_type, match.id, patch, if_match)
+
+        return await self.until_done([(resource_type, *condition)], work)
 
     async def delete(
         self, requester: Requester, resource_type: str, id_: str, *, if_match: int | None = None
@@ -178,13 +195,16 @@ class Write:
         """Mark a resource deleted; its history stays. One that is not there, or not for this requester, is no error
         (http.html#delete): None. Raises Refused, Conflict, PreconditionFailed."""
         await self.authorise(requester, Interaction.DELETE, resource_type)
-        async with self.unit() as tx:
-            key = (resource_type, id_)
+        key = (resource_type, id_)
+
+        async def work(tx: Transaction) -> Stored | None:
             states = await self.states(tx, requester, [key])
             if not await self.deletable_at(tx, requester, key, states, if_match):
                 return None
             gone = deletion(resource_type, id_, if_match, states[key])
             return await self._submit_one(tx, requester, "delete", gone)
+
+        return await self.until_done([key], work)
 
     async def delete_where(self, requester: Requester, resource_type: str, condition: Pairs) -> list[Stored]:
         """Delete what a condition finds: nothing, one or, where that is allowed, several resources.
@@ -192,10 +212,13 @@ class Write:
         Raises InvalidInput (`multiple-matches`, 412) for more than may go.
         """
         await self._authorise(requester, Interaction.DELETE, resource_type, condition)
-        async with self.unit() as tx:
+
+        async def work(tx: Transaction) -> list[Stored]:
             matches = self.deletable(await self._matches(tx, requester, resource_type, condition, self.most_deleted))
             gone = [deletion(resource_type, match.id) for match in matches]
             return await self.submit(tx, requester, "delete", gone) if gone else []
+
+        return await self.until_done([(resource_type, *condition)], work)
 
     # --- what a transaction shares with these ---------------------------------------------------------------------
 
@@ -210,6 +233,38 @@ class Write:
         except Withheld as refused:
             await self._audit.record_and_commit(refused.event)
             raise refused.as_if or refused from None
+
+    async def until_done(
+        self,
+        names: Collection[Hashable],
+        work: Callable[[Transaction], Awaitable[_T]],
+        *,
+        repeats: bool = False,
+    ) -> _T:
+        """One commit, and once more when somebody else was first with what it writes: nothing of it is stored then, so
+        that of several writers at one moment each succeeds, and the last one wins (http.html#update).
+
+        `work` looks anew each time: who sent If-Match or a condition is refused by what stands then. Whoever was
+        overtaken has a turn for its `names`, which those wait for who come later; other processes are met by chance
+        only. Raises Conflict or Unavailable when that does not end, and what `unit` raises.
+        """
+        leave = await self._turns.take(names) if self._turns.are_taken(names) else None
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    async with self.unit(repeats=repeats and attempt == 1) as tx:
+                        return await work(tx)
+                except Exception as problem:
+                    if not is_overtaken(problem) or (attempt == _ATTEMPTS and isinstance(problem, Conflict)):
+                        raise
+                if leave is None:
+                    leave = await self._turns.take(names)
+                else:
+                    await asyncio.sleep(random.uniform(0, _LONGEST_WAIT_SECONDS))  # noqa: S311 - spreads, hides nothing
+        finally:
+            if leave is not None:
+                leave()
+        raise Unavailable("others write the same resources all the time; repeat it later")
 
     async def authorise(self, requester: Requester, needed: Interaction, resource_type: str) -> None:
         """Raises Refused, after recording it, when the roles do not give the interaction, or show only a part of what
@@ -367,11 +422,6 @@ class Write:
     ) -> AuditEvent:
         action = _ACTIONS.get(interaction, Action.EXECUTE)
         return audit_event(requester, action, interaction, outcome, entities, reason=reason)
-
-
-def new(resource: dict[str, Any]) -> dict[str, Any]:
-    """The resource under a new id."""
-    return {**as_sent(resource), "id": str(uuid.uuid4())}
 
 
 def as_sent(resource: dict[str, Any]) -> dict[str, Any]:

@@ -266,7 +266,8 @@ def unresolved(resource: Json) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a resource, for a history; `resource` is None where it was deleted."""
+    """One version of a resource, for a history; `resource` is None where it was deleted, and `begins` says that it was
+    created or brought back."""
 
     type: str
     id: str
@@ -274,6 +275,7 @@ class Version:
     last_updated: str  # an instant
     resource: Body | None
     method: Method
+    begins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +331,12 @@ def searchset(
     return _bundle("searchset", links, entries, total)
 
 
+def collection(resources: Iterable[tuple[str, str, Body]], *, base: str) -> Json:
+    """A collection of resources, each with its type and id."""
+    entries: list[Json] = [{"fullUrl": full_url(base, *key), "resource": body} for *key, body in resources]
+    return _bundle("collection", {}, entries, None)
+
+
 def history(versions: Sequence[Version], *, base: str, links: Mapping[str, str], total: int | None = None) -> Json:
     """A history, newest first as given: each version with the request that made it."""
     return _bundle("history", links, [_version(version, base) for version in versions], total)
@@ -377,7 +385,7 @@ def _version(version: Version, base: str) -> Json:
         "method": version.method.value,
         "url": version.type if version.method is Method.POST else address,
     }
-    status = {Method.POST: 201, Method.DELETE: 204}.get(version.method, 200)
+    status = 204 if version.method is Method.DELETE else 201 if version.begins else 200
     entry["response"] = {
         "status": _status(status),
         "etag": f'W/"{version.version}"',

@@ -87,7 +87,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class ListMember:
-    """An entry of the List with this id (search.html#list)."""
+    """An entry of the List with this id, or of a functional list (`$current-problems`; search.html#list)."""
 
     id: str
 
@@ -330,7 +330,7 @@ def _read_list(text: str) -> Node:
 
 def _list_id(text: str) -> str:
     if text.startswith("$"):
-        unserved("functional lists ('_list=$current-…') are not supported by this server")
+        return text
     plain = text.removeprefix("List/")
     if not 1 <= len(plain) <= 64 or not plain.isascii() or not plain.replace("-", "").replace(".", "").isalnum():
         unreadable("_list", "it takes the id of a List")

@@ -2,8 +2,8 @@
 
 A written date is as long as its precision: `1987` is a whole year, `2019-12-31T20:00Z` a minute, `…T20:00:00Z` a
 second, `….5Z` a tenth of one where somebody searches and a moment where it is stored. An interval is half open,
-`low <= t < high`, in aware UTC datetimes, and never empty. `BEGINNING` and `END` stand for "open", so that a Period
-without an end lasts for ever.
+`low <= t < high`, in aware UTC datetimes, and never empty. `BEGINNING` and `END` stand for "open": a Period without an
+end lasts longer than anything that can be written.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ END = datetime.max.replace(tzinfo=UTC)
 _DATE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
 )
+_TICK = timedelta(microseconds=1)
+_FIRST, _LAST = BEGINNING + _TICK, END - _TICK
+"""The bounds of what is written: nothing that is, `9999-12-31` neither, reaches as far as what is open."""
+
 _LONGEST = len("2019-12-31T20:00:00.123456789+00:00")
 """Longer fractions are written by nobody twice, and would fill the memory."""
 _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
-_TICK = timedelta(microseconds=1)
 
 
 class Prefix(Enum):
@@ -49,7 +52,7 @@ class Prefix(Enum):
 def interval(text: str) -> Interval:
     """The interval that a date, dateTime or instant means. Without an offset it is read as UTC.
 
-    Precision beyond microseconds is cut off; what lies beyond the years 1 to 9999 is held at `BEGINNING` or `END`.
+    Precision beyond microseconds is cut off; what lies beyond the years 1 to 9999 is held at their bounds.
     Raises InvalidInput (`value`) for anything that is not a date of the calendar.
     """
     return _interval(text) if len(text) <= _LONGEST else _read(text)
@@ -62,11 +65,15 @@ def _read(text: str) -> Interval:
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     try:
         if hour is None:
-            return _calendar_interval(int(year), month, day)
+            return _written(*_calendar_interval(int(year), month, day))
         start = datetime(int(year), int(month), int(day), int(hour), int(minute), tzinfo=_zone(zone))
-        return _clock_interval(start, second, fraction)
+        return _written(*_clock_interval(start, second, fraction))
     except ValueError:
         _not_a_date()
+
+
+def _written(low: datetime, high: datetime) -> Interval:
+    return min(max(low, _FIRST), _LAST - _TICK), min(high, _LAST)
 
 
 _interval = lru_cache(4_096)(_read)

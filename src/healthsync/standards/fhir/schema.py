@@ -38,6 +38,9 @@ def _text(pattern: str) -> Schema:
 _ANY_TEXT = _text(r"[^\x00-\x08\x0b\x0c\x0e-\x1f]+")
 _URI = _text(rf"{_SOLID}+")
 _INT32 = 2**31
+PLAIN_DIGITS = "plainDigits"
+"""A keyword of ours: to JSON Schema 1.0 and 1e0 are integers, to FHIR they are not (datatypes.html#integer)."""
+_INTEGER: Schema = {"type": "integer", PLAIN_DIGITS: True}
 
 # datatypes.html#primitive
 PRIMITIVE_SCHEMAS: dict[str, Schema] = {
@@ -50,13 +53,13 @@ PRIMITIVE_SCHEMAS: dict[str, Schema] = {
     "decimal": {"type": "number"},
     "id": _text(r"[A-Za-z0-9\-.]{1,64}"),
     "instant": _text(_INSTANT),
-    "integer": {"type": "integer", "minimum": -_INT32, "maximum": _INT32 - 1},
+    "integer": {**_INTEGER, "minimum": -_INT32, "maximum": _INT32 - 1},
     "markdown": _ANY_TEXT,
     "oid": _text(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+"),
-    "positiveInt": {"type": "integer", "minimum": 1, "maximum": _INT32 - 1},
+    "positiveInt": {**_INTEGER, "minimum": 1, "maximum": _INT32 - 1},
     "string": _ANY_TEXT,
     "time": _text(_TIME),
-    "unsignedInt": {"type": "integer", "minimum": 0, "maximum": _INT32 - 1},
+    "unsignedInt": {**_INTEGER, "minimum": 0, "maximum": _INT32 - 1},
     "uri": _URI,
     "url": _URI,
     "uuid": _text(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),

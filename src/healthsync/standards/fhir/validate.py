@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
@@ -23,7 +24,7 @@ import jsonschema_rs
 from healthsync.standards.fhir import bindings, invariants, json
 from healthsync.standards.fhir.definitions import json_name, resource_types, structures
 from healthsync.standards.fhir.outcome import Issue, error
-from healthsync.standards.fhir.schema import Schema, resource_schema
+from healthsync.standards.fhir.schema import PLAIN_DIGITS, Schema, resource_schema
 from healthsync.standards.fhir.screen import screen_schema
 
 MOST_ISSUES = 50
@@ -132,15 +133,30 @@ def _parameter_resources(parameters: Any, path: str) -> Iterator[tuple[str, dict
 
 @lru_cache(MOST_COMPILED)
 def _screen(resource_type: str) -> jsonschema_rs.Draft202012Validator:
-    schema = screen_schema(resource_type, invariants.RULES)
-    return jsonschema_rs.Draft202012Validator(schema, pattern_options=jsonschema_rs.RegexOptions())
+    return _validator(screen_schema(resource_type, invariants.RULES))
 
 
 @lru_cache(MOST_COMPILED)
 def _compiled(resource_type: str) -> tuple[Schema, jsonschema_rs.Draft202012Validator]:
-    """Compiled when a type is first seen. The plain regex engine runs in linear time whatever the text."""
+    """Compiled when a type is first seen."""
     schema = resource_schema(resource_type)
-    return schema, jsonschema_rs.Draft202012Validator(schema, pattern_options=jsonschema_rs.RegexOptions())
+    return schema, _validator(schema)
+
+
+def _validator(schema: Schema) -> jsonschema_rs.Draft202012Validator:
+    """The plain regex engine runs in linear time whatever the text."""
+    keywords: dict[str, type[jsonschema_rs.KeywordValidator]] = {PLAIN_DIGITS: _PlainDigits}
+    return jsonschema_rs.Draft202012Validator(schema, pattern_options=jsonschema_rs.RegexOptions(), keywords=keywords)
+
+
+class _PlainDigits:
+    """An integer has no point and no exponent: what has them was read as a Decimal (`json.parse`)."""
+
+    def __init__(self, parent_schema: Schema, value: Any, schema_path: list[str | int]) -> None: ...
+
+    def validate(self, instance: Any) -> None:
+        if type(instance) is Decimal and instance == instance.to_integral_value():  # else the type is at fault
+            raise ValueError
 
 
 # --- from schema errors to issues ---------------------------------------------------------------------------------
@@ -180,6 +196,10 @@ def _value_issue(fault: jsonschema_rs.ValidationError, path: str) -> Iterator[Is
     match fault.kind:
         case kinds.Type():
             yield error("structure", f"the value must be of the JSON type {' or '.join(fault.kind.types)}", path)
+        case kinds.Custom():
+            yield error(
+                "invalid", f"a number of type {_primitive(fault.schema_path)} has no point and no exponent", path
+            )
         case kinds.Pattern():
             yield error("invalid", _not_legal(_primitive(fault.schema_path)), path)
         case kinds.Enum() if not isinstance(fault.instance, str):
