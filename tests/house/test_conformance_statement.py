@@ -567,6 +567,11 @@ GRAPH = {
     "status": "active", "start": "Patient",
     "link": [{"target": [{"type": "Observation", "params": "patient={ref}"}]}],
 }  # fmt: skip
+LETTER = {
+    "resourceType": "Composition", "id": "letter", "status": "final", "type": {"text": "letter"}, "date": "2024-01-01",
+    "title": "Letter", "author": [{"reference": "Practitioner/d1"}], "subject": {"reference": "Patient/p1"},
+    "section": [{"title": "Results", "entry": [{"reference": "Observation/v1"}]}],
+}  # fmt: skip
 KEEPS_PROBLEMS = Probe(
     "PUT",
     "/List/kept",
@@ -901,7 +906,10 @@ PROBES: dict[str, dict[str, Ask]] = {
             {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": MATCHED}]},
             lambda a: "match-grade" in a.text,
         ),
-        "Composition/$document": get("/Composition/x/$document"),
+        "Composition/$document": every(
+            Probe("PUT", "/Composition/letter", LETTER, status=(201,)),
+            get("/Composition/letter/$document", holds("letter", "p1", "v1")),
+        ),
         "List/$find": every(
             KEEPS_PROBLEMS,
             get("/List/$find?patient=p1&name=current-problems", lambda a: a.json()["id"] == "kept"),

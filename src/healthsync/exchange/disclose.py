@@ -262,6 +262,7 @@ class HistoryPage:
 _ACTIONS = {
     "search-type": Action.EXECUTE,
     "search-system": Action.EXECUTE,
+    "$document": Action.EXECUTE,
     "$everything": Action.EXECUTE,
     "$find": Action.EXECUTE,
     "$graph": Action.EXECUTE,

@@ -137,6 +137,7 @@ class Incoming(msgspec.Struct, frozen=True):
     is_fresh the hub has made the id just now: nothing can be stored under it
     keeps    with `update`: tags and security labels that it does not repeat stay
     found    what stood under its key a moment ago, judged for the requester: it is not looked for again
+    made_of  the version that the content was made of: should another stand there by now, it is to be made anew
     """
 
     resource: dict[str, Any]
@@ -146,6 +147,7 @@ class Incoming(msgspec.Struct, frozen=True):
     is_fresh: bool = False
     keeps: bool = False
     found: Known | None = None
+    made_of: int | None = None
 
     @property
     def key(self) -> Key:
@@ -1348,6 +1350,8 @@ def _check_expectation(entry: Incoming, version: int | None) -> None:
     reference = f"{entry.key[0]}/{entry.key[1]}"
     if entry.mode == "create" and version is not None:
         raise Conflict(f"{reference} exists already")
+    if entry.made_of is not None and entry.made_of != version:
+        raise VersionConflict("the resource was changed by someone else; read it again and repeat")
     if entry.if_match == NO_VERSION:
         if version is not None:
             raise PreconditionFailed(f"{reference} is here already")

@@ -171,6 +171,7 @@ SURFACES: tuple[Surface, ...] = (
     *_operation("fhir.ihe_pix", "Patient/$ihe-pix", Gate.DISCLOSE),
     *_operation("fhir.lastn", "Observation/$lastn", Gate.DISCLOSE),
     *_operation("fhir.find_list", "List/$find", Gate.DISCLOSE),
+    *_operation("fhir.document", "Composition/{id}/$document", Gate.DISCLOSE),
     *_operation("fhir.graph", "{type}/{id}/$graph", Gate.DISCLOSE),
     _http("fhir.graphql", "GET", "/fhir/$graphql", Gate.DISCLOSE),
     _http("fhir.graphql_post", "POST", "/fhir/$graphql", Gate.DISCLOSE),

@@ -81,7 +81,7 @@ def test_every_registered_operation_has_a_definition_that_somebody_published():
         "http://hl7.org/fhir/OperationDefinition/" + name
         for name in (
             "CodeSystem-lookup", "CodeSystem-subsumes", "CodeSystem-validate-code", "ConceptMap-closure",
-            "ConceptMap-translate",
+            "Composition-document", "ConceptMap-translate",
             "Encounter-everything", "List-find", "Observation-lastn", "Patient-everything", "Patient-match", "Patient-merge", "Resource-graph", "Resource-graphql",
             "Resource-meta", "Resource-meta-add", "Resource-meta-delete", "Resource-validate", "ValueSet-expand",
             "ValueSet-validate-code",

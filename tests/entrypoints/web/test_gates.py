@@ -77,7 +77,7 @@ def _request_for(surface, id_: str) -> tuple[str, str, dict]:
             "telecom": [{"system": "phone", "value": "5550101"}],
         }
         body = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": body | told}]}
-    if surface.name.startswith("fhir.export"):
+    if surface.name.startswith("fhir.export") or surface.name == "fhir.document.post":
         body = {"resourceType": "Parameters"}
     if surface.name == "fhir.merge":
         named = [

@@ -90,6 +90,25 @@ async def test_patches_at_one_moment_are_all_applied_and_of_those_that_name_a_ve
     assert answers == {200: 1, 412: MANY - 1}
 
 
+@pytest.mark.parametrize(("headers", "status"), [({}, 200), ({"If-Match": 'W/"1"'}, 412)])
+async def test_a_patch_is_made_anew_of_what_somebody_writes_after_it_was_read(admin, hub, monkeypatch, headers, status):
+    path, body = "/fhir/Organization/x1", BODIES["Organization"]
+    await admin.put(path, json=body)
+    read = hub.disclose.editable
+
+    async def read_too_soon(*asked):
+        found = await read(*asked)
+        monkeypatch.setattr(hub.disclose, "editable", read)
+        assert (await admin.put(path, json={**body, "alias": ["a"]})).status_code == 200
+        return found
+
+    monkeypatch.setattr(hub.disclose, "editable", read_too_soon)
+    patch = [{"op": "replace", "path": "/name", "value": "Annex"}]
+    assert (await admin.patch(path, json=patch, headers={**JSON_PATCH, **headers})).status_code == status
+    stored = (await admin.get(path)).json()
+    assert (stored["name"], stored["alias"]) == ("Annex" if status == 200 else "Ward", ["a"])
+
+
 async def test_deletes_at_one_moment_delete_once(admin):
     path = "/fhir/Organization/x1"
     await admin.put(path, json=BODIES["Organization"])

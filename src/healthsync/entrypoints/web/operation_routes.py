@@ -1,8 +1,9 @@
-"""Operations that find: DocumentReference/$docref, List/$find, Observation/$lastn, Patient/[id]/$golden,
-Patient/$ihe-pix, Patient/$match, [type]/[id]/$graph."""
+"""Operations that find: Composition/[id]/$document, DocumentReference/$docref, List/$find, Observation/$lastn,
+Patient/[id]/$golden, Patient/$ihe-pix, Patient/$match, [type]/[id]/$graph."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from healthsync.exchange.disclose import Disclosed, Likely, NoCrossReference, NotCrossReferenced, Refusal
 from healthsync.exchange.operations.cross_references import CrossReference
 from healthsync.exchange.operations.docref import FindDocuments
+from healthsync.exchange.operations.document import MakeDocument
 from healthsync.exchange.operations.find_list import FindList
 from healthsync.exchange.operations.graph import FollowGraph
 from healthsync.exchange.operations.lastn import LastObservations
@@ -44,6 +46,7 @@ class OperationRoutes:
         self._golden, self._match = hub.disclose.golden, MatchPatients(hub.disclose)
         self._cross_reference = CrossReference(hub.disclose)
         self._find_list, self._follow_graph = FindList(hub.disclose), FollowGraph(hub.disclose)
+        self._make_document, self._clock = MakeDocument(hub.disclose), hub.clock
         self._find_documents, self._last_observations = FindDocuments(hub.disclose), LastObservations(hub.disclose)
 
     def register(self, router: Router) -> None:
@@ -54,6 +57,8 @@ class OperationRoutes:
             router.add(surface, self.lastn)
         for surface in ("fhir.find_list", "fhir.find_list.post"):
             router.add(surface, self.find_list)
+        for surface in ("fhir.document", "fhir.document.post"):
+            router.add(surface, self.document)
         for surface in ("fhir.graph", "fhir.graph.post"):
             router.add(surface, self.graph)
         for surface in ("fhir.ihe_pix", "fhir.ihe_pix.post"):
@@ -94,8 +99,18 @@ class OperationRoutes:
         found = await self._follow_graph(requester, names["type"], names["id"], await parameters_of(request))
         if isinstance(found, Refusal):
             return answers.refusal(found)
-        resources = [(each.resource_type, each.id, msgspec.Raw(each.text.encode())) for each in found]
-        return answers.fhir(json.dump(bundles.collection(resources, base=base_of(request))))
+        return answers.fhir(json.dump(bundles.collection(_resources(found), base=base_of(request))))
+
+    async def document(self, request: Request, names: Mapping[str, str]) -> Response:
+        """GET or POST Composition/id/$document."""
+        requester = await self._begin(request, {"type": "Composition", **names}, "read")
+        found = await self._make_document(requester, names["id"], await parameters_of(request))
+        if isinstance(found, Refusal):
+            return answers.refusal(found)
+        at = self._clock.now().isoformat(timespec="milliseconds")
+        identifier = {"system": "urn:ietf:rfc:3986", "value": uuid.uuid4().urn}
+        bundle = bundles.collection(_resources(found), base=base_of(request))
+        return answers.fhir(json.dump({**bundle, "type": "document", "identifier": identifier, "timestamp": at}))
 
     async def cross_references(self, request: Request, names: Mapping[str, str]) -> Response:
         """GET or POST Patient/$ihe-pix."""
@@ -162,3 +177,7 @@ class OperationRoutes:
             outcome=operation_outcome(issues) if issues else None,
         )
         return answers.fhir(json.dump(bundle))
+
+
+def _resources(found: Sequence[Disclosed]) -> list[tuple[str, str, msgspec.Raw]]:
+    return [(each.resource_type, each.id, msgspec.Raw(each.text.encode())) for each in found]

@@ -215,7 +215,7 @@ class Write:
 
         async def work(tx: Transaction) -> list[Stored]:
             matches = self.deletable(await self._matches(tx, requester, resource_type, condition, self.most_deleted))
-            gone = [deletion(resource_type, match.id) for match in matches]
+            gone = [deletion(resource_type, match.id, made_of=match.version) for match in matches]
             return await self.submit(tx, requester, "delete", gone) if gone else []
 
         return await self.until_done([(resource_type, *condition)], work)
@@ -374,7 +374,7 @@ class Write:
             event = self._event(requester, "patch", Outcome.PERMITTED, (f"{resource_type}/{id_}",), None)
             await self._audit.record(tx, structs.replace(event, patients=now.patients))
             return Stored(resource_type, id_, now.version, now.updated_at, "unchanged", now.resource)
-        return Incoming(as_sent(after), "update", if_match=now.version)
+        return Incoming(as_sent(after), "update", made_of=now.version)
 
     @property
     def most_deleted(self) -> int:
@@ -441,9 +441,16 @@ def as_sent(resource: dict[str, Any]) -> dict[str, Any]:
     return {**resource, "meta": kept} if kept else {name: value for name, value in resource.items() if name != "meta"}
 
 
-def deletion(resource_type: str, id_: str, if_match: int | None = None, found: Known | None = None) -> Incoming:
-    """A resource that goes; `found` is what the sender saw of it."""
-    return Incoming({"resourceType": resource_type, "id": id_}, "delete", if_match=if_match, found=found)
+def deletion(
+    resource_type: str,
+    id_: str,
+    if_match: int | None = None,
+    found: Known | None = None,
+    made_of: int | None = None,
+) -> Incoming:
+    """A resource that goes; `found` is what the sender saw of it, `made_of` the version that a condition fits."""
+    stub = {"resourceType": resource_type, "id": id_}
+    return Incoming(stub, "delete", if_match=if_match, found=found, made_of=made_of)
 
 
 def found(match: Match) -> Stored:
