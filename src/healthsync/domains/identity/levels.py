@@ -141,7 +141,7 @@ def levels_between(one: Demographics, other: Demographics) -> Levels:
         another_name=another,
         personal=ssn == 1
         or ((given in (2, 3, 4) or another or family == _SWAPPED or birth_date == 2) and _is_personal(one, other)),
-        a_generation_apart=(birth_date == 2 or (ssn == 1 and birth_date > 3))
+        a_generation_apart=(birth_date == 2 or (ssn == 1 and birth_date == 6))
         and are_generations(one.birth_dates, other.birth_dates),
         in_one_year=birth_date == 4 and any(a.year == b.year for a, b in product(one.birth_dates, other.birth_dates)),
     )

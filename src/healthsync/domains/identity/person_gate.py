@@ -83,7 +83,7 @@ def reasons_of(pair: Evidence) -> int:
         pair.suffix_differs,
         (born in (1, 2, 3) and (two_names or another)) or pair.birth_orders_differ,
         pair.sex_differs and given != 1,
-        pair.a_generation_apart and ((born == 2 and not own) or (same_ssn and born > 3)),
+        pair.a_generation_apart and ((born == 2 and not own) or (same_ssn and born == 6)),
     )
     return sum(1 << at for at, is_so in enumerate(found) if is_so)
 

@@ -89,7 +89,7 @@ def test_deceiving_pairs_of_children_are_told_apart_and_no_twins_are_certain(sha
         if label == "Not a Match" and ("TWIN" in scenario or scenario == "FIRST_NAME_CHANGED"):
             assert tier > 0
     right, wrong, missed = counts["Match", True], counts["Not a Match", True], counts["Match", False]
-    assert 2 * right / (2 * right + wrong + missed) >= 0.94
+    assert 2 * right / (2 * right + wrong + missed) >= 0.95
 
 
 def population(size: int, seed: int = 3) -> list[Person]:
@@ -177,16 +177,17 @@ def _syllables(one: int, other: int) -> str:
     return f"{'bdfglmnprst'[one % 11]}{'aeiou'[other % 5]}{'kvzjchx'[other // 5 % 7]}{'aeiou'[one % 5]}n"
 
 
-def test_names_that_go_with_each_other_are_no_persons() -> None:
+@pytest.mark.parametrize(("without", "f1", "automatic"), [("", 0.9, 0.9995), ("ssn", 0.4, 0.99)])
+def test_names_that_go_with_each_other_are_no_persons(without: str, f1: float, automatic: float) -> None:
     """First, middle and family names of one origin go together: namesakes must not be learned as persons."""
     rows, truth = town_of_few_origins(9_000, 1_500)
-    raw = {name: [row[name] for row in rows] for name in rows[0]}
+    raw = {name: [row[name] for row in rows] for name in rows[0] if name != without}
     found = link(standardise(raw, [f"{at:05}" for at in range(len(rows))], [0] * len(rows), today=TODAY))
     reached = evaluate(found, [str(truth[int(id_)]) for id_ in found.records.ids])
-    assert reached.linked.f1 >= 0.9  # one per cent of the links were right before pairs of one SSN set limits
-    assert reached.automatic.precision >= 0.9995
+    assert reached.linked.f1 >= f1  # one per cent of the links were right before pairs of one person set limits
+    assert reached.automatic.precision >= automatic
     assert reached.automatic.recall >= 0.99
-    assert reached.review < 0.5
+    assert reached.review < 1
 
 
 def test_the_order_of_the_records_does_not_matter() -> None:

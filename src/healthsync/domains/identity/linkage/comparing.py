@@ -540,8 +540,8 @@ class Comparer:
     def could_be_another(self, left: Codes, right: Codes) -> NDArray[np.bool_]:
         """Whether the misspelt one of two close first names is as near to a third name that people of that sex bear.
 
-        "Taara" beside Tamara may as well be Tara; and what begins with another letter is another name (Sarah, Farah).
-        Where neither name is borne, nothing else is said.
+        "Taara" beside Tamara may as well be Tara; and what begins with another letter is another name (Sarah, Farah),
+        if two records have it: one error is rarely made twice. Where neither name is borne, nothing else is said.
         """
         given = self._texts_of("given")
         pairs = zip(given(left), given(right), self._sexes(left, right), strict=True)
@@ -557,7 +557,7 @@ class Comparer:
         return one != other and ((both and not is_one_name(one, other)) or self._could_be_third(one, other, sex))
 
     def _could_be_third(self, one: str, other: str, sex: str) -> bool:
-        if begin_unlike(one, other):
+        if begin_unlike(one, other) and min(self._bearers(one), self._bearers(other)) > 1:
             return True
         names = self._borne_names
         if (one in names) == (other in names):
@@ -568,6 +568,11 @@ class Comparer:
         third = self._once(f"names {sex}", lambda: sorted(usual_names(sex) | (names - usual_names())))
         near = cdist([odd], third, scorer=OSA.distance, score_cutoff=apart)[0] <= apart
         return may_stand_for(odd, known, (third[at] for at in np.flatnonzero(near)))
+
+    def _bearers(self, name: str) -> int:
+        """How many records have a first name."""
+        column = self._columns["given"]
+        return self._once("bearers", lambda: dict(zip(column.values, column.counts.tolist(), strict=True))).get(name, 0)
 
     @property
     def _borne_names(self) -> frozenset[str]:

@@ -8,7 +8,7 @@ strangers come from pairs drawn at random, less the pairs of one person that are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +32,11 @@ CONVERGED = 1e-5
 BELIEF = 0.1
 """How much the profile's shares of namesakes and of those born together count, in pairs for each pair of one person."""
 ANCHORS = 200
-"""From how many pairs of one SSN on they say how often one person's records differ."""
-_SLACK = (1.5, 0.02)
-"""How much more often than they do others may: times, and a share."""
+"""From how many pairs on those of one SSN, or that agree in all else, say how often one person's records differ."""
+_TIMES, _OF_ONE_SSN, _OF_ALL_ELSE = 1.5, 0.02, 0.03
+"""How much more often than they do others may: times, and a share; more than those that agree in all else, which are
+of records with few errors."""
+_CONTACT = ("email", "phone", "phone_moved", "address")
 _LEAST = 1e-9
 """Nothing is impossible: the least share of a level."""
 _SEED = 20_261_127
@@ -210,16 +212,28 @@ class _State:
         """
         most = np.ones(len(self.m[name]))
         most[-1] = self._profile.limits.get(name, 1.0)
-        at = {known: place for place, known in enumerate(self._patterns.names)}
-        if "ssn" in at and name != "ssn":
-            same = self._patterns.levels[at["ssn"]] == 1
+        at = self._patterns.names.index(name)
+        for anchors, more in self._anchors(name):
             counts = np.bincount(
-                self._patterns.levels[at[name]][same], self._patterns.counts[same], len(most) + 1
+                self._patterns.levels[at][anchors], self._patterns.counts[anchors], len(most) + 1
             )[1:]  # fmt: skip
             if counts.sum() >= ANCHORS:
-                times, more = _SLACK
-                most[1:] = np.minimum(most[1:], times * counts[1:] / counts.sum() + more)
+                most[1:] = np.minimum(most[1:], _TIMES * counts[1:] / counts.sum() + more)
+                break
         return most
+
+    def _anchors(self, name: str) -> Iterator[tuple[NDArray[np.bool_], float]]:
+        """Pairs that are of one person by what has nothing to do with this field: those of one SSN, or else those that
+        agree in all of first name, family name, birth date and contact, but for the one that this field belongs to."""
+        same = {known: levels == 1 for known, levels in zip(self._patterns.names, self._patterns.levels, strict=True)}
+        if "ssn" in same and name != "ssn":
+            yield same["ssn"], _OF_ONE_SSN
+        contact = [same[known] for known in _CONTACT if known in same]
+        if {"given", "family", "birth_date"} <= same.keys() and contact:
+            told = {known: same[known] for known in ("given", "family", "birth_date")}
+            told["contact"] = np.logical_or.reduce(contact)
+            told.pop("contact" if name in _CONTACT else name, None)
+            yield np.logical_and.reduce(list(told.values())), _OF_ALL_ELSE
 
     def _shares(self, counts: Floats, expected: Floats, most: Floats | float = 1.0) -> Floats:
         """The likeliest shares, none above `most`."""

@@ -44,7 +44,7 @@ def reasons_against(comparer: Comparer, compared: Comparison) -> NDArray[np.int8
         (another, (given == 2) & ~joined & ~own & dated, comparer.usual_pet_form),
         (another, (given == 3) & ~own & dated, comparer.could_be_another),
         (another, swapped & ~personal & dated, comparer.swapped_names_differ),
-        (generations, ((born == 2) & ~own) | (same_ssn & (born > 3)), comparer.a_generation_apart),
+        (generations, ((born == 2) & ~own) | (same_ssn & (born == 6)), comparer.a_generation_apart),
         (one_year, (born == 4) & (given == 1) & elsewhere, comparer.born_in_one_year),
     ):
         at = np.flatnonzero(open_)
