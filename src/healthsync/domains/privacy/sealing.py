@@ -30,6 +30,8 @@ class SealingPolicy:
     free_text: frozenset[str]
     readable: Mapping[str, str]
     not_looked_into: Mapping[str, str]
+    telling: frozenset[str]
+    """What tells something where it is a text: `parts` and `free_text`."""
 
     @classmethod
     @cache
@@ -43,15 +45,12 @@ class SealingPolicy:
             free_text=frozenset(document["free_text"]),
             readable=document["readable"],
             not_looked_into=document["not_looked_into"],
+            telling=frozenset({*document["parts"], *document["free_text"]}),
         )
 
     def class_of(self, resource_type: str, element: str, value: Any) -> SensitivityClass | None:
         """The class that `element` of `resource_type` is sealed under, or None when it may stay readable."""
-        verdict = self._verdict(self.types.get(resource_type, _NOTHING_NAMED), element)
-        if verdict is not None:
-            return _CLASSES[verdict]
-        told = element not in self.not_looked_into and self._tells(element, value)
-        return SensitivityClass.NARRATIVE if told else None
+        return self._class_of(self.types.get(resource_type, _NOTHING_NAMED), element, value)
 
     def split(self, resource: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
         """The names of a resource's elements: readable, of class identity, of class narrative. Those of the head of a
@@ -59,33 +58,35 @@ class SealingPolicy:
         readable = [name for name in _DOCUMENT_HEAD if name in resource]
         identity: list[str] = []
         narrative: list[str] = []
-        resource_type = resource["resourceType"]
+        named = self.types.get(resource["resourceType"], _NOTHING_NAMED)
         for name, value in resource.items():
             if name not in _DOCUMENT_HEAD:
-                found = self.class_of(resource_type, name, value)
+                found = self._class_of(named, name, value)
                 names = readable if found is None else identity if found is SensitivityClass.IDENTITY else narrative
                 names.append(name)
         return readable, identity, narrative
 
-    def _verdict(self, named: Mapping[str, str], element: str) -> str | None:
-        """What the policy says of an element by its name: clear, a class, or nothing."""
+    def _class_of(self, named: Mapping[str, str], element: str, value: Any) -> SensitivityClass | None:
         name = element.removeprefix("_")
-        if named is not _NOTHING_NAMED and (verdict := named.get(name) or named.get("*")):
-            return verdict
-        return self.any_type.get(name)
+        verdict = (named and (named.get(name) or named.get("*"))) or self.any_type.get(name)
+        if verdict:
+            return _CLASSES[verdict]
+        told = element not in self.not_looked_into and self._tells(element, value)
+        return SensitivityClass.NARRATIVE if told else None
 
     def _tells(self, name: str, value: Any) -> bool:
         """Whether an element is, or has inside it, something that a person wrote or that names one. Each write pays for
         this walk: plain loops."""
         kind = type(value)
         if kind is dict:
-            free_text, parts = self.free_text, self.parts
             for part, child in value.items():
-                told = part in parts
-                if type(child) is str:
-                    told = told or part in free_text
-                elif not told and type(child) in _HOLDERS and part not in self.not_looked_into:
-                    told = self._tells(part, child)
+                of_child = type(child)
+                if of_child is str:
+                    told = part in self.telling
+                elif part in self.parts:
+                    told = True
+                else:
+                    told = of_child in _HOLDERS and part not in self.not_looked_into and self._tells(part, child)
                 if told and not _repeats_a_dictionary(value, part):
                     return True
         elif kind is list:
