@@ -280,7 +280,8 @@ async def _ask(hub: Hub, again: _Questions, postgres: Callable[[], float]) -> No
 
 
 async def _open(hub: Hub, tx: Any, ids: Iterable[str]) -> Mapping[str, Any]:
-    rows = await hub.ingest._records.current(tx, [("Patient", id_) for id_ in ids])
+    beside = hub.ingest._vault.keys_beside  # as the gates look at candidates
+    rows = await hub.ingest._records.current(tx, [("Patient", id_) for id_ in ids], beside=beside)
     documents = await hub.ingest._vault.open(tx, list(rows.values()))
     return {document["id"]: document for document in documents}
 
