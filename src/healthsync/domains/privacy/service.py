@@ -6,9 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Protocol
-
-import asyncpg
+from typing import Any, Protocol
 
 from healthsync.domains.privacy import store
 from healthsync.domains.privacy.model import DataKey
@@ -80,13 +78,13 @@ class DataKeys:
                 found[place] = self._unwrapped(place, row)
         return found
 
-    def _take(self, rows: Sequence[asyncpg.Record]) -> None:
+    def _take(self, rows: Sequence[Any]) -> None:
         for row in rows:
             place = row["key_scope"], row["key_version"]
             if row["permitted"] and row["wrapped"] is not None and place not in self._by_version:
                 self._unwrapped(place, row)
 
-    def _unwrapped(self, place: tuple[str, int], row: asyncpg.Record) -> DataKey:
+    def _unwrapped(self, place: tuple[str, int], row: Any) -> DataKey:
         key = DataKey(*place, self._keyring.unwrap(row["wrapped_by"], row["wrapped"]))
         self._remember(key, newest=False)
         return key
