@@ -39,6 +39,7 @@ from healthsync.domains.identity.linkage.population import Person, Population
 from healthsync.domains.identity.service import LARGEST_BLOCK
 from healthsync.domains.identity.tokens import fingerprint_of, tokens_of
 from healthsync.entrypoints.cli.serve import run_loop
+from healthsync.entrypoints.serving import keep_for_good
 
 _BATCH = 5_000
 _PROCESSES = 2
@@ -74,6 +75,7 @@ async def _measure(persons: int, questions: int, processes: int, folder: Path | 
         await _index(hub, *_MADE, *(f"ANALYZE {table}" for table in _COLUMNS))
         await _tell_sizes(hub)
         postgres = await _postgres_of(hub)
+        keep_for_good()  # as a hub that serves
         await _ask(hub, again, postgres)
         people = [person for person, _ in again]
         alone, by_one, by_several = (people[part::_PARTS] for part in range(_PARTS))
@@ -280,7 +282,8 @@ async def _ask(hub: Hub, again: _Questions, postgres: Callable[[], float]) -> No
 
 
 async def _open(hub: Hub, tx: Any, ids: Iterable[str]) -> Mapping[str, Any]:
-    rows = await hub.ingest._records.current(tx, [("Patient", id_) for id_ in ids])
+    beside = hub.ingest._vault.keys_beside  # as the gates look at candidates
+    rows = await hub.ingest._records.current(tx, [("Patient", id_) for id_ in ids], beside=beside)
     documents = await hub.ingest._vault.open(tx, list(rows.values()))
     return {document["id"]: document for document in documents}
 
@@ -333,6 +336,7 @@ def _share(data: Path, people: Sequence[Person], together: Any, told: Any, proce
         async with open_hub(data) as hub:
             clients, warming = _CLIENTS // processes, _WARMING // processes
             await _all_clients(hub, people[:warming], clients)
+            keep_for_good()
             together.wait()
             together.wait()
             began = time.process_time()

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
+from tests.consents import opt_out
 
+from healthsync.bootstrap import Hub, build_hub
 from healthsync.domains.audit import Action
 from healthsync.domains.directory import Peer
 from healthsync.entrypoints.worker import Worker
 from healthsync.errors import Conflict, InvalidInput
 from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.ingest import Incoming, InvalidResource, Submission, submission_audit
+from healthsync.infrastructure.clock import SystemClock
+from healthsync.infrastructure.crypto import InsecureDevelopmentKeyring
+from healthsync.infrastructure.database import Database
+from healthsync.settings import load_settings
 
 PEER = Peer("127.0.0.1")
 ADMIN = Requester("tester", ("admin",), "TREAT")
@@ -446,12 +454,15 @@ async def test_two_who_create_the_same_resource_at_once_make_one_and_a_conflict(
     assert sorted(outcomes) == ["conflict", "created"]
 
 
-async def test_an_update_that_says_nothing_new_about_who_somebody_is_takes_no_turn_and_one_look(hub, monkeypatch):
-    said = {
-        "resourceType": "Patient", "name": [{"family": "Quennell", "given": ["Ottoline"]}], "birthDate": "1971-03-09",
-        "identifier": [{"system": "http://hl7.org/fhir/sid/us-ssn", "value": "521-45-1234"}],
-    }  # fmt: skip
-    stored = await hub.write.create(ADMIN, said)
+OTTOLINE = {
+    "resourceType": "Patient", "name": [{"family": "Quennell", "given": ["Ottoline"]}], "birthDate": "1971-03-09",
+    "identifier": [{"system": "http://hl7.org/fhir/sid/us-ssn", "value": "521-45-1234"}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Everything that is asked of the database from now on."""
     statements: list[str] = []
     execute, simple = asyncpg.Connection._execute, asyncpg.Connection.execute
 
@@ -465,12 +476,57 @@ async def test_an_update_that_says_nothing_new_about_who_somebody_is_takes_no_tu
 
     monkeypatch.setattr(asyncpg.Connection, "_execute", counted)
     monkeypatch.setattr(asyncpg.Connection, "execute", begun)
+    return statements
+
+
+@pytest.fixture
+async def beside(database: Database, tmp_path: Path) -> AsyncIterator[Hub]:
+    """Another process on the same database, which has met nobody yet."""
+    settings = load_settings(None, environ={}, overrides={"audit.heads_path": str(tmp_path / "others")})
+    hub = build_hub(settings, InsecureDevelopmentKeyring(), database, SystemClock())
+    yield hub
+    await hub.close()
+
+
+async def test_a_second_registration_asks_who_it_may_be_and_what_they_say_and_holds_and_writes(hub, beside, statements):
+    await hub.write.create(ADMIN, OTTOLINE)
+    statements.clear()
+    stored = await beside.write.create(ADMIN, {**OTTOLINE, "gender": "female"})
+    about = [query for query in statements if any(name in query for name in ("identity_", "consent_", "data_key"))]
+    assert len(about) == 4 and "outdated()" in about[-1], about
+    async with hub.database.connection() as tx:
+        both = await tx.fetch("SELECT patient_id FROM identity_patient GROUP BY enterprise_id, patient_id")
+        assert await tx.fetchval("SELECT count(DISTINCT enterprise_id) FROM identity_patient") == 1
+    assert len(both) == 2 and stored.id in {row["patient_id"] for row in both}
+
+
+async def test_who_can_share_nothing_with_anybody_is_one_statement(hub, statements):
+    await hub.write.create(ADMIN, {"resourceType": "Patient", "gender": "female", "birthDate": "1971-03-09"})
+    statements.clear()
+    await hub.write.create(ADMIN, {"resourceType": "Patient", "gender": "male", "birthDate": "1971-03-09"})
+    assert len([query for query in statements if "identity_" in query]) == 1
+    assert not any(query.startswith("BEGIN") for query in statements)
+
+
+async def test_consents_follow_a_person_to_a_process_that_has_met_none(hub, beside):
+    first = await hub.write.create(ADMIN, OTTOLINE)
+    await hub.write.create(ADMIN, opt_out(first.id))
+    second, third = [await beside.write.create(ADMIN, {**OTTOLINE, "gender": "female"}) for _ in range(2)]
+    async with hub.database.connection() as tx:
+        protected = await tx.fetch(
+            "SELECT patient_id FROM consent_directive JOIN identity_patient USING (patient_key) ORDER BY patient_key"
+        )
+    assert [row["patient_id"] for row in protected] == [first.id, second.id, third.id]
+
+
+async def test_an_update_that_says_nothing_new_about_who_somebody_is_takes_no_turn_and_one_look(hub, statements):
+    stored = await hub.write.create(ADMIN, OTTOLINE)
     for language in ("de", "fr"):
         statements.clear()
-        await hub.write.update(ADMIN, {**said, "id": stored.id, "language": language})
+        await hub.write.update(ADMIN, {**OTTOLINE, "id": stored.id, "language": language})
     asked = [query for query in statements if "identity_" in query]
     assert len(asked) == 1 and "identity_held" in asked[0]
     assert not any(query.startswith("BEGIN") or "advisory" in query for query in statements)
 
-    await hub.write.update(ADMIN, {**said, "id": stored.id, "birthDate": "1971-03-08"})
+    await hub.write.update(ADMIN, {**OTTOLINE, "id": stored.id, "birthDate": "1971-03-08"})
     assert any("advisory" in query for query in statements)

@@ -135,12 +135,12 @@ async def serve(
             server = _mllp_server(hub, settings)
             mllp = await server.start()
             stack.push_async_callback(server.stop)
-        _keep_for_good()
+        keep_for_good()
         ready(Addresses(_place(http), _place(mllp)), hub)
         await stop.wait()
 
 
-def _keep_for_good() -> None:
+def keep_for_good() -> None:
     """What the hub is made of by now, 120,000 objects, stays until it ends. A search for cycles went through all of it
     again and again, a tenth of a second each time in which no request was answered. What requests make has next to no
     cycles and is freed with them, so that it is searched less often."""

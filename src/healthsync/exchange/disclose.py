@@ -808,7 +808,7 @@ class Disclose:
         newest = [("Patient", id_) for id_, at in asked.items() if at is None]
         held = {id_: at for id_, at in asked.items() if at is not None}
         former = [await self._records.vread(tx, "Patient", id_, at, visibility) for id_, at in held.items()]
-        rows = [*await self._records.read_many(tx, newest, visibility), *former]
+        rows = [*await self._records.read_many(tx, newest, visibility, self._vault.keys_beside), *former]
         return [row for row in rows if row is not None and row.permitted and not row.deleted]
 
     async def _projected(self, tx: Transaction, requester: Requester, enterprise_id: str) -> _Projection | None:

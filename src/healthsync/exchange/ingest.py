@@ -916,7 +916,8 @@ class Ingest:
 
     async def _speaking(self, tx: Transaction, asked: Mapping[str, int | None]) -> list[StoredResource]:
         """The versions that stand for patients in store: the newest, or of those that are held the one before."""
-        rows = await self._records.current(tx, [("Patient", id_) for id_, held in asked.items() if held is None])
+        newest = [("Patient", id_) for id_, held in asked.items() if held is None]
+        rows = await self._records.current(tx, newest, beside=self._vault.keys_beside)
         held = {id_: version for id_, version in asked.items() if version is not None}
         former = [await self._records.vread(tx, "Patient", id_, version, EVERYTHING) for id_, version in held.items()]
         return [*rows.values(), *(row for row in former if row is not None)]

@@ -17,7 +17,7 @@ from healthsync.domains.privacy import (
 from healthsync.domains.records import StoredResource
 from healthsync.errors import HealthSyncError
 from healthsync.exchange.opened import Opened, OpenedResources
-from healthsync.infrastructure.database import Transaction
+from healthsync.infrastructure.database import Beside, Transaction
 from healthsync.standards.fhir import json
 from healthsync.standards.fhir.packing import unpack
 
@@ -35,6 +35,11 @@ class Vault:
     def __init__(self, data_keys: DataKeys, policy: SealingPolicy, hub_id: str, kept_bytes: int = 0) -> None:
         self._data_keys, self._policy, self._hub_id = data_keys, policy, hub_id
         self._kept = OpenedResources(kept_bytes)
+
+    @property
+    def keys_beside(self) -> Beside:
+        """What brings the keys along when rows are looked at that will be opened."""
+        return self._data_keys.beside
 
     async def key_for(self, tx: Transaction, patient_key: int | None) -> DataKey:
         """The data key of a patient's resources, or of what belongs to no patient."""

@@ -6,12 +6,12 @@ import os
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from healthsync.domains.privacy import store
 from healthsync.domains.privacy.model import DataKey
 from healthsync.errors import Unavailable
-from healthsync.infrastructure.database import Transaction
+from healthsync.infrastructure.database import Beside, Transaction
 
 _FIRST_VERSION = 1
 
@@ -36,6 +36,8 @@ class DataKeys:
         self._cached_keys = cached_keys
         self._newest: OrderedDict[str, DataKey] = OrderedDict()
         self._by_version: OrderedDict[tuple[str, int], DataKey] = OrderedDict()
+        self.beside = Beside(store.KEY_COLUMNS, store.KEY_JOINED, self._take)
+        """What brings along the keys of sealed contents that are looked at, for `of_versions` to know."""
 
     async def for_scope(self, tx: Transaction, scope: str) -> DataKey:
         """The key that new writes of `scope` use; made when there is none.
@@ -72,10 +74,20 @@ class DataKeys:
         missing = [place for place in set(wanted) if place not in found]
         if missing:
             for row in await store.keys_of_scopes(tx, missing):
-                unwrapped = self._keyring.unwrap(row["wrapped_by"], row["wrapped"])
-                key = found[row["scope"], row["version"]] = DataKey(row["scope"], row["version"], unwrapped)
-                self._remember(key, newest=False)
+                place = row["scope"], row["version"]
+                found[place] = self._unwrapped(place, row)
         return found
+
+    def _take(self, rows: Sequence[Any]) -> None:
+        for row in rows:
+            place = row["key_scope"], row["key_version"]
+            if row["permitted"] and row["wrapped"] is not None and place not in self._by_version:
+                self._unwrapped(place, row)
+
+    def _unwrapped(self, place: tuple[str, int], row: Any) -> DataKey:
+        key = DataKey(*place, self._keyring.unwrap(row["wrapped_by"], row["wrapped"]))
+        self._remember(key, newest=False)
+        return key
 
     async def destroy(self, tx: Transaction, scope: str) -> bool:
         """Destroy every key of a scope: what it sealed can be read by nobody any more, nor in a copy of the data.

@@ -11,6 +11,14 @@ from healthsync.infrastructure.database import Lookup, Parts, Queries, Transacti
 _SQL = Queries("healthsync.domains.privacy")
 
 
+KEY_COLUMNS = ", beside_key.wrapped_by, beside_key.wrapped"
+KEY_JOINED = (
+    " LEFT JOIN LATERAL (SELECT wrapped_by, wrapped FROM data_key WHERE scope = c.key_scope AND version = c.key_version"
+    " AND (c.identity IS NOT NULL OR c.narrative IS NOT NULL) LIMIT 1) beside_key ON true"
+)
+"""The wrapped keys of sealed contents, beside a look at `resource_content c`."""
+
+
 async def newest_key(tx: Transaction, scope: str) -> asyncpg.Record | None:
     """The newest wrapped key of a scope: version, wrapped_by, wrapped."""
     return await tx.fetchrow(_SQL.newest_key, scope)

@@ -18,7 +18,7 @@ from healthsync.domains.records.index import EMPTY, IndexRows, RecordIndex
 from healthsync.domains.records.model import EVERYTHING, Change, Page, StoredResource, Visibility, Wanted
 from healthsync.domains.records.search import Position, SearchPlan
 from healthsync.errors import InvalidInput
-from healthsync.infrastructure.database import Transaction
+from healthsync.infrastructure.database import Beside, Transaction
 
 _PID_BLOCK = 500
 _KEPT_PATIENT_IDS = 200_000
@@ -81,10 +81,14 @@ class RecordsService:
         return await store.stays(tx, path, inpatient, no_stay, going_on, since, until)
 
     async def current(
-        self, tx: Transaction, references: Sequence[tuple[str, str]], visibility: Visibility = EVERYTHING
+        self,
+        tx: Transaction,
+        references: Sequence[tuple[str, str]],
+        visibility: Visibility = EVERYTHING,
+        beside: Beside | None = None,
     ) -> dict[tuple[str, str], StoredResource]:
         """The current versions of (type, id) by these, deleted ones too; look at `permitted`."""
-        rows = await self.read_many(tx, references, visibility)
+        rows = await self.read_many(tx, references, visibility, beside)
         return {(row.resource_type, row.id): row for row in rows}
 
     async def heads(self, tx: Transaction, references: Sequence[tuple[str, str]], visibility: Visibility = EVERYTHING):
@@ -175,10 +179,14 @@ class RecordsService:
         return await store.read_one(tx, self._addresses([(resource_type, id_)])[0], visibility)
 
     async def read_many(
-        self, tx: Transaction, references: Sequence[tuple[str, str]], visibility: Visibility
+        self,
+        tx: Transaction,
+        references: Sequence[tuple[str, str]],
+        visibility: Visibility,
+        beside: Beside | None = None,
     ) -> list[StoredResource]:
         """The current versions of (type, id) that are or were here; look at `permitted` and `deleted`."""
-        return await store.read(tx, self._addresses(references), visibility) if references else []
+        return await store.read(tx, self._addresses(references), visibility, beside) if references else []
 
     async def vread(
         self, tx: Transaction, resource_type: str, id_: str, version: int, visibility: Visibility

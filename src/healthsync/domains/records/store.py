@@ -13,7 +13,7 @@ import asyncpg
 from healthsync.domains.records import statements
 from healthsync.domains.records.index import IndexRows
 from healthsync.domains.records.model import Change, StoredResource, Visibility, Wanted
-from healthsync.infrastructure.database import Lookup, Queries, Transaction
+from healthsync.infrastructure.database import Beside, Lookup, Queries, Transaction
 
 _SQL = Queries("healthsync.domains.records")
 
@@ -68,25 +68,32 @@ async def heads(
 
 
 async def _judged(
-    tx: Transaction, columns: str, joined: str, addresses: Sequence[Address], visibility: Visibility
+    tx: Transaction,
+    columns: str,
+    joined: str,
+    addresses: Sequence[Address],
+    visibility: Visibility,
+    beside: Beside | None = None,
 ) -> list[asyncpg.Record]:
     """What stands at some addresses, and whether the gate's condition holds there: the condition's parameters are
     columns of each place, so that requesters share the look."""
     given = tuple(visibility.parameters)
     places = {(kind, id_, *given): (key, kind, id_, *given) for key, kind, id_ in addresses}
-    lookup = _judging(columns, joined, visibility.condition, tuple(_TYPES[type(value)] for value in given))
+    types = tuple(_TYPES[type(value)] for value in given)
+    more, also = (beside.columns, beside.joined) if beside else ("", "")
+    lookup = _judging(columns, f"{joined}{also}", visibility.condition, types, more)
     return await tx.look_up(lookup, places)
 
 
 @cache
-def _judging(columns: str, joined: str, condition: str, types: tuple[str, ...]) -> Lookup:
+def _judging(columns: str, joined: str, condition: str, types: tuple[str, ...], more: str) -> Lookup:
     given = [f"given_{number}" for number, _ in enumerate(types, start=1)]
     arrays = ", ".join(
         f"${number}::text::{type_}[]" for number, type_ in enumerate(("bigint", "text", "text", *types), start=1)
     )
     told = "".join(f", wanted.{name}" for name in given)
     return Lookup(
-        f"SELECT {columns}, ({_PARAMETER.sub('wanted.given_', condition)}) AS permitted{told}"
+        f"SELECT {columns}, ({_PARAMETER.sub('wanted.given_', condition)}) AS permitted{more}{told}"
         f" FROM unnest({arrays}) AS wanted ({', '.join(('key', 'kind', 'id', *given))})"
         f" CROSS JOIN LATERAL (SELECT * FROM resource WHERE key = wanted.key LIMIT 1) r{joined}"
         " WHERE r.resource_type = wanted.kind AND r.id = wanted.id",
@@ -151,9 +158,14 @@ async def referrers(tx: Transaction, keys: Sequence[int]) -> list[tuple[str, int
     return [(row["resource_type"], row["count"]) for row in await tx.fetch(_SQL.referrers, list(keys))]
 
 
-async def read(tx: Transaction, addresses: Sequence[Address], visibility: Visibility) -> list[StoredResource]:
-    """The current versions, deleted or not; `permitted` says whether the gate's condition holds."""
-    rows = await _judged(tx, COLUMNS, _CONTENT, addresses, visibility)
+async def read(
+    tx: Transaction, addresses: Sequence[Address], visibility: Visibility, beside: Beside | None = None
+) -> list[StoredResource]:
+    """The current versions, deleted or not; `permitted` says whether the gate's condition holds. What is looked at
+    `beside` them may refer to `resource r` and `resource_content c`."""
+    rows = await _judged(tx, COLUMNS, _CONTENT, addresses, visibility, beside)
+    if beside is not None:
+        beside.take(rows)
     return [StoredResource(*row[:_JUDGED]) for row in rows]
 
 

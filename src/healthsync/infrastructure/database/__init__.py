@@ -9,10 +9,10 @@ PostgreSQL's CPU), so only `SET LOCAL` and transaction-level locks are allowed.
 from healthsync.infrastructure.database.deferred import Copied, Parts, Writer
 from healthsync.infrastructure.database.guards import Guard, Outdated
 from healthsync.infrastructure.database.migrate import migrate
-from healthsync.infrastructure.database.pool import Database, Lookup, Transaction, is_deadlock
+from healthsync.infrastructure.database.pool import Beside, Database, Lookup, Transaction, is_deadlock
 from healthsync.infrastructure.database.queries import Queries
 
 __all__ = [
-    "Copied", "Database", "Guard", "Lookup", "Outdated", "Parts", "Queries", "Transaction", "Writer", "is_deadlock",
-    "migrate",
+    "Beside", "Copied", "Database", "Guard", "Lookup", "Outdated", "Parts", "Queries", "Transaction", "Writer",
+    "is_deadlock", "migrate",
 ]  # fmt: skip

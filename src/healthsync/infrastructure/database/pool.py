@@ -174,6 +174,20 @@ class Lookup:
     gathers: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Beside:
+    """What else a look brings along, so that nobody has to ask for it next.
+
+    columns further columns, each behind a comma
+    joined  the joins that they come from; what they may refer to is said where the look is made
+    take    told of the rows
+    """
+
+    columns: str
+    joined: str
+    take: Callable[[Sequence[asyncpg.Record]], None]
+
+
 Places = Mapping[Any, Sequence[Any]]
 """Places, and the values of their columns."""
 
@@ -633,7 +647,7 @@ async def _write_guarded(connection: asyncpg.Connection, units: Sequence[_Unit])
         gone = await guards.hold(Transaction(connection), guarded)
         stays = [unit for at, unit in enumerate(units) if at not in gone]
         checked = deferred.merged([guards.checks(of_unit) for _, _, of_unit in stays])
-        await _write(connection, _together(stays) | checked)
+        await _write(connection, checked | _together(stays))  # the guards say first what an error means
     return gone
 
 
