@@ -19,7 +19,7 @@ async def _still(tx: Transaction, rows: Sequence[int]) -> list[bool]:
 
 STILL = Guard(_still)
 TAKE = Writer(lambda rows: Parts(("taken AS (INSERT INTO taken SELECT unnest($1::int[]))",), [list(rows)]))
-STOCK = Lookup("SELECT 0 AS place, value FROM stock WHERE 0 = ANY ($1::text::int[])", lambda row: row["place"], True)
+STOCK = Lookup("SELECT 0 AS place, value FROM stock WHERE 0 = ANY ($1::text::int[])", lambda row: row["place"])
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from healthsync.domains.identity.model import (
 from healthsync.infrastructure.database import Guard, Lookup, Parts, Queries, Transaction, Writer
 
 _SQL = Queries("healthsync.domains.identity")
-_CANDIDATES = Lookup(_SQL.candidates, lambda row: row["record"], gathers=True)
+_CANDIDATES = Lookup(_SQL.candidates, lambda row: row["record"])
 _SETTLED = Lookup(_SQL.settled, lambda row: row["patient_key"])
 _MEMBERS_WITH = Lookup(_SQL.members_with, lambda row: row["patients"])
 
