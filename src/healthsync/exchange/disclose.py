@@ -336,7 +336,7 @@ class Disclose:
         ) is not None:  # (1)
             return refusal
         visibility = self.visibility(requester)
-        async with self._database.connection() as tx:  # (2)
+        async with self._database.unit_of_work() if version is None else self._database.connection() as tx:  # (2)
             if version is None:
                 row = await self._records.read(tx, resource_type, id_, visibility)
             else:

@@ -19,7 +19,7 @@ async def _hold(tx: Transaction, rows: Sequence[int]) -> set[int]:
 STILL = Guard(lambda rows: ("(SELECT value <> ANY ($1::int[]) FROM stock)", [list(rows)]), _hold)
 """What was read is what stands there; it is held until the commit."""
 TAKE = Writer(lambda rows: Parts(("taken AS (INSERT INTO taken SELECT unnest($1::int[]))",), [list(rows)]))
-STOCK = Lookup("SELECT 0 AS place, value FROM stock WHERE 0 = ANY ($1::text::int[])", lambda row: row["place"], True)
+STOCK = Lookup("SELECT 0 AS place, value FROM stock WHERE 0 = ANY ($1::text::int[])", lambda row: row["place"])
 
 
 @pytest.fixture

@@ -27,10 +27,8 @@ from healthsync.domains.identity.model import (
 from healthsync.infrastructure.database import Guard, Lookup, Parts, Queries, Transaction, Writer
 
 _SQL = Queries("healthsync.domains.identity")
-_CANDIDATES = Lookup(f"{_SQL.sharing}\n{_SQL.candidates}", lambda row: row["record"], gathers=True)
-_CANDIDATES_AND_MEMBERS = Lookup(
-    f"{_SQL.sharing}\n{_SQL.candidates_and_members}", lambda row: row["near"], gathers=True
-)
+_CANDIDATES = Lookup(f"{_SQL.sharing}\n{_SQL.candidates}", lambda row: row["record"])
+_CANDIDATES_AND_MEMBERS = Lookup(f"{_SQL.sharing}\n{_SQL.candidates_and_members}", lambda row: row["near"])
 _SETTLED = Lookup(_SQL.settled, lambda row: row["patient_key"])
 _MEMBERS_WITH = Lookup(_SQL.members_with, lambda row: row["patients"])
 

@@ -176,7 +176,8 @@ class RecordsService:
         self, tx: Transaction, resource_type: str, id_: str, visibility: Visibility
     ) -> StoredResource | None:
         """The current version, deleted or not; look at `permitted` and `deleted`."""
-        return await store.read_one(tx, self._addresses([(resource_type, id_)])[0], visibility)
+        rows = await self.read_many(tx, [(resource_type, id_)], visibility)
+        return rows[0] if rows else None
 
     async def read_many(
         self,

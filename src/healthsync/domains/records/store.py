@@ -169,19 +169,6 @@ async def read(
     return [StoredResource(*row[:_JUDGED]) for row in rows]
 
 
-async def read_one(tx: Transaction, address: Address, visibility: Visibility) -> StoredResource | None:
-    """One current version: the commonest question of all."""
-    first = len(visibility.parameters)
-    rows = await tx.look(
-        f"SELECT {COLUMNS}, ({visibility.condition}) AS permitted"
-        " FROM resource r JOIN resource_content c ON c.pid = r.pid"
-        f" WHERE r.key = ${first + 1} AND r.resource_type = ${first + 2} AND r.id = ${first + 3}",
-        *visibility.parameters,
-        *address,
-    )
-    return _stored(rows[0]) if rows else None
-
-
 async def any_token(tx: Transaction, hashes: Sequence[int]) -> bool:
     """Whether any resource is indexed under one of these tokens."""
     return bool((await tx.look(_SQL.any_token, list(hashes)))[0][0])

@@ -165,13 +165,10 @@ class Lookup:
     query   takes the text of an array for each column of a place (`$1::text::bigint[]`): of others the driver looks at
             each element three times before it sends it
     place   the place that a row was found at
-    gathers who asks shares it, and what the unit of work looks for later, with all who are about to ask the same: where
-            a statement costs more than waiting for the next turn of the event loop
     """
 
     query: str
     place: Callable[[asyncpg.Record], Hashable]
-    gathers: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -339,7 +336,7 @@ class _UnitOfWork(Transaction):
     def __init__(self, database: Database, *, repeats: bool) -> None:
         super().__init__(None)
         self._database = database
-        self._repeats, self._gathers = repeats, False
+        self._repeats = repeats
         self._guarded: Guarded = {}
         self._acquired: _Acquired | None = None
         self._began: Any = None
@@ -394,8 +391,7 @@ class _UnitOfWork(Transaction):
 
     async def look_up(self, lookup: Lookup, places: Places, *, beside: bool = False) -> list[asyncpg.Record]:
         if self._connection is None and (beside or not self._waiting) and len(places) <= _MOST_PLACES:
-            self._gathers |= lookup.gathers
-            return await self._database.look_up(lookup, places, gathers=self._gathers)
+            return await self._database.look_up(lookup, places)
         return await super().look_up(lookup, places, beside=beside)
 
     async def in_turn(self, turns: Turns, names: Collection[Hashable]) -> None:
@@ -477,7 +473,6 @@ class Database:
         self._listener = _Listener(url)
         self._writing = Together(self._write_together, most=_MOST_UNITS, patience=_STATEMENT_PATIENCE_SECONDS)
         self._looking: dict[Lookup, Together[Places, list[asyncpg.Record]]] = {}
-        self._looked_at: set[Lookup] = set()
 
     @classmethod
     async def connect(
@@ -534,15 +529,9 @@ class Database:
         """A connection whose statements each commit by themselves: for single reads and single writes."""
         return _Statements(self.acquired())
 
-    async def look_up(self, lookup: Lookup, places: Places, *, gathers: bool = False) -> list[asyncpg.Record]:
-        """The rows at some places. Who comes while somebody looks for the same asks together with all who do; with
-        `gathers` also whoever is about to ask when he comes."""
-        if lookup not in self._looked_at and not gathers:
-            self._looked_at.add(lookup)
-            try:
-                return (await self._look_together(lookup, [places]))[0]
-            finally:
-                self._looked_at.discard(lookup)
+    async def look_up(self, lookup: Lookup, places: Places) -> list[asyncpg.Record]:
+        """The rows at some places, asked for together with all who are about to ask the same, or do while somebody
+        looks."""
         if lookup not in self._looking:
             self._looking[lookup] = Together(partial(self._look_together, lookup), most=_MOST_LOOKUPS)
         return await self._looking[lookup](places)
