@@ -921,8 +921,8 @@ class Ingest:
         return []
 
     async def _merge(self, tx: Transaction, submission: Submission, work: _Work, merge: PatientMerge) -> list[Event]:
-        """Two numbers of a sender are one person (HL7 v2.5.1 §3.3.40): the retired record points at the survivor. One that
-        had gone out of use in favour of what is retired now is in use again: the sender's last word holds."""
+        """Two numbers of a sender are one person (HL7 v2.5.1 §3.3.40): the retired record points at the survivor. One
+        that had gone out of use in favour of what is retired now is in use again: the sender's last word holds."""
         source = submission.source
         survivor = await self._identity.find_source_patient(tx, source, merge.survivor_identifiers, follow_merges=False)
         retired = await self._identity.find_source_patient(tx, source, merge.retired_identifiers)
