@@ -282,6 +282,11 @@ class Ingest:
         digest = self._blind.digest("resource id", f"{resource_type}\x1f{source}\x1f{key}".encode())
         return str(uuid.UUID(bytes=digest, version=4))
 
+    async def stored(self, tx: Transaction, keys: Sequence[Key]) -> set[Key]:
+        """Which of these are here, and not deleted. It tells nothing of anybody to a client."""
+        heads = await self._records.heads(tx, keys)
+        return {key for key, head in heads.items() if not head["deleted"]}
+
     async def states(self, tx: Transaction, requester: Requester, keys: Sequence[Key]) -> dict[Key, Known]:
         """Which resources were ever here, and whether they still are and may be shown."""
         visibility = self._seen_by(requester)
