@@ -195,9 +195,19 @@ async def test_a_merge_back_leaves_one_active_record_and_none_lost(hub, send):
     )  # fmt: skip
     patients = await _found(hub, "Patient", "family=quennell")
     assert len(patients) == 2
-    assert sum(patient.get("active", True) for patient in patients) == 1
-    assert await _found(hub, "Patient", "identifier=A1")
-    assert await _found(hub, "Patient", "identifier=B1")
+    in_use = {patient["identifier"][0]["value"]: patient.get("active", True) for patient in patients}
+    assert in_use == {"A1": False, "B1": True}
+
+
+async def test_of_merges_in_a_ring_the_last_word_of_the_sender_holds(hub, send):
+    await send(*(adt("A28", number, **STOAT) for number in ("A1", "B1", "C1")))
+    for survivor, retired in (("A1", "B1"), ("B1", "C1"), ("C1", "A1")):
+        await send(adt("A40", survivor, extra=f"MRG|{retired}^^^ZHOSP^MR", **STOAT))
+    patients = {p["identifier"][0]["value"]: p for p in await _found(hub, "Patient")}
+    assert {number for number, patient in patients.items() if patient.get("active", True)} == {"C1"}
+    assert "link" not in patients["C1"]
+    await send(oru("B1", "5", **STOAT))
+    assert len(await _found(hub, "Observation", f"patient={patients['C1']['id']}")) == 1
 
 
 async def test_a_merge_with_an_unknown_number_stores_the_survivor(hub, send):

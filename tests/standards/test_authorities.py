@@ -61,6 +61,11 @@ def test_a_number_under_several_names_stands_once_and_the_resource_is_left_as_it
     assert patient["identifier"] == [number(name) for name in ZHOSP.names] + [number("urn:oid:5", "8")]
 
 
+def test_a_business_key_may_have_been_made_of_other_names() -> None:
+    assert TABLE.other_keys("filler|urn:oid:1.2.3|7") == [f"filler|{name}|7" for name in ZHOSP.names[1:]]
+    assert TABLE.other_keys("filler|urn:oid:5.5|7") == NO_AUTHORITIES.other_keys("urn:oid:1.2.3|7") == []
+
+
 def test_numbers_of_two_types_are_two_numbers() -> None:
     kinds = [{"coding": [{"code": code}]} for code in ("MR", "PI")]
     told = TABLE.numbers_one_named([number(ZHOSP.names[at], type=kind) for at, kind in enumerate(kinds)])

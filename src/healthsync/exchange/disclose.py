@@ -896,7 +896,7 @@ class Disclose:
         version: int,
         concerns: Callable[[dict[str, Any]], bool],
     ) -> Disclosed | Refusal | None:
-        """A version for a notification to `requester`, who is not asking now; decided as if he were.
+        """A version (0: the newest) for a notification to `requester`, who is not asking now; decided as if he were.
 
         None for what does not concern him, is deleted or never was: nothing leaves and nothing is recorded. `concerns`
         judges what he may see, so that criteria cannot ask for elements that his roles hide. Besides the version's own
@@ -908,7 +908,7 @@ class Disclose:
         visibility = self.visibility(requester)
         async with self._database.transaction(read_only=True) as tx:
             row = current = await self._records.read(tx, resource_type, id_, visibility)
-            if current is not None and current.version != version:
+            if current is not None and version and current.version != version:
                 row = await self._records.vread(tx, resource_type, id_, version, visibility)
             if row is None or current is None or current.deleted or row.deleted:
                 return None

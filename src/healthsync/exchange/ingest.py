@@ -322,6 +322,11 @@ class Ingest:
     def _mark(self, chosen: bytes) -> bytes:
         return self._blind.digest("chosen id", chosen)[: 16 - len(chosen)]
 
+    async def stored(self, tx: Transaction, keys: Sequence[Key]) -> set[Key]:
+        """Which of these are here, and not deleted. It tells nothing of anybody to a client."""
+        heads = await self._records.heads(tx, keys)
+        return {key for key, head in heads.items() if not head["deleted"]}
+
     async def states(self, tx: Transaction, requester: Requester, keys: Sequence[Key]) -> dict[Key, Known]:
         """Which resources were ever here, and whether they still are and may be shown."""
         visibility = self._seen_by(requester)
@@ -960,9 +965,10 @@ class Ingest:
         return []
 
     async def _merge(self, tx: Transaction, submission: Submission, work: _Work, merge: PatientMerge) -> list[Event]:
-        """Two numbers of a sender are one person (HL7 v2.5.1 §3.3.40): the retired record points at the survivor."""
+        """Two numbers of a sender are one person (HL7 v2.5.1 §3.3.40): the retired record points at the survivor. One
+        that had gone out of use in favour of what is retired now is in use again: the sender's last word holds."""
         source = submission.source
-        survivor = await self._identity.find_source_patient(tx, source, merge.survivor_identifiers)
+        survivor = await self._identity.find_source_patient(tx, source, merge.survivor_identifiers, follow_merges=False)
         retired = await self._identity.find_source_patient(tx, source, merge.retired_identifiers)
         if survivor is None or retired is None or survivor.patient_key == retired.patient_key:
             return []  # nothing is known under the retired number, or both are one record already: nobody vanishes
@@ -994,7 +1000,9 @@ class Ingest:
             await self._tell_of_links(tx, submission, work, {outcome.survivor: None, **retiring})
         return [
             Event(
-                EventName.PATIENT_MERGED, f"Patient/{survivor.patient_id}", {"retired": f"Patient/{retired.patient_id}"}
+                EventName.PATIENT_MERGED,
+                f"Patient/{outcome.survivor.patient_id}",
+                {"retired": f"Patient/{retired.patient_id}"},
             )
         ]
 

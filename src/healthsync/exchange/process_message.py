@@ -235,7 +235,7 @@ class ProcessMessage:
     async def understand(self, tx: Transaction, message: SealedMessage, rules: SourceRules) -> Understood:
         """What a stored message says, ready for the gate. Raises what makes a message impossible to process."""
         parsed = _parse(await self._open(tx, message), rules.encodings.get(message.source, self._character_encoding))
-        conversion = self._convert(message, parsed)
+        conversion = await self._convert(tx, message, parsed)
         if self._standardise is not None:
             await self._standardise(tx, message.source, [mapped.resource for mapped in conversion.resources])
         score = self._score(message, conversion, rules)
@@ -246,11 +246,18 @@ class ProcessMessage:
         keys = await self._data_keys.of_versions(tx, [message.key] if message.key else [])
         return self._messages.open(message, keys)
 
-    def _convert(self, message: SealedMessage, parsed: Message) -> Conversion:
-        source = message.source
+    async def _convert(self, tx: Transaction, message: SealedMessage, parsed: Message) -> Conversion:
+        """The message as FHIR. What is stored under the key that another name of an authority made keeps its id."""
+        source, ids = message.source, dict[tuple[str, str], str]()
+
+        def resource_id(resource_type: str, key: str) -> str:
+            if (id_ := ids.get((resource_type, key))) is None:
+                id_ = ids[resource_type, key] = self._ingest.resource_id(resource_type, source, key)
+            return id_
+
         context = MappingContext(
             source=source,
-            resource_id=lambda resource_type, key: self._ingest.resource_id(resource_type, source, key),
+            resource_id=resource_id,
             timezone=self._timezone,
             received_at=message.received_at,
             operator=self._operator,
@@ -258,8 +265,29 @@ class ProcessMessage:
             authorities=self._authorities,
         )
         conversion = convert(parsed, context)
+        if self._authorities and (former := await self._former_ids(tx, source, ids)):
+            ids |= former
+            conversion = convert(parsed, context)
         conversion = enriched(conversion, self._enrichment, context.resource_id)
         return in_normal_forms(conversion, context.conventions)
+
+    async def _former_ids(
+        self, tx: Transaction, source: str, ids: Mapping[tuple[str, str], str]
+    ) -> dict[tuple[str, str], str]:
+        """Ids of what is stored under one other key, and not under its own."""
+        others = {
+            (resource_type, key): [self._ingest.resource_id(resource_type, source, other) for other in keys]
+            for resource_type, key in ids
+            if (keys := self._authorities.other_keys(key))
+        }
+        wanted = [(place[0], id_) for place, those in others.items() for id_ in (ids[place], *those)]
+        stored = await self._ingest.stored(tx, wanted)
+        former: dict[tuple[str, str], str] = {}
+        for place, those in others.items():
+            here = [id_ for id_ in those if (place[0], id_) in stored]
+            if len(here) == 1 and (place[0], ids[place]) not in stored:
+                former[place] = here[0]
+        return former
 
     def _score(self, message: SealedMessage, conversion: Conversion, rules: SourceRules) -> MessageScore | None:
         if self._quality is None:

@@ -16,6 +16,8 @@ from typing import Any, TypeVar, cast
 R = TypeVar("R", bound=Mapping[str, Any])
 
 EVERYBODY = ""
+MOST_KEYS = 64
+"""Of what one business key may have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,14 @@ class Authorities:
         """All URIs that mean the same authority as this one in everybody's words, the one first."""
         row = self._by_name.get((EVERYBODY, name)) if self.rows else None
         return (name,) if row is None else tuple(dict.fromkeys((row.system, *row.names)))
+
+    def other_keys(self, key: str) -> list[str]:
+        """What a business key was made of before the table said that its authority has other names."""
+        keys = [key]
+        for row in self.rows:
+            if row.system in key:
+                keys += [each.replace(row.system, name) for each in keys for name in row.names if name != row.system]
+        return keys[1:MOST_KEYS]
 
     def one_named(self, resource: R, source: str = EVERYBODY) -> R:
         """A resource whose numbers name each authority by its one URI, each number once; nothing is changed in it."""

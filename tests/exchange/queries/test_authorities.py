@@ -44,8 +44,8 @@ class World(Asking):
         assert b"MSA|AA" in (await self.hub.receive_message(raw.encode(), PEER) or b"")
         await Worker(self.hub.process_message, self.hub.database).drain()
 
-    async def patients(self, *criteria: tuple[str, str]) -> list[dict[str, Any]]:
-        page = await self.hub.disclose.search(ADMIN, parse("Patient", criteria), after=None, count=100, asked="")
+    async def patients(self, *criteria: tuple[str, str], kind: str = "Patient") -> list[dict[str, Any]]:
+        page = await self.hub.disclose.search(ADMIN, parse(kind, criteria), after=None, count=100, asked="")
         return [json.parse(entry.text.encode()) for entry in page.entries]
 
 
@@ -152,6 +152,26 @@ async def test_a_table_that_comes_later_leaves_records_alone_and_finds_them(data
     await named.tell("MRN-1^^^&1.2.3&ISO", name="QUENNELL^OTTOLINE^MAY")
     (after,) = await named.patients()
     assert after["id"] == before["id"]
+    await named.hub.close()
+    await plain.hub.close()
+
+
+async def test_a_visit_of_before_the_table_goes_on_and_is_merged_under_any_name(
+    database: Database, tmp_path: Path
+) -> None:
+    def visit(number: str, authority: str) -> str:
+        return f"PV1|1|I|W1^101^A||||||||||||||||{number}^^^{authority}^VN"
+
+    plain = await world(database, tmp_path, None)
+    await plain.tell("MRN-1^^^ZHOSP", visit("V-1", "ZHOSP"), event="A01")
+    await plain.tell("MRN-1^^^ZHOSP", visit("V-2", "ZHOSP"), event="A01")
+    named = await world(database, tmp_path, TABLE)
+    await named.tell("MRN-1^^^ZHOSP", visit("V-1", "&1.2.3&ISO"), event="A08")
+    await named.tell("MRN-1^^^ZHOSP", "MRG|MRN-1^^^ZHOSP||||V-2^^^ZHOSP&1.2.3&ISO", visit("V-1", "ZHOSP"), event="A42")
+    visits = await named.patients(kind="Encounter")
+    in_use = [each for each in visits if each["status"] == "in-progress"]
+    assert (len(visits), len(in_use)) == (2, 1)
+    assert {each["value"] for each in in_use[0]["identifier"]} == {"V-1", "V-2"}
     await named.hub.close()
     await plain.hub.close()
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from healthsync.errors import InvalidInput, NotFound
+from healthsync.exchange.administration.operators import Actor
 from healthsync.standards.fhir import json, validate
 
 from .conftest import BACKPORT, PATIENT
@@ -89,6 +90,24 @@ async def test_an_encounter_start_is_told_when_it_begins_to_hold_and_not_again(
     await hub.notify_subscribers.drain()
     assert len(receiver.requests) == 2
     assert receiver.requests[1].json["entry"][1]["request"]["method"] == "PUT"
+
+
+async def test_links_and_unlinks_of_patients_are_told(hub, admin, subscribe_to_topic, receiver):
+    await subscribe_to_topic(admin, "identity-changed", "full-resource", channel={"endpoint": receiver.url})
+    one, two = [(await hub.write.create(admin, {"resourceType": "Patient", "gender": "male"})).id for _ in range(2)]
+    steward = Actor("Ann")
+    await hub.steward_identity.merge(steward, one, two, "papers-seen", keep_both=True)
+    await hub.notify_subscribers.drain()
+    await hub.steward_identity.unmerge(steward, one, two, "other-mother")
+    await hub.notify_subscribers.drain()
+    told = receiver.requests[1:]
+    assert [request.json["entry"][1]["resource"]["id"] in (one, two) for request in told] == [True, True]
+    retired = {"resourceType": "Patient", "gender": "male"}
+    three, four = [(await hub.write.create(admin, retired)).id for _ in range(2)]
+    await hub.write.update(admin, {**retired, "id": three, "birthDate": "1971-03-09"})
+    await hub.steward_identity.merge(steward, three, four, "papers-seen", keep_both=True)
+    await hub.notify_subscribers.drain()
+    assert "birthDate" in receiver.requests[-1].json["entry"][1]["resource"]
 
 
 async def test_filters_narrow_a_topic(hub, admin, subscribe_to_topic, receiver):

@@ -90,7 +90,9 @@ def test_what_is_a_patients_own_is_not_remembered():
     patient = next(m.resource for m in read(message).resources if m.type == "Patient")
     assert "Zabriskie Point" in str(patient)
     assert patient["deceasedDateTime"] == "2024-01-31"
-    kept = memory_of(context().source, context().timezone, Message.parse(message.encode()).notation)
+    kept = memory_of(
+        context().source, context().timezone, Message.parse(message.encode()).notation, context().authorities
+    )
     assert kept
     for value in ("Zabriskie", "20240131", "2024-01-31", "20231224", "2023-12-24", "Q77123"):
         assert not any(value in repr((key, said)) for key, said in kept.items()), "a patient's own"
@@ -98,7 +100,9 @@ def test_what_is_a_patients_own_is_not_remembered():
 
 def test_the_memory_is_bounded_and_long_texts_and_patients_do_not_enter_it(monkeypatch):
     monkeypatch.setattr(memory, "MOST", 20)
-    kept = memory_of(context().source, context().timezone, Message.parse(oru().encode()).notation)
+    kept = memory_of(
+        context().source, context().timezone, Message.parse(oru().encode()).notation, context().authorities
+    )
     for number in range(100):
         read(oru(code=f"G{number}^{'x' * (number * 3)}^L", id=number))
         assert len(kept) <= 20

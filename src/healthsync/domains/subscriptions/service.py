@@ -210,5 +210,5 @@ def _concerns(listener: Any, event: StoredEvent) -> bool:
 
 
 def _change(event: StoredEvent) -> Change:
-    version = int(event.data.get("version", 1))
+    version = int(event.data.get("version", 0))  # an event about persons tells of none: the newest is shown
     return Change(0, event.subject.partition("/")[2], version, version == 1, event.occurred_at)

@@ -37,5 +37,6 @@ class Memory(dict[Hashable, bytes]):
 
 @lru_cache(SENDERS)
 def memory_of(*_way_of_writing: Hashable) -> Memory:
-    """The memory of a sender who writes so: his name, his time zone, his delimiters and character set."""
+    """The memory of a sender who writes so: his name, his time zone, his delimiters and character set, and the names of
+    authorities."""
     return Memory()
