@@ -485,6 +485,21 @@ def test_the_condition_of_a_patch_and_of_a_delete(
     assert fhir.delete(f"Patient/{uuid.uuid4()}", headers=headers).status_code == (412 if status == 200 else status)
 
 
+def test_the_condition_of_a_delete_by_criteria_is_about_what_they_find(
+    fhir: httpx.Client, made: Callable[..., str]
+) -> None:
+    """Passed over, it would take away what somebody else has written since."""
+    id_ = made()
+    stale = {"If-Match": 'W/"7"'}
+    assert fhir.delete(f"Patient?_id={id_}", headers=stale).status_code == 412
+    for kind, status in (("batch", 200), ("transaction", 412)):
+        answer = fhir.post("", json=bundle(kind, entry("DELETE", f"Patient?_id={id_}", ifMatch='W/"7"')))
+        assert answer.status_code == status
+        assert status == 412 or answer.json()["entry"][0]["response"]["status"].startswith("412")
+    assert fhir.get(f"Patient/{id_}").status_code == 200
+    assert fhir.delete(f"Patient?_id={id_}", headers={"If-Match": 'W/"1"'}).status_code == 204
+
+
 def test_of_what_was_deleted_the_deletion_is_gone_and_the_versions_before_stay(
     fhir: httpx.Client, made: Callable[..., str]
 ) -> None:

@@ -137,7 +137,10 @@ class FhirRoutes:
     async def delete_where(self, request: Request, names: Mapping[str, str]) -> Response:
         """DELETE Type?criteria."""
         requester = await self.begin(request, names, "delete")
-        return _deleted(request, await self._hub.write.delete_where(requester, names["type"], _condition(request)))
+        gone = await self._hub.write.delete_where(
+            requester, names["type"], _condition(request), if_match=_if_match(request)
+        )
+        return _deleted(request, gone)
 
     async def begin(self, request: Request, names: Mapping[str, str], interaction: str | None) -> Requester:
         """(1) who asks, (2) is this an address of R4, (3) does this hub offer it, (4) in the format wanted?"""
@@ -164,12 +167,14 @@ class FhirRoutes:
             raise NotOffered(f"{resource_type} is a view of what the hub knows and cannot be written", ("GET",))
 
     async def _resource(self, request: Request, resource_type: str, id_: str | None = None) -> dict[str, Any]:
-        if resource_type == "Binary" and (media_type := media_type_in(request)) not in (*FHIR_TYPES, ""):
+        media_type = media_type_in(request)
+        is_raw = resource_type == "Binary" and media_type not in (*FHIR_TYPES, "")
+        body = await (content_of(request) if is_raw else body_of(request, FHIR_TYPES))
+        resource = {} if is_raw else json.parse(body)
+        if resource_type == "Binary" and resource.get("resourceType") != "Binary":  # content, be it FHIR itself
             context = request.headers.get("x-security-context")
-            received = binaries.received(await content_of(request), media_type, context, id_)
+            received = binaries.received(body, media_type, context, id_)
             return references.localise(received, self.own_bases(request))
-        body = await body_of(request, FHIR_TYPES)
-        resource = json.parse(body)
         if resource.get("resourceType") != resource_type:
             raise InvalidInput(
                 f"the body is no {resource_type}; send it to the URL of its type", expression="Resource.resourceType"

@@ -186,15 +186,17 @@ class Write:
             gone = deletion(resource_type, id_, if_match, states[key])
             return await self._submit_one(tx, requester, "delete", gone)
 
-    async def delete_where(self, requester: Requester, resource_type: str, condition: Pairs) -> list[Stored]:
+    async def delete_where(
+        self, requester: Requester, resource_type: str, condition: Pairs, *, if_match: int | None = None
+    ) -> list[Stored]:
         """Delete what a condition finds: nothing, one or, where that is allowed, several resources.
 
-        Raises InvalidInput (`multiple-matches`, 412) for more than may go.
+        Raises InvalidInput (`multiple-matches`, 412) for more than may go, PreconditionFailed for another version.
         """
         await self._authorise(requester, Interaction.DELETE, resource_type, condition)
         async with self.unit() as tx:
             matches = self.deletable(await self._matches(tx, requester, resource_type, condition, self.most_deleted))
-            gone = [deletion(resource_type, match.id) for match in matches]
+            gone = [deletion(resource_type, match.id, if_match) for match in matches]
             return await self.submit(tx, requester, "delete", gone) if gone else []
 
     # --- what a transaction shares with these ---------------------------------------------------------------------
