@@ -257,7 +257,7 @@ class Write:
         known = states.get(key)
         if known is not None and known.is_here:
             return True
-        if if_match is not None:
+        if if_match not in (None, NO_VERSION):
             told = PreconditionFailed(f"{'/'.join(key)} is not here")
             raise await self._absent(tx, requester, "delete", key, known, told)
         if known is not None and not known.permitted:
@@ -310,7 +310,8 @@ class Write:
         """The resource after a patch, to be submitted; what it is already when the patch changes nothing."""
         now = await self._disclose.editable(tx, requester, resource_type, id_)
         if if_match not in (None, ANY_VERSION, now.version):
-            raise PreconditionFailed(f"{resource_type}/{id_} is not at version {if_match}; read it again and repeat")
+            told = "here already" if if_match == NO_VERSION else f"not at version {if_match}; read it again and repeat"
+            raise PreconditionFailed(f"{resource_type}/{id_} is {told}")
         after = patch(now.resource)
         if loses_security(now.resource, after) and not DECLASSIFIERS & set(requester.roles):
             raise Withheld(
