@@ -180,9 +180,14 @@ def test_accept_chooses_the_format(fhir: httpx.Client, stored: str, accept: str,
     assert answer.headers["Content-Type"] == "application/fhir+json; charset=utf-8"
 
 
-def test_several_accept_fields_are_one_list(fhir: httpx.Client, stored: str) -> None:
-    fields = httpx.Headers([("Accept", "application/fhir+xml"), ("Accept", "application/fhir+json")])
-    assert fhir.get(f"Patient/{stored}", headers=fields).status_code == 200
+def test_several_fields_of_a_name_are_one_list(fhir: httpx.Client, stored: str) -> None:
+    """RFC 9110 §5.3, RFC 7240 §2."""
+    accept = httpx.Headers([("Accept", "application/fhir+xml"), ("Accept", "application/fhir+json")])
+    assert fhir.get(f"Patient/{stored}", headers=accept).status_code == 200
+    known = httpx.Headers([("If-None-Match", 'W/"9"'), ("If-None-Match", 'W/"1"')])
+    assert fhir.get(f"Patient/{stored}", headers=known).status_code == 304
+    wishes = httpx.Headers([("Prefer", "handling=strict"), ("Prefer", "return=minimal")])
+    assert fhir.post("Patient", json=patient(), headers=wishes).content == b""
 
 
 @pytest.mark.parametrize(
@@ -483,6 +488,40 @@ def test_the_condition_of_a_patch_and_of_a_delete(
     assert fhir.patch(f"Patient/{id_}", json=change, headers=JSON_PATCH | headers).status_code == status
     assert fhir.delete(f"Patient/{id_}", headers=headers).status_code == (204 if status == 200 else status)
     assert fhir.delete(f"Patient/{uuid.uuid4()}", headers=headers).status_code == (412 if status == 200 else status)
+
+
+def test_the_condition_of_a_delete_by_criteria_is_about_what_they_find(
+    fhir: httpx.Client, made: Callable[..., str]
+) -> None:
+    """Passed over, it would take away what somebody else has written since."""
+    id_ = made()
+    stale = {"If-Match": 'W/"7"'}
+    assert fhir.delete(f"Patient?_id={id_}", headers=stale).status_code == 412
+    for kind, status in (("batch", 200), ("transaction", 412)):
+        answer = fhir.post("", json=bundle(kind, entry("DELETE", f"Patient?_id={id_}", ifMatch='W/"7"')))
+        assert answer.status_code == status
+        assert status == 412 or answer.json()["entry"][0]["response"]["status"].startswith("412")
+    assert fhir.get(f"Patient/{id_}").status_code == 200
+    assert fhir.delete(f"Patient?_id={id_}", headers={"If-Match": 'W/"1"'}).status_code == 204
+
+
+def test_what_may_only_be_done_to_nothing_is_not_done_to_what_is_there(
+    fhir: httpx.Client, made: Callable[..., str]
+) -> None:
+    """RFC 9110 §13.1.2: `If-None-Match: *` is false where there is something, whatever the method."""
+    id_, new = made(), {"If-None-Match": "*"}
+    change = [{"op": "add", "path": "/active", "value": True}]
+    for path in (f"Patient/{id_}", f"Patient?_id={id_}"):
+        assert fhir.put(path, json=patient(id=id_, active=True), headers=new).status_code == 412
+        assert fhir.patch(path, json=change, headers=JSON_PATCH | new).status_code == 412
+        assert fhir.delete(path, headers=new).status_code == 412
+        for kind in ("batch", "transaction"):
+            for method, body in (("PUT", patient(id=id_, active=True)), ("DELETE", None)):
+                answer = fhir.post("", json=bundle(kind, entry(method, path, body, ifNoneMatch="*")))
+                entries = answer.json().get("entry", ())
+                assert [answer.status_code, *(each["response"]["status"][:3] for each in entries)][-1] in (412, "412")
+    assert fhir.get(f"Patient/{id_}").headers["ETag"] == 'W/"1"'
+    assert fhir.delete(f"Patient/{uuid.uuid4()}", headers=new).status_code == 204
 
 
 def test_of_what_was_deleted_the_deletion_is_gone_and_the_versions_before_stay(

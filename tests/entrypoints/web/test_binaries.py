@@ -47,6 +47,18 @@ async def test_content_can_be_replaced_under_its_id_and_sent_as_a_resource(admin
     assert (await admin.get("/fhir/Binary/nobody", headers={"Accept": "image/png"})).status_code == 404
 
 
+async def test_fhir_that_is_no_binary_is_the_content_of_one(admin):
+    for media_type in ("application/fhir+json", "application/json"):
+        sent = {"content": b'{"resourceType": "Patient"}', "headers": {"Content-Type": media_type}}
+        for made in (await admin.post("/fhir/Binary", **sent), await admin.put("/fhir/Binary/p", **sent)):
+            path = made.headers["Location"].partition("/_history")[0]
+            shown = (await admin.get(path, headers=FHIR)).json()
+            assert (shown["resourceType"], shown["contentType"]) == ("Binary", media_type)
+            assert (await admin.get(path, headers={"Accept": "text/html"})).content == sent["content"]
+    broken = {"content": b'{"resourceType": "Patient"', "headers": {"Content-Type": "application/fhir+json"}}
+    assert (await admin.post("/fhir/Binary", **broken)).status_code == 400
+
+
 def _denied_for_treatment(patient_id: str) -> dict:
     return {
         "resourceType": "Consent",

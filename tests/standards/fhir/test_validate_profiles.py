@@ -125,6 +125,12 @@ def test_a_profile_for_another_type_is_an_error() -> None:
     assert errors(patient(active=True), profile("Observation")) == [("structure", "Patient")]
 
 
+@pytest.mark.parametrize(("name", "found"), [("Observation", ["structure"]), ("Patient", []), ("DomainResource", [])])
+def test_the_definition_of_a_type_is_a_profile_of_that_type(name: str, found: list[str]) -> None:
+    issues = Profiles(Library.of([])).check(patient(), f"http://hl7.org/fhir/StructureDefinition/{name}")
+    assert [issue.code for issue in issues if issue.is_error] == found
+
+
 def test_a_differential_lies_over_its_base_profile() -> None:
     base = profile("Patient", {"path": "Patient.name", "min": 1}, url="base")
     derived = profile("Patient", {"path": "Patient.birthDate", "min": 1}, base=BASE + "base")

@@ -15,7 +15,7 @@ from healthsync.exchange.authenticate import Requester
 from healthsync.exchange.disclose import Disclosed, Refusal
 from healthsync.exchange.ingest import Stored
 from healthsync.exchange.interactions.patches import JSON_PATCH, Patch, fhirpath_patch, json_patch, merge_patch
-from healthsync.exchange.interactions.write import expected_version, if_match_version
+from healthsync.exchange.interactions.write import expected_version
 from healthsync.exchange.offer import NotOffered, Offer
 from healthsync.standards.fhir import binaries, bundles, json, references
 from healthsync.standards.fhir.definitions import resource_types
@@ -101,22 +101,22 @@ class FhirRoutes:
         resource = await self._resource(request, names["type"], names["id"])
         if resource.get("id") != names["id"]:
             raise InvalidInput("the resource must carry the id of its URL", code="invalid", expression="Resource.id")
-        expected = expected_version(request.headers.get("if-match"), request.headers.get("if-none-match"))
-        return self._written(request, await self._hub.write.update(requester, resource, if_match=expected))
+        stored = await self._hub.write.update(requester, resource, if_match=_expected(request))
+        return self._written(request, stored)
 
     async def update_where(self, request: Request, names: Mapping[str, str]) -> Response:
         """PUT Type?criteria."""
         requester = await self.begin(request, names, "update")
         resource = await self._resource(request, names["type"])
         condition = _condition(request)
-        stored = await self._hub.write.update_where(requester, resource, condition, if_match=_if_match(request))
+        stored = await self._hub.write.update_where(requester, resource, condition, if_match=_expected(request))
         return self._written(request, stored)
 
     async def patch(self, request: Request, names: Mapping[str, str]) -> Response:
         """PATCH Type/id."""
         requester = await self.begin(request, names, "patch")
         change = await self._patch(request)
-        stored = await self._hub.write.patch(requester, names["type"], names["id"], change, if_match=_if_match(request))
+        stored = await self._hub.write.patch(requester, names["type"], names["id"], change, if_match=_expected(request))
         return self._written(request, stored)
 
     async def patch_where(self, request: Request, names: Mapping[str, str]) -> Response:
@@ -124,20 +124,23 @@ class FhirRoutes:
         requester = await self.begin(request, names, "patch")
         change = await self._patch(request)
         stored = await self._hub.write.patch_where(
-            requester, names["type"], _condition(request), change, if_match=_if_match(request)
+            requester, names["type"], _condition(request), change, if_match=_expected(request)
         )
         return self._written(request, stored)
 
     async def delete(self, request: Request, names: Mapping[str, str]) -> Response:
         """DELETE Type/id: the current version goes, history stays."""
         requester = await self.begin(request, names, "delete")
-        gone = await self._hub.write.delete(requester, names["type"], names["id"], if_match=_if_match(request))
+        gone = await self._hub.write.delete(requester, names["type"], names["id"], if_match=_expected(request))
         return _deleted(request, [gone] if gone is not None else [])
 
     async def delete_where(self, request: Request, names: Mapping[str, str]) -> Response:
         """DELETE Type?criteria."""
         requester = await self.begin(request, names, "delete")
-        return _deleted(request, await self._hub.write.delete_where(requester, names["type"], _condition(request)))
+        gone = await self._hub.write.delete_where(
+            requester, names["type"], _condition(request), if_match=_expected(request)
+        )
+        return _deleted(request, gone)
 
     async def begin(self, request: Request, names: Mapping[str, str], interaction: str | None) -> Requester:
         """(1) who asks, (2) is this an address of R4, (3) does this hub offer it, (4) in the format wanted?"""
@@ -164,12 +167,14 @@ class FhirRoutes:
             raise NotOffered(f"{resource_type} is a view of what the hub knows and cannot be written", ("GET",))
 
     async def _resource(self, request: Request, resource_type: str, id_: str | None = None) -> dict[str, Any]:
-        if resource_type == "Binary" and (media_type := media_type_in(request)) not in (*FHIR_TYPES, ""):
+        media_type = media_type_in(request)
+        is_raw = resource_type == "Binary" and media_type not in (*FHIR_TYPES, "")
+        body = await (content_of(request) if is_raw else body_of(request, FHIR_TYPES))
+        resource = {} if is_raw else json.parse(body)
+        if resource_type == "Binary" and resource.get("resourceType") != "Binary":  # content, be it FHIR itself
             context = request.headers.get("x-security-context")
-            received = binaries.received(await content_of(request), media_type, context, id_)
+            received = binaries.received(body, media_type, context, id_)
             return references.localise(received, self.own_bases(request))
-        body = await body_of(request, FHIR_TYPES)
-        resource = json.parse(body)
         if resource.get("resourceType") != resource_type:
             raise InvalidInput(
                 f"the body is no {resource_type}; send it to the URL of its type", expression="Resource.resourceType"
@@ -216,8 +221,8 @@ def _deleted(request: Request, gone: list[Stored]) -> Response:
     return answers.outcome([answers.Issue("information", "informational", None, told)], 200, headers)
 
 
-def _if_match(request: Request) -> int | None:
-    return if_match_version(request.headers.get("if-match"))
+def _expected(request: Request) -> int | None:
+    return expected_version(request.headers.get("if-match"), request.headers.get("if-none-match"))
 
 
 def _condition(request: Request) -> bundles.Pairs:

@@ -263,6 +263,7 @@ def is_unchanged(request: Request, version: int, updated_at: datetime) -> bool:
     """
     tags = request.headers.get("if-none-match")
     if tags is not None:
+        tags = ",".join(request.headers.getlist("if-none-match"))
         return any(star or tag == str(version) for tag, star in _ENTITY_TAG.findall(tags))
     since = request.headers.get("if-modified-since")
     if since is None:
@@ -276,6 +277,8 @@ def is_unchanged(request: Request, version: int, updated_at: datetime) -> bool:
 def preferred(request: Request) -> Literal["minimal", "representation", "OperationOutcome"] | None:
     """What a write shall answer with: `Prefer: return=…` (http.html#ops), None when the sender does not say."""
     wishes = request.headers.get("prefer", "")
+    if wishes:
+        wishes = ",".join(request.headers.getlist("prefer"))  # several fields are one list (RFC 7240 §2)
     for word in re.split(r"[,;\s]+", wishes) if wishes else ():
         match word.lower().replace('"', ""):
             case "return=minimal":

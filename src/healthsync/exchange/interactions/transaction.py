@@ -153,7 +153,7 @@ class RunTransaction:
     async def _plan_delete(
         self, tx: Transaction, requester: Requester, plan: _Planned, known: Found, states: Mapping[Key, Known]
     ) -> None:
-        entry, if_match = plan.entry, if_match_version(plan.entry.if_match)
+        entry, if_match = plan.entry, expected_version(plan.entry.if_match, plan.entry.if_none_match)
         if entry.id is not None:
             here = await self.write.deletable_at(tx, requester, (str(entry.type), entry.id), states, if_match)
             plan.ids, here_ids = [entry.id], [entry.id] if here else []
@@ -203,7 +203,7 @@ class RunTransaction:
             if match is None:
                 raise NotFound(f"Bundle.entry[{entry.position}]: the condition finds nothing to patch")
             id_ = match.id
-        if_match = if_match_version(entry.if_match)
+        if_match = expected_version(entry.if_match, entry.if_none_match)
         after = await self.write.patched(
             tx, requester, str(entry.type), id_, entry_patch(entry.resource or {}), if_match
         )

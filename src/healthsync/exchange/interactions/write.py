@@ -206,16 +206,18 @@ class Write:
 
         return await self.until_done([key], work)
 
-    async def delete_where(self, requester: Requester, resource_type: str, condition: Pairs) -> list[Stored]:
+    async def delete_where(
+        self, requester: Requester, resource_type: str, condition: Pairs, *, if_match: int | None = None
+    ) -> list[Stored]:
         """Delete what a condition finds: nothing, one or, where that is allowed, several resources.
 
-        Raises InvalidInput (`multiple-matches`, 412) for more than may go.
+        Raises InvalidInput (`multiple-matches`, 412) for more than may go, PreconditionFailed for another version.
         """
         await self._authorise(requester, Interaction.DELETE, resource_type, condition)
 
         async def work(tx: Transaction) -> list[Stored]:
             matches = self.deletable(await self._matches(tx, requester, resource_type, condition, self.most_deleted))
-            gone = [deletion(resource_type, match.id, made_of=match.version) for match in matches]
+            gone = [deletion(resource_type, match.id, if_match, made_of=match.version) for match in matches]
             return await self.submit(tx, requester, "delete", gone) if gone else []
 
         return await self.until_done([(resource_type, *condition)], work)
@@ -310,7 +312,7 @@ class Write:
         known = states.get(key)
         if known is not None and known.is_here:
             return True
-        if if_match is not None:
+        if if_match not in (None, NO_VERSION):
             told = PreconditionFailed(f"{'/'.join(key)} is not here")
             raise await self._absent(tx, requester, "delete", key, known, told)
         if known is not None and not known.permitted:
@@ -363,7 +365,8 @@ class Write:
         """The resource after a patch, to be submitted; what it is already when the patch changes nothing."""
         now = await self._disclose.editable(tx, requester, resource_type, id_)
         if if_match not in (None, ANY_VERSION, now.version):
-            raise PreconditionFailed(f"{resource_type}/{id_} is not at version {if_match}; read it again and repeat")
+            told = "here already" if if_match == NO_VERSION else f"not at version {if_match}; read it again and repeat"
+            raise PreconditionFailed(f"{resource_type}/{id_} is {told}")
         after = patch(now.resource)
         if loses_security(now.resource, after) and not DECLASSIFIERS & set(requester.roles):
             raise Withheld(

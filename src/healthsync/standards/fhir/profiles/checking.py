@@ -13,7 +13,7 @@ from typing import Any
 
 from healthsync.errors import InvalidInput
 from healthsync.standards.fhir import fhirpath, references
-from healthsync.standards.fhir.definitions import extensions, structures
+from healthsync.standards.fhir.definitions import extensions, resource_types, structures
 from healthsync.standards.fhir.fhirpath import Node
 from healthsync.standards.fhir.fhirpath import types as fhir_types
 from healthsync.standards.fhir.fhirpath.evaluation import Environment, Scope
@@ -122,7 +122,9 @@ class Run:
 
     def unknown(self, node: Node, url: str) -> None:
         name = url.partition("|")[0].removeprefix(STRUCTURE_DEFINITION)
-        if name not in structures() and url not in extensions() and name not in {"SimpleQuantity", "MoneyQuantity"}:
+        if name in resource_types() and name != node.type:  # R4's own, which is no profile to be loaded
+            self.tell("error", "structure", node.place, f"the profile {url} is for the type {name}")
+        elif name not in structures() and url not in extensions() and name not in {"SimpleQuantity", "MoneyQuantity"}:
             self.tell("information", "not-found", node.place, f"{url} is not loaded, so it was not checked")
 
     def conforms(self, node: Node, url: str) -> bool | None:
