@@ -68,7 +68,7 @@ class SealingPolicy:
 
     def _class_of(self, named: Mapping[str, str], element: str, value: Any) -> SensitivityClass | None:
         name = element.removeprefix("_")
-        verdict = (named and (named.get(name) or named.get("*"))) or self.any_type.get(name)
+        verdict = named.get(name) or named.get("*") or self.any_type.get(name)
         if verdict:
             return _CLASSES[verdict]
         told = element not in self.not_looked_into and self._tells(element, value)
