@@ -25,7 +25,6 @@ from healthsync.exchange.interactions.write import (
     deletion,
     expected_version,
     found,
-    if_match_version,
 )
 from healthsync.exchange.offer import Offer
 from healthsync.infrastructure.database import Transaction
