@@ -5,9 +5,9 @@ is what relatives do not share: the SSN, a whole middle name, an e-mail address 
 only a pair of which the first name (as written, as a pet form, in another spelling, misspelt, swapped with the family
 name, as an initial beside one family name and something personal) and the birth date agree, or the SSN does beside one
 of them (and the first names are not two). A birth date may be mistyped or told in part if address, telephone or e-mail
-agree too; and beside one first name as written and one home it may be another day or month of one year, since nobody has
-two children of one name in it. Another family or middle name
-needs one of address, telephone, e-mail and SSN beside it, and no other insurance number or mother's name. And nothing
+agree too; and beside one first name as written and one home it may be another day or month of one year, since nobody
+has two children of one name in it. Another family or middle name needs one of address, telephone, e-mail and SSN beside
+it, and no other insurance number or mother's name. And nothing
 contradicts:
 
     ssn-conflict           two social security numbers more than a typing error apart
