@@ -5,9 +5,9 @@ is what relatives do not share: the SSN, a whole middle name, an e-mail address 
 only a pair of which the first name (as written, as a pet form, in another spelling, misspelt, swapped with the family
 name, as an initial beside one family name and something personal) and the birth date agree, or the SSN does beside one
 of them (and the first names are not two). A birth date may be mistyped or told in part if address, telephone or e-mail
-agree too; mistyped, if all else of the name agrees and something personal; and beside one first name as written and one
-home another day or month of one year, since nobody has two children of one name in it. Another family or middle name
-needs one of address, telephone, e-mail and SSN beside it, and no other insurance number or mother's name. And nothing
+agree too; and beside one first name as written and one home it may be another day or month of one year, since nobody
+has two children of one name in it. Another family or middle name needs one of address, telephone, e-mail and SSN beside
+it, and no other insurance number or mother's name. And nothing
 contradicts:
 
     ssn-conflict           two social security numbers more than a typing error apart
@@ -70,7 +70,6 @@ def reasons_of(pair: Evidence) -> int:
     named = given in (1, 2, 3) or family == 4 or (given == 4 and family in (1, 2) and pair.personal)
     agrees = (
         (named and (born == 1 or (born in (2, 3) and elsewhere)))
-        or (given == family == 1 and born == 2 and pair.personal)
         or (given == 1 and family in (1, 2, 3) and born == 4 and elsewhere and pair.one_year)
         or (same_ssn and (named or (born in (1, 2) and given < 7) or (given == 0 and born == 0)))
     )

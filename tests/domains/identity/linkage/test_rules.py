@@ -267,9 +267,8 @@ def test_the_person_gate_tells_twins_namesakes_and_conflicts_apart(
         # a child registered under the SSN of a parent whose name it bears
         ({"birth_date": "2011-08-17", "ssn": "212-45-6789"}, {"ssn": "212-45-6789"}, ("generations-suspected",)),
         ({"birth_date": "1982-08-17", "ssn": "212-45-6789"}, {"ssn": "212-45-6789"}, ()),
-        # beside whole names a mistyped date needs no more
-        ({"birth_date": "1980-04-13", "middle": "Ray", "phone": "", "street": ""}, {"middle": "Ray"}, ()),
-        ({"birth_date": "1980-04-13", "middle": "R", "phone": "", "street": ""}, {"middle": "Ray"}, ("demographics-differ",)),
+        # namesakes share whole names, too
+        ({"birth_date": "1980-04-13", "middle": "Ray", "phone": "", "street": ""}, {"middle": "Ray"}, ("demographics-differ",)),
         # one of several family names in the place of the first name
         ({"given": "Stone", "family": "Eric"}, {"family": "Hill-Stone"}, ()),
         ({"given": "Stone", "family": "Erik"}, {"family": "Hill-Stone"}, ("demographics-differ",)),
