@@ -13,7 +13,7 @@ One file, though a long one: whoever reviews the gate sees every way out without
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -47,7 +47,7 @@ from healthsync.domains.records import (
     Wanted,
 )
 from healthsync.errors import HealthSyncError, Refused, Unavailable
-from healthsync.exchange.finding import WALKED_AT_ONCE, Finder, Terminology
+from healthsync.exchange.finding import MOST_INCLUDED, WALKED_AT_ONCE, Finder, Terminology
 from healthsync.exchange.recording import audit_event
 from healthsync.exchange.subscribing import without_secrets
 from healthsync.exchange.vault import KeyDestroyed, Vault
@@ -453,7 +453,7 @@ class Disclose:
         count: int,
     ) -> DisclosedPage | Refusal:
         """Patient/$everything: all that the hub holds on the person, whichever facility sent it; Encounter/$everything:
-        the encounter, what refers to it and what it refers to.
+        the encounter, what refers to it and what it refers to. What supports the entries of a page is included.
 
         `types`, `since` and `care` narrow it, the last within each page. Types that the roles do not open are left out,
         and so is what consent withholds.
@@ -477,14 +477,50 @@ class Disclose:
             elif row is not None and visible:
                 page = await self._finder.around(tx, row, opened, visibility, since=since, after=after, count=count)
             entries = await self._show(tx, requester, page.rows)
+            if care is not None:
+                entries = [entry for entry in entries if care.hold(json.parse(entry.text.encode()))]
+            supporting = await self._supporting(tx, requester, entries, opened, since, visibility)
             patients = await self._patients(tx, *page.rows)
-        if care is not None:
-            entries = [entry for entry in entries if care.hold(json.parse(entry.text.encode()))]
         if not visible:
             await self._refuse(requester, interaction, entity, "unknown" if row is None else "consent", ())
             return _NOT_FOUND
-        await self._permit(requester, interaction, [entity, *(e.reference for e in entries)], patients)
-        return DisclosedPage(entries, position=[page.rows[-1].pid] if page.more and page.rows else None)
+        told = [entity, *(each.reference for each in (*entries, *supporting))]
+        await self._permit(requester, interaction, told, patients)
+        position = [page.rows[-1].pid] if page.more and page.rows else None
+        return DisclosedPage(entries, position=position, included=supporting)
+
+    async def _supporting(
+        self,
+        tx: Transaction,
+        requester: Requester,
+        entries: Sequence[Disclosed],
+        types: Collection[str],
+        since: datetime | None,
+        visibility: Visibility,
+    ) -> list[Disclosed]:
+        """What records of a patient need to be understood and is nobody's data: practitioners, medications, locations,
+        organizations (patient-operation-everything.html), and what these refer to. It is found in what is shown, so
+        that elements which roles hide lead nowhere."""
+        found: list[Disclosed] = []
+        known = {entry.reference for entry in entries}
+        while entries and len(found) < MOST_INCLUDED:
+            named = {
+                f"{reference.type}/{reference.id}": (str(reference.type), str(reference.id))
+                for entry in entries
+                for text in references.texts({}, entry.text.encode())
+                if (reference := references.parse(text)).kind is references.Kind.RELATIVE and reference.type in types
+            }
+            wanted = [address for name, address in named.items() if name not in known][: MOST_INCLUDED - len(found)]
+            known |= named.keys()
+            rows = [
+                row
+                for row in await self._records.read_many(tx, wanted, visibility)
+                if row.patient_key is None and row.permitted and not row.deleted
+                and (since is None or row.updated_at >= since)
+            ]  # fmt: skip
+            entries = await self._show(tx, requester, rows)
+            found += entries
+        return found
 
     async def stream(
         self, requester: Requester, selection: Selection, *, after: int, interaction: str, entity: str

@@ -233,6 +233,40 @@ async def test_everything_gives_the_person_across_facilities(admin, patient, obs
     assert kinds == ["Observation", "Observation", "Patient", "Patient"]
 
 
+async def test_everything_includes_what_supports_the_records_and_nobody_elses_data(
+    admin, client_as, patient, observation
+):
+    group = await _created(admin, {"resourceType": "Organization", "name": "Group"})
+    clinic = await _created(
+        admin, {"resourceType": "Organization", "name": "Clinic", "partOf": {"reference": f"Organization/{group}"}}
+    )
+    doctor = await _created(admin, {"resourceType": "Practitioner", "name": [{"family": "Aldous"}]})
+    one = await _created(admin, {**patient, "managingOrganization": {"reference": f"Organization/{clinic}"}})
+    another = await _created(admin, {"resourceType": "Patient", "name": [{"family": "Ravensworth"}]})
+    seen = {**observation(one), "performer": [{"reference": f"Practitioner/{doctor}"}]}
+    seen["focus"] = [{"reference": f"Patient/{another}"}]
+    await _created(admin, seen)
+    await _created(admin, {**observation(one), "performer": [{"reference": f"Practitioner/{doctor}"}]})
+
+    async def included(client, more: str = "") -> list[str]:
+        bundle = (await client.get(f"/fhir/Patient/{one}/$everything{more}")).json()
+        return [
+            f"{entry['resource']['resourceType']}/{entry['resource']['id']}"
+            for entry in bundle.get("entry", [])
+            if entry["search"]["mode"] == "include"
+        ]
+
+    supporting = [f"Organization/{clinic}", f"Practitioner/{doctor}", f"Organization/{group}"]
+    assert await included(admin) == supporting
+    assert await included(admin, "?_type=Observation,Practitioner") == supporting[1:2]
+    assert await included(admin, "?_since=2999-01-01T00:00:00Z") == []
+    assert await included(admin, "?start=1999-01-01&end=1999-12-31") == [supporting[0], supporting[2]]
+    assert f"Practitioner/{doctor}" not in await included(await client_as("billing"))
+    recorded = (await admin.get(f"/fhir/AuditEvent?patient={one}")).text
+    assert f"Practitioner/{doctor}" in recorded
+    assert f"Patient/{another}" not in recorded
+
+
 async def test_a_resource_that_comes_before_its_patient_is_kept(admin, observation):
     answer = await admin.post(
         "/fhir/Observation", json=observation("later"), headers={"Prefer": "return=OperationOutcome"}

@@ -130,8 +130,8 @@ class SearchRoutes:
         pages = self._pages.of(base_of(request))
         token = pages.seal([asked, page.position[-1]], "everything") if page.position else None
         links = pages.links(f"{resource_type}/{id_}/$everything", [("_count", str(count))], token)
-        bundle = bundles.searchset(_found(page.entries), base=pages.base, links=links)
-        return answers.fhir(json.dump(bundle))
+        found = [*_found(page.entries), *_found(page.included, mode="include")]
+        return answers.fhir(json.dump(bundles.searchset(found, base=pages.base, links=links)))
 
     async def _search(
         self,
