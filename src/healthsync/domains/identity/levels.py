@@ -32,7 +32,7 @@ from healthsync.domains.identity.nicknames import (
     usual_names,
 )
 
-LEVELS_VERSION = "levels-1"
+LEVELS_VERSION = "levels-2"
 """What these levels are called in a model that learned from them; a change of what one means is a new number."""
 
 CLOSE_NAME = 0.92

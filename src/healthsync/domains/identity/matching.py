@@ -34,7 +34,7 @@ from rapidfuzz.distance import OSA, JaroWinkler
 
 from healthsync.domains.identity.model import Decision, Demographics, SourcePatient, pair
 
-RULES_VERSION = "rules-1"
+RULES_VERSION = "rules-2"
 """What these rules are called in tasks and evidence; a change of theirs is a new number."""
 
 SAME_NAME_MISSPELT = 0.88
