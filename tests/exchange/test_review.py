@@ -169,7 +169,7 @@ async def test_a_task_shows_its_waterfall_down_to_the_total_that_is_held_against
     )
     assert waterfall["steps"][-1]["total"] == waterfall["total"]
     assert waterfall["total"] > waterfall["thresholds"]["review"]
-    assert waterfall["model"] == told["rules"] == "rules-1+cms-3.4.0+online-1", (
+    assert waterfall["model"] == told["rules"] == "rules-2+cms-3.4.0+online-1", (
         "what raised it, and what explains it now"
     )
     assert "Holm" not in str(told)

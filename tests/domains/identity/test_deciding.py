@@ -148,7 +148,7 @@ def test_an_explanation_adds_up_to_what_the_pair_weighs_and_tells_every_field(ot
     assert found.total == pytest.approx(found.prior + sum(step.bits for step in found.steps), abs=0.06)
     assert found.total == pytest.approx(weighed.bits + WEIGHTS.weights.prior_bits, abs=2.6), "rounded, not another sum"
     assert {step.about for step in found.steps} == {*LEVELS, "household"}
-    assert [found.model, found.unit] == ["rules-1+online-1", "bits"]
+    assert [found.model, found.unit] == ["rules-2+online-1", "bits"]
     assert found.judged == WEIGHTS(said(), said(**other))
 
 
@@ -183,7 +183,7 @@ def test_points_and_rules_explain_themselves_too():
     assert levels == {"ssn": "exact", "name": "alike", "dob": "exact", "address": "missing"}
     assert found.total == pytest.approx(points_of(S0).percent(said(), said(street="", given="Sigrid")) * 0.6, abs=0.06)
     alone = ByRules().explain(said(), said())
-    assert (alone.link, alone.model, bool(alone.steps)) == (None, "rules-1", True)
+    assert (alone.link, alone.model, bool(alone.steps)) == (None, "rules-2", True)
 
 
 def _fhir(person: Person) -> dict[str, Any]:
@@ -335,11 +335,11 @@ def test_settings_say_what_decides(tmp_path):
 
 @pytest.mark.shows("mpi.named_rules")
 def test_a_setting_says_which_named_rules_there_are(tmp_path):
-    assert _decided_by()[0].version == "rules-1+cms-3.4.0+online-1"
-    assert _decided_by(named_rules="none")[0].version == "rules-1+online-1"
+    assert _decided_by()[0].version == "rules-2+cms-3.4.0+online-1"
+    assert _decided_by(named_rules="none")[0].version == "rules-2+online-1"
     file = tmp_path / "rules.yaml"
     file.write_text("{version: ours-1, strangers: {}, most_collisions: 2.0e-12, rules: []}")
-    assert _decided_by(named_rules=str(file), algorithm="deterministic")[0].version == "rules-1+ours-1"
+    assert _decided_by(named_rules=str(file), algorithm="deterministic")[0].version == "rules-2+ours-1"
     with pytest.raises(ConfigurationError, match="named_rules cannot be read"):
         _decided_by(named_rules=str(tmp_path / "nowhere.yaml"))
 

@@ -15,7 +15,7 @@ from healthsync.infrastructure.crypto.blind_index import BlindIndex
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 TASK = Task(
     number=1, one=SourcePatient(1, "p1", "east"), other=SourcePatient(2, "p2", "east"), kind=TaskKind.DUPLICATE,
-    reasons=("name+birth-date-only",), rules="rules-1", owner="east", state=TaskState.OPEN, raised_at=NOW, due_at=NOW,
+    reasons=("name+birth-date-only",), rules="rules-2", owner="east", state=TaskState.OPEN, raised_at=NOW, due_at=NOW,
 )  # fmt: skip
 OVERLAY = replace(TASK, kind=TaskKind.OVERLAY, other=TASK.one)
 

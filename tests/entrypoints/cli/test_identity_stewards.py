@@ -75,7 +75,7 @@ def test_a_task_is_listed_shown_claimed_and_decided_and_what_follows_is_told(fol
     assert (report["records"], report["trend"][0]["confirmedDuplicates"]) == (2, 1)
     assert "duplicate rate" in call("report")
     told = json.loads(call("rematch", "--dry-run", "--json"))
-    assert (told["patients"], told["dry_run"], told["model"]) == (2, True, "rules-1+cms-3.4.0+online-1")
+    assert (told["patients"], told["dry_run"], told["model"]) == (2, True, "rules-2+cms-3.4.0+online-1")
     assert "2 patients matched" in call("rematch")
     assert call("doubles") == ""
     with pytest.raises(NotFound):
