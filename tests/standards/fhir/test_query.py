@@ -181,7 +181,6 @@ def test_modifiers(name: str, text: str, modifier: Modifier, value: Any) -> None
         ("Patient", "_content.x", "x"),
         ("Patient", "_filter:not", "x"),
         ("Patient", "_filter", "shoe-size eq 1"),
-        ("Patient", "_list", "$current-allergies"),
         ("Patient", "_list:not", "1"),
         ("Patient", "_query", "name"),
         ("Patient", "_contained", "true"),

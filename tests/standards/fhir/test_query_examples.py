@@ -217,7 +217,6 @@ def test_what_is_returned_is_controlled_by_summary_elements_and_total() -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "AllergyIntolerance?patient=42&_list=$current-allergies",
         "Patient?_query=name",
         "Patient?identifier:otype=http://terminology.hl7.org/CodeSystem/v2-0203|MR|446053",
         "Patient?name:text=x",

@@ -157,7 +157,7 @@ def _read(resource_type: str, name: str, text: str) -> None:
     ("name", "text"),
     [("shoe-size", "Mustermann"), ("family:Mustermann", "x"), ("birthdate", "Mustermann"), ("_filter", "given eq Mustermann x"),
      ("_sort", "Mustermann!"), ("_text", "-Mustermann"), ("near", "Mustermann"), ("_has:Mustermann:patient:code", "Mustermann"),
-     ("_list", "$Mustermann"), ("_include", "Mustermann:x"), ("identifier:of-type", "Mustermann")],
+     ("_list", "$Mustermann!"), ("_include", "Mustermann:x"), ("identifier:of-type", "Mustermann")],
 )  # fmt: skip
 def test_no_refusal_repeats_a_value(name: str, text: str) -> None:
     with pytest.raises(InvalidInput) as problem:

@@ -94,7 +94,8 @@ class Crew:
                     for helper in self._ready:
                         self._engage(helper)
                     self._hire_in_time()
-                    await asyncio.gather(*(self._store_here(source) for _ in range(_AT_ONCE)))
+                    # As tasks of the group: none of them goes on when another fails.
+                    await asyncio.gather(*(group.create_task(self._store_here(source)) for _ in range(_AT_ONCE)))
                 finally:
                     self._at_work = None  # who comes now finds nothing to do
         except BaseExceptionGroup as problems:

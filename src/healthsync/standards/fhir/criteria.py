@@ -329,12 +329,10 @@ def _read_list(text: str) -> Node:
 
 
 def _list_id(text: str) -> str:
-    if text.startswith("$"):
-        return text
-    plain = text.removeprefix("List/")
+    plain = text.removeprefix("$") if text.startswith("$") else text.removeprefix("List/")
     if not 1 <= len(plain) <= 64 or not plain.isascii() or not plain.replace("-", "").replace(".", "").isalnum():
-        unreadable("_list", "it takes the id of a List")
-    return plain
+        unreadable("_list", "it takes the id of a List, or the name of a functional list")
+    return text.removeprefix("List/")
 
 
 _SPECIAL = {"_text": _read_text, "_content": _read_content, "_list": _read_list}
