@@ -56,6 +56,7 @@ from healthsync.infrastructure.database import Database, Transaction
 from healthsync.standards.authorities import NO_AUTHORITIES, Authorities
 from healthsync.standards.fhir import binaries, json, published, references
 from healthsync.standards.fhir.care_dates import CareDates
+from healthsync.standards.fhir.compartments import is_patient_data
 from healthsync.standards.fhir.definitions import resource_types
 from healthsync.standards.fhir.outcome import Issue
 from healthsync.standards.fhir.query import SearchQuery, parse
@@ -479,7 +480,8 @@ class Disclose:
             entries = await self._show(tx, requester, page.rows)
             if care is not None:
                 entries = [entry for entry in entries if care.hold(json.parse(entry.text.encode()))]
-            supporting = await self._supporting(tx, requester, entries, opened, since, visibility)
+            beside = frozenset(each for each in opened if not is_patient_data(each))
+            supporting = await self._supporting(tx, requester, entries, beside, since, visibility)
             patients = await self._patients(tx, *page.rows)
         if not visible:
             await self._refuse(requester, interaction, entity, "unknown" if row is None else "consent", ())
@@ -504,17 +506,18 @@ class Disclose:
         found: list[Disclosed] = []
         known = {entry.reference for entry in entries}
         while entries and len(found) < MOST_INCLUDED:
-            named = {
-                f"{reference.type}/{reference.id}": (str(reference.type), str(reference.id))
-                for entry in entries
-                for text in references.texts({}, entry.text.encode())
+            named: set[str] = set()
+            for entry in entries:
+                named.update(references.written(entry.text))
+            wanted = dict.fromkeys(
+                (str(reference.type), str(reference.id))
+                for text in sorted(named - known)
                 if (reference := references.parse(text)).kind is references.Kind.RELATIVE and reference.type in types
-            }
-            wanted = [address for name, address in named.items() if name not in known][: MOST_INCLUDED - len(found)]
-            known |= named.keys()
+            )
+            known |= named
             rows = [
                 row
-                for row in await self._records.read_many(tx, wanted, visibility)
+                for row in await self._records.read_many(tx, list(wanted)[: MOST_INCLUDED - len(found)], visibility)
                 if row.patient_key is None and row.permitted and not row.deleted
                 and (since is None or row.updated_at >= since)
             ]  # fmt: skip

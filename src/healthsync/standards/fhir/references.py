@@ -20,6 +20,7 @@ _RESTFUL = re.compile(
 
 _URI = re.compile(r"urn:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986 §3
 _LITERAL = b'"reference":"'  # as JSON is written here; inside a text its quotes are escaped
+_LITERAL_TEXT = _LITERAL.decode()
 _LOCAL = re.compile(rb'"reference":"(?:[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}|urn:uuid:[0-9a-f-]+|#[A-Za-z0-9.-]+)"')
 _STATED_TYPE = b'"type":"'
 _LINK = re.compile(r"""((?:href|src)\s*=\s*["'])(urn:[^"']+)""")
@@ -87,6 +88,13 @@ def texts(resource: dict[str, Any], written: bytes | None = None) -> list[str]:
     if any(b"\\" in text for text in found):
         return [text for _, text in referenced(resource)]
     return [text.decode() for text in found]
+
+
+def written(text: str) -> set[str]:
+    """Every Reference.reference in the JSON of a resource, as it is written there: no more than a look for those which
+    need no escape, as an address does not."""
+    _, *parts = text.split(_LITERAL_TEXT)
+    return {part[: part.find('"')] for part in parts}
 
 
 def are_local(written: bytes) -> bool:
