@@ -3,6 +3,9 @@
 Only `exchange.disclose` calls it, with the requester's `Visibility`, which every statement carries: totals, chains,
 `_has`, lists and includes see no more than the requester may. Types and elements that his roles do not open cannot be
 asked about either.
+
+One file, though a long one: criteria are looked up by searches, and includes are followed by them, so that each needs
+the other, and all of them the same refusals.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The levels of a field are ordered from full agreement to none (`profile.yaml` says how often); their numbers start at 1.
 How alike two texts are is measured in `similarity`.
+
+One file, though a long one: a level for each field, over the same arrays, to be read one beside the other.
 """
 
 from __future__ import annotations
